@@ -1,0 +1,1 @@
+"""Hyperparameter tuning by particle swarm optimisation guided by a large language model."""

@@ -1,0 +1,33 @@
+"""What can go wrong, by kind: every error of the library is an `LLMPSOError`."""
+
+
+class LLMPSOError(Exception):
+    """Base of all errors raised on purpose; its text is one line a stranger can act on."""
+
+
+class SpaceError(LLMPSOError, ValueError):
+    """A search space is defined wrongly, or parameters lie outside it."""
+
+
+class SpecError(LLMPSOError, ValueError):
+    """An option of a study, an optimizer or an objective is out of range."""
+
+
+class DataError(LLMPSOError, ValueError):
+    """A data set cannot be used: missing file or column, too short, or nothing to learn."""
+
+
+class TellError(LLMPSOError, ValueError):
+    """`tell` was given trials that the last `ask` did not propose."""
+
+
+class BackendError(LLMPSOError, RuntimeError):
+    """A language model could not be asked, or did not answer."""
+
+
+class BackendUnavailableError(BackendError):
+    """The model cannot be reached at all: no key, no server, no file, wrong hash."""
+
+
+class AdviceError(LLMPSOError, ValueError):
+    """A model answered, but not with usable advice."""

@@ -1,0 +1,105 @@
+"""A trial is what was proposed; an evaluation is what was measured."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Self
+
+from llmpso.space import Params
+
+
+class Source(StrEnum):
+    """Who proposed a trial."""
+
+    START = "start"
+    """A configuration that the user already knew."""
+    INITIAL = "initial"
+    """A particle's first position, from the Latin hypercube."""
+    SWARM = "swarm"
+    """A particle's own move."""
+    ADVISOR = "advisor"
+    """A position taken from the language model."""
+
+
+class TrialState(StrEnum):
+    """Where a trial stands."""
+
+    PENDING = "pending"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+class FailureKind(StrEnum):
+    """Why a trial has no value."""
+
+    EXCEPTION = "exception"
+    NAN = "nan"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    LOST_WORKER = "lost_worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What stopped an evaluation: its kind and one line of text."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one evaluation of an objective measured."""
+
+    value: float
+    """What the search minimises, in the metric's own unit; must be finite to count."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Further final figures, by name."""
+    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Figures per epoch, by name; element i belongs to epoch i + 1."""
+    model: object | None = None
+    """The trained model, if the objective keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One proposed configuration and, once told, what became of it."""
+
+    number: int
+    """Place in the study, from 0, in the order of proposal."""
+    params: Params
+    source: Source
+    iteration: int
+    """Swarm iteration that proposed it, from 0."""
+    particle: int
+    """Index of the particle that carries it."""
+    seed: int
+    """Seed of this evaluation, derived from the study's."""
+    note: str = ""
+    """Why this trial is not what the method would have proposed; empty if it is."""
+    state: TrialState = TrialState.PENDING
+    value: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    failure: Failure | None = None
+    seconds: float = 0.0
+    """Wall time of the evaluation alone."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Where its record lies, by kind: run, model."""
+
+    def completed(self, evaluation: Evaluation, seconds: float) -> Self:
+        """This trial with the value measured; failed as `nan` if that is not finite."""
+        if not math.isfinite(evaluation.value):
+            message = f"the objective returned {evaluation.value}"
+            return self.failed(Failure(FailureKind.NAN, message), seconds)
+        return replace(
+            self,
+            state=TrialState.COMPLETE,
+            value=float(evaluation.value),
+            metrics=dict(evaluation.metrics),
+            seconds=seconds,
+        )
+
+    def failed(self, failure: Failure, seconds: float) -> Self:
+        """This trial without a value, and why."""
+        return replace(self, state=TrialState.FAILED, failure=failure, seconds=seconds)
