@@ -1,7 +1,8 @@
 """The state of a swarm and its pure update.
 
-Kennedy and Eberhart, Particle Swarm Optimization, 1995. The update and the default coefficients are those of Clerc and Kennedy (2002), equation for the
-type 1'' constriction: phi = 4.1 gives inertia 0.7298 and both accelerations 1.496.
+Kennedy and Eberhart, Particle Swarm Optimization, 1995. The default coefficients are those of
+Clerc and Kennedy, The Particle Swarm: Explosion, Stability, and Convergence, 2002: type 1''
+constriction with phi = 4.1 gives inertia 0.7298 and both accelerations 1.496.
 """
 
 from dataclasses import dataclass, replace
