@@ -1,8 +1,10 @@
 """A fast objective of a user's own, importable by the flows."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 OBJECTIVE = '''
 import math
@@ -38,3 +40,10 @@ def bowl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "bowl_objective.py").write_text(OBJECTIVE)
     monkeypatch.syspath_prepend(tmp_path)
     return "bowl_objective:Bowl"
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path) -> Iterator[None]:
+    """No reply of an earlier test or run."""
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}):
+        yield
