@@ -1,0 +1,206 @@
+"""A Gaussian process over the unit cube: which untried places look promising.
+
+Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006: prediction (2.25)-(2.26),
+marginal likelihood (2.30) and its gradient (5.9), Matérn 5/2 (4.17). Length-scale prior that
+grows with the dimension: Hvarfner, Hellsten and Nardi, Vanilla Bayesian Optimization Performs
+Great in High Dimensions, 2024.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
+from scipy.optimize import minimize
+from scipy.special import ndtri
+
+from llmpso.space import Categorical, SearchSpace
+
+Floats = NDArray[np.float64]
+
+MAX_FITTED = 150
+"""Observations that the hyperparameters are fitted on; all of them are predicted from."""
+
+JITTER = 1e-6
+"""Least noise variance: keeps the covariance invertible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Log-normal priors (mean and deviation of the logarithm) on the model's hyperparameters."""
+
+    length: float = 0.0
+    """Of a length scale in one dimension; half the log of the number of dimensions is added."""
+    length_deviation: float = 1.0
+    signal: float = 0.0
+    signal_deviation: float = 1.0
+    noise: float = -5.0
+    noise_deviation: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a surrogate expects at some places; all arrays have shape (n_places,)."""
+
+    means: Floats
+    """Normal scores: lower is better, 0 is the middle of what was observed."""
+    deviations: Floats
+    failing: Floats
+    """Probability that the trial fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surrogate:
+    """A fitted model; `fitted` makes one."""
+
+    unordered: NDArray[np.bool_]  # (n_dims,), dimensions without neighbours
+    positions: Floats  # (n_observations, n_dims), unit cube
+    scores: Floats  # (n_observations,)
+    theta: Floats  # (n_dims + 2,), logs of length scales, signal and noise variance
+    cholesky: Floats  # (n_observations, n_observations), lower factor of the covariance
+    weights: Floats  # (n_observations,), covariance^-1 scores
+    failed_positions: Floats  # (n_failed, n_dims)
+
+    @property
+    def best(self) -> float:
+        """The lowest score observed."""
+        return float(self.scores.min())
+
+    @property
+    def length_scales(self) -> Floats:
+        """How far one must go in each dimension until the value changes, shape (n_dims,)."""
+        return np.exp(self.theta[:-2])
+
+    def predict(self, positions: Floats) -> Prediction:
+        """Expect values and failures at places of the unit cube, shape (n_places, n_dims)."""
+        cross = _covariance(self.theta, _apart(positions, self.positions, self.unordered))
+        shrunk = solve_triangular(self.cholesky, cross.T, lower=True, check_finite=False)
+        variances = math.exp(self.theta[-2]) - np.sum(shrunk**2, axis=0)
+        deviations = np.sqrt(np.maximum(variances, 1e-12))
+        return Prediction(cross @ self.weights, deviations, self._failing(positions, cross))
+
+    def believing(self, positions: Floats, scores: Floats) -> Self:
+        """The same model after further observations, for example lies inside a batch."""
+        known = np.vstack([self.positions, positions])
+        told = np.concatenate([self.scores, scores])
+        factor, weights = _conditioned(self.theta, _apart(known, known, self.unordered), told)
+        return replace(self, positions=known, scores=told, cholesky=factor, weights=weights)
+
+    def _failing(self, positions: Floats, cross: Floats) -> Floats:
+        """Share of failures among the observations, each weighed by its correlation."""
+        if not len(self.failed_positions):
+            return np.zeros(len(positions))
+        apart = _apart(positions, self.failed_positions, self.unordered)
+        failed = _covariance(self.theta, apart).sum(axis=1)
+        rate = len(self.failed_positions) / (len(self.failed_positions) + len(self.positions))
+        signal = math.exp(self.theta[-2])
+        return (failed + signal * rate) / (failed + cross.sum(axis=1) + signal)
+
+
+def fitted(
+    space: SearchSpace,
+    positions: Floats,
+    values: Floats,
+    prior: Prior = Prior(),
+) -> Surrogate:
+    """Fit by the most probable hyperparameters (maximum a posteriori).
+
+    Args:
+        space: Tells which dimensions have no order: there all places are equally far apart.
+        positions: Snapped positions, shape (n_observations, n_dims).
+        values: What was measured, shape (n_observations,); inf for a failed trial.
+        prior: Beliefs about the hyperparameters.
+    """
+    unordered = np.array([isinstance(d, Categorical) and not d.ordered for d in space.values()])
+    succeeded = np.isfinite(values)
+    known, scores = positions[succeeded], normal_scores(values[succeeded])
+    fit = _informative(scores)
+    theta = _most_probable(_apart(known[fit], known[fit], unordered), scores[fit], prior)
+    factor, weights = _conditioned(theta, _apart(known, known, unordered), scores)
+    return Surrogate(unordered, known, scores, theta, factor, weights, positions[~succeeded])
+
+
+def normal_scores(values: Floats) -> Floats:
+    """Ranks as quantiles of the standard normal (Blom 1958); ties share their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    scores: Floats = ndtri((ranks - 0.375) / (len(values) + 0.25))
+    return scores
+
+
+def _informative(scores: Floats) -> NDArray[np.intp]:
+    """Which observations to fit on: all, or the best half of the limit and an even rest."""
+    order = np.argsort(scores, kind="stable")
+    if len(order) <= MAX_FITTED:
+        return np.arange(len(order))
+    half = MAX_FITTED // 2
+    rest = np.linspace(half, len(order) - 1, MAX_FITTED - half).astype(int)
+    return np.concatenate([order[:half], order[rest]])
+
+
+def _apart(a: Floats, b: Floats, unordered: NDArray[np.bool_]) -> Floats:
+    """Squared distances by dimension, shape (n_dims, n_a, n_b): 0 or 1 where nothing is near."""
+    difference = a.T[:, :, np.newaxis] - b.T[:, np.newaxis, :]
+    squared = difference**2
+    squared[unordered] = difference[unordered] != 0
+    return squared
+
+
+def _covariance(theta: Floats, apart: Floats) -> Floats:
+    r = np.sqrt(5 * np.tensordot(np.exp(-2 * theta[:-2]), apart, axes=1))
+    covariance: Floats = math.exp(theta[-2]) * (1 + r + r**2 / 3) * np.exp(-r)
+    return covariance
+
+
+def _conditioned(theta: Floats, apart: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    covariance = _covariance(theta, apart)
+    covariance[np.diag_indices_from(covariance)] += math.exp(theta[-1]) + JITTER
+    factor = cholesky(covariance, lower=True, check_finite=False)
+    return factor, cho_solve((factor, True), scores, check_finite=False)
+
+
+def _most_probable(apart: Floats, scores: Floats, prior: Prior) -> Floats:
+    n_dims = len(apart)
+    means = np.full(n_dims + 2, prior.length + 0.5 * math.log(n_dims))
+    means[-2:] = prior.signal, prior.noise
+    deviations = np.full(n_dims + 2, prior.length_deviation)
+    deviations[-2:] = prior.signal_deviation, prior.noise_deviation
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        value, gradient = _negative_log_likelihood(theta, apart, scores)
+        off = (theta - means) / deviations
+        return value + 0.5 * float(off @ off), gradient + off / deviations
+
+    bounds = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
+    found = minimize(
+        loss, means, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40}
+    )
+    theta: Floats = found.x
+    return theta
+
+
+def _negative_log_likelihood(
+    theta: Floats, apart: Floats, scores: Floats
+) -> tuple[float, Floats]:
+    """Minus (2.30) without its constant, and its gradient by (5.9)."""
+    scales = np.exp(-2 * theta[:-2])
+    r = np.sqrt(5 * np.tensordot(scales, apart, axes=1))
+    decay = math.exp(theta[-2]) * np.exp(-r)
+    covariance = decay * (1 + r + r**2 / 3)
+    noisy = covariance.copy()
+    noise = math.exp(theta[-1])
+    noisy[np.diag_indices_from(noisy)] += noise + JITTER
+    factor = cholesky(noisy, lower=True, check_finite=False)
+    weights = cho_solve((factor, True), scores, check_finite=False)
+    value = 0.5 * float(scores @ weights) + float(np.log(np.diag(factor)).sum())
+    inverse, _ = dpotri(factor, lower=1)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    slope = 0.5 * (inverse - np.outer(weights, weights))
+    # d covariance / d log length_j = 5/3 (1 + r) decay * apart_j * scale_j
+    shared = (slope * decay * (1 + r) * (5 / 3)).ravel()
+    lengths = (apart.reshape(len(apart), -1) @ shared) * scales
+    variances = float(np.sum(slope * covariance)), noise * float(np.trace(slope))
+    return value, np.append(lengths, variances)
