@@ -1,1 +1,28 @@
 """Hyperparameter tuning by particle swarm optimisation guided by a large language model."""
+
+from llmpso.advisor import Advisor, Task
+from llmpso.errors import LLMPSOError
+from llmpso.objectives.base import Objective
+from llmpso.paper import PaperPSO
+from llmpso.pso import PSO
+from llmpso.space import Categorical, Float, Integer, SearchSpace
+from llmpso.study import StudyResult, StudySpec, minimize
+from llmpso.trial import Evaluation, Trial
+
+__all__ = [
+    "PSO",
+    "Advisor",
+    "Categorical",
+    "Evaluation",
+    "Float",
+    "Integer",
+    "LLMPSOError",
+    "Objective",
+    "PaperPSO",
+    "SearchSpace",
+    "StudyResult",
+    "StudySpec",
+    "Task",
+    "Trial",
+    "minimize",
+]

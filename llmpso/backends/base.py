@@ -50,6 +50,8 @@ class Reply:
     """The model ran into `max_tokens`: the text is not whole."""
     retries: int = 0
     """Transport errors that were retried."""
+    cached: bool = False
+    """Answered from a cache: no model was asked."""
 
 
 class Backend(Protocol):

@@ -1,0 +1,137 @@
+"""What the language model may answer: parsed and checked, never mended."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llmpso.backends.base import Message
+from llmpso.errors import AdviceError, SpaceError
+from llmpso.space import Dimension, Params, SearchSpace
+
+MAX_REPLY_CHARACTERS = 100_000
+"""A longer reply is no answer to our question; it is not even parsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One valid position with a valid velocity, in the user's units."""
+
+    position: Params
+    velocity: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What came of asking: as many suggestions as were usable, and what was not."""
+
+    suggestions: tuple[Suggestion, ...] = ()
+    problem: str = ""
+    """Why there are fewer suggestions than were asked for; empty if there are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One exchange with the language model, for the record."""
+
+    iteration: int
+    prompt: str
+    """Name and version of the prompt."""
+    messages: tuple[Message, ...]
+    reply: str = ""
+    """The text as it came; empty if none did."""
+    problems: tuple[str, ...] = ()
+    """What could not be used, or why there is no reply."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    retries: int = 0
+    cached: bool = False
+    """Answered from the cache: no model was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The usable part of one reply, and what was wrong with the rest."""
+
+    suggestions: tuple[Suggestion, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def __add__(self, other: "Parsed") -> "Parsed":
+        return Parsed(self.suggestions + other.suggestions, self.problems + other.problems)
+
+
+class AdviceParser:
+    """Reads the replies to one question; each suggestion is taken whole or not at all.
+
+    Args:
+        space: What is allowed.
+        velocity_limit: Largest velocity, as a fraction of the range.
+        is_known: Whether a configuration was evaluated before.
+    """
+
+    def __init__(
+        self, space: SearchSpace, velocity_limit: float, is_known: Callable[[Params], bool]
+    ) -> None:
+        self._space = space
+        self._velocity_limit = velocity_limit
+        self._is_known = is_known
+        self._taken: set[tuple[Any, ...]] = set()
+
+    def parse(self, text: str) -> Parsed:
+        """The usable suggestions that no earlier reply held, and what is wrong with the rest."""
+        try:
+            items = _suggestion_items(text)
+        except AdviceError as error:
+            return Parsed(problems=(str(error),))
+        suggestions: list[Suggestion] = []
+        problems: list[str] = []
+        for index, item in enumerate(items, start=1):
+            try:
+                suggestions.append(self._taken_once(self._valid(item)))
+            except (AdviceError, SpaceError) as error:
+                problems.append(f"suggestion {index}: {error}")
+        return Parsed(tuple(suggestions), tuple(problems))
+
+    def _valid(self, item: object) -> Suggestion:
+        position = item.get("position") if isinstance(item, dict) else None
+        velocity = item.get("velocity") if isinstance(item, dict) else None
+        if not isinstance(position, dict) or not isinstance(velocity, dict):
+            raise AdviceError('needs an object "position" and an object "velocity"')
+        valid = self._space.validate(position)
+        for name, dimension in self._space.items():
+            _check_velocity(name, dimension, velocity.get(name), self._velocity_limit)
+        return Suggestion(valid, {name: float(velocity[name]) for name in self._space})
+
+    def _taken_once(self, suggestion: Suggestion) -> Suggestion:
+        key = self._space.key(suggestion.position)
+        if self._is_known(suggestion.position):
+            raise AdviceError(f"position {dict(suggestion.position)} was evaluated already")
+        if key in self._taken:
+            raise AdviceError(f"position {dict(suggestion.position)} was suggested already")
+        self._taken.add(key)
+        return suggestion
+
+
+def _suggestion_items(text: str) -> list[Any]:
+    if len(text) > MAX_REPLY_CHARACTERS:
+        raise AdviceError(f"the reply has {len(text)} characters, over {MAX_REPLY_CHARACTERS}")
+    try:
+        reply = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AdviceError(f"the reply is not JSON ({error})") from error
+    items = reply.get("suggestions") if isinstance(reply, dict) else None
+    if not isinstance(items, list) or not items:
+        raise AdviceError('the reply must be an object with a list "suggestions"')
+    return items
+
+
+def _check_velocity(name: str, dimension: Dimension, velocity: Any, limit: float) -> None:
+    low, high = (dimension.decode_velocity(side * limit) for side in (-1, 1))
+    is_number = isinstance(velocity, int | float) and not isinstance(velocity, bool)
+    # Half a unit in the last of the four digits that the model was shown.
+    slack = 5e-4 * max(abs(low), abs(high))
+    if not is_number or not low - slack <= velocity <= high + slack:
+        raise AdviceError(
+            f"velocity of {name} is {velocity!r}; it must be a number from {low:.4g} to {high:.4g}"
+        )

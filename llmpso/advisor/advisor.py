@@ -1,0 +1,116 @@
+"""The advisor decides how a language model is asked and what of its answer counts."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from llmpso.advisor.advice import Advice, AdviceParser, Call, Parsed
+from llmpso.advisor.prompt import PAPER_PROMPT, SwarmView, Task, correction, paper_prompt
+from llmpso.advisor.schema import advice_schema
+from llmpso.backends.base import Backend, Reply, Request
+from llmpso.errors import BackendError
+from llmpso.space import Params, SearchSpace
+
+logger = logging.getLogger(__name__)
+
+
+class Advisor:
+    """Asks a language model for new particles; re-asks once; goes without otherwise.
+
+    Args:
+        backend: The way to the model.
+        task: What is tuned, for the prompt.
+        temperature: Spread of the model's answers.
+        seed: Passed to the model, so that the same question has the same answer.
+        max_tokens: Longest answer.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        task: Task,
+        *,
+        temperature: float = 0.7,
+        seed: int = 0,
+        max_tokens: int = 2048,
+    ) -> None:
+        self.backend = backend
+        self.task = task
+        self.temperature = temperature
+        self.seed = seed
+        self.max_tokens = max_tokens
+        self.calls: list[Call] = []
+
+    def advise(
+        self,
+        space: SearchSpace,
+        swarm: SwarmView,
+        n_suggestions: int,
+        *,
+        iteration: int,
+        velocity_limit: float,
+        is_known: Callable[[Params], bool],
+    ) -> Advice:
+        """Ask for `n_suggestions` particles.
+
+        Never raises for what the model does or fails to do: a problem is in the advice, on the
+        call's record and in the log, and the swarm goes on without.
+        """
+        request = self._request(space, swarm, n_suggestions)
+        parser = AdviceParser(space, velocity_limit, is_known)
+        reply, parsed = self._ask(request, parser, iteration)
+        if reply and len(parsed.suggestions) < n_suggestions:
+            again = request.messages + correction(reply, parsed.problems)
+            _, mended = self._ask(replace(request, messages=again), parser, iteration)
+            parsed = parsed + mended
+        return _advice(parsed, n_suggestions)
+
+    def _request(self, space: SearchSpace, swarm: SwarmView, n_suggestions: int) -> Request:
+        return Request(
+            messages=paper_prompt(self.task, space, swarm, n_suggestions),
+            schema=advice_schema(space, n_suggestions),
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+        )
+
+    def _ask(self, request: Request, parser: AdviceParser, iteration: int) -> tuple[str, Parsed]:
+        """One exchange, on record whatever comes of it."""
+        call = Call(iteration, PAPER_PROMPT, request.messages)
+        try:
+            reply = self.backend.complete(request)
+        except BackendError as error:
+            parsed = Parsed(problems=(f"no reply: {error}",))
+            self._record(replace(call, problems=parsed.problems))
+            return "", parsed
+        parsed = parser.parse(reply.text)
+        if reply.truncated:
+            parsed += Parsed(problems=(f"the reply was cut off at {request.max_tokens} tokens",))
+        self._record(_answered(call, reply, parsed))
+        return reply.text, parsed
+
+    def _record(self, call: Call) -> None:
+        self.calls.append(call)
+        for problem in call.problems:
+            logger.warning("advice for iteration %d: %s", call.iteration, problem)
+
+
+def _answered(call: Call, reply: Reply, parsed: Parsed) -> Call:
+    return replace(
+        call,
+        reply=reply.text,
+        problems=parsed.problems,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        seconds=reply.seconds,
+        retries=reply.retries,
+        cached=reply.cached,
+    )
+
+
+def _advice(parsed: Parsed, n_suggestions: int) -> Advice:
+    suggestions = parsed.suggestions[:n_suggestions]
+    if len(suggestions) == n_suggestions:
+        return Advice(suggestions)
+    reasons = "; ".join(parsed.problems) or "too few suggestions"
+    return Advice(suggestions, f"no advice: {reasons}")

@@ -1,0 +1,123 @@
+"""What the language model is told: pure functions from a swarm to text.
+
+Algorithm 2 of Hameed et al., LLM-Enhanced PSO (arXiv 2504.14126): every particle's position,
+velocity and cost go in; new positions and velocities, meant to lower the cost, come out. A prompt
+holds names and numbers of the search, never rows of the user's data.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from llmpso.backends.base import Message
+from llmpso.space import Categorical, Dimension, Float, Params, SearchSpace
+
+PAPER_PROMPT = "paper@1"
+"""Name and version of the prompt below; changes whenever its text does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is tuned, in words for an expert."""
+
+    description: str
+    metric: str
+    """Name and unit of the value; lower is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticleView:
+    """One particle in the user's units."""
+
+    position: Params
+    velocity: Mapping[str, float]
+    value: float
+    """Its last value; infinite if that evaluation failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmView:
+    """A swarm in the user's units."""
+
+    particles: tuple[ParticleView, ...]
+    best: ParticleView | None
+    """The best evaluation so far; its velocity is empty."""
+
+
+SYSTEM = (
+    "You are an expert in tuning deep-learning hyperparameters. You help a particle swarm "
+    "optimiser: you see its particles and replace the worst of them by better ones. "
+    "You answer with JSON only."
+)
+
+
+def paper_prompt(
+    task: Task, space: SearchSpace, swarm: SwarmView, n_suggestions: int
+) -> tuple[Message, ...]:
+    """The question of the paper's algorithm 2, in the user's units."""
+    best_first = sorted(swarm.particles, key=lambda particle: particle.value)
+    text = f"""{task.description}
+
+We minimise: {task.metric}. Lower is better.
+
+Hyperparameters:
+{_lines(_dimension_text(name, dimension) for name, dimension in space.items())}
+
+A velocity is a particle's move in the last iteration: a difference; on a log scale a factor.
+
+Particles, best first:
+{_lines(_particle_text(particle) for particle in best_first)}
+
+Best so far: {_best_text(swarm.best)}
+
+Suggest {n_suggestions} new particles, each with a position and a velocity, that should reach a \
+lower value than the best so far. Put the most promising first. Stay inside the ranges, and do \
+not repeat a position that was evaluated."""
+    return Message("system", SYSTEM), Message("user", text)
+
+
+def correction(reply: str, problems: Iterable[str]) -> tuple[Message, ...]:
+    """The one re-ask: what was wrong with the last reply."""
+    text = f"""That answer cannot be used:
+{_lines(problems)}
+Answer again with JSON of the same form, and mend this."""
+    return Message("assistant", reply), Message("user", text)
+
+
+def number(value: float) -> str:
+    """Four significant digits, as a person would write them."""
+    return f"{value:.4g}"
+
+
+def _lines(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _dimension_text(name: str, dimension: Dimension) -> str:
+    if isinstance(dimension, Categorical):
+        kind = "ordered choices" if dimension.ordered else "choices"
+        return f"{name}: {kind} {json.dumps(list(dimension.choices))}"
+    kind = "number" if isinstance(dimension, Float) else "whole number"
+    scale = ", log scale" if dimension.log else ""
+    return f"{name}: {kind} from {dimension.low:g} to {dimension.high:g}{scale}"
+
+
+def _particle_text(particle: ParticleView) -> str:
+    value = number(particle.value) if math.isfinite(particle.value) else "failed"
+    velocity = {name: float(number(v)) for name, v in particle.velocity.items()}
+    return (
+        f"value {value}, position {_params_text(particle.position)}, "
+        f"velocity {json.dumps(velocity)}"
+    )
+
+
+def _best_text(best: ParticleView | None) -> str:
+    if best is None:
+        return "none yet, every evaluation failed."
+    return f"value {number(best.value)} at {_params_text(best.position)}"
+
+
+def _params_text(params: Params) -> str:
+    shown = {name: float(number(v)) if isinstance(v, float) else v for name, v in params.items()}
+    return json.dumps(shown)

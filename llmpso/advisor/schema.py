@@ -1,0 +1,34 @@
+"""The form that binds a reply: a JSON schema made from the search space."""
+
+from typing import Any
+
+from llmpso.space import Categorical, Dimension, Float, SearchSpace
+
+
+def advice_schema(space: SearchSpace, n_suggestions: int) -> dict[str, Any]:
+    """Exactly `n_suggestions` positions, each with its velocity."""
+    position = _object({name: _value_schema(dimension) for name, dimension in space.items()})
+    velocity = _object({name: {"type": "number"} for name in space})
+    suggestions = {
+        "type": "array",
+        "items": _object({"position": position, "velocity": velocity}),
+        "minItems": n_suggestions,
+        "maxItems": n_suggestions,
+    }
+    return _object({"suggestions": suggestions})
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _value_schema(dimension: Dimension) -> dict[str, Any]:
+    if isinstance(dimension, Categorical):
+        return {"enum": list(dimension.choices)}
+    kind = "number" if isinstance(dimension, Float) else "integer"
+    return {"type": kind, "minimum": dimension.low, "maximum": dimension.high}

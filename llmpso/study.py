@@ -1,0 +1,206 @@
+"""A study: ask, evaluate, tell, until the budget is spent or the space is exhausted."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from llmpso.advisor import Advisor, Call
+from llmpso.errors import LLMPSOError, SpecError
+from llmpso.evaluate import evaluate_trial
+from llmpso.objectives.base import Objective
+from llmpso.paper import PaperPSO
+from llmpso.pso import PSO, Optimizer
+from llmpso.space import Params, SearchSpace
+from llmpso.swarm import LinearInertia
+from llmpso.trial import Evaluation, Trial, TrialState
+
+logger = logging.getLogger(__name__)
+
+Evaluator = Callable[[Sequence[Trial]], Sequence[Trial]]
+"""Turns pending trials into told ones, in any order; the only thing that runners differ in."""
+
+
+class Method(StrEnum):
+    """How trials are proposed."""
+
+    PSO = "pso"
+    """Standard particle swarm."""
+    PAPER = "paper"
+    """The worst particles take the language model's positions (arXiv 2504.14126)."""
+
+
+class StopReason(StrEnum):
+    """Why a study ended."""
+
+    BUDGET = "budget"
+    EXHAUSTED = "exhausted"
+    """Every configuration of a finite space was evaluated."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudySpec:
+    """All that decides a study, apart from objective, space and advisor."""
+
+    budget: int
+    """Evaluations, failed ones included."""
+    method: Method | str = Method.PAPER
+    n_particles: int = 6
+    seed: int = 0
+    topology: str = "star"
+    start: tuple[Params, ...] = field(default=())
+    """Known configurations, evaluated first."""
+    warm_up: int = 2
+    """Iterations before the advisor is first asked (`paper`)."""
+    n_replaced: int = 2
+    """Particles per iteration that take advice (`paper`)."""
+    decreasing_inertia: bool = False
+    """Inertia from 0.9 to 0.4 over the study, in place of the constriction's constant one."""
+
+    def __post_init__(self) -> None:
+        """Refuse a study that cannot run."""
+        if self.budget < 1:
+            raise SpecError(f"budget is {self.budget!r}; it must be at least 1 evaluation")
+        if self.method not in list(Method):
+            raise SpecError(f"method is {self.method!r}; it must be one of: {', '.join(Method)}")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """What a study found."""
+
+    trials: tuple[Trial, ...]
+    """All trials in the order of proposal; failed ones among them."""
+    stop_reason: StopReason
+    calls: tuple[Call, ...] = ()
+    """Every exchange with the language model."""
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the lowest value; the earliest of equals.
+
+        Raises:
+            LLMPSOError: No trial was completed.
+        """
+        best = incumbent(self.trials)
+        if best is None:
+            kinds = sorted({trial.failure.kind for trial in self.trials if trial.failure})
+            raise LLMPSOError(f"all {len(self.trials)} trials failed: {', '.join(kinds)}")
+        return best
+
+
+def incumbent(trials: Sequence[Trial]) -> Trial | None:
+    """The completed trial with the lowest value; the earliest of equals; None without any."""
+    completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    return min(completed, key=lambda trial: (trial.value, trial.number), default=None)
+
+
+def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None) -> Optimizer:
+    """The optimizer that a specification asks for; the paper's without an advisor is PSO."""
+    iterations = max(1, -(-spec.budget // spec.n_particles) - 1)
+    common: dict[str, Any] = {
+        "n_particles": spec.n_particles,
+        "seed": spec.seed,
+        "topology": spec.topology,
+        "start": spec.start,
+        "schedule": LinearInertia(iterations=iterations) if spec.decreasing_inertia else None,
+    }
+    if spec.method == Method.PSO:
+        return PSO(space, **common)
+    if advisor is None:
+        logger.warning("method %s has no advisor: the study is plain PSO", spec.method)
+        return PSO(space, **common)
+    return PaperPSO(space, advisor, warm_up=spec.warm_up, n_replaced=spec.n_replaced, **common)
+
+
+def run_study(
+    optimizer: Optimizer, evaluate: Evaluator, budget: int, advisor: Advisor | None = None
+) -> StudyResult:
+    """The loop that notebook and flow share; the only caller of `tell`."""
+    trials: list[Trial] = []
+    stop_reason = StopReason.BUDGET
+    while len(trials) < budget:
+        asked = optimizer.ask(budget - len(trials))
+        if not asked:
+            stop_reason = StopReason.EXHAUSTED
+            break
+        told = sorted(evaluate(asked), key=lambda trial: trial.number)
+        optimizer.tell(told)
+        trials += told
+    return StudyResult(tuple(trials), stop_reason, tuple(advisor.calls) if advisor else ())
+
+
+def minimize(
+    objective: Objective | Callable[[Params], float],
+    space: SearchSpace,
+    *,
+    budget: int,
+    n_particles: int = 6,
+    method: Method | str = Method.PAPER,
+    advisor: Advisor | None = None,
+    seed: int = 0,
+    start: Sequence[Params] = (),
+    n_workers: int = 1,
+    on_trial: Callable[[Trial], None] | None = None,
+    **options: Any,
+) -> StudyResult:
+    """Search a space for the lowest value of an objective.
+
+    Args:
+        objective: An `Objective`, or a plain function from params to a number.
+        space: What may be tried.
+        budget: Evaluations, failed ones included.
+        n_particles: Size of the swarm.
+        method: `paper` or `pso`; `paper` without an advisor is `pso`.
+        advisor: Who asks the language model.
+        seed: The only source of randomness of the search; each trial gets a seed from it.
+        start: Known configurations, evaluated first.
+        n_workers: Evaluations that run at once, in threads.
+        on_trial: Called with each trial as it ends, from the thread that ran it.
+        **options: Further fields of `StudySpec`.
+
+    Raises:
+        SpecError: An option is out of range.
+        SpaceError: A start configuration lies outside the space.
+
+    Example:
+        >>> from llmpso import Float, SearchSpace, minimize
+        >>> space = SearchSpace({"x": Float(-5, 5), "y": Float(-5, 5)})
+        >>> result = minimize(lambda p: p["x"] ** 2 + p["y"] ** 2, space, budget=60)
+        >>> len(result.trials), result.best.value < 0.1
+        (60, True)
+    """
+    spec = StudySpec(
+        budget=budget,
+        method=method,
+        n_particles=n_particles,
+        seed=seed,
+        start=tuple(start),
+        **options,
+    )
+    measured = objective if isinstance(objective, Objective) else _Function(objective)
+
+    def evaluate(trial: Trial) -> Trial:
+        told = evaluate_trial(measured, trial).trial
+        if on_trial is not None:
+            on_trial(told)
+        return told
+
+    optimizer = build_optimizer(spec, space, advisor)
+    with ThreadPoolExecutor(max_workers=n_workers) as pool:
+        return run_study(
+            optimizer, lambda trials: list(pool.map(evaluate, trials)), budget, advisor
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """A plain function as an objective."""
+
+    function: Callable[[Params], float]
+
+    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
+        """The function's value; it has no fidelity and no seed."""
+        return Evaluation(float(self.function(params)))
