@@ -7,6 +7,7 @@ Great in High Dimensions, 2024.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from llmpso.space import Categorical, SearchSpace
 
@@ -23,6 +24,9 @@ Floats = NDArray[np.float64]
 
 MAX_FITTED = 150
 """Observations that the hyperparameters are fitted on; all of them are predicted from."""
+
+Trend = Callable[[Floats], Floats]
+"""From positions, shape (n_places, n_dims), to normal scores, shape (n_places,)."""
 
 JITTER = 1e-6
 """Least noise variance: keeps the covariance invertible."""
@@ -63,6 +67,8 @@ class Surrogate:
     cholesky: Floats  # (n_observations, n_observations), lower factor of the covariance
     weights: Floats  # (n_observations,), covariance^-1 scores
     failed_positions: Floats  # (n_failed, n_dims)
+    trend: Trend | None = None
+    """What is believed before any observation; nothing if None."""
 
     @property
     def best(self) -> float:
@@ -72,7 +78,8 @@ class Surrogate:
     @property
     def length_scales(self) -> Floats:
         """How far one must go in each dimension until the value changes, shape (n_dims,)."""
-        return np.exp(self.theta[:-2])
+        scales: Floats = np.exp(self.theta[:-2])
+        return scales
 
     def predict(self, positions: Floats) -> Prediction:
         """Expect values and failures at places of the unit cube, shape (n_places, n_dims)."""
@@ -80,13 +87,15 @@ class Surrogate:
         shrunk = solve_triangular(self.cholesky, cross.T, lower=True, check_finite=False)
         variances = math.exp(self.theta[-2]) - np.sum(shrunk**2, axis=0)
         deviations = np.sqrt(np.maximum(variances, 1e-12))
-        return Prediction(cross @ self.weights, deviations, self._failing(positions, cross))
+        means = cross @ self.weights + _expected(self.trend, positions)
+        return Prediction(means, deviations, self._failing(positions, cross))
 
     def believing(self, positions: Floats, scores: Floats) -> Self:
         """The same model after further observations, for example lies inside a batch."""
         known = np.vstack([self.positions, positions])
         told = np.concatenate([self.scores, scores])
-        factor, weights = _conditioned(self.theta, _apart(known, known, self.unordered), told)
+        apart, rest = _apart(known, known, self.unordered), told - _expected(self.trend, known)
+        factor, weights = _conditioned(self.theta, apart, rest)
         return replace(self, positions=known, scores=told, cholesky=factor, weights=weights)
 
     def _failing(self, positions: Floats, cross: Floats) -> Floats:
@@ -105,6 +114,7 @@ def fitted(
     positions: Floats,
     values: Floats,
     prior: Prior = Prior(),
+    trend: Trend | None = None,
 ) -> Surrogate:
     """Fit by the most probable hyperparameters (maximum a posteriori).
 
@@ -113,14 +123,29 @@ def fitted(
         positions: Snapped positions, shape (n_observations, n_dims).
         values: What was measured, shape (n_observations,); inf for a failed trial.
         prior: Beliefs about the hyperparameters.
+        trend: What is believed of the scores before; the model explains what it leaves.
     """
     unordered = np.array([isinstance(d, Categorical) and not d.ordered for d in space.values()])
     succeeded = np.isfinite(values)
     known, scores = positions[succeeded], normal_scores(values[succeeded])
-    fit = _informative(scores)
-    theta = _most_probable(_apart(known[fit], known[fit], unordered), scores[fit], prior)
-    factor, weights = _conditioned(theta, _apart(known, known, unordered), scores)
-    return Surrogate(unordered, known, scores, theta, factor, weights, positions[~succeeded])
+    rest, fit = scores - _expected(trend, known), _informative(scores)
+    theta = _most_probable(_apart(known[fit], known[fit], unordered), rest[fit], prior)
+    factor, weights = _conditioned(theta, _apart(known, known, unordered), rest)
+    failed = positions[~succeeded]
+    return Surrogate(unordered, known, scores, theta, factor, weights, failed, trend)
+
+
+def expected_improvement(prediction: Prediction, best: float) -> Floats:
+    """How far each place is expected to fall below `best`, shape (n_places,).
+
+    Jones, Schonlau and Welch, Efficient Global Optimization, 1998, equation 15, times the
+    probability that the trial succeeds.
+    """
+    ahead, deviations = best - prediction.means, prediction.deviations
+    z = ahead / deviations
+    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    gain: Floats = (ahead * ndtr(z) + deviations * density) * (1 - prediction.failing)
+    return gain
 
 
 def normal_scores(values: Floats) -> Floats:
@@ -129,6 +154,10 @@ def normal_scores(values: Floats) -> Floats:
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     scores: Floats = ndtri((ranks - 0.375) / (len(values) + 0.25))
     return scores
+
+
+def _expected(trend: Trend | None, positions: Floats) -> Floats:
+    return np.zeros(len(positions)) if trend is None else trend(positions)
 
 
 def _informative(scores: Floats) -> NDArray[np.intp]:
@@ -182,9 +211,7 @@ def _most_probable(apart: Floats, scores: Floats, prior: Prior) -> Floats:
     return theta
 
 
-def _negative_log_likelihood(
-    theta: Floats, apart: Floats, scores: Floats
-) -> tuple[float, Floats]:
+def _negative_log_likelihood(theta: Floats, apart: Floats, scores: Floats) -> tuple[float, Floats]:
     """Minus (2.30) without its constant, and its gradient by (5.9)."""
     scales = np.exp(-2 * theta[:-2])
     r = np.sqrt(5 * np.tensordot(scales, apart, axes=1))
