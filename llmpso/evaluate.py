@@ -1,7 +1,7 @@
 """One trial through one objective: the border where the user's code may fail in any way."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmpso.objectives.base import Objective
 from llmpso.trial import Evaluation, Failure, FailureKind, Trial
@@ -20,7 +20,7 @@ class Outcome:
 
 def evaluate_trial(objective: Objective, trial: Trial, *, fidelity: float = 1.0) -> Outcome:
     """Evaluate one trial; whatever goes wrong makes a failed trial with its kind."""
-    begin = time.perf_counter()
+    trial, begin = replace(trial, started_at=time.time()), time.perf_counter()
     try:
         evaluation = objective.evaluate(trial.params, fidelity=fidelity, seed=trial.seed)
     except Exception as error:  # noqa: BLE001 - user code may raise anything; it is on record

@@ -1,6 +1,7 @@
 """A study: ask, evaluate, tell, until the budget is spent or the space is exhausted."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -95,6 +96,17 @@ def incumbent(trials: Sequence[Trial]) -> Trial | None:
     """The completed trial with the lowest value; the earliest of equals; None without any."""
     completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     return min(completed, key=lambda trial: (trial.value, trial.number), default=None)
+
+
+def improvements(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials, in order, that each lowered the best value of all before them."""
+    lowered: list[Trial] = []
+    best = math.inf
+    for trial in trials:
+        if trial.value is not None and trial.value < best:
+            best = trial.value
+            lowered.append(trial)
+    return lowered
 
 
 def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None) -> Optimizer:

@@ -92,6 +92,8 @@ class Trial:
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     failure: Failure | None = None
+    started_at: float = 0.0
+    """When the evaluation began, in seconds since the epoch."""
     seconds: float = 0.0
     """Wall time of the evaluation alone."""
     links: Mapping[str, str] = field(default_factory=dict)

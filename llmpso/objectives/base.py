@@ -1,6 +1,8 @@
 """The protocol by which anything that can be trained is tuned."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
@@ -47,4 +49,34 @@ class DescribedObjective(Objective, Protocol):
     @property
     def space(self) -> SearchSpace:
         """The space to search when the user names none."""
+        ...
+
+
+@runtime_checkable
+class Baselined(Protocol):
+    """An objective that knows what a tuned model must beat."""
+
+    def baselines(self) -> Mapping[str, Mapping[str, float]]:
+        """Figures of simple models on the same data, by model and by figure."""
+        ...
+
+
+@runtime_checkable
+class SavableModel(Protocol):
+    """A trained model that can be written to disk and read back without running foreign code."""
+
+    loader_module: str
+    """Import path of a module whose `_load_pyfunc(path)` reads back what `save` wrote."""
+
+    def save(self, directory: Path) -> None:
+        """Write weights and description into an existing, empty directory."""
+        ...
+
+    def predict(self, inputs: Any) -> Any:
+        """Predictions for raw inputs, preprocessing included."""
+        ...
+
+    @property
+    def example(self) -> Any:
+        """A few raw inputs that `predict` takes; they give the model its signature."""
         ...

@@ -1,0 +1,156 @@
+"""From flat flow parameters to a checked plan: all that can be refused is refused here."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from llmpso.backends.choose import choose_backend
+
+from llmpso.advisor import Advisor, Task
+from llmpso.backends.base import Backend
+from llmpso.errors import SpecError
+from llmpso.objectives.base import DescribedObjective
+from llmpso.objectives.registry import ObjectiveSpec, build_objective
+from llmpso.pso import Optimizer
+from llmpso.study import StudySpec, build_optimizer
+from tasks.tracking import open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneOptions:
+    """The parameters of the flow `tune`, which describes them."""
+
+    objective: str
+    csv: str | None
+    target: str | None
+    horizon: int
+    where: list[str] | None
+    max_missing: float
+    evaluations: int
+    particles: int
+    method: str
+    topology: str
+    warm_up: int
+    replaced: int
+    decreasing_inertia: bool
+    start: list[str] | None
+    seed: int
+    advisor: str
+    llm_model: str | None
+    llm_url: str | None
+    temperature: float
+    workers: int | None
+    experiment: str | None
+    register_as: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a study needs, checked, with its data loaded and its model at hand."""
+
+    objective_spec: ObjectiveSpec
+    objective: DescribedObjective
+    study: StudySpec
+    backend: Backend | None
+    advisor_reason: str
+    """Which language model is asked, and why this one."""
+    temperature: float
+    n_workers: int
+    experiment: str
+    model_name: str
+
+    @property
+    def n_threads(self) -> int:
+        """Cores that each training may use, so that the workers do not fight over them."""
+        return max(1, (os.cpu_count() or 1) // self.n_workers)
+
+    def advisor(self, through: Callable[[Backend], Backend]) -> Advisor | None:
+        """The advisor, asking its backend through a wrapper."""
+        if self.backend is None:
+            return None
+        task = Task(self.objective.description, self.objective.metric)
+        return Advisor(
+            through(self.backend), task, temperature=self.temperature, seed=self.study.seed
+        )
+
+    def optimizer(self, advisor: Advisor | None) -> Optimizer:
+        """The optimizer at its start."""
+        return build_optimizer(self.study, self.objective.space, advisor)
+
+
+def prepare(options: TuneOptions) -> Plan:
+    """Check everything, cheapest first, before anything is trained.
+
+    Raises:
+        LLMPSOError: An option, the data, the tracking store or the language model is not usable.
+    """
+    study = _study_spec(options)
+    objective_spec = _objective_spec(options)
+    n_workers = _n_workers(options.workers)
+    open_store()
+    objective = build_objective(objective_spec)
+    build_optimizer(study, objective.space, None)
+    backend, reason = _backend(options)
+    return Plan(
+        objective_spec=objective_spec,
+        objective=objective,
+        study=study,
+        backend=backend,
+        advisor_reason=reason,
+        temperature=options.temperature,
+        n_workers=n_workers,
+        experiment=options.experiment or objective.name,
+        model_name=options.register_as or objective.name,
+    )
+
+
+def _study_spec(options: TuneOptions) -> StudySpec:
+    return StudySpec(
+        budget=options.evaluations,
+        method=options.method,
+        n_particles=options.particles,
+        seed=options.seed,
+        topology=options.topology,
+        start=tuple(_start_params(text) for text in options.start or ()),
+        warm_up=options.warm_up,
+        n_replaced=options.replaced,
+        decreasing_inertia=options.decreasing_inertia,
+    )
+
+
+def _start_params(text: str) -> dict[str, Any]:
+    try:
+        params = json.loads(text)
+    except ValueError:
+        params = None
+    if not isinstance(params, dict):
+        raise SpecError(f'start is {text!r}; it must be a JSON object such as {{"layers": 2}}')
+    return params
+
+
+def _objective_spec(options: TuneOptions) -> ObjectiveSpec:
+    return ObjectiveSpec(
+        name=options.objective,
+        csv=options.csv,
+        target=options.target,
+        horizon=options.horizon,
+        where=tuple(options.where or ()),
+        max_missing=options.max_missing,
+    )
+
+
+def _n_workers(workers: int | None) -> int:
+    if workers is not None and workers < 1:
+        raise SpecError(f"workers is {workers!r}; it must be at least 1")
+    return workers or os.cpu_count() or 1
+
+
+def _backend(options: TuneOptions) -> tuple[Backend | None, str]:
+    if options.method == "pso":
+        return None, "none: plain PSO asks nobody"
+    if options.advisor == "none":
+        return None, "none, as asked for: the swarm goes alone"
+    choice = choose_backend(options.advisor, model=options.llm_model, base_url=options.llm_url)
+    return choice.backend, choice.reason

@@ -1,0 +1,108 @@
+"""A Prefect server for runs on a machine that has none."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from platformdirs import user_log_path
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from llmpso.errors import LLMPSOError
+
+HOST, PORT = "127.0.0.1", 4200
+
+
+@contextmanager
+def local_prefect_server(timeout: float = 120.0) -> Iterator[str]:
+    """Yield the URL of a Prefect API: the one configured, one on the usual port, or our own.
+
+    Our own keeps its records in the user's Prefect database, where `prefect server start` shows
+    them later, writes its log to a file, and ends with the block.
+    """
+    configured = PREFECT_API_URL.value()
+    if configured or _is_healthy(_api(PORT)):
+        url = configured or _api(PORT)
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield url
+        return
+    port = PORT if _is_free(PORT) else _free_port()
+    process = _start(port)
+    try:
+        _wait_until_healthy(process, port, timeout)
+        with temporary_settings({PREFECT_API_URL: _api(port)}):
+            yield _api(port)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_until_recorded(flow_run_id: str, timeout: float = 15.0) -> None:
+    """Wait until the server has recorded how every task of a run ended.
+
+    Task runs reach it as events, in batches; one that is stopped too early loses the last.
+    """
+    unfinished = {
+        "flow_runs": {"id": {"any_": [flow_run_id]}},
+        "task_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "SCHEDULED"]}}},
+    }
+    deadline = time.monotonic() + timeout
+    with get_client(sync_client=True) as client:
+        while time.monotonic() < deadline:
+            if client.request("POST", "/task_runs/count", json=unfinished).json() == 0:
+                return
+            time.sleep(0.25)
+
+
+def _api(port: int) -> str:
+    return f"http://{HOST}:{port}/api"
+
+
+def _log_file() -> Path:
+    return user_log_path("llmpso", ensure_exists=True) / "prefect-server.log"
+
+
+def _start(port: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "prefect", "server", "start"]
+    with _log_file().open("wb") as log:
+        return subprocess.Popen(
+            [*command, "--host", HOST, "--port", str(port)],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PREFECT_API_URL": _api(port)},
+        )
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], port: int, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while not _is_healthy(_api(port)):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise LLMPSOError(
+                f"the Prefect server did not start on port {port}; see {_log_file()}, "
+                "or set PREFECT_API_URL to a server that runs"
+            )
+        time.sleep(0.25)
+
+
+def _is_healthy(api: str) -> bool:
+    try:
+        return httpx.get(f"{api}/health", timeout=2.0).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,198 @@
+"""What a study comes to: one record for MLflow, for Prefect, for scripts and for a screen."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flows.plan import Plan
+from llmpso.advisor import Call
+from llmpso.objectives.base import Baselined
+from llmpso.study import StudyResult, improvements
+from llmpso.trial import Source, Trial, TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The outcome of one study in plain values."""
+
+    objective: str
+    metric: str
+    method: str
+    seed: int
+    advisor: str
+    stop_reason: str
+    evaluations: int
+    failed: int
+    best_value: float
+    best_params: dict[str, Any]
+    best_metrics: dict[str, float]
+    best_source: str
+    best_number: int
+    baselines: dict[str, dict[str, float]]
+    by_source: dict[str, int]
+    improved_by_source: dict[str, int]
+    llm_calls: int
+    """Questions that a model was asked, unusable answers included."""
+    llm_cached: int
+    """Questions that the cache answered."""
+    llm_problems: int
+    """Replies that were not wholly usable, and calls without a reply."""
+    llm_tokens: int
+    wall_seconds: float
+    training_seconds: float
+    """Time during which at least one training ran."""
+    llm_seconds: float
+    model: str
+    """Registered model as `name/version`; empty if no model was kept."""
+    tracking_uri: str
+    run_id: str
+    prefect_run: str
+
+    @property
+    def overhead_seconds(self) -> float:
+        """Wall time per evaluation in which nothing was trained and no model was asked."""
+        rest = self.wall_seconds - self.training_seconds - self.llm_seconds
+        return max(0.0, rest) / max(1, self.evaluations)
+
+    def figures(self) -> dict[str, float]:
+        """The numbers that MLflow keeps on the study's run."""
+        return {
+            "evaluations": self.evaluations,
+            "failed": self.failed,
+            "llm_calls": self.llm_calls,
+            "llm_cached": self.llm_cached,
+            "llm_tokens": self.llm_tokens,
+            "llm_seconds": self.llm_seconds,
+            "llm_improvements": self.improved_by_source.get(Source.ADVISOR, 0),
+            "training_seconds": self.training_seconds,
+            "overhead_seconds": self.overhead_seconds,
+        } | {f"best_{name}": value for name, value in self.best_metrics.items()}
+
+    def record(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self) | {"overhead_seconds": self.overhead_seconds}
+
+
+def summarise(
+    plan: Plan,
+    result: StudyResult,
+    *,
+    wall_seconds: float,
+    model: str,
+    tracking_uri: str,
+    run_id: str,
+    prefect_run: str,
+) -> Summary:
+    """The summary of a finished study.
+
+    Raises:
+        LLMPSOError: Every trial failed.
+    """
+    best, calls, objective = result.best, result.calls, plan.objective
+    asked = [call for call in calls if not call.cached]
+    return Summary(
+        objective=objective.name,
+        metric=objective.metric,
+        method=str(plan.study.method),
+        seed=plan.study.seed,
+        advisor=plan.advisor_reason,
+        stop_reason=str(result.stop_reason),
+        evaluations=len(result.trials),
+        failed=sum(trial.state is TrialState.FAILED for trial in result.trials),
+        best_value=float(best.value or 0.0),
+        best_params=dict(best.params),
+        best_metrics=dict(best.metrics),
+        best_source=str(best.source),
+        best_number=best.number,
+        baselines=_baselines(objective),
+        by_source=_count(result.trials),
+        improved_by_source=_count(improvements(result.trials)),
+        llm_calls=len(asked),
+        llm_cached=len(calls) - len(asked),
+        llm_problems=sum(bool(call.problems) for call in calls),
+        llm_tokens=_tokens(asked),
+        wall_seconds=wall_seconds,
+        training_seconds=busy_seconds(result.trials),
+        llm_seconds=sum(call.seconds for call in calls),
+        model=model,
+        tracking_uri=tracking_uri,
+        run_id=run_id,
+        prefect_run=prefect_run,
+    )
+
+
+def busy_seconds(trials: Sequence[Trial]) -> float:
+    """Length of the union of the trials' intervals: time in which at least one was running."""
+    busy, free_from = 0.0, 0.0
+    for trial in sorted(trials, key=lambda trial: trial.started_at):
+        begin, end = trial.started_at, trial.started_at + trial.seconds
+        busy += max(0.0, end - max(begin, free_from))
+        free_from = max(free_from, end)
+    return busy
+
+
+def _baselines(objective: object) -> dict[str, dict[str, float]]:
+    if not isinstance(objective, Baselined):
+        return {}
+    return {name: dict(figures) for name, figures in objective.baselines().items()}
+
+
+def _count(trials: Sequence[Trial]) -> dict[str, int]:
+    return dict(Counter(str(trial.source) for trial in trials))
+
+
+def _tokens(calls: Sequence[Call]) -> int:
+    return sum(call.prompt_tokens + call.completion_tokens for call in calls)
+
+
+def as_text(summary: Summary) -> str:
+    """The summary as lines that fit a screen."""
+    lines = [
+        f"{summary.objective}: {summary.evaluations} evaluations, {summary.failed} failed "
+        f"({summary.method}, seed {summary.seed}, ended by {summary.stop_reason})",
+        "",
+        f"best {summary.metric}: {summary.best_value:.4g}   "
+        f"(trial {summary.best_number}, from {summary.best_source})",
+        *_indented(summary.best_params),
+        *_indented(summary.best_metrics),
+        *(f"  {name}: {_joined(figures)}" for name, figures in summary.baselines.items()),
+        "",
+        f"advisor      {summary.advisor}",
+        f"sources      {_joined(summary.by_source)}",
+        f"improved by  {_joined(summary.improved_by_source)}",
+        f"language model  {_llm_text(summary)}",
+        f"time         {summary.wall_seconds:.0f} s: training {summary.training_seconds:.0f} s, "
+        f"language model {summary.llm_seconds:.0f} s, the rest "
+        f"{1000 * summary.overhead_seconds:.0f} ms per evaluation",
+        "",
+        f"model        {f'models:/{summary.model}' if summary.model else 'none was kept'}",
+        f"MLflow       mlflow ui --backend-store-uri {summary.tracking_uri}   "
+        f"(run {summary.run_id})",
+        f"Prefect      {summary.prefect_run}   (start it again with: prefect server start)",
+    ]
+    return "\n".join(lines)
+
+
+def _llm_text(summary: Summary) -> str:
+    if summary.llm_calls + summary.llm_cached == 0:
+        return "not asked"
+    advised = summary.by_source.get(Source.ADVISOR, 0)
+    helped = summary.improved_by_source.get(Source.ADVISOR, 0)
+    return (
+        f"{summary.llm_calls} calls, {summary.llm_cached} from the cache, "
+        f"{summary.llm_tokens} tokens, {summary.llm_problems} with problems; "
+        f"{helped} of its {advised} points improved the best"
+    )
+
+
+def _indented(values: Mapping[str, Any]) -> list[str]:
+    return [f"  {name}: {_short(value)}" for name, value in values.items()]
+
+
+def _joined(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_short(value)}" for name, value in values.items()) or "none"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

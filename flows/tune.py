@@ -1,0 +1,183 @@
+"""One study as a Prefect flow, and as a command: `python -m flows.tune`."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from prefect import flow, get_run_logger, runtime
+from prefect.artifacts import create_markdown_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.plan import Plan, TuneOptions, prepare
+from flows.progress import trial_progress
+from flows.summary import Summary, as_text, summarise
+from llmpso.advisor import Advisor
+from llmpso.pso import Optimizer
+from llmpso.study import StudyResult, run_study
+from llmpso.trial import Trial
+from tasks.advise import CachedBackend
+from tasks.iterate import iterate
+from tasks.tracking import (
+    StudyRun,
+    close_study,
+    record_incumbent,
+    record_summary,
+    record_text,
+    register_model,
+    start_study,
+)
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@flow(name="tune", flow_run_name="{objective} · {method} · seed {seed}")
+def tune(
+    objective: str = "lstm",
+    *,
+    csv: str | None = None,
+    target: str | None = None,
+    horizon: Annotated[int, Field(ge=1)] = 6,
+    where: list[str] | None = None,
+    max_missing: Share = 0.1,
+    evaluations: Annotated[int, Field(ge=1, le=10_000)] = 30,
+    particles: Annotated[int, Field(ge=2, le=1_000)] = 6,
+    method: Literal["paper", "pso"] = "paper",
+    topology: Literal["star", "ring"] = "star",
+    warm_up: Annotated[int, Field(ge=1)] = 2,
+    replaced: Annotated[int, Field(ge=1)] = 2,
+    decreasing_inertia: bool = False,
+    start: list[str] | None = None,
+    seed: Annotated[int, Field(ge=0)] = 0,
+    advisor: Literal["auto", "openai", "ollama", "embedded", "none"] = "auto",
+    llm_model: str | None = None,
+    llm_url: str | None = None,
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7,
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None,
+    experiment: str | None = None,
+    register_as: str | None = None,
+) -> Summary:
+    """Tune a model: a swarm guided by a language model, tracked in MLflow.
+
+    Without any option an LSTM learns to forecast real hourly air quality six hours ahead.
+
+    Args:
+        objective: What to tune: `lstm`, or `package.module:attribute` for an objective of yours.
+        csv: Time series to forecast instead of the one that ships; one row per time step.
+        target: Column of the file to forecast.
+        horizon: Rows from the last observation to the forecast.
+        where: Rows of the file to keep, as COLUMN=VALUE; may be given several times.
+        max_missing: Largest share of missing target values that is accepted.
+        evaluations: Trainings to spend, failed ones included.
+        particles: Size of the swarm; 5 to 10 suit small budgets.
+        method: `paper` lets the language model replace the worst particles; `pso` asks nobody.
+        topology: Who a particle learns from: all (`star`) or its two neighbours (`ring`).
+        warm_up: Iterations before the language model is first asked.
+        replaced: Particles that take its advice in each later iteration.
+        decreasing_inertia: Let inertia fall from 0.9 to 0.4 over the study.
+        start: Known configuration to evaluate first, as JSON; may be given several times.
+        seed: Makes the study repeatable.
+        advisor: Language model; `auto` takes OpenAI if its key is set, else a running Ollama,
+            else the embedded model.
+        llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
+        llm_url: Address of the OpenAI-compatible or Ollama server.
+        temperature: Spread of the language model's answers.
+        workers: Trainings that run at once; as many as there are cores if not given.
+        experiment: MLflow experiment; the objective's name if not given.
+        register_as: Name to register the best model under; the objective's name if not given.
+    """
+    plan = prepare(TuneOptions(**locals()))
+    get_run_logger().info("advisor: %s", plan.advisor_reason)
+    summary = run_plan(plan)
+    create_markdown_artifact(f"```\n{as_text(summary)}\n```", key="summary")
+    return summary
+
+
+def run_plan(plan: Plan) -> Summary:
+    """Run a checked plan inside a flow run, and record all of it."""
+    study = start_study(plan.experiment, _study_name(plan), _study_params(plan), _study_tags(plan))
+    status = "FAILED"
+    try:
+        summary = _run(plan, study)
+        status = "FINISHED"
+    finally:
+        close_study(study, status)
+    return summary
+
+
+def _run(plan: Plan, study: StudyRun) -> Summary:
+    begin = time.perf_counter()
+    advisor = plan.advisor(CachedBackend)
+    optimizer = plan.optimizer(advisor)
+    try:
+        result = _search(plan, study, optimizer, advisor)
+    finally:
+        record_text(study, "advisor/calls.jsonl", _calls_text(advisor))
+    wall_seconds = time.perf_counter() - begin
+    summary = summarise(
+        plan,
+        result,
+        wall_seconds=wall_seconds,
+        model=register_model(study, result.best, plan.model_name),
+        tracking_uri=study.tracking_uri,
+        run_id=study.run_id,
+        prefect_run=runtime.flow_run.ui_url or "",
+    )
+    record_summary(study, summary.figures(), as_text(summary))
+    record_text(study, "summary.json", json.dumps(summary.record(), indent=2))
+    return summary
+
+
+def _search(
+    plan: Plan, study: StudyRun, optimizer: Optimizer, advisor: Advisor | None
+) -> StudyResult:
+    logger, budget = get_run_logger(), plan.study.budget
+    with (
+        ThreadPoolTaskRunner(max_workers=plan.n_workers) as runner,
+        trial_progress(budget, plan.objective.metric, logger) as progress,
+    ):
+
+        def evaluate_batch(trials: Sequence[Trial]) -> list[Trial]:
+            number = trials[0].iteration
+            told = iterate(
+                number, trials, plan.objective_spec, study, plan.n_threads, runner, progress
+            )
+            record_incumbent(study, progress.best)
+            return told
+
+        return run_study(optimizer, evaluate_batch, budget, advisor)
+
+
+def _study_name(plan: Plan) -> str:
+    return f"{plan.objective.name} · {plan.study.method} · seed {plan.study.seed}"
+
+
+def _study_params(plan: Plan) -> dict[str, Any]:
+    """What MLflow shows as parameters of the study."""
+    space = {f"space.{name}": repr(dimension) for name, dimension in plan.objective.space.items()}
+    return asdict(plan.study) | asdict(plan.objective_spec) | {"workers": plan.n_workers} | space
+
+
+def _study_tags(plan: Plan) -> dict[str, str]:
+    tags = {
+        "objective": plan.objective.name,
+        "metric": plan.objective.metric,
+        "method": str(plan.study.method),
+        "advisor": plan.advisor_reason,
+        "prefect.flow_run_id": str(runtime.flow_run.id),
+    }
+    identity = plan.backend.identity if plan.backend else {}
+    return tags | {f"advisor.{key}": value for key, value in identity.items()}
+
+
+def _calls_text(advisor: Advisor | None) -> str:
+    """Every exchange with the language model, one JSON object a line."""
+    return "".join(f"{json.dumps(asdict(call))}\n" for call in advisor.calls) if advisor else ""
+
+
+if __name__ == "__main__":
+    from flows.command import main
+
+    raise SystemExit(main(tune, "flows.tune"))

@@ -1,0 +1,36 @@
+"""One iteration of the swarm as a Prefect step: the parent of its particles' evaluations."""
+
+from collections.abc import Callable, Sequence
+
+from prefect import task
+from prefect.futures import PrefectFuture, as_completed
+from prefect.task_runners import TaskRunner
+
+from llmpso.objectives.registry import ObjectiveSpec
+from llmpso.trial import Trial
+from tasks.evaluate import evaluate
+from tasks.tracking import StudyRun
+
+
+@task(name="iterate", task_run_name="iteration {number}")
+def iterate(
+    number: int,
+    trials: Sequence[Trial],
+    objective: ObjectiveSpec,
+    study: StudyRun,
+    n_threads: int,
+    runner: TaskRunner[PrefectFuture[Trial]],
+    on_trial: Callable[[Trial], None],
+) -> list[Trial]:
+    """Evaluate one batch concurrently; `on_trial` hears of each as it ends.
+
+    Called directly by the flow, not submitted: it waits for its children and must not take a
+    place in the runner that they run in.
+    """
+    shared = {"objective": objective, "study": study, "n_threads": n_threads}
+    futures = [runner.submit(evaluate, parameters=shared | {"trial": trial}) for trial in trials]
+    told: list[Trial] = []
+    for future in as_completed(futures):
+        told.append(future.result(raise_on_failure=False))
+        on_trial(told[-1])
+    return told

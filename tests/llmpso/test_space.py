@@ -1,0 +1,166 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmpso import Categorical, Float, Integer, SearchSpace
+from llmpso.errors import SpaceError
+
+bounded = st.floats(-1e6, 1e6).map(lambda x: round(x, 6))
+
+
+@st.composite
+def floats(draw: st.DrawFn) -> Float:
+    if draw(st.booleans()):
+        low = draw(st.floats(1e-6, 1e3))
+        return Float(low, low * draw(st.floats(1.5, 1e6)), log=True)
+    low = draw(bounded)
+    return Float(low, low + draw(st.floats(1e-3, 1e6)))
+
+
+@st.composite
+def integers(draw: st.DrawFn) -> Integer:
+    log = draw(st.booleans())
+    low = draw(st.integers(1 if log else -1000, 1000))
+    return Integer(low, low + draw(st.integers(1, 5000)), log=log)
+
+
+choices = st.lists(
+    st.one_of(st.text(max_size=5), st.integers(-9, 9), st.booleans()),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda value: (type(value), value),
+)
+categoricals = st.builds(Categorical, choices.map(tuple), ordered=st.booleans())
+dimensions = st.one_of(floats(), integers(), categoricals)
+spaces = st.dictionaries(st.text(min_size=1, max_size=5), dimensions, min_size=1, max_size=5).map(
+    SearchSpace
+)
+
+
+@given(spaces, st.data())
+def test_a_position_survives_the_round_trip_once_snapped(
+    space: SearchSpace, data: st.DataObject
+) -> None:
+    unit = st.floats(0, 1)
+    position = np.array(data.draw(st.lists(unit, min_size=len(space), max_size=len(space))))
+    params = space.decode(position)
+    assert space.validate(params) == params
+    again = space.decode(space.encode(params))
+    for name, dimension in space.items():
+        if isinstance(dimension, Float):
+            assert math.isclose(again[name], params[name], rel_tol=1e-9, abs_tol=1e-9)
+        else:
+            assert again[name] == params[name]
+            assert type(again[name]) is type(params[name])
+
+
+@given(spaces, st.data())
+def test_velocities_survive_the_round_trip(space: SearchSpace, data: st.DataObject) -> None:
+    unit = st.floats(-1, 1)
+    velocity = np.array(data.draw(st.lists(unit, min_size=len(space), max_size=len(space))))
+    again = space.encode_velocity(space.decode_velocity(velocity))
+    np.testing.assert_allclose(again, velocity, atol=1e-9)
+
+
+@given(integers())
+def test_the_cube_reaches_both_ends_of_an_integer(dimension: Integer) -> None:
+    assert dimension.decode(0.0) == dimension.low
+    assert dimension.decode(1.0) == dimension.high
+
+
+def test_every_integer_owns_an_equal_share_on_the_linear_scale() -> None:
+    dimension = Integer(1, 4)
+    decoded = [dimension.decode(u) for u in np.linspace(0.001, 0.999, 4000)]
+    shares = np.bincount(decoded)[1:] / 4000
+    np.testing.assert_allclose(shares, 0.25, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Float(2, 1), "Float(low=2, high=1): low must be less than high"),
+        (lambda: Float(0, 1, log=True), "Float(low=0, log=True): low must be greater than 0"),
+        (lambda: Float(0, math.inf), "Float(low=0, high=inf): both bounds must be finite"),
+        (lambda: Float("a", 1), "Float(low='a'): the bound must be a number"),
+        (lambda: Integer(1.5, 3), "Integer(low=1.5): the bound must be a whole number"),
+        (lambda: Integer(3, 3), "Integer(low=3, high=3): low must be less than high"),
+        (lambda: Categorical([]), "Categorical(choices=[]): at least one choice is needed"),
+        (lambda: Categorical(["a", "a"]), "Categorical(choices=['a', 'a']): choices must differ"),
+        (
+            lambda: Categorical([None]),
+            "Categorical: choice None must be a string, a number or a bool",
+        ),
+        (lambda: SearchSpace({}), "SearchSpace({}): at least one hyperparameter is needed"),
+        (
+            lambda: SearchSpace({"a": 3}),
+            "a is 3; it must be a Float, an Integer or a Categorical",
+        ),
+    ],
+)
+def test_a_wrong_definition_is_refused_with_its_reason(make, message) -> None:
+    with pytest.raises(SpaceError) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+SPACE = SearchSpace(
+    {
+        "layers": Integer(1, 3),
+        "learning_rate": Float(1e-4, 1e-1, log=True),
+        "cell": Categorical(["lstm", "gru"]),
+        "bias": Categorical([True, 1, 1.0]),
+    }
+)
+VALID = {"layers": 2, "learning_rate": 0.01, "cell": "gru", "bias": True}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layers": 4}, "layers is 4; it must be a whole number from 1 to 3"),
+        ({"layers": True}, "layers is True; it must be a whole number from 1 to 3"),
+        ({"layers": 2.0}, "layers is 2.0; it must be a whole number from 1 to 3"),
+        (
+            {"learning_rate": math.nan},
+            "learning_rate is nan; it must be a number from 0.0001 to 0.1",
+        ),
+        (
+            {"learning_rate": "0.01"},
+            "learning_rate is '0.01'; it must be a number from 0.0001 to 0.1",
+        ),
+        ({"cell": "LSTM"}, "cell is 'LSTM'; it must be one of ['lstm', 'gru']"),
+        ({"layer": 2}, "unknown hyperparameter 'layer' (did you mean 'layers'?)"),
+    ],
+)
+def test_wrong_params_are_refused_with_their_reason(change, message) -> None:
+    with pytest.raises(SpaceError) as caught:
+        SPACE.validate(VALID | change)
+    assert str(caught.value) == message
+
+
+def test_all_that_is_wrong_is_named_at_once() -> None:
+    with pytest.raises(SpaceError, match="layers is missing; learning_rate is 5"):
+        SPACE.validate({"learning_rate": 5, "cell": "gru", "bias": 1})
+
+
+def test_numpy_numbers_become_plain_ones() -> None:
+    valid = SPACE.validate(VALID | {"layers": np.int64(2), "learning_rate": np.float32(0.01)})
+    assert type(valid["layers"]) is int
+    assert type(valid["learning_rate"]) is float
+
+
+def test_choices_differ_by_type() -> None:
+    keys = {SPACE.key(VALID | {"bias": value}) for value in (True, 1, 1.0)}
+    assert len(keys) == 3
+
+
+def test_a_finite_space_can_be_listed() -> None:
+    space = SearchSpace({"a": Integer(1, 2), "b": Categorical(["x", "y", "z"])})
+    listed = list(space.configurations())
+    assert len(listed) == space.size == 6
+    assert len({space.key(params) for params in listed}) == 6
+    with pytest.raises(SpaceError, match="cannot be listed"):
+        list(SPACE.configurations())
