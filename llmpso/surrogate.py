@@ -106,7 +106,8 @@ class Surrogate:
         failed = _covariance(self.theta, apart).sum(axis=1)
         rate = len(self.failed_positions) / (len(self.failed_positions) + len(self.positions))
         signal = math.exp(self.theta[-2])
-        return (failed + signal * rate) / (failed + cross.sum(axis=1) + signal)
+        share: Floats = (failed + signal * rate) / (failed + cross.sum(axis=1) + signal)
+        return share
 
 
 def fitted(

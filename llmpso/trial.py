@@ -28,6 +28,8 @@ class Source(StrEnum):
     """A change of the incumbent that the language model proposed."""
     HISTORY = "history"
     """One of the best configurations of an earlier study."""
+    BASELINE = "baseline"
+    """Proposed by a method of `llmpso.baselines`."""
     PLACEBO = "placebo"
     """Drawn blindly in the place of the language model's advice."""
 

@@ -1,0 +1,187 @@
+"""One suite over every optimizer: what anything behind ask and tell must keep."""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from llmpso.baselines import optuna_search, pyswarms_search, random_search
+from llmpso.errors import TellError
+from llmpso.guided import Guidance, GuidedPSO
+from llmpso.proposers import Placebo
+from llmpso.pso import PSO, Optimizer
+from llmpso.space import Categorical, Float, Integer, SearchSpace
+from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
+
+SPACE = SearchSpace(
+    {
+        "rate": Float(1e-4, 1.0, log=True),
+        "layers": Integer(1, 4),
+        "units": Categorical([16, 32, 64, 128], ordered=True),
+        "kind": Categorical(["gru", "lstm", "rnn"]),
+    }
+)
+FINITE = SearchSpace({"a": Integer(1, 4), "b": Categorical(["x", "y", "z"])})
+GUESS = {"rate": 0.01, "layers": 2, "units": 64, "kind": "lstm"}
+
+
+@dataclass(frozen=True)
+class Case:
+    build: Callable[..., Optimizer]
+    needs: str = ""
+    repeats: bool = False
+    """The method may propose a configuration twice, and so never ends."""
+
+
+CASES = {
+    "pso": Case(PSO),
+    "guided": Case(GuidedPSO),
+    "guided-batch": Case(lambda space, **options: _guided(space, 3, **options)),
+    "guided-placebo": Case(lambda space, **o: GuidedPSO(space, proposer=Placebo(1), **o)),
+    "guided-off": Case(lambda space, **o: GuidedPSO(space, guidance=None, **o)),
+    "random": Case(random_search, repeats=True),
+    "optuna-tpe": Case(lambda space, **o: optuna_search(space, "tpe", **o), "optuna", True),
+    "optuna-cma": Case(lambda space, **o: optuna_search(space, "cma", **o), "cmaes", True),
+    "pyswarms": Case(pyswarms_search, "pyswarms", True),
+}
+
+
+def _guided(space: SearchSpace, batch_size: int, **options: Any) -> GuidedPSO:
+    return GuidedPSO(space, guidance=Guidance(batch_size=batch_size), **options)
+
+
+@pytest.fixture(params=CASES, ids=str)
+def case(request: pytest.FixtureRequest) -> Case:
+    found = CASES[request.param]
+    if found.needs and importlib.util.find_spec(found.needs) is None:
+        pytest.skip(f"needs {found.needs}")
+    return found
+
+
+def value(trial: Trial) -> float:
+    """A smooth landscape over either space, with its lowest place inside."""
+    params = trial.params
+    if "a" in params:
+        return abs(params["a"] - 3) + "xyz".index(params["b"])
+    penalty = {"gru": 0.2, "lstm": 0.0, "rnn": 1.0}[params["kind"]]
+    return abs(params["rate"] - 0.01) * 10 + (params["layers"] - 2) ** 2 + penalty
+
+
+def told(trial: Trial) -> Trial:
+    return trial.completed(Evaluation(value(trial)), 0.0)
+
+
+def failed(trial: Trial) -> Trial:
+    return trial.failed(Failure(FailureKind.EXCEPTION, "boom"), 0.0)
+
+
+def study(
+    optimizer: Optimizer,
+    budget: int,
+    tell: Callable[[Trial], Trial] = told,
+    order: Callable[[Sequence[Trial]], Sequence[Trial]] = list,
+) -> list[Trial]:
+    trials: list[Trial] = []
+    while len(trials) < budget:
+        asked = optimizer.ask(budget - len(trials))
+        if not asked:
+            break
+        done = [tell(trial) for trial in asked]
+        optimizer.tell(order(done))
+        trials += done
+    return trials
+
+
+def test_same_seed_same_study(case: Case) -> None:
+    first, second = (study(case.build(SPACE, seed=3), 20) for _ in range(2))
+    assert first == second
+
+
+def test_other_seed_other_study(case: Case) -> None:
+    first, second = (study(case.build(SPACE, seed=seed), 20) for seed in (1, 2))
+    assert [trial.params for trial in first] != [trial.params for trial in second]
+
+
+def test_never_outside_the_space(case: Case) -> None:
+    for trial in study(case.build(SPACE, seed=0), 30):
+        assert SPACE.validate(trial.params) == trial.params
+
+
+def test_trials_are_numbered_in_order(case: Case) -> None:
+    trials = study(case.build(SPACE, seed=0), 20)
+    assert [trial.number for trial in trials] == list(range(20))
+
+
+def test_every_configuration_once_then_the_end(case: Case) -> None:
+    if case.repeats:
+        pytest.skip("this method may repeat itself")
+    trials = study(case.build(FINITE, seed=0), 100)
+    assert len(trials) == FINITE.size
+    assert len({FINITE.key(trial.params) for trial in trials}) == FINITE.size
+
+
+def test_start_comes_first(case: Case) -> None:
+    first = study(case.build(SPACE, seed=0, start=[GUESS]), 8)[0]
+    assert first.params == GUESS
+    assert first.source is Source.START
+
+
+def test_limit_is_kept(case: Case) -> None:
+    optimizer = case.build(SPACE, seed=0)
+    assert len(optimizer.ask(1)) == 1
+
+
+def test_order_of_telling_does_not_matter(case: Case) -> None:
+    forward = study(case.build(SPACE, seed=5), 20)
+    backward = study(case.build(SPACE, seed=5), 20, order=lambda trials: trials[::-1])
+    assert forward == backward
+
+
+def test_a_study_of_failures_goes_on(case: Case) -> None:
+    trials = study(case.build(SPACE, seed=0), 15, tell=failed)
+    assert len(trials) == 15
+
+
+def test_some_failures_do_not_stop_it(case: Case) -> None:
+    def tell(trial: Trial) -> Trial:
+        return failed(trial) if trial.params["kind"] == "rnn" else told(trial)
+
+    trials = study(case.build(SPACE, seed=0), 30, tell=tell)
+    assert any(trial.value is not None for trial in trials)
+
+
+def test_equal_values_do_not_stop_it(case: Case) -> None:
+    def tell(trial: Trial) -> Trial:
+        return trial.completed(Evaluation(1.0), 0.0)
+
+    assert len(study(case.build(SPACE, seed=0), 15, tell=tell)) == 15
+
+
+def test_failed_trials_touch_no_best(case: Case) -> None:
+    optimizer = case.build(SPACE, seed=0)
+    if not isinstance(optimizer, PSO):
+        pytest.skip("no swarm")
+    optimizer.tell([failed(trial) for trial in optimizer.ask()])
+    assert optimizer.swarm.gbest_index is None
+
+
+def test_ask_twice_is_refused(case: Case) -> None:
+    optimizer = case.build(SPACE, seed=0)
+    optimizer.ask()
+    with pytest.raises(TellError, match="before trial"):
+        optimizer.ask()
+
+
+def test_telling_what_was_not_asked_is_refused(case: Case) -> None:
+    optimizer = case.build(SPACE, seed=0)
+    asked = optimizer.ask()
+    with pytest.raises(TellError, match="last ask"):
+        optimizer.tell([told(trial) for trial in asked] * 2)
+
+
+def test_pending_trials_are_refused(case: Case) -> None:
+    optimizer = case.build(SPACE, seed=0)
+    with pytest.raises(TellError, match="pending"):
+        optimizer.tell(optimizer.ask())
