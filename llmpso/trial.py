@@ -116,4 +116,4 @@ class Trial:
 
     def failed(self, failure: Failure, seconds: float) -> Self:
         """This trial without a value, and why."""
-        return replace(self, state=TrialState.FAILED, failure=failure, seconds=seconds)
+        return replace(self, state=TrialState.FAILED, value=None, failure=failure, seconds=seconds)

@@ -18,6 +18,18 @@ def advice_schema(space: SearchSpace, n_suggestions: int) -> dict[str, Any]:
     return _object({"suggestions": suggestions})
 
 
+def configuration_schema(space: SearchSpace, n_suggestions: int) -> dict[str, Any]:
+    """Exactly `n_suggestions` positions, without velocities."""
+    position = _object({name: _value_schema(dimension) for name, dimension in space.items()})
+    suggestions = {
+        "type": "array",
+        "items": _object({"position": position}),
+        "minItems": n_suggestions,
+        "maxItems": n_suggestions,
+    }
+    return _object({"suggestions": suggestions})
+
+
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",

@@ -1,14 +1,18 @@
 """One suite over every optimizer: what anything behind ask and tell must keep."""
 
 import importlib.util
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from llmpso import Advisor, PaperPSO, Task
+from llmpso.backends.base import Request
+from llmpso.backends.scripted import ScriptedBackend
 from llmpso.baselines import optuna_search, pyswarms_search, random_search
-from llmpso.errors import TellError
+from llmpso.errors import SpaceError, SpecError, TellError
 from llmpso.guided import Guidance, GuidedPSO
 from llmpso.proposers import Placebo
 from llmpso.pso import PSO, Optimizer
@@ -35,8 +39,29 @@ class Case:
     """The method may propose a configuration twice, and so never ends."""
 
 
+def centre(request: Request) -> str:
+    """A model that always names the middle of every range."""
+    items = request.schema["properties"]["suggestions"]["items"]["properties"]
+    position = {name: _middle(rule) for name, rule in items["position"]["properties"].items()}
+    one = {"position": position, "velocity": dict.fromkeys(position, 1.0)}
+    return json.dumps({"suggestions": [one] * 2})
+
+
+def _middle(rule: dict[str, Any]) -> object:
+    if "enum" in rule:
+        return rule["enum"][0]
+    middle = (rule["minimum"] + rule["maximum"]) / 2
+    return int(middle) if rule["type"] == "integer" else middle
+
+
+def _paper(space: SearchSpace, **options: Any) -> PaperPSO:
+    return PaperPSO(space, Advisor(ScriptedBackend(centre), Task("A test.", "value")), **options)
+
+
 CASES = {
     "pso": Case(PSO),
+    "pso-ring": Case(lambda space, **options: PSO(space, topology="ring", **options)),
+    "paper": Case(_paper),
     "guided": Case(GuidedPSO),
     "guided-batch": Case(lambda space, **options: _guided(space, 3, **options)),
     "guided-placebo": Case(lambda space, **o: GuidedPSO(space, proposer=Placebo(1), **o)),
@@ -165,6 +190,42 @@ def test_failed_trials_touch_no_best(case: Case) -> None:
         pytest.skip("no swarm")
     optimizer.tell([failed(trial) for trial in optimizer.ask()])
     assert optimizer.swarm.gbest_index is None
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"n_particles": 1}, SpecError, "n_particles is 1; a swarm needs at least 2"),
+        ({"seed": -1}, SpecError, "seed is -1; it must be 0 or more"),
+        (
+            {"start": [{"layers": 2}]},
+            SpaceError,
+            r"start\[0\]: rate is missing; units is missing; kind is missing",
+        ),
+        (
+            {"start": [GUESS] * 2},
+            SpaceError,
+            r"start\[1\] is the same configuration as an earlier one",
+        ),
+        (
+            {"start": [GUESS] * 7, "n_particles": 6},
+            SpecError,
+            "start holds 7 configurations, more than n_particles=6",
+        ),
+    ],
+)
+def test_wrong_options_are_refused(
+    case: Case, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    if case.repeats:
+        pytest.skip("no swarm")
+    with pytest.raises(error, match=message):
+        case.build(SPACE, **options)
+
+
+def test_an_unknown_topology_is_refused() -> None:
+    with pytest.raises(SpecError, match="topology is 'web'; it must be one of: star, ring"):
+        PSO(SPACE, topology="web")
 
 
 def test_ask_twice_is_refused(case: Case) -> None:

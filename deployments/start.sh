@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Start the Prefect server, on this machine only.
+#
+# PREFECT_SERVER_API_HOST, PREFECT_SERVER_API_PORT      where it listens (127.0.0.1, 4200)
+set -euo pipefail
+
+host=${PREFECT_SERVER_API_HOST:-127.0.0.1}
+port=${PREFECT_SERVER_API_PORT:-4200}
+if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
+    echo "error: PREFECT_SERVER_API_PORT is $port, which is taken on $host; set it to a free port" >&2
+    exit 2
+fi
+echo "export PREFECT_API_URL=http://$host:$port/api"
+export PREFECT_SERVER_ANALYTICS_ENABLED=${PREFECT_SERVER_ANALYTICS_ENABLED:-false}
+exec prefect server start --host "$host" --port "$port"

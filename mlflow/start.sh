@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Start the MLflow tracking server, on this machine only.
+#
+# MLFLOW_HOST, MLFLOW_PORT                where it listens      (127.0.0.1, 5000)
+# MLFLOW_BACKEND_STORE_URI                where runs are kept   (sqlite:///mlflow.db)
+# MLFLOW_ARTIFACTS_DESTINATION            where models are kept (./mlartifacts)
+set -euo pipefail
+
+host=${MLFLOW_HOST:-127.0.0.1}
+port=${MLFLOW_PORT:-5000}
+if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
+    echo "error: MLFLOW_PORT is $port, which is taken on $host; set it to a free port" >&2
+    exit 2
+fi
+echo "export MLFLOW_TRACKING_URI=http://$host:$port"
+exec mlflow server --host "$host" --port "$port" \
+    --backend-store-uri "${MLFLOW_BACKEND_STORE_URI:-sqlite:///mlflow.db}" \
+    --artifacts-destination "${MLFLOW_ARTIFACTS_DESTINATION:-./mlartifacts}"

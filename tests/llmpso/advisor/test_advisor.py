@@ -1,0 +1,130 @@
+import json
+import logging
+
+import pytest
+
+from llmpso import Advisor, Float, Integer, SearchSpace, Task
+from llmpso.advisor import ParticleView, SwarmView
+from llmpso.advisor.prompt import paper_prompt
+from llmpso.advisor.schema import advice_schema
+from llmpso.backends.scripted import ScriptedBackend
+from llmpso.errors import BackendError
+
+SPACE = SearchSpace({"units": Integer(8, 128), "rate": Float(1e-4, 1e-1, log=True)})
+SWARM = SwarmView(
+    particles=(
+        ParticleView({"units": 64, "rate": 0.05}, {"units": 3.25, "rate": 1.5}, 30.0),
+        ParticleView({"units": 16, "rate": 0.01}, {"units": -2.0, "rate": 0.9}, float("inf")),
+        ParticleView({"units": 32, "rate": 0.0123}, {"units": 0.0, "rate": 1.0}, 20.0),
+    ),
+    best=ParticleView({"units": 32, "rate": 0.0123}, {}, 20.0),
+)
+TASK = Task("An LSTM forecasts air quality.", "validation RMSE (AQI points)")
+GOOD = {"position": {"units": 40, "rate": 0.01}, "velocity": {"units": 1, "rate": 1.1}}
+BETTER = {"position": {"units": 48, "rate": 0.01}, "velocity": {"units": 1, "rate": 1.1}}
+BAD = {"position": {"units": 400, "rate": 0.01}, "velocity": {"units": 1, "rate": 1.1}}
+
+
+def reply(*suggestions: dict) -> str:
+    return json.dumps({"suggestions": list(suggestions)})
+
+
+def advise(backend: ScriptedBackend, n_suggestions: int = 2):
+    advisor = Advisor(backend, TASK)
+    advice = advisor.advise(
+        SPACE,
+        SWARM,
+        n_suggestions,
+        iteration=3,
+        velocity_limit=0.5,
+        is_known=lambda params: False,
+    )
+    return advisor, advice
+
+
+def test_the_prompt_tells_all_in_the_users_units() -> None:
+    _, user = paper_prompt(TASK, SPACE, SWARM, 2)
+    assert user.content == (
+        "An LSTM forecasts air quality.\n"
+        "\n"
+        "We minimise: validation RMSE (AQI points). Lower is better.\n"
+        "\n"
+        "Hyperparameters:\n"
+        "- units: whole number from 8 to 128\n"
+        "- rate: number from 0.0001 to 0.1, log scale\n"
+        "\n"
+        "A velocity is a particle's move in the last iteration: a difference; on a log scale a "
+        "factor.\n"
+        "\n"
+        "Particles, best first:\n"
+        '- value 20, position {"units": 32, "rate": 0.0123}, '
+        'velocity {"units": 0.0, "rate": 1.0}\n'
+        '- value 30, position {"units": 64, "rate": 0.05}, velocity {"units": 3.25, "rate": 1.5}\n'
+        '- value failed, position {"units": 16, "rate": 0.01}, '
+        'velocity {"units": -2.0, "rate": 0.9}\n'
+        "\n"
+        'Best so far: value 20 at {"units": 32, "rate": 0.0123}\n'
+        "\n"
+        "Suggest 2 new particles, each with a position and a velocity, that should reach a lower "
+        "value than the best so far. Put the most promising first. Stay inside the ranges, and "
+        "do not repeat a position that was evaluated."
+    )
+
+
+def test_the_schema_asks_for_exactly_what_is_needed() -> None:
+    schema = advice_schema(SPACE, 2)
+    suggestions = schema["properties"]["suggestions"]
+    assert (suggestions["minItems"], suggestions["maxItems"]) == (2, 2)
+    position = suggestions["items"]["properties"]["position"]
+    assert position["required"] == ["units", "rate"]
+    assert position["properties"]["units"] == {"type": "integer", "minimum": 8, "maximum": 128}
+
+
+def test_good_advice_needs_one_question() -> None:
+    backend = ScriptedBackend([reply(GOOD, BETTER)])
+    advisor, advice = advise(backend)
+    assert [s.position["units"] for s in advice.suggestions] == [40, 48]
+    assert advice.problem == ""
+    assert len(advisor.calls) == len(backend.requests) == 1
+    assert advisor.calls[0].prompt == "paper@1"
+
+
+def test_a_bad_answer_is_asked_again_once_with_its_errors() -> None:
+    backend = ScriptedBackend([reply(GOOD, BAD), reply(GOOD, BETTER)])
+    advisor, advice = advise(backend)
+    assert [s.position["units"] for s in advice.suggestions] == [40, 48]
+    question = backend.requests[1].messages[-1].content
+    assert "suggestion 2: units is 400; it must be a whole number from 8 to 128" in question
+    assert len(advisor.calls) == 2
+
+
+def test_after_the_second_bad_answer_the_swarm_goes_on_and_knows_why(caplog) -> None:
+    backend = ScriptedBackend(["no idea", reply(GOOD, BAD)])
+    with caplog.at_level(logging.WARNING):
+        _, advice = advise(backend)
+    assert len(advice.suggestions) == 1
+    assert "the reply is not JSON" in advice.problem
+    assert "units is 400" in advice.problem
+    assert "units is 400" in caplog.text
+
+
+def test_a_model_that_cannot_be_reached_is_not_asked_again() -> None:
+    backend = ScriptedBackend([BackendError("the server is down")])
+    advisor, advice = advise(backend)
+    assert advice.suggestions == ()
+    assert advice.problem == "no advice: no reply: the server is down"
+    assert advisor.calls[0].problems == ("no reply: the server is down",)
+
+
+def test_the_same_seed_asks_the_same_question() -> None:
+    backends = [ScriptedBackend([reply(GOOD, BETTER)]) for _ in range(2)]
+    for backend in backends:
+        advise(backend)
+    assert backends[0].requests == backends[1].requests
+
+
+@pytest.mark.parametrize("n_suggestions", [1, 2])
+def test_more_than_was_asked_for_is_left_out(n_suggestions: int) -> None:
+    backend = ScriptedBackend([reply(GOOD, BETTER)])
+    _, advice = advise(backend, n_suggestions)
+    assert len(advice.suggestions) == n_suggestions

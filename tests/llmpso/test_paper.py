@@ -1,0 +1,113 @@
+"""The paper's algorithm, step by step against a hand-computed example."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from llmpso import PSO, Advisor, Evaluation, Float, PaperPSO, SearchSpace, Task
+from llmpso.backends.scripted import ScriptedBackend
+from llmpso.errors import SpecError
+from llmpso.trial import Failure, FailureKind, Source, Trial
+
+SPACE = SearchSpace({"x": Float(0.0, 10.0), "y": Float(0.0, 10.0)})
+START = [{"x": 1.0, "y": 1.0}, {"x": 5.0, "y": 5.0}, {"x": 9.0, "y": 9.0}, {"x": 2.0, "y": 2.0}]
+
+
+def bowl(trial: Trial) -> Trial:
+    return trial.completed(Evaluation(trial.params["x"] ** 2 + trial.params["y"] ** 2), 0.1)
+
+
+def suggestion(x: float, y: float, vx: float, vy: float) -> dict:
+    return {"position": {"x": x, "y": y}, "velocity": {"x": vx, "y": vy}}
+
+
+def paper(replies: list, **options) -> tuple[PaperPSO, ScriptedBackend]:
+    backend = ScriptedBackend(replies)
+    advisor = Advisor(backend, Task("A bowl.", "height"))
+    options = {"n_particles": 4, "warm_up": 1, "n_replaced": 2, "start": START} | options
+    return PaperPSO(SPACE, advisor, **options), backend
+
+
+def told(optimizer: PSO) -> list[Trial]:
+    trials = [bowl(trial) for trial in optimizer.ask()]
+    optimizer.tell(trials)
+    return trials
+
+
+def test_the_worst_take_the_best_suggestions_with_their_velocities() -> None:
+    answer = [suggestion(0.5, 0.5, -1.0, 2.0), suggestion(1.5, 0.5, 0.0, 0.0)]
+    optimizer, backend = paper([json.dumps({"suggestions": answer})])
+    told(optimizer)  # phase 1: values 2, 50, 162, 8
+    second = optimizer.ask()
+    # Phase 2: particle 2 (162) is the worst and takes the first, particle 1 (50) the second.
+    assert [trial.source for trial in second] == [
+        Source.SWARM,
+        Source.ADVISOR,
+        Source.ADVISOR,
+        Source.SWARM,
+    ]
+    assert second[2].params == {"x": 0.5, "y": 0.5}
+    assert second[1].params == {"x": 1.5, "y": 0.5}
+    np.testing.assert_allclose(optimizer.swarm.velocities[2], [-0.1, 0.2])
+    prompt = backend.requests[0].messages[-1].content
+    lines = [line for line in prompt.splitlines() if line.startswith("- value")]
+    assert [line.split(",")[0] for line in lines] == [
+        "- value 2",
+        "- value 8",
+        "- value 50",
+        "- value 162",
+    ]
+    optimizer.tell([bowl(trial) for trial in second])
+    assert optimizer.swarm.gbest_value == 0.5
+
+
+def test_the_others_move_as_in_plain_pso() -> None:
+    answer = [suggestion(0.5, 0.5, 0, 0), suggestion(1.5, 0.5, 0, 0)]
+    guided, _ = paper([json.dumps({"suggestions": answer})], seed=3)
+    plain = PSO(SPACE, n_particles=4, start=START, seed=3)
+    told(guided), told(plain)
+    ours, theirs = guided.ask(), plain.ask()
+    for particle in (0, 3):
+        assert ours[particle].params == theirs[particle].params
+
+
+def test_without_usable_advice_the_particles_move_and_their_trials_say_why() -> None:
+    optimizer, _ = paper(["?", "?"], seed=3)
+    plain = PSO(SPACE, n_particles=4, start=START, seed=3)
+    told(optimizer), told(plain)
+    ours, theirs = optimizer.ask(), plain.ask()
+    assert [trial.params for trial in ours] == [trial.params for trial in theirs]
+    assert [bool(trial.note) for trial in ours] == [False, True, True, False]
+    assert ours[1].note.startswith("no advice: the reply is not JSON")
+
+
+def test_nobody_is_asked_during_the_warm_up() -> None:
+    optimizer, backend = paper([], warm_up=3)
+    for _ in range(3):
+        told(optimizer)
+    assert backend.requests == []
+
+
+def test_failed_particles_are_the_worst() -> None:
+    answer = [suggestion(0.5, 0.5, 0, 0)]
+    optimizer, _ = paper([json.dumps({"suggestions": answer})], n_replaced=1)
+    failed, *others = optimizer.ask()
+    failed = failed.failed(Failure(FailureKind.EXCEPTION, "no"), 0.1)
+    optimizer.tell([failed, *(bowl(trial) for trial in others)])
+    assert math.isinf(optimizer.swarm.values[0])
+    assert optimizer.ask()[0].source is Source.ADVISOR
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"warm_up": 0}, "warm_up is 0; it must be at least 1"),
+        ({"n_replaced": 4}, "n_replaced is 4; it must lie in [1, 3]"),
+    ],
+)
+def test_wrong_options_are_refused(options, message) -> None:
+    with pytest.raises(SpecError) as caught:
+        paper([], **options)
+    assert str(caught.value) == message

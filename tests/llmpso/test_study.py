@@ -1,0 +1,152 @@
+import math
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from llmpso import Evaluation, Float, Integer, SearchSpace, minimize
+from llmpso.errors import LLMPSOError, SpecError
+from llmpso.evaluate import evaluate_trial, failure_kind
+from llmpso.study import StopReason, improvements
+from llmpso.trial import FailureKind, Source, Trial, TrialState
+
+SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
+TRIAL = Trial(number=0, params={"x": 1.0}, source=Source.SWARM, iteration=0, particle=0, seed=1)
+
+
+def bowl(params) -> float:
+    return params["x"] ** 2 + params["y"] ** 2
+
+
+class Fails:
+    """An objective that fails in a given way."""
+
+    def __init__(self, error: BaseException | None = None, value: float = 1.0) -> None:
+        self.error = error
+        self.value = value
+
+    def evaluate(self, params, *, fidelity, seed) -> Evaluation:
+        if self.error is not None:
+            raise self.error
+        return Evaluation(self.value)
+
+
+def test_minimize_finds_the_bottom_of_a_bowl() -> None:
+    result = minimize(bowl, SPACE, budget=120, method="pso", seed=3)
+    assert len(result.trials) == 120
+    assert result.stop_reason is StopReason.BUDGET
+    assert [trial.number for trial in result.trials] == list(range(120))
+    assert result.best.value == min(trial.value for trial in result.trials) < 0.01
+    assert improvements(result.trials)[-1] == result.best
+
+
+def test_a_budget_is_kept_to_the_evaluation() -> None:
+    assert len(minimize(bowl, SPACE, budget=8, method="pso").trials) == 8
+
+
+def test_an_exhausted_space_ends_the_study() -> None:
+    space = SearchSpace({"x": Integer(0, 2), "y": Integer(0, 2)})
+    result = minimize(bowl, space, budget=50, method="pso")
+    assert result.stop_reason is StopReason.EXHAUSTED
+    assert len(result.trials) == 9
+    assert result.best.params == {"x": 0, "y": 0}
+
+
+def test_the_papers_method_without_an_advisor_says_that_it_is_plain_pso(caplog) -> None:
+    paper = minimize(bowl, SPACE, budget=12, method="paper", seed=1)
+    plain = minimize(bowl, SPACE, budget=12, method="pso", seed=1)
+    assert [trial.params for trial in paper.trials] == [trial.params for trial in plain.trials]
+    assert "the study is plain PSO" in caplog.text
+
+
+def test_workers_change_nothing_but_the_time() -> None:
+    def slow(params) -> float:
+        time.sleep(0.02 * params["x"] % 0.01)
+        return bowl(params)
+
+    alone = minimize(slow, SPACE, budget=18, method="pso", seed=2)
+    together = minimize(slow, SPACE, budget=18, method="pso", seed=2, n_workers=4)
+    assert [t.params for t in alone.trials] == [t.params for t in together.trials]
+
+
+def test_each_trial_is_heard_of_as_it_ends() -> None:
+    heard: list[Trial] = []
+    minimize(bowl, SPACE, budget=12, method="pso", on_trial=heard.append)
+    assert [trial.number for trial in heard] == list(range(12))
+
+
+def test_workers_run_at_once() -> None:
+    both = threading.Barrier(2, timeout=10)
+    minimize(lambda p: both.wait() * 0.0, SPACE, budget=2, method="pso", n_workers=2)
+    assert not both.broken
+
+
+@pytest.mark.parametrize(
+    ("objective", "kind"),
+    [
+        (Fails(KeyError("units")), FailureKind.EXCEPTION),
+        (Fails(MemoryError()), FailureKind.OUT_OF_MEMORY),
+        (Fails(TimeoutError("10 s")), FailureKind.TIMEOUT),
+        (Fails(value=math.nan), FailureKind.NAN),
+        (Fails(value=math.inf), FailureKind.NAN),
+    ],
+)
+def test_a_failure_is_a_state_with_a_kind(objective, kind) -> None:
+    trial = evaluate_trial(objective, TRIAL).trial
+    assert trial.state is TrialState.FAILED
+    assert trial.failure.kind is kind
+    assert trial.value is None
+
+
+def test_torch_out_of_memory_is_known_on_cpu_and_gpu() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert failure_kind(caught.value) is FailureKind.OUT_OF_MEMORY
+    assert failure_kind(torch.OutOfMemoryError("CUDA")) is FailureKind.OUT_OF_MEMORY
+
+
+def test_a_study_survives_failing_regions() -> None:
+    class HalfBroken:
+        def evaluate(self, params, *, fidelity, seed) -> Evaluation:
+            if params["x"] < 0:
+                raise RuntimeError("negative")
+            return Evaluation(bowl(params))
+
+    result = minimize(HalfBroken(), SPACE, budget=60, method="pso", seed=0)
+    states = {trial.state for trial in result.trials}
+    assert states == {TrialState.COMPLETE, TrialState.FAILED}
+    assert result.best.value < 1.0
+
+
+def test_a_study_of_failures_has_no_best() -> None:
+    result = minimize(Fails(KeyError("k")), SPACE, budget=6, method="pso")
+    with pytest.raises(LLMPSOError, match="all 6 trials failed: exception"):
+        _ = result.best
+
+
+def test_an_interrupt_is_no_failed_trial() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        minimize(Fails(KeyboardInterrupt()), SPACE, budget=6, method="pso")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": 0}, "budget is 0; it must be at least 1 evaluation"),
+        ({"budget": 1, "method": "ga"}, "method is 'ga'; it must be one of: pso, paper"),
+    ],
+)
+def test_wrong_options_are_refused(options, message) -> None:
+    with pytest.raises(SpecError) as caught:
+        minimize(bowl, SPACE, **options)
+    assert str(caught.value) == message
+
+
+def test_importing_the_library_loads_no_heavy_package() -> None:
+    heavy = {"torch", "openai", "ollama", "prefect", "mlflow"}
+    code = f"import sys, llmpso; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
