@@ -10,6 +10,7 @@ from llmpso.history import History
 from llmpso.proposers import IsKnown, Placebo, Progress
 from llmpso.pso import PSO
 from llmpso.space import Float, Params, SearchSpace
+from llmpso.study import minimize
 from llmpso.trial import Evaluation, Source, Trial
 
 SPACE = SearchSpace({"x": Float(-5, 5), "y": Float(-5, 5), "z": Float(-5, 5)})
@@ -163,3 +164,13 @@ def test_a_history_is_believed_as_far_as_it_proves_true() -> None:
 def test_wrong_options_are_refused(build, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         build()
+
+
+def test_minimize_by_name() -> None:
+    result = minimize(cost, SPACE, budget=20, method="guided", seed=1)
+    assert {trial.source for trial in result.trials} <= {
+        Source.INITIAL,
+        Source.SWARM,
+        Source.SURROGATE,
+    }
+    assert Source.SURROGATE in {trial.source for trial in result.trials}
