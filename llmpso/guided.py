@@ -127,8 +127,7 @@ class GuidedPSO(PSO):
             return self._first_positions(super()._advance(), self.guidance)
         particles = self._next_particles(self.guidance.batch_size)
         if len(self._completed()) < LEAST_COMPLETED:
-            proposals = super()._advance()
-            return {particle: proposals[particle] for particle in particles}
+            return {particle: self._own_step(particle) for particle in particles}
         return self._chosen_positions(particles, self.guidance)
 
     def _first_positions(
