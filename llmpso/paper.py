@@ -51,7 +51,7 @@ class PaperPSO(PSO):
         self.warm_up = warm_up
         self.n_replaced = n_replaced
 
-    def _advance(self) -> list[Proposal]:
+    def _advance(self) -> dict[int, Proposal]:
         if self.swarm.iteration < self.warm_up:
             return super()._advance()
         seen, worst = self._view(), self._worst()

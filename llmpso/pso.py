@@ -94,8 +94,8 @@ class PSO:
         """
         if self._pending:
             raise TellError(f"ask was called before trials {list(self._pending)} were told")
-        proposals = self._advance()[:limit]
-        trials = [self._trial(particle, proposal) for particle, proposal in enumerate(proposals)]
+        proposals = list(self._advance().items())[:limit]
+        trials = [self._trial(particle, proposal) for particle, proposal in proposals]
         self._pending = {trial.number: trial for trial in trials if trial is not None}
         return list(self._pending.values())
 
@@ -112,14 +112,14 @@ class PSO:
         self.swarm = self.swarm.told([trial.particle for trial in told], evaluated, values)
         self._pending = {}
 
-    def _advance(self) -> list[Proposal]:
-        """Bring every particle to its next position, and say where each comes from."""
+    def _advance(self) -> dict[int, Proposal]:
+        """Bring particles to their next positions; by particle, where each comes from."""
         n_particles, n_start = self.swarm.n_particles, len(self._start)
         if self.swarm.iteration > 0:
             self.swarm = move(self.swarm, self._current_coefficients(), self.topology, self._rng)
-            return [Proposal(Source.SWARM)] * n_particles
-        known = [Proposal(Source.START, params) for params in self._start]
-        return known + [Proposal(Source.INITIAL)] * (n_particles - n_start)
+            return dict.fromkeys(range(n_particles), Proposal(Source.SWARM))
+        known = {i: Proposal(Source.START, params) for i, params in enumerate(self._start)}
+        return known | dict.fromkeys(range(n_start, n_particles), Proposal(Source.INITIAL))
 
     def _current_coefficients(self) -> Coefficients:
         if self.schedule is None:

@@ -153,21 +153,37 @@ def move(
     A best that does not exist yet pulls nobody. Positions are reflected at the walls of the
     unit cube, and the velocity with them.
     """
-    shape = swarm.positions.shape
-    informing = np.where(informants(topology, swarm.n_particles), swarm.pbest_values, np.inf)
-    lbest = informing.argmin(axis=1)
-    pull = coefficients.cognitive * rng.random(shape) * _way(swarm, np.arange(shape[0]))
-    pull += coefficients.social * rng.random(shape) * _way(swarm, lbest)
-    velocities = coefficients.inertia * swarm.velocities + pull
-    limit = coefficients.velocity_limit
-    positions, velocities = _reflected(swarm.positions, velocities.clip(-limit, limit))
+    every = np.arange(swarm.n_particles)
+    positions, velocities = moves(swarm, every, coefficients, topology, rng)
     return replace(swarm, positions=positions, velocities=velocities)
 
 
-def _way(swarm: Swarm, to: NDArray[np.intp]) -> Floats:
-    """From each particle to the best of particle `to[i]`; zero where there is none."""
+def moves(
+    swarm: Swarm,
+    particles: NDArray[np.intp],
+    coefficients: Coefficients,
+    topology: Topology,
+    rng: np.random.Generator,
+) -> tuple[Floats, Floats]:
+    """Draw one step for each of the particles listed; a particle listed often is drawn often.
+
+    Returns:
+        Positions and velocities after the step, each of shape (len(particles), n_dims).
+    """
+    informing = np.where(informants(topology, swarm.n_particles), swarm.pbest_values, np.inf)
+    lbest = informing.argmin(axis=1)[particles]
+    positions, shape = swarm.positions[particles], (len(particles), swarm.positions.shape[1])
+    pull = coefficients.cognitive * rng.random(shape) * _way(swarm, particles, particles)
+    pull += coefficients.social * rng.random(shape) * _way(swarm, particles, lbest)
+    velocities = coefficients.inertia * swarm.velocities[particles] + pull
+    limit = coefficients.velocity_limit
+    return _reflected(positions, velocities.clip(-limit, limit))
+
+
+def _way(swarm: Swarm, particles: NDArray[np.intp], to: NDArray[np.intp]) -> Floats:
+    """From particle `particles[i]` to the best of particle `to[i]`; zero where there is none."""
     known = np.isfinite(swarm.pbest_values[to])[:, np.newaxis]
-    return np.where(known, swarm.pbest_positions[to] - swarm.positions, 0.0)
+    return np.where(known, swarm.pbest_positions[to] - swarm.positions[particles], 0.0)
 
 
 def _reflected(positions: Floats, velocities: Floats) -> tuple[Floats, Floats]:

@@ -20,6 +20,18 @@ class Source(StrEnum):
     """A particle's own move."""
     ADVISOR = "advisor"
     """A position taken from the language model."""
+    SURROGATE = "surrogate"
+    """A change of a best position in a few hyperparameters, picked by the surrogate."""
+    DEFAULT = "default"
+    """What the language model would start from without having seen a trial."""
+    REFINE = "refine"
+    """A change of the incumbent that the language model proposed."""
+    HISTORY = "history"
+    """One of the best configurations of an earlier study."""
+    BASELINE = "baseline"
+    """Proposed by a method of `llmpso.baselines`."""
+    PLACEBO = "placebo"
+    """Drawn blindly in the place of the language model's advice."""
 
 
 class TrialState(StrEnum):

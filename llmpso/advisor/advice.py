@@ -66,12 +66,12 @@ class AdviceParser:
 
     Args:
         space: What is allowed.
-        velocity_limit: Largest velocity, as a fraction of the range.
+        velocity_limit: Largest velocity, as a fraction of the range; None if none was asked for.
         is_known: Whether a configuration was evaluated before.
     """
 
     def __init__(
-        self, space: SearchSpace, velocity_limit: float, is_known: Callable[[Params], bool]
+        self, space: SearchSpace, velocity_limit: float | None, is_known: Callable[[Params], bool]
     ) -> None:
         self._space = space
         self._velocity_limit = velocity_limit
@@ -96,6 +96,10 @@ class AdviceParser:
     def _valid(self, item: object) -> Suggestion:
         position = item.get("position") if isinstance(item, dict) else None
         velocity = item.get("velocity") if isinstance(item, dict) else None
+        if self._velocity_limit is None:
+            if not isinstance(position, dict):
+                raise AdviceError('needs an object "position"')
+            return Suggestion(self._space.validate(position), {})
         if not isinstance(position, dict) or not isinstance(velocity, dict):
             raise AdviceError('needs an object "position" and an object "velocity"')
         valid = self._space.validate(position)
@@ -120,6 +124,8 @@ def _suggestion_items(text: str) -> list[Any]:
         reply = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise AdviceError(f"the reply is not JSON ({error})") from error
+    if isinstance(reply, dict) and "configuration" in reply:
+        return [{"position": reply["configuration"]}]
     items = reply.get("suggestions") if isinstance(reply, dict) else None
     if not isinstance(items, list) or not items:
         raise AdviceError('the reply must be an object with a list "suggestions"')

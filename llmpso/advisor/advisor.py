@@ -5,7 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from llmpso.advisor.advice import Advice, AdviceParser, Call, Parsed
-from llmpso.advisor.prompt import PAPER_PROMPT, SwarmView, Task, correction, paper_prompt
+from llmpso.advisor.prompt import (
+    PAPER_PROMPT,
+    Question,
+    SwarmView,
+    Task,
+    correction,
+    paper_prompt,
+)
 from llmpso.advisor.schema import advice_schema
 from llmpso.backends.base import Backend, Reply, Request
 from llmpso.errors import BackendError
@@ -56,27 +63,38 @@ class Advisor:
         Never raises for what the model does or fails to do: a problem is in the advice, on the
         call's record and in the log, and the swarm goes on without.
         """
-        request = self._request(space, swarm, n_suggestions)
+        messages = paper_prompt(self.task, space, swarm, n_suggestions)
+        question = Question(PAPER_PROMPT, messages, advice_schema(space, n_suggestions))
         parser = AdviceParser(space, velocity_limit, is_known)
-        reply, parsed = self._ask(request, parser, iteration)
+        return self.ask(question, parser, n_suggestions, iteration=iteration)
+
+    def ask(
+        self, question: Question, parser: AdviceParser, n_suggestions: int, *, iteration: int
+    ) -> Advice:
+        """Put any question; re-ask once if fewer suggestions were usable than wanted."""
+        name, request = question.prompt, self._request(question)
+        reply, parsed = self._ask(name, request, parser, iteration)
         if reply and len(parsed.suggestions) < n_suggestions:
             again = request.messages + correction(reply, parsed.problems)
-            _, mended = self._ask(replace(request, messages=again), parser, iteration)
+            _, mended = self._ask(name, replace(request, messages=again), parser, iteration)
             parsed = parsed + mended
         return _advice(parsed, n_suggestions)
 
-    def _request(self, space: SearchSpace, swarm: SwarmView, n_suggestions: int) -> Request:
+    def _request(self, question: Question) -> Request:
+        own = question.temperature
         return Request(
-            messages=paper_prompt(self.task, space, swarm, n_suggestions),
-            schema=advice_schema(space, n_suggestions),
-            temperature=self.temperature,
+            messages=question.messages,
+            schema=question.schema,
+            temperature=self.temperature if own is None else own,
             max_tokens=self.max_tokens,
             seed=self.seed,
         )
 
-    def _ask(self, request: Request, parser: AdviceParser, iteration: int) -> tuple[str, Parsed]:
+    def _ask(
+        self, prompt: str, request: Request, parser: AdviceParser, iteration: int
+    ) -> tuple[str, Parsed]:
         """One exchange, on record whatever comes of it."""
-        call = Call(iteration, PAPER_PROMPT, request.messages)
+        call = Call(iteration, prompt, request.messages)
         try:
             reply = self.backend.complete(request)
         except BackendError as error:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from llmpso.backends.base import Message
 from llmpso.space import Categorical, Dimension, Float, Params, SearchSpace
@@ -24,6 +25,18 @@ class Task:
     description: str
     metric: str
     """Name and unit of the value; lower is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and the form of the answer."""
+
+    prompt: str
+    """Name and version of the prompt."""
+    messages: tuple[Message, ...]
+    schema: Mapping[str, Any]
+    temperature: float | None = None
+    """Spread of the answers that this prompt needs; the advisor's if None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +75,12 @@ def paper_prompt(
 We minimise: {task.metric}. Lower is better.
 
 Hyperparameters:
-{_lines(_dimension_text(name, dimension) for name, dimension in space.items())}
+{lines(dimension_text(name, dimension) for name, dimension in space.items())}
 
 A velocity is a particle's move in the last iteration: a difference; on a log scale a factor.
 
 Particles, best first:
-{_lines(_particle_text(particle) for particle in best_first)}
+{lines(_particle_text(particle) for particle in best_first)}
 
 Best so far: {_best_text(swarm.best)}
 
@@ -80,7 +93,7 @@ not repeat a position that was evaluated."""
 def correction(reply: str, problems: Iterable[str]) -> tuple[Message, ...]:
     """The one re-ask: what was wrong with the last reply."""
     text = f"""That answer cannot be used:
-{_lines(problems)}
+{lines(problems)}
 Answer again with JSON of the same form, and mend this."""
     return Message("assistant", reply), Message("user", text)
 
@@ -90,11 +103,13 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _lines(items: Iterable[str]) -> str:
+def lines(items: Iterable[str]) -> str:
+    """One item per line, as a list."""
     return "\n".join(f"- {item}" for item in items)
 
 
-def _dimension_text(name: str, dimension: Dimension) -> str:
+def dimension_text(name: str, dimension: Dimension) -> str:
+    """A hyperparameter's name, kind and range."""
     if isinstance(dimension, Categorical):
         kind = "ordered choices" if dimension.ordered else "choices"
         return f"{name}: {kind} {json.dumps(list(dimension.choices))}"
@@ -107,7 +122,7 @@ def _particle_text(particle: ParticleView) -> str:
     value = number(particle.value) if math.isfinite(particle.value) else "failed"
     velocity = {name: float(number(v)) for name, v in particle.velocity.items()}
     return (
-        f"value {value}, position {_params_text(particle.position)}, "
+        f"value {value}, position {params_text(particle.position)}, "
         f"velocity {json.dumps(velocity)}"
     )
 
@@ -115,9 +130,10 @@ def _particle_text(particle: ParticleView) -> str:
 def _best_text(best: ParticleView | None) -> str:
     if best is None:
         return "none yet, every evaluation failed."
-    return f"value {number(best.value)} at {_params_text(best.position)}"
+    return f"value {number(best.value)} at {params_text(best.position)}"
 
 
-def _params_text(params: Params) -> str:
+def params_text(params: Params) -> str:
+    """A configuration as JSON, numbers rounded."""
     shown = {name: float(number(v)) if isinstance(v, float) else v for name, v in params.items()}
     return json.dumps(shown)

@@ -1,36 +1,42 @@
-"""What every optimizer must do, whatever it proposes."""
+"""One suite over every optimizer: what anything behind ask and tell must keep."""
 
+import importlib.util
 import json
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from llmpso import (
-    PSO,
-    Advisor,
-    Categorical,
-    Evaluation,
-    Float,
-    Integer,
-    PaperPSO,
-    SearchSpace,
-    Task,
-)
+from llmpso import Advisor, PaperPSO, Task
 from llmpso.backends.base import Request
 from llmpso.backends.scripted import ScriptedBackend
+from llmpso.baselines import optuna_search, pyswarms_search, random_search
 from llmpso.errors import SpaceError, SpecError, TellError
-from llmpso.pso import Optimizer
-from llmpso.trial import Failure, FailureKind, Source, Trial
+from llmpso.guided import Guidance, GuidedPSO
+from llmpso.proposers import Placebo
+from llmpso.pso import PSO, Optimizer
+from llmpso.space import Categorical, Float, Integer, SearchSpace
+from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
 
-MIXED = SearchSpace(
+SPACE = SearchSpace(
     {
-        "rate": Float(1e-4, 1e-1, log=True),
-        "layers": Integer(1, 3),
-        "cell": Categorical(["lstm", "gru"]),
+        "rate": Float(1e-4, 1.0, log=True),
+        "layers": Integer(1, 4),
+        "units": Categorical([16, 32, 64, 128], ordered=True),
+        "kind": Categorical(["gru", "lstm", "rnn"]),
     }
 )
 FINITE = SearchSpace({"a": Integer(1, 4), "b": Categorical(["x", "y", "z"])})
+GUESS = {"rate": 0.01, "layers": 2, "units": 64, "kind": "lstm"}
+
+
+@dataclass(frozen=True)
+class Case:
+    build: Callable[..., Optimizer]
+    needs: str = ""
+    repeats: bool = False
+    """The method may propose a configuration twice, and so never ends."""
 
 
 def centre(request: Request) -> str:
@@ -41,109 +47,154 @@ def centre(request: Request) -> str:
     return json.dumps({"suggestions": [one] * 2})
 
 
-def _middle(rule: dict) -> object:
+def _middle(rule: dict[str, Any]) -> object:
     if "enum" in rule:
         return rule["enum"][0]
     middle = (rule["minimum"] + rule["maximum"]) / 2
     return int(middle) if rule["type"] == "integer" else middle
 
 
-def make_paper(space: SearchSpace, **options) -> PaperPSO:
+def _paper(space: SearchSpace, **options: Any) -> PaperPSO:
     return PaperPSO(space, Advisor(ScriptedBackend(centre), Task("A test.", "value")), **options)
 
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "pso": PSO,
-    "pso-ring": lambda space, **options: PSO(space, topology="ring", **options),
-    "paper": make_paper,
+def _placebo(space: SearchSpace, **options: Any) -> GuidedPSO:
+    guidance = Guidance(n_refinements=2)
+    return GuidedPSO(space, proposer=Placebo(1), guidance=guidance, **options)
+
+
+CASES = {
+    "pso": Case(PSO),
+    "pso-ring": Case(lambda space, **options: PSO(space, topology="ring", **options)),
+    "paper": Case(_paper),
+    "guided": Case(GuidedPSO),
+    "guided-batch": Case(lambda space, **options: _guided(space, 3, **options)),
+    "guided-placebo": Case(lambda space, **o: _placebo(space, **o)),
+    "guided-off": Case(lambda space, **o: GuidedPSO(space, guidance=None, **o)),
+    "random": Case(random_search, repeats=True),
+    "optuna-tpe": Case(lambda space, **o: optuna_search(space, "tpe", **o), "optuna", True),
+    "optuna-cma": Case(lambda space, **o: optuna_search(space, "cma", **o), "cmaes", True),
+    "pyswarms": Case(pyswarms_search, "pyswarms", True),
 }
 
 
-@pytest.fixture(params=OPTIMIZERS)
-def make(request: pytest.FixtureRequest) -> Callable[..., Optimizer]:
-    return OPTIMIZERS[request.param]
+def _guided(space: SearchSpace, batch_size: int, **options: Any) -> GuidedPSO:
+    return GuidedPSO(space, guidance=Guidance(batch_size=batch_size), **options)
 
 
-def value_of(trial: Trial) -> float:
-    return sum(len(str(v)) if isinstance(v, str) else abs(v - 1.5) for v in trial.params.values())
+@pytest.fixture(params=CASES, ids=str)
+def case(request: pytest.FixtureRequest) -> Case:
+    found = CASES[request.param]
+    if found.needs and importlib.util.find_spec(found.needs) is None:
+        pytest.skip(f"needs {found.needs}")
+    return found
 
 
-def measured(trial: Trial) -> Trial:
-    return trial.completed(Evaluation(value_of(trial)), 0.01)
+def value(trial: Trial) -> float:
+    """A smooth landscape over either space, with its lowest place inside."""
+    params = trial.params
+    if "a" in params:
+        return abs(params["a"] - 3) + "xyz".index(params["b"])
+    penalty = {"gru": 0.2, "lstm": 0.0, "rnn": 1.0}[params["kind"]]
+    return abs(params["rate"] - 0.01) * 10 + (params["layers"] - 2) ** 2 + penalty
 
 
-def run(optimizer: Optimizer, iterations: int = 6) -> list[Trial]:
+def told(trial: Trial) -> Trial:
+    return trial.completed(Evaluation(value(trial)), 0.0)
+
+
+def failed(trial: Trial) -> Trial:
+    return trial.failed(Failure(FailureKind.EXCEPTION, "boom"), 0.0)
+
+
+def study(
+    optimizer: Optimizer,
+    budget: int,
+    tell: Callable[[Trial], Trial] = told,
+    order: Callable[[Sequence[Trial]], Sequence[Trial]] = list,
+) -> list[Trial]:
     trials: list[Trial] = []
-    for _ in range(iterations):
-        batch = [measured(trial) for trial in optimizer.ask()]
-        optimizer.tell(batch)
-        trials += batch
+    while len(trials) < budget:
+        asked = optimizer.ask(budget - len(trials))
+        if not asked:
+            break
+        done = [tell(trial) for trial in asked]
+        optimizer.tell(order(done))
+        trials += done
     return trials
 
 
-def test_a_study_is_a_function_of_its_seed(make) -> None:
-    assert run(make(MIXED, seed=4)) == run(make(MIXED, seed=4))
-    assert run(make(MIXED, seed=4)) != run(make(MIXED, seed=5))
+def test_same_seed_same_study(case: Case) -> None:
+    first, second = (study(case.build(SPACE, seed=3), 20) for _ in range(2))
+    assert first == second
 
 
-def test_every_trial_lies_in_the_space_and_is_numbered(make) -> None:
-    trials = run(make(MIXED, seed=1), iterations=15)
-    assert [trial.number for trial in trials] == list(range(len(trials)))
-    for trial in trials:
-        assert MIXED.validate(trial.params) == trial.params
+def test_other_seed_other_study(case: Case) -> None:
+    first, second = (study(case.build(SPACE, seed=seed), 20) for seed in (1, 2))
+    assert [trial.params for trial in first] != [trial.params for trial in second]
 
 
-def test_no_configuration_is_evaluated_twice_and_the_space_ends_cleanly(make) -> None:
-    optimizer = make(FINITE, seed=2)
-    trials: list[Trial] = []
-    while batch := optimizer.ask():
-        optimizer.tell([measured(trial) for trial in batch])
-        trials += batch
-    assert len({FINITE.key(trial.params) for trial in trials}) == len(trials) == FINITE.size
-    assert optimizer.ask() == []
+def test_never_outside_the_space(case: Case) -> None:
+    for trial in study(case.build(SPACE, seed=0), 30):
+        assert SPACE.validate(trial.params) == trial.params
 
 
-def test_trials_may_be_told_in_any_order(make) -> None:
-    forward, backward = make(MIXED, seed=3), make(MIXED, seed=3)
-    for _ in range(5):
-        asked, again = forward.ask(), backward.ask()
-        assert asked == again
-        forward.tell([measured(trial) for trial in asked])
-        backward.tell([measured(trial) for trial in reversed(again)])
+def test_trials_are_numbered_in_order(case: Case) -> None:
+    trials = study(case.build(SPACE, seed=0), 20)
+    assert [trial.number for trial in trials] == list(range(20))
 
 
-def test_a_limit_is_kept(make) -> None:
-    optimizer = make(MIXED, seed=3)
-    assert len(optimizer.ask(limit=2)) == 2
+def test_every_configuration_once_then_the_end(case: Case) -> None:
+    if case.repeats:
+        pytest.skip("this method may repeat itself")
+    trials = study(case.build(FINITE, seed=0), 100)
+    assert len(trials) == FINITE.size
+    assert len({FINITE.key(trial.params) for trial in trials}) == FINITE.size
 
 
-def test_failures_cost_nothing_but_their_evaluation(make) -> None:
-    optimizer = make(MIXED, seed=6)
-    for index in range(8):
-        batch = optimizer.ask()
-        failure = Failure(FailureKind.NAN, "the objective returned nan")
-        optimizer.tell(
-            [trial.failed(failure, 0.1) for trial in batch]
-            if index % 2 == 0
-            else [measured(trial) for trial in batch]
-        )
-    assert math.isfinite(optimizer.swarm.gbest_value)
+def test_start_comes_first(case: Case) -> None:
+    first = study(case.build(SPACE, seed=0, start=[GUESS]), 8)[0]
+    assert first.params == GUESS
+    assert first.source is Source.START
 
 
-def test_a_study_of_failures_goes_on(make) -> None:
-    optimizer = make(MIXED, seed=6)
-    for _ in range(5):
-        batch = optimizer.ask()
-        assert batch
-        optimizer.tell([t.failed(Failure(FailureKind.EXCEPTION, "no"), 0.1) for t in batch])
+def test_limit_is_kept(case: Case) -> None:
+    optimizer = case.build(SPACE, seed=0)
+    assert len(optimizer.ask(1)) == 1
 
 
-def test_start_configurations_come_first_and_exactly(make) -> None:
-    start = [{"rate": 0.001, "layers": 2, "cell": "gru"}]
-    first = make(MIXED, seed=1, start=start).ask()
-    assert first[0].params == start[0]
-    assert first[0].source is Source.START
-    assert {trial.source for trial in first[1:]} == {Source.INITIAL}
+def test_order_of_telling_does_not_matter(case: Case) -> None:
+    forward = study(case.build(SPACE, seed=5), 20)
+    backward = study(case.build(SPACE, seed=5), 20, order=lambda trials: trials[::-1])
+    assert forward == backward
+
+
+def test_a_study_of_failures_goes_on(case: Case) -> None:
+    trials = study(case.build(SPACE, seed=0), 15, tell=failed)
+    assert len(trials) == 15
+
+
+def test_some_failures_do_not_stop_it(case: Case) -> None:
+    def tell(trial: Trial) -> Trial:
+        return failed(trial) if trial.params["kind"] == "rnn" else told(trial)
+
+    trials = study(case.build(SPACE, seed=0), 30, tell=tell)
+    assert any(trial.value is not None for trial in trials)
+
+
+def test_equal_values_do_not_stop_it(case: Case) -> None:
+    def tell(trial: Trial) -> Trial:
+        return trial.completed(Evaluation(1.0), 0.0)
+
+    assert len(study(case.build(SPACE, seed=0), 15, tell=tell)) == 15
+
+
+def test_failed_trials_touch_no_best(case: Case) -> None:
+    optimizer = case.build(SPACE, seed=0)
+    if not isinstance(optimizer, PSO):
+        pytest.skip("no swarm")
+    optimizer.tell([failed(trial) for trial in optimizer.ask()])
+    assert optimizer.swarm.gbest_index is None
 
 
 @pytest.mark.parametrize(
@@ -151,35 +202,52 @@ def test_start_configurations_come_first_and_exactly(make) -> None:
     [
         ({"n_particles": 1}, SpecError, "n_particles is 1; a swarm needs at least 2"),
         ({"seed": -1}, SpecError, "seed is -1; it must be 0 or more"),
-        ({"start": [{"layers": 2}]}, SpaceError, r"start\[0\]: rate is missing; cell is missing"),
         (
-            {"start": [{"rate": 0.001, "layers": 2, "cell": "gru"}] * 2},
+            {"start": [{"layers": 2}]},
+            SpaceError,
+            r"start\[0\]: rate is missing; units is missing; kind is missing",
+        ),
+        (
+            {"start": [GUESS] * 2},
             SpaceError,
             r"start\[1\] is the same configuration as an earlier one",
         ),
         (
-            {"start": [{"rate": 0.001, "layers": 2, "cell": "gru"}] * 7},
+            {"start": [GUESS] * 7, "n_particles": 6},
             SpecError,
             "start holds 7 configurations, more than n_particles=6",
         ),
     ],
 )
-def test_wrong_options_are_refused(make, options, error, message) -> None:
+def test_wrong_options_are_refused(
+    case: Case, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    if case.repeats:
+        pytest.skip("no swarm")
     with pytest.raises(error, match=message):
-        make(MIXED, **options)
+        case.build(SPACE, **options)
 
 
 def test_an_unknown_topology_is_refused() -> None:
     with pytest.raises(SpecError, match="topology is 'web'; it must be one of: star, ring"):
-        PSO(MIXED, topology="web")
+        PSO(SPACE, topology="web")
 
 
-def test_telling_what_was_not_asked_is_refused(make) -> None:
-    optimizer = make(MIXED)
-    batch = optimizer.ask()
-    with pytest.raises(TellError, match="is still pending"):
-        optimizer.tell(batch)
-    with pytest.raises(TellError, match="the last ask proposed"):
-        optimizer.tell([measured(trial) for trial in batch[1:]])
-    with pytest.raises(TellError, match="ask was called before"):
+def test_ask_twice_is_refused(case: Case) -> None:
+    optimizer = case.build(SPACE, seed=0)
+    optimizer.ask()
+    with pytest.raises(TellError, match="before trial"):
         optimizer.ask()
+
+
+def test_telling_what_was_not_asked_is_refused(case: Case) -> None:
+    optimizer = case.build(SPACE, seed=0)
+    asked = optimizer.ask()
+    with pytest.raises(TellError, match="last ask"):
+        optimizer.tell([told(trial) for trial in asked] * 2)
+
+
+def test_pending_trials_are_refused(case: Case) -> None:
+    optimizer = case.build(SPACE, seed=0)
+    with pytest.raises(TellError, match="pending"):
+        optimizer.tell(optimizer.ask())

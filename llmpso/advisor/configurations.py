@@ -1,0 +1,108 @@
+"""Two short questions for a guided search: where to start, and what to change next.
+
+A model's worth lies in the default it would start from (arXiv 2606.21641) and in local changes
+(arXiv 2604.19440): so it is asked for just those, cold, and a gate decides what is evaluated.
+"""
+
+from collections.abc import Callable, Sequence
+
+from llmpso.advisor.advice import AdviceParser
+from llmpso.advisor.advisor import Advisor
+from llmpso.advisor.prompt import Question, Task, dimension_text, lines, number, params_text
+from llmpso.advisor.schema import configuration_schema
+from llmpso.backends.base import Message
+from llmpso.proposers import Progress
+from llmpso.space import Params, SearchSpace
+from llmpso.trial import Source
+
+DEFAULT_PROMPT = "practitioner-default@1"
+REFINE_PROMPT = "local-refinement@1"
+"""Names and versions of the prompts below; each changes whenever its text does."""
+
+N_SHOWN = 5
+"""Best trials that a refinement question shows: a small model loses the thread of more."""
+
+SYSTEM = "You are an expert in tuning deep-learning hyperparameters. You answer with JSON only."
+
+
+class ConfigurationAdvisor:
+    """A language model as a proposer of configurations, through an `Advisor`.
+
+    Args:
+        advisor: Who asks. The questions set their temperature to 0: the model's first choice.
+    """
+
+    sources = (Source.DEFAULT, Source.REFINE)
+
+    def __init__(self, advisor: Advisor) -> None:
+        self.advisor = advisor
+
+    def defaults(
+        self, space: SearchSpace, n: int, is_known: Callable[[Params], bool]
+    ) -> Sequence[Params]:
+        """What an experienced practitioner would start from."""
+        question = default_question(self.advisor.task, space, n)
+        return self._asked(question, space, n, 0, is_known)
+
+    def refinements(
+        self, space: SearchSpace, progress: Progress, n: int, is_known: Callable[[Params], bool]
+    ) -> Sequence[Params]:
+        """Small changes of the best configuration so far."""
+        question = refine_question(self.advisor.task, space, progress, n)
+        return self._asked(question, space, n, progress.iteration, is_known)
+
+    def _asked(
+        self,
+        question: Question,
+        space: SearchSpace,
+        n: int,
+        iteration: int,
+        is_known: Callable[[Params], bool],
+    ) -> Sequence[Params]:
+        parser = AdviceParser(space, None, is_known)
+        advice = self.advisor.ask(question, parser, n, iteration=iteration)
+        return [suggestion.position for suggestion in advice.suggestions]
+
+
+def default_question(task: Task, space: SearchSpace, n: int) -> Question:
+    """The practitioner's default; if several are wanted, alternatives that differ from it."""
+    wanted = "the configuration that an experienced practitioner would use as a robust default"
+    if n > 1:
+        wanted += f", and {n - 1} different ones that the practitioner would try next"
+    text = f"{_task_text(task, space)}\n\nGive {wanted}. Answer with JSON only."
+    return _question(DEFAULT_PROMPT, text, space, n)
+
+
+def refine_question(task: Task, space: SearchSpace, progress: Progress, n: int) -> Question:
+    """One or two changed hyperparameters, given the best trials and what the value feels most."""
+    best, value = progress.best_first[0]
+    strongest = sorted(progress.sensitivity, key=lambda name: -progress.sensitivity[name])
+    shown = (
+        f"value {number(value)} at {params_text(params)}"
+        for params, value in progress.best_first[:N_SHOWN]
+    )
+    text = f"""{_task_text(task, space)}
+
+The best configurations so far, best first:
+{lines(shown)}
+
+The value reacts most to: {", ".join(strongest[:3])}.
+
+Take the best, value {number(value)} at {params_text(best)}, and change one or two \
+hyperparameters so that the value becomes lower. Give {n} such configurations, the most promising \
+first. Do not repeat a configuration above. Answer with JSON only."""
+    return _question(REFINE_PROMPT, text, space, n)
+
+
+def _question(prompt: str, text: str, space: SearchSpace, n: int) -> Question:
+    messages = (Message("system", SYSTEM), Message("user", text))
+    return Question(prompt, messages, configuration_schema(space, n), temperature=0.0)
+
+
+def _task_text(task: Task, space: SearchSpace) -> str:
+    return f"""{task.description}
+
+We minimise: {task.metric}. Lower is better.
+
+Hyperparameters:
+{lines(dimension_text(name, dimension) for name, dimension in space.items())}"""
