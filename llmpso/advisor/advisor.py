@@ -63,8 +63,9 @@ class Advisor:
         Never raises for what the model does or fails to do: a problem is in the advice, on the
         call's record and in the log, and the swarm goes on without.
         """
-        messages = paper_prompt(self.task, space, swarm, n_suggestions)
-        question = Question(PAPER_PROMPT, messages, advice_schema(space, n_suggestions))
+        messages = paper_prompt(self.task, space, swarm, n_suggestions, velocity_limit)
+        schema = advice_schema(space, n_suggestions, velocity_limit)
+        question = Question(PAPER_PROMPT, messages, schema)
         parser = AdviceParser(space, velocity_limit, is_known)
         return self.ask(question, parser, n_suggestions, iteration=iteration)
 

@@ -66,7 +66,7 @@ SYSTEM = (
 
 
 def paper_prompt(
-    task: Task, space: SearchSpace, swarm: SwarmView, n_suggestions: int
+    task: Task, space: SearchSpace, swarm: SwarmView, n_suggestions: int, velocity_limit: float
 ) -> tuple[Message, ...]:
     """The question of the paper's algorithm 2, in the user's units."""
     best_first = sorted(swarm.particles, key=lambda particle: particle.value)
@@ -77,7 +77,8 @@ We minimise: {task.metric}. Lower is better.
 Hyperparameters:
 {lines(dimension_text(name, dimension) for name, dimension in space.items())}
 
-A velocity is a particle's move in the last iteration: a difference; on a log scale a factor.
+A velocity is a particle's move in one iteration: a difference; on a log scale a factor.
+{lines(_velocity_text(name, dimension, velocity_limit) for name, dimension in space.items())}
 
 Particles, best first:
 {lines(_particle_text(particle) for particle in best_first)}
@@ -116,6 +117,11 @@ def dimension_text(name: str, dimension: Dimension) -> str:
     kind = "number" if isinstance(dimension, Float) else "whole number"
     scale = ", log scale" if dimension.log else ""
     return f"{name}: {kind} from {dimension.low:g} to {dimension.high:g}{scale}"
+
+
+def _velocity_text(name: str, dimension: Dimension, limit: float) -> str:
+    low, high = (number(dimension.decode_velocity(side * limit)) for side in (-1, 1))
+    return f"velocity of {name}: from {low} to {high}"
 
 
 def _particle_text(particle: ParticleView) -> str:

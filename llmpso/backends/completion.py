@@ -37,6 +37,18 @@ class Completion(BaseModel):
     usage: Usage | None = None
 
 
+class Model(BaseModel):
+    """One entry of a server's list of models."""
+
+    id: str
+
+
+class ModelList(BaseModel):
+    """What a server offers."""
+
+    data: list[Model]
+
+
 def messages(request: Request) -> list[dict[str, str]]:
     """The conversation as it is sent."""
     return [{"role": message.role, "content": message.content} for message in request.messages]

@@ -54,6 +54,7 @@ class OllamaBackend:
         """
         self.model = model
         self.url = _checked_host(base_url or os.environ.get("OLLAMA_HOST") or DEFAULT_HOST)
+        self._where = f"{model} of Ollama at {self.url}"
         self._timeout = timeout
         self._closed = False
 
@@ -98,10 +99,6 @@ class OllamaBackend:
         """Refuse further calls; no connection outlives a call."""
         self._closed = True
 
-    @property
-    def _where(self) -> str:
-        return f"{self.model} of Ollama at {self.url}"
-
     def _client(self) -> ollama.AsyncClient:
         timeout = httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_SECONDS))
         return ollama.AsyncClient(self.url, timeout=timeout)
@@ -116,7 +113,7 @@ class OllamaBackend:
     async def _attempt(self, request: Request) -> ollama.ChatResponse:
         try:
             async with self._client() as client:
-                return await client.chat(
+                answer: ollama.ChatResponse = await client.chat(
                     model=self.model,
                     messages=messages(request),
                     format=dict(request.schema),
@@ -128,6 +125,7 @@ class OllamaBackend:
                         "seed": request.seed % 2**31,
                     },
                 )
+                return answer
         except (ollama.ResponseError, *_LOST, *_NONSENSE) as error:
             raise self._explained(error) from error
 

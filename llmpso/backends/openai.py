@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import openai
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from llmpso.backends.base import Message, Reply, Request
 from llmpso.backends.completion import (
     Completion,
+    ModelList,
     Usage,
     bound_format,
     messages,
@@ -34,14 +35,6 @@ DEFAULT_MODEL = "gpt-4o-mini"
 _PROBE = Request((Message("user", "Reply with {}."),), {"type": "object"}, max_tokens=1)
 
 _log = logging.getLogger(__name__)
-
-
-class _Model(BaseModel):
-    id: str
-
-
-class _Models(BaseModel):
-    data: list[_Model]
 
 
 class OpenAIBackend:
@@ -77,6 +70,7 @@ class OpenAIBackend:
         self.model = model
         self.url = _checked_url(self._base_url)
         self.schema_bound = True
+        self._where = f"{model} at {self.url}"
         self._key = _checked_key(api_key or os.environ.get("OPENAI_API_KEY", ""), self.url)
         self._timeout = timeout
         self._closed = False
@@ -130,10 +124,6 @@ class OpenAIBackend:
         """Refuse further calls; no connection outlives a call."""
         self._closed = True
 
-    @property
-    def _where(self) -> str:
-        return f"{self.model} at {self.url}"
-
     def _client(self, seconds: float) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(
             api_key=self._key,
@@ -148,7 +138,7 @@ class OpenAIBackend:
         try:
             async with self._client(CHECK_SECONDS) as client:
                 raw = await client.models.with_raw_response.list()
-            return frozenset(model.id for model in _Models.model_validate_json(raw.text).data)
+            return frozenset(model.id for model in ModelList.model_validate_json(raw.text).data)
         except (openai.APIStatusError, ValidationError):
             return frozenset()
         except openai.APIConnectionError as error:
@@ -195,29 +185,24 @@ class OpenAIBackend:
 
     def _unbind(self, error: openai.APIStatusError) -> None:
         """Give up binding if that is what the server complains of, else raise."""
-        if not re.search(r"response.?format|schema", error.message, re.IGNORECASE):
+        said = self._said(error)
+        if not re.search(r"response.?format|schema", said, re.IGNORECASE):
             raise error
         self.schema_bound = False
-        _log.warning(
-            "%s refuses json_schema (%s); from now on it is only told the schema",
-            self._where,
-            self._safe(error.message),
-        )
+        _log.warning("%s refuses json_schema (%s); from now on it is told", self._where, said)
 
     def _explained(self, error: openai.APIError) -> BackendError | TransientError:
-        said = self._safe(error.message)
+        said = self._said(error)
         match error:
             case openai.APIConnectionError():
                 cause = self._safe(str(error.__cause__ or error.message))
-                return TransientError(
-                    BackendUnavailableError(
-                        f"{self.url} cannot be reached ({cause}); check base_url and the network"
-                    )
-                )
-            case openai.AuthenticationError() | openai.PermissionDeniedError():
-                return BackendUnavailableError(
-                    f"{self.url} refuses the key ({error.status_code}); check OPENAI_API_KEY"
-                )
+                lost = f"{self.url} cannot be reached ({cause}); check base_url and the network"
+                return TransientError(BackendUnavailableError(lost))
+            case openai.AuthenticationError():
+                # Its words hold a part of the key.
+                return BackendUnavailableError(f"{self.url} refuses the key; check OPENAI_API_KEY")
+            case openai.PermissionDeniedError():
+                return BackendUnavailableError(f"{self.url} denies access ({said}); check the key")
             case openai.RateLimitError() if "insufficient_quota" in (error.code, error.type):
                 return BackendUnavailableError(
                     f"the account at {self.url} has no quota left; add credit, "
@@ -228,12 +213,15 @@ class OpenAIBackend:
                     f"{self.url} has no model {self.model!r} ({said}); check model and base_url"
                 )
             case openai.RateLimitError() | openai.InternalServerError():
-                return TransientError(
-                    BackendError(
-                        f"{self._where} failed with {error.status_code} ({said}); try later"
-                    )
-                )
+                failed = f"{self._where} failed with {error.status_code} ({said}); try again later"
+                return TransientError(BackendError(failed))
         return BackendError(f"{self._where} refuses the request: {said}")
+
+    def _said(self, error: openai.APIError) -> str:
+        """The server's own words, where it has sent any in OpenAI's shape."""
+        body = error.body
+        own = body.get("message") if isinstance(body, Mapping) else None
+        return self._safe(str(own or error.message))
 
     def _safe(self, text: str) -> str:
         """A server's words on one line; some servers repeat the key in them."""
@@ -257,4 +245,4 @@ def _checked_key(key: str, url: str) -> str:
     # Such a key fails inside the HTTP client, with the key in its message.
     if not (key.isascii() and (key + "x").isprintable()):
         raise BackendUnavailableError("OPENAI_API_KEY holds odd characters; copy it again")
-    return key or "none"
+    return key or "no-key"

@@ -23,7 +23,7 @@ _TIME_PARTS = ("year", "month", "day", "hour", "minute")
 def near_names(name: str, names: Sequence[str]) -> str:
     """What a wrong name may have meant, or all names there are."""
     by_lower = {str(known).lower(): str(known) for known in names}
-    near = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), list(by_lower), n=3)
     if near:
         return f"did you mean {' or '.join(repr(by_lower[match]) for match in near)}?"
     return f"known: {', '.join(map(str, names[:20]))}{', …' if len(names) > 20 else ''}"
@@ -47,6 +47,8 @@ def read_table(path: Path) -> pd.DataFrame:
             f"file {str(path)!r} is no CSV table ({reason}); it needs a header row, commas, UTF-8"
         ) from error
     table.columns = table.columns.astype(str)
+    if len(table.columns) == 1 and any(mark in table.columns[0] for mark in ";\t"):
+        raise DataError(f"file {str(path)!r} has the header {table.columns[0]!r}; it needs commas")
     if table.empty:
         raise DataError(f"file {str(path)!r} has no rows below its header; is it the right one?")
     return table
@@ -111,7 +113,10 @@ def on_grid(table: pd.DataFrame, max_missing: float) -> pd.DataFrame:
 
 
 def keep_useful(table: pd.DataFrame, target: str) -> pd.DataFrame:
-    """The target and the columns that can help to forecast it; the log names the others."""
+    """The target and the columns that can help to forecast it; the log names the others.
+
+    All numbers become floats, the one type that has a gap.
+    """
     reasons = {
         column: reason
         for column in table.columns
@@ -119,7 +124,8 @@ def keep_useful(table: pd.DataFrame, target: str) -> pd.DataFrame:
     }
     for column, reason in reasons.items():
         logger.info("column %r is left out: %s", column, reason)
-    return table.drop(columns=list(reasons))
+    kept = table.drop(columns=list(reasons))
+    return kept.astype({name: float for name in kept.columns if is_numeric_dtype(kept[name])})
 
 
 def _useless(column: "pd.Series[float]") -> str:
@@ -143,34 +149,39 @@ def _counts(column: "pd.Series[float]") -> bool:
 
 def _parsed_parts(table: pd.DataFrame, parts: Mapping[str, str]) -> "pd.Series[pd.Timestamp]":
     fields = pd.DataFrame({part: table[column] for part, column in parts.items()})
-    times = pd.to_datetime(fields, errors="coerce")
-    return _all_known(times, fields.astype(str).agg("-".join, axis=1), ", ".join(parts.values()))
+    times = pd.to_datetime(fields, errors="coerce").rename("time")
+    if times.isna().any():
+        row = int(times.isna().to_numpy().argmax())
+        raise _no_time(", ".join(parts.values()), fields.iloc[row].tolist(), row)
+    return times
 
 
 def _parsed_text(column: "pd.Series[str]") -> "pd.Series[pd.Timestamp] | None":
     """The times of a column of text; None if most of it is something else."""
-    if is_numeric_dtype(column) or not column.dropna().astype(str).str.contains(_DATE).all():
+    if is_numeric_dtype(column) or column.astype(str).str.contains(_DATE).mean() < 0.5:
         return None
-    times = [
-        pd.to_datetime(column, errors="coerce", utc=True, dayfirst=day_first).dt.tz_convert(None)
-        for day_first in (False, True)
-    ]
-    best = min(times, key=lambda parsed: int(parsed.isna().sum()))
-    if best.notna().mean() < 0.5:
+    times = _parsed(column, day_first=False)
+    if times.isna().any():
+        times = min(times, _parsed(column, day_first=True), key=lambda t: int(t.isna().sum()))
+    if times.notna().mean() < 0.5:
         return None
-    return _all_known(best, column, str(column.name))
-
-
-def _all_known(
-    times: "pd.Series[pd.Timestamp]", cells: "pd.Series[str]", name: str
-) -> "pd.Series[pd.Timestamp]":
     if times.isna().any():
         row = int(times.isna().to_numpy().argmax())
-        raise DataError(
-            f"time {name!r} is {cells.iloc[row]!r} in data row {row + 1}, which is no time; "
-            "mend or remove that row"
-        )
-    return times.rename(name.replace(", ", "_"))
+        raise _no_time(str(column.name), column.iloc[row], row)
+    return times
+
+
+def _parsed(column: "pd.Series[str]", *, day_first: bool) -> "pd.Series[pd.Timestamp]":
+    """Times in the format of the first cell, zones turned into UTC; NaT where it does not fit."""
+    times = pd.to_datetime(column, errors="coerce", utc=True, dayfirst=day_first)
+    return times.dt.tz_convert(None)
+
+
+def _no_time(name: str, cell: object, row: int) -> DataError:
+    return DataError(
+        f"time {name!r} is {cell!r} in data row {row + 1}, which is no time; mend or remove that "
+        "row"
+    )
 
 
 def _sorted(table: pd.DataFrame, times: "pd.Series[pd.Timestamp]") -> pd.DataFrame:

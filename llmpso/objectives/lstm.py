@@ -1,0 +1,244 @@
+"""Tuning the LSTM that forecasts a time series."""
+
+import hashlib
+import json
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llmpso.data.series import TimeSeries
+from llmpso.data.windows import Part, make_windows
+from llmpso.errors import SpecError
+from llmpso.objectives.baselines import baselines
+from llmpso.objectives.forecaster import Forecaster
+from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
+from llmpso.objectives.training import FitResult, FitSettings, choose_device, fit
+from llmpso.space import Float, Integer, Params, SearchSpace
+from llmpso.trial import Evaluation
+
+CODE_VERSION = 1
+"""Raise it whenever the same parameters would give another value."""
+
+MAX_WINDOWS = 2048
+"""Training windows per epoch, and validation windows at all, so that a long series costs no more
+than minutes; neighbouring windows share all but one row."""
+
+SPACE = SearchSpace(
+    {
+        "layers": Integer(1, 3),
+        "hidden_units": Integer(8, 128, log=True),
+        "learning_rate": Float(1e-4, 3e-2, log=True),
+        "dropout": Float(0.0, 0.5),
+    }
+)
+
+
+class LSTMObjective:
+    """Validation error of an LSTM forecaster, by its hyperparameters.
+
+    An evaluation is a function of parameters, fidelity and seed alone, to the last bit on a
+    CPU, whatever other threads do: nothing draws from torch's global generator.
+    """
+
+    def __init__(
+        self,
+        series: TimeSeries,
+        *,
+        horizon: int = 6,
+        window: int = 24,
+        max_epochs: int = 40,
+        batch_size: int | None = None,
+        device: str = "auto",
+        space: SearchSpace | None = None,
+    ) -> None:
+        """Cut the series into windows and put them on the device, once for all evaluations.
+
+        Args:
+            series: The data.
+            horizon: Rows from the last input to the value to forecast.
+            window: Rows of input.
+            max_epochs: Epochs at fidelity 1.
+            batch_size: Windows per step; by default 64, or 128 from 2,048 windows on.
+            device: `auto`, `cpu` or `cuda`.
+            space: What may be tried; it must name the same four hyperparameters.
+
+        Raises:
+            DataError: Window and horizon do not fit the series.
+            SpecError: An option is out of range.
+        """
+        self.series, self.space = series, space or SPACE
+        if set(self.space) != set(SPACE):
+            raise SpecError(f"space names {sorted(self.space)}; it must name {sorted(SPACE)}")
+        _check_positive("max_epochs", max_epochs)
+        self.max_epochs = max_epochs
+        self.device = choose_device(device)
+        self.windows = make_windows(
+            series, window=window, horizon=horizon, max_validation=MAX_WINDOWS
+        )
+        self.batch_size = batch_size or (64 if len(self.windows.train) < MAX_WINDOWS else 128)
+        _check_positive("batch_size", self.batch_size)
+        self._mean = float(self.windows.train.targets.mean())
+        self._deviation = float(self.windows.train.targets.std())
+        self._inputs = torch.from_numpy(self.windows.inputs).to(self.device)
+        self._train = self._on_device(self.windows.train)
+        self._scaled_targets = ((self._train[1] - self._mean) / self._deviation).float()
+        self._validation = self._on_device(self.windows.validation)
+        self._test = self._on_device(self.windows.test)
+
+    @property
+    def name(self) -> str:
+        """Short name, fit for a registered model."""
+        return f"lstm-{self.series.name}"
+
+    @property
+    def metric(self) -> str:
+        """Name and unit of the value."""
+        return f"validation RMSE ({self.series.unit})"
+
+    @property
+    def description(self) -> str:
+        """The task, the size of the data and the training, in three sentences."""
+        windows = self.windows
+        return (
+            f"An LSTM forecasts {self.series.target}, {windows.horizon} steps ahead: "
+            f"{self.series.description}. It sees the last {windows.window} steps of "
+            f"{len(windows.encoder.names)} standardised inputs "
+            f"({', '.join(windows.encoder.names)}), with one dropout rate for inputs and states "
+            "and a linear path from the last step to the output beside the LSTM. Adam minimises "
+            f"the squared error on {len(windows.train):,} overlapping training windows in batches "
+            f"of {self.batch_size} for at most {self.max_epochs} epochs, with early stopping on "
+            "validation data that comes later in time."
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that a value depends on besides parameters, fidelity and seed."""
+        settings = {
+            "code": CODE_VERSION,
+            "data": self.series.fingerprint,
+            "window": self.windows.window,
+            "horizon": self.windows.horizon,
+            "max_epochs": self.max_epochs,
+            "batch_size": self.batch_size,
+            "device": self.device.type,
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """RMSE of persistence and ridge on the same windows, in the target's unit."""
+        return baselines(self.windows)
+
+    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
+        """Train one network.
+
+        Args:
+            params: layers, hidden_units, learning_rate, dropout.
+            fidelity: Share of the epochs, in (0, 1].
+            seed: Decides initial weights, batches and dropout.
+
+        Returns:
+            The validation RMSE in the target's unit; NaN if training diverged.
+
+        Raises:
+            SpaceError: Parameters lie outside the space.
+            SpecError: The fidelity does.
+        """
+        params = self.space.validate(params)
+        if not 0 < fidelity <= 1:
+            raise SpecError(f"fidelity is {fidelity!r}; it must lie in (0, 1]")
+        architecture = Architecture(
+            n_inputs=self.windows.inputs.shape[1],
+            layers=params["layers"],
+            hidden_units=params["hidden_units"],
+            dropout=params["dropout"],
+        )
+        network = self._network(architecture, seed)
+        result = self._fit(network, params["learning_rate"], fidelity, seed)
+        return self._measured(network, result)
+
+    def _network(self, architecture: Architecture, seed: int) -> LSTMNetwork:
+        network = LSTMNetwork(architecture)
+        network.initialise(torch.Generator().manual_seed(seed))
+        return network.to(self.device)
+
+    def _fit(
+        self, network: LSTMNetwork, learning_rate: float, fidelity: float, seed: int
+    ) -> FitResult:
+        generator = torch.Generator(self.device).manual_seed(seed)
+        ends, scaled = self._train[0], self._scaled_targets
+
+        def batch_loss(indices: Tensor) -> Tensor:
+            windows = gather(self._inputs, ends[indices], self.windows.window)
+            return torch.nn.functional.mse_loss(network(windows, generator), scaled[indices])
+
+        settings = FitSettings(
+            learning_rate=learning_rate,
+            max_epochs=math.ceil(fidelity * self.max_epochs),
+            batch_size=self.batch_size,
+            max_samples=MAX_WINDOWS,
+        )
+        return fit(
+            network,
+            batch_loss,
+            lambda: self._rmse(network, self._validation),
+            len(ends),
+            settings,
+            generator,
+        )
+
+    def _measured(self, network: LSTMNetwork, result: FitResult) -> Evaluation:
+        curves = {
+            "train_rmse": tuple(math.sqrt(loss) * self._deviation for loss in result.train_losses),
+            "validation_rmse": tuple(result.validation_errors),
+        }
+        metrics = {
+            "epochs": float(len(result.train_losses)),
+            "parameters": float(sum(weights.numel() for weights in network.parameters())),
+        }
+        if result.diverged:
+            return Evaluation(math.nan, metrics, curves)
+        with torch.inference_mode():
+            metrics["train_rmse"] = self._rmse(network, self._train)
+            metrics["test_rmse"] = self._rmse(network, self._test)
+        metrics["best_epoch"] = float(result.best_epoch)
+        model = self._forecaster(network.cpu())
+        return Evaluation(result.best_error, metrics, curves, model)
+
+    def _forecaster(self, network: LSTMNetwork) -> Forecaster:
+        step = self.series.step
+        return Forecaster(
+            network=network,
+            encoder=self.windows.encoder,
+            window=self.windows.window,
+            horizon=self.windows.horizon,
+            target_mean=self._mean,
+            target_deviation=self._deviation,
+            unit=self.series.unit,
+            time_column=_time_column(self.series),
+            step_seconds=None if step is None else step.total_seconds(),
+        )
+
+    def _rmse(self, network: LSTMNetwork, part: tuple[Tensor, Tensor]) -> float:
+        """Error in the target's unit."""
+        ends, targets = part
+        scaled = forecast(network, self._inputs, ends, self.windows.window)
+        forecasts = scaled.double() * self._deviation + self._mean
+        return float((forecasts - targets).square().mean().sqrt())
+
+    def _on_device(self, part: Part) -> tuple[Tensor, Tensor]:
+        """Ends and targets of a part's windows."""
+        ends, targets = torch.from_numpy(part.ends), torch.from_numpy(part.targets)
+        return ends.to(self.device), targets.to(self.device)
+
+
+def _time_column(series: TimeSeries) -> str | None:
+    if series.frame.index.dtype.kind != "M":
+        return None
+    return str(series.frame.index.name or "time")
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if value < 1:
+        raise SpecError(f"{name} is {value!r}; it must be at least 1")

@@ -1,0 +1,126 @@
+"""An LSTM with a linear path beside it.
+
+LSTM: Hochreiter and Schmidhuber 1997; forget-gate bias of 1: Gers et al. 2000; dropout of inputs
+and states, one mask for all time steps: Gal and Ghahramani 2016; linear path: Lai et al. 2018.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+BATCH = 1024
+"""Windows per forward pass outside training; bounds memory."""
+HEAD_GAIN = 0.1
+"""Small, so that the first steps are not spent on undoing a random forecast."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of an `LSTMNetwork`."""
+
+    n_inputs: int
+    layers: int
+    hidden_units: int
+    dropout: float
+
+
+class LSTMNetwork(nn.Module):
+    """Stacked LSTM layers whose last state goes into a linear head, and a linear path beside.
+
+    The linear path sees the last row alone; where data is scarce, that is hard to beat, and the
+    LSTM only has to learn what it leaves. Outputs are in standard deviations of the target.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        """Leave the weights undefined: call `initialise`, or load them."""
+        super().__init__()
+        self.architecture = architecture
+        n_inputs, units = architecture.n_inputs, architecture.hidden_units
+        # By way of "meta", because a constructor draws from torch's global generator.
+        self.recurrent = nn.ModuleList(
+            nn.LSTM(size, units, device="meta").to_empty(device="cpu")
+            for size in (n_inputs, *[units] * (architecture.layers - 1))
+        )
+        self.head = nn.Linear(units, 1, device="meta").to_empty(device="cpu")
+        self.linear = nn.Linear(n_inputs, 1, device="meta").to_empty(device="cpu")
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights; the untrained network answers little else than the mean.
+
+        Args:
+            generator: On the CPU, so that weights are the same on every device.
+        """
+        for layer in self.recurrent:
+            for name, parameter in layer.named_parameters():
+                _initialise_gates(name, parameter, generator)
+        nn.init.xavier_uniform_(self.head.weight, gain=HEAD_GAIN, generator=generator)
+        for zero in (self.head.bias, self.linear.weight, self.linear.bias):
+            zero.zero_()
+
+    def forward(self, windows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Forecasts in standard deviations from the target's mean, shape (n_windows,).
+
+        Args:
+            windows: Scaled inputs, shape (window, n_windows, n_inputs).
+            generator: Source of the dropout masks, on the device of the windows; no dropout
+                without it.
+        """
+        share, hidden = self.architecture.dropout, windows
+        for layer in self.recurrent:
+            hidden = layer(_drop(hidden, share, generator))[0]
+        recurrent: Tensor = self.head(_drop(hidden[-1:], share, generator)[0])
+        linear: Tensor = self.linear(windows[-1])
+        return (recurrent + linear).squeeze(-1)
+
+
+def gather(inputs: Tensor, ends: Tensor, window: int) -> Tensor:
+    """The windows that end at some rows, shape (window, n_windows, n_inputs).
+
+    Args:
+        inputs: Scaled inputs, shape (n_rows, n_inputs).
+        ends: Last row of each window, shape (n_windows,).
+        window: Rows per window.
+    """
+    offsets = torch.arange(1 - window, 1, device=ends.device)
+    return inputs[offsets[:, None] + ends]
+
+
+def forecast(network: LSTMNetwork, inputs: Tensor, ends: Tensor, window: int) -> Tensor:
+    """Forecasts of many windows without dropout, shape (n_windows,); arguments as `gather`."""
+    return torch.cat([network(gather(inputs, some, window)) for some in _chunks(ends)])
+
+
+def _initialise_gates(name: str, parameter: Tensor, generator: torch.Generator) -> None:
+    """Orthogonal recurrent weights, Xavier input weights, forget-gate bias 1, gate by gate."""
+    if name.startswith("bias"):
+        parameter.zero_()
+        if name.startswith("bias_ih"):
+            # torch's order of gates: input, forget, cell, output.
+            parameter.chunk(4)[1].fill_(1.0)
+        return
+    for gate in parameter.chunk(4):
+        if name.startswith("weight_hh"):
+            nn.init.orthogonal_(gate, generator=generator)
+        else:
+            nn.init.xavier_uniform_(gate, generator=generator)
+
+
+def _drop(hidden: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
+    """Silence a share of the units, the same ones at each time step, and scale up the others.
+
+    Args:
+        hidden: Shape (n_steps, n_windows, n_units).
+        share: In [0, 1).
+        generator: Source of the mask; nothing is silenced without it.
+    """
+    if generator is None or share == 0:
+        return hidden
+    mask = torch.empty_like(hidden[0]).bernoulli_(1 - share, generator=generator)
+    return hidden * mask.div_(1 - share)
+
+
+def _chunks(ends: Tensor) -> Iterator[Tensor]:
+    return (ends[start : start + BATCH] for start in range(0, len(ends), BATCH))
