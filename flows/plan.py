@@ -91,9 +91,8 @@ def prepare(options: TuneOptions) -> Plan:
     n_workers = _n_workers(options.workers)
     open_store()
     objective = build_objective(objective_spec)
-    build_optimizer(study, objective.space, None)
     backend, reason = _backend(options)
-    return Plan(
+    plan = Plan(
         objective_spec=objective_spec,
         objective=objective,
         study=study,
@@ -104,6 +103,8 @@ def prepare(options: TuneOptions) -> Plan:
         experiment=options.experiment or objective.name,
         model_name=options.register_as or objective.name,
     )
+    plan.optimizer(plan.advisor(lambda backend: backend))
+    return plan
 
 
 def _study_spec(options: TuneOptions) -> StudySpec:

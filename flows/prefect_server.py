@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from platformdirs import user_log_path
 from prefect.client.orchestration import get_client
+from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from llmpso.errors import LLMPSOError
@@ -44,10 +45,11 @@ def local_prefect_server(timeout: float = 120.0) -> Iterator[str]:
 
 
 def wait_until_recorded(flow_run_id: str, timeout: float = 15.0) -> None:
-    """Wait until the server has recorded how every task of a run ended.
+    """Wait until the server has recorded how every task of a run ended, and all log lines.
 
-    Task runs reach it as events, in batches; one that is stopped too early loses the last.
+    Both reach it in batches, later; a server that is stopped at once loses the last.
     """
+    APILogHandler.flush()
     unfinished = {
         "flow_runs": {"id": {"any_": [flow_run_id]}},
         "task_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "SCHEDULED"]}}},

@@ -1,6 +1,7 @@
 """One particle's evaluation as a Prefect task: train, measure, record."""
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed, State
 
 from llmpso.evaluate import evaluate_trial
@@ -13,6 +14,7 @@ from tasks.tracking import StudyRun, record_trial
 @task(
     name="evaluate",
     task_run_name="iteration {trial.iteration} · particle {trial.particle} · {trial.source}",
+    cache_policy=NO_CACHE,
 )
 def evaluate(
     objective: ObjectiveSpec, trial: Trial, study: StudyRun, n_threads: int

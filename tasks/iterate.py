@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import TaskRunner
 
@@ -12,7 +13,7 @@ from tasks.evaluate import evaluate
 from tasks.tracking import StudyRun
 
 
-@task(name="iterate", task_run_name="iteration {number}")
+@task(name="iterate", task_run_name="iteration {number}", cache_policy=NO_CACHE)
 def iterate(
     number: int,
     trials: Sequence[Trial],

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from llmpso.backends.base import Reply, Request
 from llmpso.errors import BackendError
 
-Answer = str | Reply | BackendError
+Answer = str | Reply | Exception
 """A text, a whole reply, or the error to raise."""
 
 
@@ -14,6 +14,7 @@ class ScriptedBackend:
 
     def __init__(self, answers: Iterable[Answer] | Callable[[Request], Answer]) -> None:
         self._answer = answers if callable(answers) else _queue(answers)
+        self._closed = False
         self.requests: list[Request] = []
 
     @property
@@ -21,22 +22,29 @@ class ScriptedBackend:
         """Names no real model."""
         return {"backend": "scripted", "model": "scripted"}
 
+    def check(self) -> None:
+        """A script is always at hand."""
+
     def complete(self, request: Request) -> Reply:
         """The next answer.
 
         Raises:
-            BackendError: The script says so, or has come to its end.
+            BackendError: The script has come to its end, or the backend is closed.
+            Exception: The script says so.
         """
+        if self._closed:
+            raise BackendError("the scripted backend is closed; make a new one")
         self.requests.append(request)
         answer = self._answer(request)
-        if isinstance(answer, BackendError):
+        if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, Reply):
             return answer
         return Reply(answer, prompt_tokens=0, completion_tokens=0, seconds=0.0)
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Refuse further requests."""
+        self._closed = True
 
 
 def _queue(answers: Iterable[Answer]) -> Callable[[Request], Answer]:

@@ -1,0 +1,49 @@
+"""A fast objective of a user's own, importable by the flows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+OBJECTIVE = '''
+import math
+import torch
+from llmpso import Evaluation, Float, Integer, SearchSpace
+
+
+class Bowl:
+    """A tiny model of the user's own."""
+
+    name = "bowl"
+    metric = "height (m)"
+    description = "A bowl whose bottom lies at x = 1, with a hole at n = 7 and a cliff at x > 4."
+    space = SearchSpace({"x": Float(-5.0, 5.0), "n": Integer(1, 8)})
+
+    def evaluate(self, params, *, fidelity, seed):
+        if params["n"] == 7:
+            raise RuntimeError("there is a hole")
+        height = math.nan if params["x"] > 4 else (params["x"] - 1) ** 2 + params["n"] / 8
+        torch_model = torch.nn.Linear(1, 1, device="cpu")
+        return Evaluation(
+            height, metrics={"depth": 1.0}, curves={"loss": (2.0, 1.0)}, model=torch_model
+        )
+
+    def baselines(self):
+        return {"flat": {"validation": 9.0}}
+'''
+
+
+@pytest.fixture
+def bowl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The import path of the objective above."""
+    (tmp_path / "bowl_objective.py").write_text(OBJECTIVE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "bowl_objective:Bowl"
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path) -> Iterator[None]:
+    """No reply of an earlier test or run."""
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}):
+        yield

@@ -1,0 +1,80 @@
+"""The command line: what it explains, what it refuses, and how."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flows.command import USAGE_ERROR, main
+from flows.tune import tune
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["flows.tune", *arguments])
+    return main(tune, "flows.tune")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--evaluations", "0"], "--evaluations is 0; input should be greater than or equal"),
+        (["--evaluations", "many"], 'Invalid value for --evaluations: unable to convert "many"'),
+        (["--method", "ga"], 'Invalid value "ga" for --method. Choose from: "paper", "pso".'),
+        (["--evaluation", "3"], "Unknown option: --evaluation. Did you mean --evaluations?"),
+        (["gpt"], "objective is 'gpt'; it must be 'lstm'"),
+        (["--csv", "no.csv", "--target", "AQI"], "no.csv"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    monkeypatch, capsys, mlflow_store, arguments, message
+) -> None:
+    assert run(monkeypatch, *arguments, "--advisor", "none") == USAGE_ERROR
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_a_model_out_of_reach_is_one_line_and_exit_code_2(
+    monkeypatch, capsys, mlflow_store, bowl
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert run(monkeypatch, bowl, "--advisor", "openai") == USAGE_ERROR
+    error = capsys.readouterr().err
+    assert "OPENAI_API_KEY is not set" in error
+    assert error.count("\n") == 1
+
+
+def test_help_explains_every_option(monkeypatch, capsys) -> None:
+    assert run(monkeypatch, "--help") == 0
+    text = capsys.readouterr().out
+    for option in ("--csv", "--evaluations", "--advisor", "--llm-url", "--workers", "--seed"):
+        assert option in text
+    assert "Trainings to spend" in text
+
+
+@pytest.mark.slow
+def test_the_command_starts_its_own_server_and_tells_where_to_look(
+    tmp_path, bowl, empty_database
+) -> None:
+    """A bare machine: no Prefect server, no MLflow server, no terminal."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()]),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+    }
+    environment.pop("PREFECT_API_URL", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.tune", bowl, "--method", "pso", "--evaluations", "6"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bowl: 6 evaluations" in done.stdout
+    assert "models:/bowl/1" in done.stdout
+    assert "mlflow ui --backend-store-uri sqlite:///" in done.stdout
+    assert "Traceback" not in done.stderr

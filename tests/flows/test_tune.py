@@ -1,0 +1,197 @@
+"""The flow against a real Prefect server and a real MLflow store."""
+
+import json
+import math
+from dataclasses import fields
+from inspect import signature
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.utilities.callables import parameter_schema
+
+from flows import plan
+from flows.plan import TuneOptions, prepare
+from flows.summary import as_text, busy_seconds
+from flows.tune import tune
+from llmpso.backends.base import Reply, Request
+from llmpso.backends.scripted import ScriptedBackend
+from llmpso.errors import LLMPSOError, SpecError
+from llmpso.trial import Source, Trial
+
+
+def answer(request: Request) -> Reply:
+    """Two valid particles that no swarm would find by chance."""
+    number = len(request.messages[1].content)
+    items = [
+        {"position": {"x": 1.0 + number / 1e6 + k, "n": 1 + k}, "velocity": {"x": 0.1, "n": 0}}
+        for k in range(2)
+    ]
+    return Reply(json.dumps({"suggestions": items}), 100, 20, seconds=0.5)
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedBackend:
+    backend = ScriptedBackend(answer)
+    monkeypatch.setattr(plan, "_backend", lambda options: (backend, "scripted, for a test"))
+    return backend
+
+
+def runs(store: str, parent: bool) -> pd.DataFrame:
+    found = mlflow.search_runs(search_all_experiments=True)
+    parents = found.get("tags.mlflow.parentRunId", pd.Series(None, index=found.index))
+    return found[parents.isna() if parent else parents.notna()]
+
+
+def test_the_form_describes_and_bounds_every_parameter() -> None:
+    schema = parameter_schema(tune.fn).properties
+    assert set(schema) == {field.name for field in fields(TuneOptions)}
+    assert all(entry.get("description") for entry in schema.values())
+    assert schema["evaluations"]["minimum"] == 1
+    assert schema["method"]["enum"] == ["paper", "pso"]
+    assert all(parameter.annotation for parameter in signature(tune.fn).parameters.values())
+
+
+def test_one_study_leaves_a_parent_its_children_and_a_registered_model(
+    prefect_server, mlflow_store, bowl, scripted
+) -> None:
+    summary = tune(bowl, evaluations=18, seed=1, workers=2)
+    assert summary.evaluations == 18
+    assert sum(summary.by_source.values()) == 18
+    assert summary.by_source[Source.ADVISOR] == 2
+    assert (summary.llm_calls, summary.llm_cached) == (1, 0)
+    assert "18 evaluations" in as_text(summary)
+
+    (parent,) = runs(mlflow_store, parent=True).to_dict("records")
+    assert parent["status"] == "FINISHED"
+    assert parent["params.method"] == "paper"
+    assert parent["metrics.best_value"] == summary.best_value
+    children = runs(mlflow_store, parent=False)
+    assert len(children) == 18
+    assert set(children["status"]) <= {"FINISHED", "FAILED"}
+    finished = children[children["status"] == "FINISHED"]
+    assert finished["metrics.value"].min() == summary.best_value
+    assert finished["params.x"].notna().all()
+    assert finished["tags.seed"].nunique() == len(finished)
+    for run_id in finished["run_id"]:
+        assert mlflow.pytorch.load_model(f"runs:/{run_id}/model").in_features == 1
+    assert mlflow.pytorch.load_model(f"models:/{summary.model}").in_features == 1
+    calls = mlflow.artifacts.load_text(f"runs:/{summary.run_id}/advisor/calls.jsonl")
+    assert json.loads(calls)["messages"][1]["content"].startswith("A bowl whose bottom")
+
+
+def test_failures_are_failed_runs_with_their_kind_and_no_nan(
+    prefect_server, mlflow_store, bowl
+) -> None:
+    summary = tune(bowl, method="pso", evaluations=24, particles=12, seed=2, workers=2)
+    children = runs(mlflow_store, parent=False)
+    failed = children[children["status"] == "FAILED"]
+    assert summary.failed == len(failed) > 0
+    assert set(failed["tags.failure"]) <= {"exception", "nan"}
+    assert failed["metrics.value"].isna().all()
+    hole = failed[failed["tags.failure"] == "exception"]
+    assert set(hole["tags.failure_message"]) <= {"RuntimeError: there is a hole"}
+    client = mlflow.MlflowClient()
+    for run_id in failed["run_id"]:
+        assert all(math.isfinite(v) for v in client.get_run(run_id).data.metrics.values())
+
+
+def test_the_same_question_is_asked_once_in_two_runs(
+    prefect_server, mlflow_store, bowl, scripted
+) -> None:
+    first = tune(bowl, evaluations=24, seed=7, workers=2)
+    asked = len(scripted.requests)
+    second = tune(bowl, evaluations=24, seed=7, workers=2)
+    assert len(scripted.requests) == asked == first.llm_calls
+    assert (second.llm_calls, second.llm_cached) == (0, first.llm_calls)
+    assert second.best_params == first.best_params
+    assert "from the cache" in as_text(second)
+
+
+def test_the_same_seed_gives_the_same_trials(prefect_server, mlflow_store, bowl) -> None:
+    tune(bowl, advisor="none", evaluations=12, seed=1, workers=2)
+    tune(bowl, advisor="none", evaluations=12, seed=1, workers=1)
+    children = runs(mlflow_store, parent=False)
+    columns = ["tags.mlflow.runName", "params.x", "params.n", "metrics.value"]
+    for _, trial in children.groupby("tags.mlflow.runName"):
+        assert len(trial) == 2
+        assert len(trial[columns].drop_duplicates()) == 1
+
+
+def test_iterations_are_parents_of_their_particles(prefect_server, mlflow_store, bowl) -> None:
+    tune(bowl, method="pso", evaluations=12, seed=3, workers=2)
+    with get_client(sync_client=True) as client:
+        (run,) = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(name={"any_": [f"{bowl} · pso · seed 3"]})
+        )
+        task_runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run.id]}))
+    iterations = {
+        t.id: t for t in task_runs if t.name.startswith("iteration ") and "·" not in t.name
+    }
+    particles = [t for t in task_runs if "particle" in t.name]
+    assert {t.name for t in iterations.values()} == {"iteration 0", "iteration 1"}
+    assert len(particles) == 12
+    for particle in particles:
+        (parent,) = particle.task_inputs["__parents__"]
+        assert particle.name.startswith(iterations[parent.id].name)
+
+
+def test_a_run_that_breaks_closes_its_record(
+    prefect_server, mlflow_store, bowl, monkeypatch
+) -> None:
+    def broken(*args, **kwargs):
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr("flows.tune.iterate", broken)
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        tune(bowl, method="pso", evaluations=6)
+    assert list(runs(mlflow_store, parent=True)["status"]) == ["FAILED"]
+
+
+def options(**change) -> TuneOptions:
+    defaults = {name: p.default for name, p in signature(tune.fn).parameters.items()}
+    return TuneOptions(**(defaults | change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"objective": "gpt"}, "objective is 'gpt'; it must be 'lstm', or 'package.module:attr"),
+        ({"objective": "no_such:thing"}, "objective 'no_such:thing' cannot be imported"),
+        ({"objective": "math:pi"}, "objective 'math:pi' is a float; it must have evaluate"),
+        ({"start": ["layers=2"]}, "start is 'layers=2'; it must be a JSON object"),
+        ({"start": ['{"z": 1}']}, r"start\[0\]: unknown hyperparameter 'z'"),
+        ({"csv": "a.csv"}, "target is missing; name the column of 'a.csv'"),
+        ({"target": "AQI"}, "target and where are columns of a file; name it with csv"),
+        ({"csv": "a.csv", "target": "AQI", "where": ["City"]}, "where is 'City'; it must read"),
+        ({"particles": 1}, "n_particles is 1; a swarm needs at least 2"),
+        ({"workers": 0}, "workers is 0; it must be at least 1"),
+    ],
+)
+def test_a_mistake_is_refused_before_anything_runs(mlflow_store, bowl, change, message) -> None:
+    with pytest.raises(LLMPSOError, match=message):
+        prepare(options(**({"objective": bowl, "advisor": "none"} | change)))
+
+
+def test_more_advice_than_particles_is_refused(mlflow_store, bowl, scripted) -> None:
+    with pytest.raises(SpecError, match=r"n_replaced is 6; it must lie in \[1, 5\]"):
+        prepare(options(objective=bowl, replaced=6))
+
+
+def test_a_store_that_cannot_be_written_is_refused(monkeypatch, tmp_path: Path, bowl) -> None:
+    (tmp_path / "file").write_text("")
+    uri = f"sqlite:///{tmp_path}/file/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr("mlflow.get_tracking_uri", lambda: uri)
+    with pytest.raises(SpecError, match="MLFLOW_TRACKING_URI is .*; start that server, or name"):
+        prepare(options(objective=bowl, method="pso"))
+
+
+def test_busy_time_counts_overlaps_once() -> None:
+    def trial(start: float, seconds: float) -> Trial:
+        return Trial(0, {}, Source.SWARM, 0, 0, 0, started_at=start, seconds=seconds)
+
+    assert busy_seconds([trial(10, 2), trial(11, 3), trial(20, 1)]) == pytest.approx(5)
