@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpso.space import Categorical, Dimension, Params, Position, SearchSpace
+from llmpso.space import Categorical, Dimension, Float, Params, Position, SearchSpace
 from llmpso.swarm import Coefficients, Floats, Swarm, Topology, moves
 from llmpso.trial import Source
 
@@ -52,11 +52,16 @@ def own_moves(
 def local_changes(
     space: SearchSpace, best: Position, n_draws: int, rng: np.random.Generator
 ) -> Floats:
-    """A configuration changed in one or two hyperparameters, shape (n_draws, n_dims)."""
-    shape = (n_draws, len(space))
-    order = rng.random(shape).argsort(axis=1)
-    changed = order < rng.integers(1, 3, size=(n_draws, 1))
+    """A configuration changed a little, shape (n_draws, n_dims).
+
+    One or two hyperparameters change; or, in half of the draws from a space with real numbers,
+    all of these move at once, for axes that a valley does not follow.
+    """
+    shape, smooth = (n_draws, len(space)), _smooth(space)
+    changed = rng.random(shape).argsort(axis=1) < rng.integers(1, 3, size=(n_draws, 1))
     redrawn = unordered(space) | (rng.random(shape) < REDRAWN)
+    if smooth.any():
+        changed[: n_draws // 2], redrawn[: n_draws // 2] = smooth, False
     low, high = STEPS
     step = low * (high / low) ** rng.random(shape) * rng.standard_normal(shape)
     # A step shorter than the share of one value would change nothing.
@@ -82,6 +87,11 @@ def unseen(
 def places(space: SearchSpace, candidates: Sequence[Candidate]) -> Floats:
     """The candidates in the unit cube, snapped, shape (n_candidates, n_dims)."""
     return np.array([space.encode(candidate.params) for candidate in candidates])
+
+
+def _smooth(space: SearchSpace) -> NDArray[np.bool_]:
+    """Which dimensions are real numbers, shape (n_dims,)."""
+    return np.array([isinstance(dimension, Float) for dimension in space.values()])
 
 
 def _shares(space: SearchSpace) -> Floats:

@@ -20,11 +20,18 @@ from llmpso.history import History
 from llmpso.proposers import Progress, Proposer
 from llmpso.pso import PSO, Proposal
 from llmpso.space import Params, SearchSpace
-from llmpso.surrogate import Floats, Surrogate, expected_improvement, fitted, normal_scores
+from llmpso.surrogate import Floats, Surrogate, clipped_scores, expected_improvement, fitted
+from llmpso.swarm import moves
 from llmpso.trial import Source, Trial
 
 LEAST_COMPLETED = 2
 """Completed trials without which there is nothing to rank."""
+
+FIRST_CREDIT = 8.0
+"""Trials that the surrogate is taken to have ranked rightly before the study."""
+
+EARNING = (0.5, 0.7)
+"""Belief at which the surrogate has lost every slot, and at which it has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +46,20 @@ class Guidance:
     """Draws of a changed best configuration."""
     n_defaults: int = 1
     """First positions that the proposer may fill."""
-    n_refinements: int = 2
-    """Configurations that the proposer is asked for at once."""
+    n_refinements: int = 0
+    """Configurations that the proposer is asked for at once during the search; 0 asks for none,
+    the only setting that was measured with a real model."""
     patience: int = 5
     """Completed trials between two questions for refinements."""
 
     def __post_init__(self) -> None:
         """Refuse a pool or a batch of nothing."""
-        for name in ("batch_size", "n_moves", "n_changes", "n_refinements", "patience"):
+        for name in ("batch_size", "n_moves", "n_changes", "patience"):
             if getattr(self, name) < 1:
                 raise SpecError(f"{name} is {getattr(self, name)!r}; it must be at least 1")
-        if self.n_defaults < 0:
-            raise SpecError(f"n_defaults is {self.n_defaults!r}; it must be 0 or more")
+        for name in ("n_defaults", "n_refinements"):
+            if getattr(self, name) < 0:
+                raise SpecError(f"{name} is {getattr(self, name)!r}; it must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,7 @@ class GuidedPSO(PSO):
         proposer: Who proposes beside the swarm, for example a language model.
         history: An earlier study's configurations with their values, NaN for failed ones. The best
             takes a first position; the trend is followed as far as this study bears it out.
+        n_particles: Size of the swarm; its first positions are all the model has to start from.
         **pso: Everything else that `PSO` takes.
 
     Attributes:
@@ -89,9 +99,10 @@ class GuidedPSO(PSO):
         guidance: Guidance | None = Guidance(),
         proposer: Proposer | None = None,
         history: Sequence[tuple[Params, float]] = (),
+        n_particles: int = 4,
         **pso: Any,
     ) -> None:
-        super().__init__(space, **pso)
+        super().__init__(space, n_particles=n_particles, **pso)
         self.guidance = guidance
         self.credit = Credit()
         self._proposer = proposer
@@ -143,16 +154,33 @@ class GuidedPSO(PSO):
         taken = set(self._seen)
         proposals: dict[int, Proposal] = {}
         for particle in particles:
-            pool = self._pool(particle, taken, guidance)
+            guided = self._rng.random() < self._share(surrogate)
+            pool = self._pool(particle, taken, guidance) if guided else []
             if not pool:
-                proposals[particle] = Proposal(Source.SWARM, note="no new place among the moves")
+                proposals[particle] = self._own_step(particle)
                 continue
-            pick = self._disposed(particle, _best(surrogate, self.space, pool), advised, surrogate)
+            own = _best(surrogate, self.space, pool)
+            pick = self._disposed(particle, own, advised, surrogate)
             taken.add(self.space.key(pick.candidate.params))
             self._step_to(particle, pick.place)
             proposals[particle] = Proposal(pick.candidate.source, pick.candidate.params)
             surrogate = surrogate.believing(pick.place[np.newaxis], np.array([pick.score]))
         return proposals
+
+    def _share(self, surrogate: Surrogate) -> float:
+        """The share of slots that the surrogate has earned, by how well it ranks what it knows."""
+        n_trials = len(surrogate.scores)
+        belief = (FIRST_CREDIT + n_trials * surrogate.skill) / (FIRST_CREDIT + n_trials)
+        low, high = EARNING
+        return float(np.clip((belief - low) / (high - low), 0.0, 1.0))
+
+    def _own_step(self, particle: int) -> Proposal:
+        """One plain step of standard PSO."""
+        positions, velocities = moves(
+            self.swarm, np.array([particle]), self.coefficients, self.topology, self._rng
+        )
+        self.swarm = self.swarm.placed([particle], positions[0], velocities[0])
+        return Proposal(Source.SWARM)
 
     def _pool(
         self, particle: int, taken: set[tuple[Any, ...]], guidance: Guidance
@@ -184,7 +212,9 @@ class GuidedPSO(PSO):
 
     def _refinements(self, surrogate: Surrogate, guidance: Guidance) -> list[Candidate]:
         """What the proposer adds to this step; nothing between questions or without credit."""
-        if self._proposer is None or not self.credit.is_heard(self._proposer.sources[1]):
+        if not guidance.n_refinements or self._proposer is None:
+            return []
+        if not self.credit.is_heard(self._proposer.sources[1]):
             return []
         completed = self._completed()
         if len(completed) - self._answered_at < guidance.patience:
@@ -205,7 +235,7 @@ class GuidedPSO(PSO):
         for trial in trials:
             if trial.value is None:
                 continue
-            score = normal_scores(values)[np.flatnonzero(values == trial.value)[0]]
+            score = clipped_scores(values)[np.flatnonzero(values == trial.value)[0]]
             self.credit.judged(trial.source, won=score <= self._rivals[trial.particle])
 
     def _surrogate(self) -> Surrogate:

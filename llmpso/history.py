@@ -12,7 +12,7 @@ import numpy as np
 
 from llmpso.errors import SpaceError, SpecError
 from llmpso.space import Params, SearchSpace
-from llmpso.surrogate import Floats, Surrogate, fitted, normal_scores
+from llmpso.surrogate import Floats, Surrogate, correlation, fitted
 
 CREDIT = 3.0
 """As many trials of the new study as it takes to halve the belief in a useless history."""
@@ -47,13 +47,13 @@ class History:
         self._surrogate: Surrogate = fitted(space, positions, values)
 
     def trend(self, positions: Floats) -> Floats:
-        """Normal scores that the earlier study suggests, shape (n_positions,)."""
+        """Scores that the earlier study suggests, shape (n_positions,)."""
         return self._surrogate.predict(positions).means
 
     def belief(self, positions: Floats, values: Floats) -> float:
         """How far to follow the trend, in [0, 1], given this study's completed trials."""
         n_trials = len(values)
-        agreement = _correlation(self.trend(positions), normal_scores(values))
+        agreement = correlation(self.trend(positions), values)
         belief = (CREDIT + n_trials * agreement) / (CREDIT + n_trials)
         return float(np.clip(belief, 0.0, 1.0))
 
@@ -63,11 +63,3 @@ def _checked(space: SearchSpace, index: int, params: Params) -> dict[str, Any]:
         return space.validate(params)
     except SpaceError as error:
         raise SpaceError(f"history[{index}]: {error}") from None
-
-
-def _correlation(a: Floats, b: Floats) -> float:
-    """Spearman's correlation of scores; 0 where one of them is constant."""
-    ranked = normal_scores(a)
-    if len(a) < 2 or np.ptp(ranked) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(np.corrcoef(ranked, b)[0, 1])

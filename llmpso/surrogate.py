@@ -26,7 +26,10 @@ MAX_FITTED = 150
 """Observations that the hyperparameters are fitted on; all of them are predicted from."""
 
 Trend = Callable[[Floats], Floats]
-"""From positions, shape (n_places, n_dims), to normal scores, shape (n_places,)."""
+"""From positions, shape (n_places, n_dims), to scores, shape (n_places,)."""
+
+CLIPPED = 0.3
+"""Share of the observations whose values count as equally bad."""
 
 JITTER = 1e-6
 """Least noise variance: keeps the covariance invertible."""
@@ -50,7 +53,7 @@ class Prediction:
     """What a surrogate expects at some places; all arrays have shape (n_places,)."""
 
     means: Floats
-    """Normal scores: lower is better, 0 is the middle of what was observed."""
+    """Scores: lower is better, 0 is the middle of what was observed."""
     deviations: Floats
     failing: Floats
     """Probability that the trial fails."""
@@ -74,6 +77,15 @@ class Surrogate:
     def best(self) -> float:
         """The lowest score observed."""
         return float(self.scores.min())
+
+    @property
+    def skill(self) -> float:
+        """How well each observation is ranked by the others, in [-1, 1] (correlation of ranks).
+
+        The means without one observation each are those of Sundararajan and Keerthi (2001).
+        """
+        inverse = np.diag(cho_solve((self.cholesky, True), np.eye(len(self.scores))))
+        return correlation(self.scores - self.weights / inverse, self.scores)
 
     @property
     def length_scales(self) -> Floats:
@@ -128,7 +140,7 @@ def fitted(
     """
     unordered = np.array([isinstance(d, Categorical) and not d.ordered for d in space.values()])
     succeeded = np.isfinite(values)
-    known, scores = positions[succeeded], normal_scores(values[succeeded])
+    known, scores = positions[succeeded], clipped_scores(values[succeeded])
     rest, fit = scores - _expected(trend, known), _informative(scores)
     theta = _most_probable(_apart(known[fit], known[fit], unordered), rest[fit], prior)
     factor, weights = _conditioned(theta, _apart(known, known, unordered), rest)
@@ -149,12 +161,31 @@ def expected_improvement(prediction: Prediction, best: float) -> Floats:
     return gain
 
 
+def clipped_scores(values: Floats) -> Floats:
+    """Values with the worst `CLIPPED` cut off, then standardised; zeros if nothing differs.
+
+    How bad a bad place is must not bend the model where it matters; how good a good place is
+    must: ranks (see `normal_scores`) flatten the way down to a minimum.
+    """
+    cut = np.minimum(values, np.quantile(values, 1 - CLIPPED))
+    spread = float(cut.std())
+    scores: Floats = (cut - cut.mean()) / spread if spread > 0 else np.zeros(len(cut))
+    return scores
+
+
 def normal_scores(values: Floats) -> Floats:
     """Ranks as quantiles of the standard normal (Blom 1958); ties share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     scores: Floats = ndtri((ranks - 0.375) / (len(values) + 0.25))
     return scores
+
+
+def correlation(a: Floats, b: Floats) -> float:
+    """Correlation of the ranks of two series; 0 where one of them is constant."""
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0
+    return float(np.corrcoef(normal_scores(a), normal_scores(b))[0, 1])
 
 
 def _expected(trend: Trend | None, positions: Floats) -> Floats:

@@ -124,6 +124,8 @@ def _suggestion_items(text: str) -> list[Any]:
         reply = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise AdviceError(f"the reply is not JSON ({error})") from error
+    if isinstance(reply, dict) and "configuration" in reply:
+        return [{"position": reply["configuration"]}]
     items = reply.get("suggestions") if isinstance(reply, dict) else None
     if not isinstance(items, list) or not items:
         raise AdviceError('the reply must be an object with a list "suggestions"')

@@ -19,8 +19,14 @@ def advice_schema(space: SearchSpace, n_suggestions: int) -> dict[str, Any]:
 
 
 def configuration_schema(space: SearchSpace, n_suggestions: int) -> dict[str, Any]:
-    """Exactly `n_suggestions` positions, without velocities."""
+    """Exactly `n_suggestions` positions, without velocities.
+
+    A single one is called a configuration: on the development tables a small model answered the
+    same question far better in that form (mean quantile 0.08 against 0.28).
+    """
     position = _object({name: _value_schema(dimension) for name, dimension in space.items()})
+    if n_suggestions == 1:
+        return _object({"configuration": position})
     suggestions = {
         "type": "array",
         "items": _object({"position": position}),
