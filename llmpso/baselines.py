@@ -6,7 +6,7 @@ value before it proposes again (PySwarms: after each iteration of its swarm).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -146,7 +146,11 @@ class _Optuna:
             raise _missing("Optuna") from error
         # It would warn, at every trial, that it draws unordered choices at random.
         cma = partial(optuna.samplers.CmaEsSampler, warn_independent_sampling=False)
-        makers = {"tpe": optuna.samplers.TPESampler, "gp": optuna.samplers.GPSampler, "cma": cma}
+        makers: dict[str, Callable[..., Any]] = {
+            "tpe": optuna.samplers.TPESampler,
+            "gp": optuna.samplers.GPSampler,
+            "cma": cma,
+        }
         self._space = space
         self._failed = optuna.trial.TrialState.FAIL
         self._distributions = {name: _distribution(dim) for name, dim in space.items()}

@@ -104,8 +104,12 @@ class Search:
     """Keeps the record of what a model was asked; None if none is."""
 
 
-def _guided(name: str, voice: Voice = Voice.NOBODY) -> Arm:
-    return Arm(name, "guided", {"guidance": Guidance()}, voice)
+ADVISED = Guidance(n_refinements=2)
+"""How every search with a voice is guided: it is heard at the start and on the way."""
+
+
+def _guided(name: str, voice: Voice) -> Arm:
+    return Arm(name, "guided", {"guidance": ADVISED}, voice)
 
 
 def _optuna(sampler: str) -> Arm:
@@ -117,7 +121,7 @@ _PLAIN_ARMS = (
     Arm("pso", "pso", {"revisits": True}),
     Arm("pso-unique", "pso"),
     Arm("paper", "paper", voice=Voice.MODEL),
-    _guided("guided"),
+    Arm("guided", "guided", {"guidance": Guidance()}),
     _guided("guided-llm", Voice.MODEL),
     _guided("placebo", Voice.PLACEBO),
     _guided("surrogate", Voice.SURROGATE),
@@ -167,27 +171,22 @@ def build_search(arm: Arm, problem: Problem, seed: int, backend: Backend | None)
     options = dict(arm.options)
     if arm.starts_from_default:
         options["start"] = [problem.default(seed)]
+    advisor = _advisor(arm, objective, seed, backend)
     if arm.method == "paper":
-        advisor = _paper_advisor(objective, seed, _needed(arm, backend))
         options["advisor"] = advisor
-    else:
-        advisor = _advisor(arm, objective, seed, backend)
-        proposer = _proposer(arm.voice, seed, advisor)
-        options |= {} if proposer is None else {"proposer": proposer}
+    elif (proposer := _proposer(arm.voice, seed, advisor)) is not None:
+        options["proposer"] = proposer
     return Search(METHODS[arm.method](objective.space, seed=seed, **options), advisor)
-
-
-def _paper_advisor(objective: DescribedObjective, seed: int, backend: Backend) -> Advisor:
-    task = Task(objective.description, objective.metric)
-    return Advisor(backend, task, temperature=PAPER_TEMPERATURE, seed=seed)
 
 
 def _advisor(
     arm: Arm, objective: DescribedObjective, seed: int, backend: Backend | None
 ) -> Advisor | None:
-    """Who asks, cold and with one seed: so studies share the answers to equal questions."""
+    """Who asks; but for the paper's, cold and with one seed: studies share equal questions."""
     task = Task(objective.description, objective.metric)
     stream = trial_seed(seed, PROPOSER_STREAM)
+    if arm.method == "paper":
+        return Advisor(_needed(arm, backend), task, temperature=PAPER_TEMPERATURE, seed=seed)
     match arm.voice:
         case Voice.NOBODY | Voice.PLACEBO | Voice.SURROGATE:
             return None

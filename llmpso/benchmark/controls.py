@@ -105,7 +105,7 @@ class Surrogate:
 
 
 class Anonymous:
-    """A proposer that is told neither names nor units: x1, x2, … from 0 to 1, or choices a, b, …
+    """A proposer that is told neither names nor units: x1 from 0 to 1, x2 one of a, b, and so on.
 
     Args:
         proposer: Who is asked; its task must tell nothing either: see `anonymous_task`.
@@ -118,7 +118,9 @@ class Anonymous:
     def defaults(self, space: SearchSpace, n: int, is_known: IsKnown) -> Sequence[Params]:
         """The proposer's, by their place in the unit cube."""
         veiled = anonymous_space(space)
-        told = self._proposer.defaults(veiled, n, lambda params: is_known(_unveiled(space, params)))
+        told = self._proposer.defaults(
+            veiled, n, lambda params: is_known(_unveiled(space, params))
+        )
         return [_unveiled(space, params) for params in told]
 
     def refinements(

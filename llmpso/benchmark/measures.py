@@ -51,9 +51,11 @@ def arm_table(studies: pd.DataFrame) -> pd.DataFrame:
     reference, figures = _figures(studies, "evaluations")
     compared = _compared(figures, reference)
     rows = [
-        {"arm": arm}
-        | _comparison_row(compared.get(arm), figures[arm], figures[reference])
-        | _shares(studies[studies["arm"] == arm])
+        {
+            "arm": arm,
+            **_comparison_row(compared.get(arm), figures[arm], figures[reference]),
+            **_shares(studies[studies["arm"] == arm]),
+        }
         for arm in figures
     ]
     return pd.DataFrame(rows).sort_values("evaluations", kind="stable", ignore_index=True)
@@ -63,8 +65,7 @@ def problem_table(studies: pd.DataFrame, measure: str) -> pd.DataFrame:
     """One row per problem and arm, tested against the reference; Holm over an arm's problems."""
     reference = reference_arm(studies)
     rows = [
-        {"problem": problem, "arm": arm}
-        | _tested(comparison)
+        {"problem": problem, "arm": arm} | _tested(comparison)
         for problem, group in studies.groupby("problem", sort=False)
         for arm, comparison in _alone(_figures(group, measure)[1], reference).items()
     ]
@@ -171,9 +172,9 @@ def _comparison_row(
 
 def _shares(studies: pd.DataFrame) -> dict[str, float]:
     """What an arm reached on the way, and what it cost per study."""
-    means = {name: float(studies[name].mean()) for name in studies if name.startswith("regret@")}
+    regrets = [name for name in studies.columns.astype(str) if name.startswith("regret@")]
     calls = studies["llm_calls"].sum()
-    return means | {
+    return {name: float(studies[name].mean()) for name in regrets} | {
         "solved": float(studies["solved"].mean()),
         "repeated": float(studies["repeated"].sum() / studies["trials"].sum()),
         "llm_calls": float(studies["llm_calls"].mean()),
