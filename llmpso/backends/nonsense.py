@@ -30,14 +30,20 @@ class RandomBackend:
 
     def complete(self, request: Request) -> Reply:
         """As many configurations as the question's schema wants."""
-        suggestions = request.schema["properties"]["suggestions"]
-        rules = suggestions["items"]["properties"]["position"]["properties"]
-        positions = self._positions(rules, suggestions["minItems"])
-        text = json.dumps({"suggestions": [{"position": position} for position in positions]})
+        text = json.dumps(self._answer(request.schema["properties"]))
         return Reply(text, prompt_tokens=0, completion_tokens=0, seconds=0.0)
 
     def close(self) -> None:
         """Nothing to free."""
+
+    def _answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Of the form that `configuration_schema` asks for."""
+        if "configuration" in asked:
+            return {"configuration": self._positions(asked["configuration"]["properties"], 1)[0]}
+        suggestions = asked["suggestions"]
+        rules = suggestions["items"]["properties"]["position"]["properties"]
+        positions = self._positions(rules, suggestions["minItems"])
+        return {"suggestions": [{"position": position} for position in positions]}
 
     def _positions(self, rules: Mapping[str, Any], n: int) -> list[dict[str, Any]]:
         return [
