@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from llmpso.backends.choose import choose_backend
-
 from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
+from llmpso.backends.choose import choose_backend
 from llmpso.errors import SpecError
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.pso import Optimizer
 from llmpso.study import StudySpec, build_optimizer
-from tasks.tracking import open_store
+from tasks.tracking import open_experiment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,8 @@ class Plan:
     """Which language model is asked, and why this one."""
     temperature: float
     n_workers: int
-    experiment: str
+    tracking_uri: str
+    experiment_id: str
     model_name: str
 
     @property
@@ -89,8 +89,10 @@ def prepare(options: TuneOptions) -> Plan:
     study = _study_spec(options)
     objective_spec = _objective_spec(options)
     n_workers = _n_workers(options.workers)
-    open_store()
     objective = build_objective(objective_spec)
+    tracking_uri, experiment_id = open_experiment(
+        options.experiment or objective.name, objective.metric
+    )
     backend, reason = _backend(options)
     plan = Plan(
         objective_spec=objective_spec,
@@ -100,7 +102,8 @@ def prepare(options: TuneOptions) -> Plan:
         advisor_reason=reason,
         temperature=options.temperature,
         n_workers=n_workers,
-        experiment=options.experiment or objective.name,
+        tracking_uri=tracking_uri,
+        experiment_id=experiment_id,
         model_name=options.register_as or objective.name,
     )
     plan.optimizer(plan.advisor(lambda backend: backend))

@@ -49,7 +49,7 @@ def wait_until_recorded(flow_run_id: str, timeout: float = 15.0) -> None:
 
     Both reach it in batches, later; a server that is stopped at once loses the last.
     """
-    APILogHandler.flush()
+    APILogHandler().flush()
     unfinished = {
         "flow_runs": {"id": {"any_": [flow_run_id]}},
         "task_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "SCHEDULED"]}}},

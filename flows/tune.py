@@ -98,7 +98,13 @@ def tune(
 
 def run_plan(plan: Plan) -> Summary:
     """Run a checked plan inside a flow run, and record all of it."""
-    study = start_study(plan.experiment, _study_name(plan), _study_params(plan), _study_tags(plan))
+    study = start_study(
+        plan.tracking_uri,
+        plan.experiment_id,
+        _study_name(plan),
+        _study_params(plan),
+        _study_tags(plan),
+    )
     status = "FAILED"
     try:
         summary = _run(plan, study)

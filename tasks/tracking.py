@@ -1,6 +1,7 @@
 """What MLflow keeps of a study: one parent run, one child per evaluation, the model of each."""
 
 import math
+import os
 import platform
 import tempfile
 import time
@@ -10,12 +11,14 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
+from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from llmpso.errors import SpecError
@@ -42,8 +45,15 @@ def client(tracking_uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri)
 
 
-def open_store() -> tuple[str, MlflowClient]:
+def open_experiment(name: str, metric: str) -> tuple[str, str]:
     """The store that `MLFLOW_TRACKING_URI` names, or SQLite in the working directory.
+
+    Args:
+        name: Experiment; made if it is not there.
+        metric: Name and unit of the value; a tag, and the proof that the store can be written.
+
+    Returns:
+        The tracking URI and the experiment's id.
 
     Raises:
         SpecError: The store cannot be reached or written.
@@ -51,23 +61,36 @@ def open_store() -> tuple[str, MlflowClient]:
     uri = mlflow.get_tracking_uri()
     try:
         store = client(uri)
-        store.search_experiments(max_results=1)
+        found = store.get_experiment_by_name(name)
+        experiment_id = found.experiment_id if found else store.create_experiment(name)
+        store.set_experiment_tag(experiment_id, "metric", metric)
+        _check_artifacts(store.get_experiment(experiment_id).artifact_location)
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SpecError(
-            f"MLFLOW_TRACKING_URI is {uri!r}, which cannot be used ({reason}); "
-            "start that server, or name a store that can be written"
+            f"MLFLOW_TRACKING_URI is {uri!r}, which cannot be used for experiment {name!r} "
+            f"({reason}); start that server, or name a store that can be written"
         ) from error
-    return uri, store
+    return uri, experiment_id
+
+
+def _check_artifacts(location: str) -> None:
+    """Refuse a local folder that cannot be written; a server looks after its own."""
+    if urlsplit(location).scheme in ("", "file"):
+        folder = local_file_uri_to_path(location)
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def start_study(
-    experiment: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+    uri: str,
+    experiment_id: str,
+    run_name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
 ) -> StudyRun:
     """Create the parent run."""
-    uri, store = open_store()
-    found = store.get_experiment_by_name(experiment)
-    experiment_id = found.experiment_id if found else store.create_experiment(experiment)
+    store = client(uri)
     run = store.create_run(experiment_id, run_name=run_name, tags=dict(tags))
     entries = [Param(key, str(value)) for key, value in params.items()]
     store.log_batch(run.info.run_id, params=entries)
@@ -159,11 +182,13 @@ def _save_model(model: object, scratch: Path) -> None:
     data = scratch / "data"
     data.mkdir()
     model.save(data)
+    example = model.example
     mlflow.pyfunc.save_model(
         scratch / "model",
         loader_module=model.loader_module,
         data_path=str(data),
-        signature=infer_signature(model.example, model.predict(model.example)),
+        signature=infer_signature(example, model.predict(example)),
+        input_example=example,
         pip_requirements=MODEL_REQUIREMENTS,
     )
 

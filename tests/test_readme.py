@@ -1,0 +1,53 @@
+"""The README does what it says: its examples run as they are written."""
+
+import re
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+
+from flows.tune import tune
+from llmpso import Evaluation
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def block(part: str) -> str:
+    (found,) = (block for block in BLOCKS if part in block)
+    return found
+
+
+def test_the_notebook_example_runs() -> None:
+    names = {"train": lambda params: params["rate"] + params["units"] / 256}
+    exec(block("minimize(train"), names)  # noqa: S102 - our own README
+    assert names["result"].best.value < 0.2
+    assert len(names["result"].trials) == 30
+
+
+def test_the_model_of_your_own_is_tuned_as_written(
+    prefect_server, mlflow_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digits.py").write_text(block("class Digits"))
+    monkeypatch.syspath_prepend(tmp_path)
+    summary = tune("digits:Digits", method="pso", evaluations=12, workers=2)
+    assert summary.best_value < 0.1
+    model = mlflow.pytorch.load_model(f"models:/{summary.model}")
+    assert model(torch.zeros(1, 64)).shape == (1, 10)
+
+    from digits import Digits
+
+    params = summary.best_params
+    again = [Digits().evaluate(params, fidelity=1.0, seed=3) for _ in range(2)]
+    assert isinstance(again[0], Evaluation)
+    assert again[0].value == again[1].value
+
+
+def test_the_commands_name_files_and_options_that_exist() -> None:
+    project = Path(__file__).parents[1]
+    for script in re.findall(r"`((?:mlflow|deployments)/\w+\.sh)`", README):
+        assert (project / script).is_file()
+    options = set(re.findall(r"--([a-z][a-z-]+)", README)) - {"backend-store-uri"}
+    names = {name.replace("_", "-") for name in tune.fn.__annotations__}
+    assert options - {"help"} <= names
