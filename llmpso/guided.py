@@ -7,6 +7,7 @@ model, gets the slot if it promises enough for the credit it has. The particle's
 step it took, and bests are as ever: what is chosen stays a swarm.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,8 +127,7 @@ class GuidedPSO(PSO):
             return self._first_positions(super()._advance(), self.guidance)
         particles = self._next_particles(self.guidance.batch_size)
         if len(self._completed()) < LEAST_COMPLETED:
-            proposals = super()._advance()
-            return {particle: proposals[particle] for particle in particles}
+            return {particle: self._own_step(particle) for particle in particles}
         return self._chosen_positions(particles, self.guidance)
 
     def _first_positions(
@@ -168,7 +168,13 @@ class GuidedPSO(PSO):
         return proposals
 
     def _share(self, surrogate: Surrogate) -> float:
-        """The share of slots that the surrogate has earned, by how well it ranks what it knows."""
+        """The share of slots that the surrogate has earned, by how well it ranks what it knows.
+
+        On a grid it has them all: there the walls, where expected improvement loses itself on
+        rugged functions, are a few steps away, and every plain step cost evaluations.
+        """
+        if math.isfinite(self.space.size):
+            return 1.0
         n_trials = len(surrogate.scores)
         belief = (FIRST_CREDIT + n_trials * surrogate.skill) / (FIRST_CREDIT + n_trials)
         low, high = EARNING

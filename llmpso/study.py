@@ -31,6 +31,8 @@ class Method(StrEnum):
     """Standard particle swarm."""
     PAPER = "paper"
     """The worst particles take the language model's positions (arXiv 2504.14126)."""
+    GUIDED = "guided"
+    """A surrogate picks among the swarm's moves; the language model names the first position."""
 
 
 class StopReason(StrEnum):
@@ -57,6 +59,8 @@ class StudySpec:
     """Iterations before the advisor is first asked (`paper`)."""
     n_replaced: int = 2
     """Particles per iteration that take advice (`paper`)."""
+    batch_size: int = 1
+    """Particles that move at once (`guided`); as many as there are workers saves wall time."""
     decreasing_inertia: bool = False
     """Inertia from 0.9 to 0.4 over the study, in place of the constriction's constant one."""
 
@@ -121,10 +125,23 @@ def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None
     }
     if spec.method == Method.PSO:
         return PSO(space, **common)
+    if spec.method == Method.GUIDED:
+        return _guided(spec, space, advisor, common)
     if advisor is None:
         logger.warning("method %s has no advisor: the study is plain PSO", spec.method)
         return PSO(space, **common)
     return PaperPSO(space, advisor, warm_up=spec.warm_up, n_replaced=spec.n_replaced, **common)
+
+
+def _guided(
+    spec: StudySpec, space: SearchSpace, advisor: Advisor | None, common: dict[str, Any]
+) -> Optimizer:
+    from llmpso.advisor.configurations import ConfigurationAdvisor
+    from llmpso.guided import Guidance, GuidedPSO  # brings scipy, which no other method needs
+
+    proposer = None if advisor is None else ConfigurationAdvisor(advisor)
+    guidance = Guidance(batch_size=spec.batch_size)
+    return GuidedPSO(space, guidance=guidance, proposer=proposer, **common)
 
 
 def run_study(
@@ -165,7 +182,7 @@ def minimize(
         space: What may be tried.
         budget: Evaluations, failed ones included.
         n_particles: Size of the swarm.
-        method: `paper` or `pso`; `paper` without an advisor is `pso`.
+        method: `guided`, `paper` or `pso`; `paper` without an advisor is `pso`.
         advisor: Who asks the language model.
         seed: The only source of randomness of the search; each trial gets a seed from it.
         start: Known configurations, evaluated first.

@@ -81,10 +81,11 @@ class Advisor:
         return _advice(parsed, n_suggestions)
 
     def _request(self, question: Question) -> Request:
+        own = question.temperature
         return Request(
             messages=question.messages,
             schema=question.schema,
-            temperature=self.temperature,
+            temperature=self.temperature if own is None else own,
             max_tokens=self.max_tokens,
             seed=self.seed,
         )

@@ -29,7 +29,7 @@ class ConfigurationAdvisor:
     """A language model as a proposer of configurations, through an `Advisor`.
 
     Args:
-        advisor: Who asks; its temperature should be 0, for the model's first choice.
+        advisor: Who asks. The questions set their temperature to 0: the model's first choice.
     """
 
     sources = (Source.DEFAULT, Source.REFINE)
@@ -96,7 +96,7 @@ first. Do not repeat a configuration above. Answer with JSON only."""
 
 def _question(prompt: str, text: str, space: SearchSpace, n: int) -> Question:
     messages = (Message("system", SYSTEM), Message("user", text))
-    return Question(prompt, messages, configuration_schema(space, n))
+    return Question(prompt, messages, configuration_schema(space, n), temperature=0.0)
 
 
 def _task_text(task: Task, space: SearchSpace) -> str:

@@ -35,6 +35,8 @@ class Question:
     """Name and version of the prompt."""
     messages: tuple[Message, ...]
     schema: Mapping[str, Any]
+    temperature: float | None = None
+    """Spread of the answers that this prompt needs; the advisor's if None."""
 
 
 @dataclass(frozen=True, slots=True)

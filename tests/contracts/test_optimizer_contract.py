@@ -58,13 +58,18 @@ def _paper(space: SearchSpace, **options: Any) -> PaperPSO:
     return PaperPSO(space, Advisor(ScriptedBackend(centre), Task("A test.", "value")), **options)
 
 
+def _placebo(space: SearchSpace, **options: Any) -> GuidedPSO:
+    guidance = Guidance(n_refinements=2)
+    return GuidedPSO(space, proposer=Placebo(1), guidance=guidance, **options)
+
+
 CASES = {
     "pso": Case(PSO),
     "pso-ring": Case(lambda space, **options: PSO(space, topology="ring", **options)),
     "paper": Case(_paper),
     "guided": Case(GuidedPSO),
     "guided-batch": Case(lambda space, **options: _guided(space, 3, **options)),
-    "guided-placebo": Case(lambda space, **o: GuidedPSO(space, proposer=Placebo(1), **o)),
+    "guided-placebo": Case(lambda space, **o: _placebo(space, **o)),
     "guided-off": Case(lambda space, **o: GuidedPSO(space, guidance=None, **o)),
     "random": Case(random_search, repeats=True),
     "optuna-tpe": Case(lambda space, **o: optuna_search(space, "tpe", **o), "optuna", True),

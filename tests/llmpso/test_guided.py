@@ -10,6 +10,7 @@ from llmpso.history import History
 from llmpso.proposers import IsKnown, Placebo, Progress
 from llmpso.pso import PSO
 from llmpso.space import Float, Params, SearchSpace
+from llmpso.study import minimize
 from llmpso.trial import Evaluation, Source, Trial
 
 SPACE = SearchSpace({"x": Float(-5, 5), "y": Float(-5, 5), "z": Float(-5, 5)})
@@ -54,7 +55,9 @@ class Oracle:
 
 def test_without_guidance_it_is_exactly_pso() -> None:
     for seed in range(3):
-        assert study(GuidedPSO(SPACE, guidance=None, seed=seed)) == study(PSO(SPACE, seed=seed))
+        assert study(GuidedPSO(SPACE, guidance=None, n_particles=6, seed=seed)) == study(
+            PSO(SPACE, seed=seed)
+        )
 
 
 def test_it_needs_fewer_evaluations_than_pso() -> None:
@@ -88,7 +91,8 @@ def test_the_proposer_fills_a_first_position() -> None:
 
 def test_bad_advice_loses_its_slots_after_a_few_calls() -> None:
     useless = Oracle({"x": -4.5, "y": -4.5, "z": -4.5})
-    optimizer = GuidedPSO(SPACE, proposer=useless, seed=0)
+    guidance = Guidance(n_refinements=2)
+    optimizer = GuidedPSO(SPACE, proposer=useless, guidance=guidance, seed=0)
     trials = study(optimizer, 60)
     assert useless.asked <= 3
     assert sum(trial.source is Source.REFINE for trial in trials) <= 1
@@ -97,8 +101,10 @@ def test_bad_advice_loses_its_slots_after_a_few_calls() -> None:
 
 def test_a_placebo_costs_next_to_nothing() -> None:
     alone = [best(study(GuidedPSO(SPACE, seed=seed))) for seed in range(4)]
+    asking = Guidance(n_refinements=2)
     beside = [
-        best(study(GuidedPSO(SPACE, proposer=Placebo(seed), seed=seed))) for seed in range(4)
+        best(study(GuidedPSO(SPACE, proposer=Placebo(seed), guidance=asking, seed=seed)))
+        for seed in range(4)
     ]
     assert np.mean(beside) < 3 * np.mean(alone) + 0.05
 
@@ -158,3 +164,13 @@ def test_a_history_is_believed_as_far_as_it_proves_true() -> None:
 def test_wrong_options_are_refused(build, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         build()
+
+
+def test_minimize_by_name() -> None:
+    result = minimize(cost, SPACE, budget=20, method="guided", seed=1)
+    assert {trial.source for trial in result.trials} <= {
+        Source.INITIAL,
+        Source.SWARM,
+        Source.SURROGATE,
+    }
+    assert Source.SURROGATE in {trial.source for trial in result.trials}
