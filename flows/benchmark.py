@@ -64,8 +64,13 @@ def benchmark(
     """
     options = BenchmarkOptions(**locals())
     plan = prepare_benchmark(options)
-    params = asdict(options)
-    study = start_study(experiment, f"{suite} · {seeds} seeds", params, {"suite": suite})
+    study = start_study(
+        plan.tracking_uri,
+        plan.experiment_id,
+        f"{suite} · {seeds} seeds",
+        params=asdict(options),
+        tags={"suite": suite},
+    )
     status = "FAILED"
     try:
         report = _run(plan, report_only)

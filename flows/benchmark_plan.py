@@ -12,7 +12,7 @@ from llmpso.benchmark.arms import Arm, build_search, find_arm
 from llmpso.benchmark.problems import Problem, suite
 from llmpso.benchmark.runs import Batch
 from llmpso.errors import SpecError
-from tasks.tracking import open_store
+from tasks.tracking import open_experiment
 
 PACKAGED_REPLIES = Path(data.__file__).parent / "benchmark_replies.jsonl.gz"
 """Replies that come with the library: by them anyone can repeat its benchmark."""
@@ -47,6 +47,8 @@ class BenchmarkPlan:
     """A model is at hand; else its recorded replies, if any, are replayed."""
     root: Path
     n_workers: int
+    tracking_uri: str
+    experiment_id: str
 
 
 def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
@@ -57,7 +59,7 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
     """
     problems, arms = suite(options.suite), _arms(options.arms)
     root = Path(options.out)
-    open_store()
+    uri, experiment_id = open_experiment(options.experiment, "evaluations to the best 1%")
     backend = _backend(options, root) if any(arm.voice.is_model for arm in arms) else None
     for arm in arms:
         build_search(arm, problems[0], 0, backend)
@@ -68,6 +70,8 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
         is_live=options.advisor != "recorded",
         root=root,
         n_workers=options.workers or os.cpu_count() or 1,
+        tracking_uri=uri,
+        experiment_id=experiment_id,
     )
 
 
