@@ -43,8 +43,10 @@ class Guidance:
     """Particles that move per step. Small batches save evaluations, large ones wall time."""
     n_moves: int = 50
     """Draws of a particle's own step."""
-    n_changes: int = 50
-    """Draws of a changed best configuration."""
+    n_changes: int = 25
+    """Draws of a change of the swarm's best, and as many of the particle's own best."""
+    n_explored: int = 25
+    """Draws from the whole space."""
     n_defaults: int = 1
     """First positions that the proposer may fill."""
     n_refinements: int = 0
@@ -58,7 +60,7 @@ class Guidance:
         for name in ("batch_size", "n_moves", "n_changes", "patience"):
             if getattr(self, name) < 1:
                 raise SpecError(f"{name} is {getattr(self, name)!r}; it must be at least 1")
-        for name in ("n_defaults", "n_refinements"):
+        for name in ("n_explored", "n_defaults", "n_refinements"):
             if getattr(self, name) < 0:
                 raise SpecError(f"{name} is {getattr(self, name)!r}; it must be 0 or more")
 
@@ -191,15 +193,24 @@ class GuidedPSO(PSO):
     def _pool(
         self, particle: int, taken: set[tuple[Any, ...]], guidance: Guidance
     ) -> list[Candidate]:
-        """Where a particle might go: its own moves, and changes of the best configuration."""
+        """Where a particle might go: its moves, changes of the bests, and anywhere."""
         moved = own_moves(
             self.swarm, particle, guidance.n_moves, self.coefficients, self.topology, self._rng
         )
-        best = self.swarm.pbest_positions[int(np.argmin(self.swarm.pbest_values))]
-        changed = local_changes(self.space, best, guidance.n_changes, self._rng)
+        gbest = int(np.argmin(self.swarm.pbest_values))
+        own = particle if np.isfinite(self.swarm.pbest_values[particle]) else gbest
+        changed = [
+            local_changes(
+                self.space, self.swarm.pbest_positions[best], guidance.n_changes, self._rng
+            )
+            for best in (gbest, own)
+        ]
+        anywhere = self._rng.random((guidance.n_explored, len(self.space)))
         known = set(taken)
         swarm_pool = unseen(self.space, moved, Source.SWARM, known)
-        return swarm_pool + unseen(self.space, changed, Source.SURROGATE, known)
+        return swarm_pool + unseen(
+            self.space, np.vstack([*changed, anywhere]), Source.SURROGATE, known
+        )
 
     def _disposed(
         self, particle: int, own: _Pick, advised: list[Candidate], surrogate: Surrogate
