@@ -6,9 +6,11 @@ value before it proposes again (PySwarms: after each iteration of its swarm).
 """
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +25,9 @@ OPTUNA_SAMPLERS = ("tpe", "gp", "cma")
 
 PYSWARMS_OPTIONS = {"c1": 0.5, "c2": 0.3, "w": 0.9}
 """Coefficients of every example in the documentation of PySwarms; it has no defaults."""
+
+PYSWARMS_LOGGING = Path(__file__).parent / "data" / "pyswarms_logging.yaml"
+"""Its logging configuration: none."""
 
 
 class _Engine(Protocol):
@@ -180,6 +185,8 @@ class _PySwarms:
     def __init__(
         self, space: SearchSpace, n_particles: int, seed: int, start: Sequence[Params]
     ) -> None:
+        # Else it takes over the root logger, and writes report.log, as soon as it is imported.
+        os.environ.setdefault("LOG_CFG", str(PYSWARMS_LOGGING))
         try:
             from pyswarms.backend import generators, handlers, operators, topology
         except ImportError as error:

@@ -2,7 +2,11 @@
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -229,3 +233,15 @@ def test_the_worst_backend_is_worse_than_random() -> None:
     rules = {name: {"type": "number", "minimum": -5.0, "maximum": 5.0} for name in objective.space}
     (worst,) = WorstBackend(objective, 0)._positions(rules, 1)
     assert objective.evaluate(worst).value > PROBLEM.scale(0).median
+
+
+def test_pyswarms_leaves_logging_and_the_working_directory_alone(tmp_path: Path) -> None:
+    pytest.importorskip("pyswarms")
+    code = (
+        "import logging; from llmpso.baselines import pyswarms_search; "
+        "from llmpso import Float, SearchSpace; pyswarms_search(SearchSpace({'x': Float(0, 1)})); "
+        "assert not logging.getLogger().handlers"
+    )
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    assert not list(tmp_path.iterdir())
