@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import cyclopts
@@ -9,47 +11,58 @@ import pydantic
 from prefect import Flow
 from prefect.logging.handlers import PrefectConsoleHandler
 
-from flows.plan import TuneOptions, prepare
 from flows.prefect_server import local_prefect_server, wait_until_recorded
-from flows.summary import as_text
 from llmpso.errors import LLMPSOError
 
 RUN_FAILED, USAGE_ERROR = 1, 2
 
 
-def main(flow: Flow[..., Any], name: str) -> int:
-    """Run a flow as `name` with the arguments of this process.
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A flow that can be run from a command line."""
+
+    flow: Flow[..., Any]
+    name: str
+    """The module to run, for the help text."""
+    check: Callable[[dict[str, Any]], object]
+    """Raises `LLMPSOError` for parameters of the flow that cannot be run."""
+    as_text: Callable[[Any], str]
+    """What is printed of the flow's result."""
+
+
+def main(command: Command) -> int:
+    """Run a flow with the arguments of this process.
 
     Returns:
         The exit code: 0; 1 if the run failed; 2 with one line on what was wrong, and the way
         out, if it could not begin.
     """
-    app = cyclopts.App(name=f"python -m {name}", version_flags=[])
-    app.default(flow)
+    app = cyclopts.App(name=f"python -m {command.name}", version_flags=[])
+    app.default(command.flow)
     try:
-        command, bound, _ = app.parse_args(sys.argv[1:], exit_on_error=False, print_error=False)
-        if command is not flow:
-            command(*bound.args, **bound.kwargs)
+        called, bound, _ = app.parse_args(sys.argv[1:], exit_on_error=False, print_error=False)
+        if called is not command.flow:
+            called(*bound.args, **bound.kwargs)
             return 0
         bound.apply_defaults()
-        return _run(flow, bound.arguments)
+        return _run(command, bound.arguments)
     except cyclopts.CycloptsError as error:
         return _refuse(_one_line(error))
     except LLMPSOError as error:
         return _refuse(str(error))
 
 
-def _run(flow: Flow[..., Any], arguments: dict[str, Any]) -> int:
+def _run(command: Command, arguments: dict[str, Any]) -> int:
     """Check first, so that a mistake costs no server and leaves no failed run."""
-    prepare(TuneOptions(**arguments))
+    command.check(arguments)
     _quieten_console()
     with local_prefect_server():
-        state = flow(**arguments, return_state=True)
+        state = command.flow(**arguments, return_state=True)
         wait_until_recorded(str(state.state_details.flow_run_id))
     if not state.is_completed():
         print(f"failed: {state.message}", file=sys.stderr)
         return RUN_FAILED
-    print(as_text(state.result()))
+    print(command.as_text(state.result()))
     return 0
 
 

@@ -11,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.command import Command, main
 from flows.plan import Plan, TuneOptions, prepare
 from flows.progress import trial_progress
 from flows.summary import Summary, as_text, summarise
@@ -183,7 +184,12 @@ def _calls_text(advisor: Advisor | None) -> str:
     return "".join(f"{json.dumps(asdict(call))}\n" for call in advisor.calls) if advisor else ""
 
 
-if __name__ == "__main__":
-    from flows.command import main
+COMMAND = Command(
+    tune,
+    name="flows.tune",
+    check=lambda arguments: prepare(TuneOptions(**arguments)),
+    as_text=as_text,
+)
 
-    raise SystemExit(main(tune, "flows.tune"))
+if __name__ == "__main__":
+    raise SystemExit(main(COMMAND))

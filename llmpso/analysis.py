@@ -123,6 +123,17 @@ def bootstrap_interval(
     return float(np.quantile(means, tail)), float(np.quantile(means, 1 - tail))
 
 
+def ratio_interval(
+    figures: Floats, base: Floats, *, level: float = 0.95, n_resamples: int = 5_000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile interval of the ratio of two means, over pairs drawn again together."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(figures), size=(n_resamples, len(figures)))
+    ratios = figures[drawn].mean(axis=1) / base[drawn].mean(axis=1)
+    tail = (1 - level) / 2
+    return float(np.quantile(ratios, tail)), float(np.quantile(ratios, 1 - tail))
+
+
 def _comparison(figures: Floats, base: Floats, p_value: float, seed: int) -> Comparison:
     low, high = bootstrap_interval(figures - base, seed=seed)
     mean, reference_mean = float(figures.mean()), float(base.mean())

@@ -6,8 +6,11 @@ value before it proposes again (PySwarms: after each iteration of its swarm).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +25,9 @@ OPTUNA_SAMPLERS = ("tpe", "gp", "cma")
 
 PYSWARMS_OPTIONS = {"c1": 0.5, "c2": 0.3, "w": 0.9}
 """Coefficients of every example in the documentation of PySwarms; it has no defaults."""
+
+PYSWARMS_LOGGING = Path(__file__).parent / "data" / "pyswarms_logging.yaml"
+"""Its logging configuration: none."""
 
 
 class _Engine(Protocol):
@@ -143,10 +149,12 @@ class _Optuna:
             import optuna
         except ImportError as error:
             raise _missing("Optuna") from error
-        makers = {
+        # It would warn, at every trial, that it draws unordered choices at random.
+        cma = partial(optuna.samplers.CmaEsSampler, warn_independent_sampling=False)
+        makers: dict[str, Callable[..., Any]] = {
             "tpe": optuna.samplers.TPESampler,
             "gp": optuna.samplers.GPSampler,
-            "cma": optuna.samplers.CmaEsSampler,
+            "cma": cma,
         }
         self._space = space
         self._failed = optuna.trial.TrialState.FAIL
@@ -177,6 +185,8 @@ class _PySwarms:
     def __init__(
         self, space: SearchSpace, n_particles: int, seed: int, start: Sequence[Params]
     ) -> None:
+        # Else it takes over the root logger, and writes report.log, as soon as it is imported.
+        os.environ.setdefault("LOG_CFG", str(PYSWARMS_LOGGING))
         try:
             from pyswarms.backend import generators, handlers, operators, topology
         except ImportError as error:

@@ -44,7 +44,7 @@ class Proposal:
 
 
 class PSO:
-    """A swarm that never evaluates the same configuration twice.
+    """A swarm that, unless told otherwise, never evaluates the same configuration twice.
 
     Positions move freely in the unit cube; what is evaluated, and remembered as a best, is the
     configuration that owns the place.
@@ -57,6 +57,8 @@ class PSO:
         schedule: Inertia by iteration, in place of the constant one.
         topology: Who informs whom.
         start: Known configurations; they take the first particles' first positions.
+        revisits: Evaluate a configuration as often as the swarm comes by, as the standard
+            algorithm does; only for comparison.
 
     Raises:
         SpecError: An option is out of range, or `start` holds more than `n_particles`.
@@ -73,8 +75,10 @@ class PSO:
         schedule: LinearInertia | None = None,
         topology: Topology | str = Topology.STAR,
         start: Sequence[Params] = (),
+        revisits: bool = False,
     ) -> None:
         self.space = space
+        self.revisits = revisits
         self.coefficients = coefficients or Coefficients()
         self.schedule = schedule
         self.topology = _topology(topology)
@@ -131,7 +135,7 @@ class PSO:
         params, note = proposal.params, proposal.note
         if params is None:
             params = self.space.decode(self.swarm.positions[particle])
-        if self.space.key(params) in self._seen:
+        if self.space.key(params) in self._seen and not self.revisits:
             unseen = self._unseen_near(self.swarm.positions[particle])
             if unseen is None:
                 return None

@@ -132,6 +132,11 @@ def record_text(study: StudyRun, path: str, text: str) -> None:
         client(study.tracking_uri).log_text(study.run_id, text, path)
 
 
+def record_folder(study: StudyRun, folder: Path, path: str) -> None:
+    """Keep all files of a folder on the parent run, below `path`."""
+    client(study.tracking_uri).log_artifacts(study.run_id, str(folder), path)
+
+
 def record_summary(study: StudyRun, figures: Mapping[str, float], text: str) -> None:
     """Write the study's figures, and a text as its description, on the parent run."""
     client(study.tracking_uri).log_batch(

@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from flows.command import USAGE_ERROR, main
-from flows.tune import tune
+from flows.tune import COMMAND
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["flows.tune", *arguments])
-    return main(tune, "flows.tune")
+    return main(COMMAND)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,134 @@
+"""The benchmark as a Prefect flow, and as a command: `python -m flows.benchmark`."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.futures import wait
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.benchmark_plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
+from flows.command import Command, main
+from llmpso.benchmark.report import Report, write_report
+from llmpso.benchmark.runs import Batch, load_trials, process_pool
+from tasks.benchmark import run_studies
+from tasks.tracking import close_study, record_folder, record_summary, start_study
+
+ALL_WITHOUT_MODEL = (
+    "default-only,random,pso,pso-unique,guided,placebo,surrogate,"
+    "optuna-tpe,optuna-gp,optuna-cma,pyswarms"
+)
+
+
+@flow(name="benchmark", flow_run_name="{suite} · {seeds} seeds")
+def benchmark(
+    suite: Literal["tables-dev", "tables-report", "functions", "plain-rastrigin"] = "tables-dev",
+    *,
+    arms: str = ALL_WITHOUT_MODEL,
+    seeds: Annotated[int, Field(ge=1, le=1_000)] = 20,
+    budget: Annotated[int, Field(ge=1, le=1_000)] = 60,
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None,
+    out: str = "results/benchmark",
+    report_only: bool = False,
+    advisor: Literal["recorded", "auto", "openai", "ollama", "embedded"] = "recorded",
+    llm_model: str | None = None,
+    llm_url: str | None = None,
+    replies: str | None = None,
+    experiment: str = "benchmark",
+) -> str:
+    """Compare search methods on problems whose best value is known.
+
+    Finished studies are kept and not run again; all tables and figures are made from them.
+
+    Args:
+        suite: Problems to solve; the tables of `tables-report` are for frozen designs only.
+        arms: Methods, with commas between; `+default` after a name starts it from a default.
+        seeds: Paired studies per problem and arm, with seeds from 0.
+        budget: Evaluations per study.
+        workers: Processes; as many as there are cores if not given. Results do not depend on it.
+        out: Folder of trials, tables and figures.
+        report_only: Make tables and figures anew, from the trials that are there.
+        advisor: Language model of the arms that ask one; `recorded` replays kept replies.
+        llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
+        llm_url: Address of the OpenAI-compatible or Ollama server.
+        replies: File that the model's replies are kept in, and replayed from; in the results'
+            folder if not given, or the library's own for `recorded`.
+        experiment: MLflow experiment.
+
+    Returns:
+        The table of the arms, as Markdown.
+    """
+    options = BenchmarkOptions(**locals())
+    plan = prepare_benchmark(options)
+    study = start_study(
+        plan.tracking_uri,
+        plan.experiment_id,
+        f"{suite} · {seeds} seeds",
+        params=asdict(options),
+        tags={"suite": suite},
+    )
+    status = "FAILED"
+    try:
+        report = _run(plan, report_only)
+        record_folder(study, plan.root / plan.suite, "report")
+        record_summary(study, report.figures, report.headline)
+        status = "FINISHED"
+    finally:
+        close_study(study, status)
+    create_markdown_artifact(report.text, key=f"benchmark-{suite}")
+    return f"{report.headline}\n\n{plan.root / plan.suite}"
+
+
+def _run(plan: BenchmarkPlan, report_only: bool) -> Report:
+    if not report_only:
+        _run_missing(plan)
+    folder = plan.root / plan.suite
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_report(load_trials(plan.batches, plan.root), plan.suite, folder)
+
+
+def _run_missing(plan: BenchmarkPlan) -> None:
+    """All batches at once over the cores; then those that ask a live model, one by one."""
+    asks = [batch for batch in plan.batches if plan.is_live and batch.arm.voice.is_model]
+    others = [batch for batch in plan.batches if batch not in asks]
+    with process_pool(plan.n_workers) as processes:
+        _run_batches(plan, others, processes, plan.n_workers)
+    # A model wants all cores, and its replies are kept by one process.
+    with ThreadPoolExecutor(1) as thread:
+        _run_batches(plan, asks, thread, 1)
+
+
+def _run_batches(
+    plan: BenchmarkPlan, batches: Sequence[Batch], executor: Executor, n_at_once: int
+) -> None:
+    with ThreadPoolTaskRunner(max_workers=n_at_once) as runner:
+        futures = [
+            runner.submit(
+                run_studies,
+                parameters={
+                    "batch": batch,
+                    "root": plan.root,
+                    "executor": executor,
+                    "backend": plan.backend if batch.arm.voice.is_model else None,
+                },
+            )
+            for batch in batches
+        ]
+        wait(futures)
+        n_run = sum(future.result() for future in futures)
+    get_run_logger().info("%d studies run, the others were there", n_run)
+
+
+COMMAND = Command(
+    benchmark,
+    name="flows.benchmark",
+    check=lambda arguments: prepare_benchmark(BenchmarkOptions(**arguments)),
+    as_text=str,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main(COMMAND))

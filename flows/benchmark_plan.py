@@ -1,0 +1,98 @@
+"""From the benchmark's flat parameters to a checked plan."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmpso import data
+from llmpso.backends.base import Backend
+from llmpso.backends.choose import choose_backend
+from llmpso.backends.recorded import RecordedBackend
+from llmpso.benchmark.arms import Arm, build_search, find_arm
+from llmpso.benchmark.problems import Problem, suite
+from llmpso.benchmark.runs import Batch
+from llmpso.errors import SpecError
+from tasks.tracking import open_experiment
+
+PACKAGED_REPLIES = Path(data.__file__).parent / "benchmark_replies.jsonl.gz"
+"""Replies that come with the library: by them anyone can repeat its benchmark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkOptions:
+    """The parameters of the flow `benchmark`, which describes them."""
+
+    suite: str
+    arms: str
+    seeds: int
+    budget: int
+    workers: int | None
+    out: str
+    report_only: bool
+    advisor: str
+    llm_model: str | None
+    llm_url: str | None
+    replies: str | None
+    experiment: str
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkPlan:
+    """Everything a benchmark needs, checked."""
+
+    suite: str
+    batches: tuple[Batch, ...]
+    backend: Backend | None
+    is_live: bool
+    """A model is at hand; else its recorded replies, if any, are replayed."""
+    root: Path
+    n_workers: int
+    tracking_uri: str
+    experiment_id: str
+
+
+def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
+    """Check everything before anything is run.
+
+    Raises:
+        LLMPSOError: A name is unknown, a library is missing, or the model is out of reach.
+    """
+    problems, arms = suite(options.suite), _arms(options.arms)
+    root = Path(options.out)
+    uri, experiment_id = open_experiment(options.experiment, "evaluations to the best 1%")
+    backend = _backend(options, root) if any(arm.voice.is_model for arm in arms) else None
+    for arm in arms:
+        build_search(arm, problems[0], 0, backend)
+    return BenchmarkPlan(
+        suite=options.suite,
+        batches=tuple(_batch(p, a, options, backend) for p in problems for a in arms),
+        backend=backend,
+        is_live=options.advisor != "recorded",
+        root=root,
+        n_workers=options.workers or os.cpu_count() or 1,
+        tracking_uri=uri,
+        experiment_id=experiment_id,
+    )
+
+
+def _arms(names: str) -> list[Arm]:
+    arms = [find_arm(name.strip()) for name in names.split(",")]
+    if len({arm.name for arm in arms}) < len(arms):
+        raise SpecError(f"arms is {names!r}; each may be named once")
+    return arms
+
+
+def _batch(
+    problem: Problem, arm: Arm, options: BenchmarkOptions, backend: Backend | None
+) -> Batch:
+    key = arm.key(options.budget, backend.identity if backend else {})
+    return Batch(problem, arm, tuple(range(options.seeds)), options.budget, key)
+
+
+def _backend(options: BenchmarkOptions, root: Path) -> Backend:
+    """The model whose replies are kept, or replies that were kept."""
+    if options.advisor == "recorded":
+        return RecordedBackend(Path(options.replies) if options.replies else PACKAGED_REPLIES)
+    choice = choose_backend(options.advisor, model=options.llm_model, base_url=options.llm_url)
+    path = Path(options.replies) if options.replies else root / "replies.jsonl"
+    return RecordedBackend(path, choice.backend)

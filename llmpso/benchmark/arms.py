@@ -1,0 +1,223 @@
+"""The arms by name: what is compared, each fully described by plain values."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from llmpso.advisor import Advisor, Task
+from llmpso.advisor.configurations import DEFAULT_PROMPT, REFINE_PROMPT, ConfigurationAdvisor
+from llmpso.advisor.prompt import PAPER_PROMPT
+from llmpso.backends.base import Backend
+from llmpso.backends.nonsense import ConstantBackend, RandomBackend, WorstBackend
+from llmpso.baselines import optuna_search, pyswarms_search, random_search
+from llmpso.benchmark.controls import (
+    Anonymous,
+    Shuffled,
+    StartOnly,
+    Surrogate,
+    anonymous_task,
+)
+from llmpso.benchmark.problems import Problem
+from llmpso.errors import SpecError
+from llmpso.guided import Guidance, GuidedPSO
+from llmpso.objectives.base import DescribedObjective
+from llmpso.paper import PaperPSO
+from llmpso.proposers import Placebo, Proposer
+from llmpso.pso import PSO, Optimizer, trial_seed
+
+RESULTS_VERSION = 1
+"""To be raised whenever the library's code changes what any arm does: old results then expire."""
+
+PAPER_TEMPERATURE = 0.7
+"""Of the paper's arm, which asks for several different particles."""
+
+DEFAULT_SUFFIX = "+default"
+"""Added to an arm's name: the same arm, started from the problem's default."""
+
+PROPOSER_STREAM = 1_000_000
+"""Numbers the random stream of a proposer, which must not be the swarm's own."""
+
+METHODS: Mapping[str, Callable[..., Optimizer]] = {
+    "random": random_search,
+    "pso": PSO,
+    "paper": PaperPSO,
+    "guided": GuidedPSO,
+    "optuna": optuna_search,
+    "pyswarms": pyswarms_search,
+}
+"""Optimizers by name, each called with the space, a seed, a start and the arm's options."""
+
+
+class Voice(StrEnum):
+    """Who fills the slots that a guided search keeps for a language model."""
+
+    NOBODY = "nobody"
+    MODEL = "model"
+    ANONYMOUS = "anonymous"
+    """The model, told neither names nor units."""
+    SHUFFLED = "shuffled"
+    """The model, shown the trials with each other's values."""
+    START = "start"
+    """The model, asked for a start only."""
+    PLACEBO = "placebo"
+    SURROGATE = "surrogate"
+    RANDOM = "nonsense-random"
+    CONSTANT = "nonsense-constant"
+    WORST = "nonsense-worst"
+
+    @property
+    def is_model(self) -> bool:
+        """Whether a real model speaks."""
+        return self in (Voice.MODEL, Voice.ANONYMOUS, Voice.SHUFFLED, Voice.START)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to search."""
+
+    name: str
+    method: str
+    """One of `METHODS`."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    voice: Voice = Voice.NOBODY
+    starts_from_default: bool = False
+    max_evaluations: int | None = None
+    """Fewer than the budget, for an arm that has no more to try."""
+
+    def key(self, budget: int, identity: Mapping[str, str]) -> str:
+        """What two studies of this arm share if one may stand for the other."""
+        prompts = (DEFAULT_PROMPT, REFINE_PROMPT, PAPER_PROMPT) if self.voice.is_model else ()
+        model = dict(identity) if self.voice.is_model else {}
+        content = [RESULTS_VERSION, repr(self), budget, prompts, model]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """An arm at the start of one study."""
+
+    optimizer: Optimizer
+    advisor: Advisor | None
+    """Keeps the record of what a model was asked; None if none is."""
+
+
+ADVISED = Guidance(n_refinements=2)
+"""How every search with a voice is guided: it is heard at the start and on the way."""
+
+
+def _guided(name: str, voice: Voice) -> Arm:
+    return Arm(name, "guided", {"guidance": ADVISED}, voice)
+
+
+def _optuna(sampler: str) -> Arm:
+    return Arm(f"optuna-{sampler}", "optuna", {"sampler": sampler})
+
+
+_PLAIN_ARMS = (
+    Arm("random", "random"),
+    Arm("pso", "pso", {"revisits": True}),
+    Arm("pso-unique", "pso"),
+    Arm("paper", "paper", voice=Voice.MODEL),
+    Arm("guided", "guided", {"guidance": Guidance()}),
+    _guided("guided-llm", Voice.MODEL),
+    _guided("placebo", Voice.PLACEBO),
+    _guided("surrogate", Voice.SURROGATE),
+    _guided("llm-anonymous", Voice.ANONYMOUS),
+    _guided("llm-shuffled", Voice.SHUFFLED),
+    _guided("llm-start", Voice.START),
+    _guided("nonsense-random", Voice.RANDOM),
+    _guided("nonsense-constant", Voice.CONSTANT),
+    _guided("nonsense-worst", Voice.WORST),
+    _optuna("tpe"),
+    _optuna("gp"),
+    _optuna("cma"),
+    Arm("pyswarms", "pyswarms"),
+)
+
+ARMS: Mapping[str, Arm] = {
+    "default-only": Arm("default-only", "random", starts_from_default=True, max_evaluations=1)
+} | {
+    started.name: started
+    for arm in _PLAIN_ARMS
+    for started in (
+        arm,
+        replace(arm, name=f"{arm.name}{DEFAULT_SUFFIX}", starts_from_default=True),
+    )
+}
+"""All arms by name."""
+
+
+def find_arm(name: str) -> Arm:
+    """An arm by its name.
+
+    Raises:
+        SpecError: There is none.
+    """
+    if name not in ARMS:
+        raise SpecError(f"arm {name!r} is unknown; it must be one of: {', '.join(ARMS)}")
+    return ARMS[name]
+
+
+def build_search(arm: Arm, problem: Problem, seed: int, backend: Backend | None) -> Search:
+    """An arm at the start of one study of a problem.
+
+    Raises:
+        SpecError: The arm asks a model and there is none, or its library is not installed.
+    """
+    objective = problem.objective(seed)
+    options = dict(arm.options)
+    if arm.starts_from_default:
+        options["start"] = [problem.default(seed)]
+    advisor = _advisor(arm, objective, seed, backend)
+    if arm.method == "paper":
+        options["advisor"] = advisor
+    elif (proposer := _proposer(arm.voice, seed, advisor)) is not None:
+        options["proposer"] = proposer
+    return Search(METHODS[arm.method](objective.space, seed=seed, **options), advisor)
+
+
+def _advisor(
+    arm: Arm, objective: DescribedObjective, seed: int, backend: Backend | None
+) -> Advisor | None:
+    """Who asks; but for the paper's, cold and with one seed: studies share equal questions."""
+    task = Task(objective.description, objective.metric)
+    stream = trial_seed(seed, PROPOSER_STREAM)
+    if arm.method == "paper":
+        return Advisor(_needed(arm, backend), task, temperature=PAPER_TEMPERATURE, seed=seed)
+    match arm.voice:
+        case Voice.NOBODY | Voice.PLACEBO | Voice.SURROGATE:
+            return None
+        case Voice.RANDOM:
+            return Advisor(RandomBackend(stream), task, temperature=0.0)
+        case Voice.CONSTANT:
+            return Advisor(ConstantBackend(), task, temperature=0.0)
+        case Voice.WORST:
+            return Advisor(WorstBackend(objective, stream), task, temperature=0.0)
+        case Voice.ANONYMOUS:
+            task = anonymous_task(objective.space)
+    return Advisor(_needed(arm, backend), task, temperature=0.0)
+
+
+def _proposer(voice: Voice, seed: int, advisor: Advisor | None) -> Proposer | None:
+    stream = trial_seed(seed, PROPOSER_STREAM)
+    if advisor is None:
+        blind = {Voice.PLACEBO: Placebo, Voice.SURROGATE: Surrogate}
+        return blind[voice](stream) if voice in blind else None
+    asked = ConfigurationAdvisor(advisor)
+    match voice:
+        case Voice.ANONYMOUS:
+            return Anonymous(asked)
+        case Voice.SHUFFLED:
+            return Shuffled(asked, stream)
+        case Voice.START:
+            return StartOnly(asked)
+    return asked
+
+
+def _needed(arm: Arm, backend: Backend | None) -> Backend:
+    if backend is None:
+        raise SpecError(f"arm {arm.name!r} asks a language model; name one with advisor")
+    return backend

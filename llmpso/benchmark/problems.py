@@ -1,0 +1,157 @@
+"""What the arms are tried on: suites of problems whose best value is known.
+
+The report tables are for frozen designs: nothing may be chosen on them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from llmpso.errors import SpecError
+from llmpso.objectives.base import DescribedObjective
+from llmpso.objectives.functions import FUNCTIONS, FunctionObjective
+from llmpso.objectives.tables import (
+    DEVELOPMENT_TABLES,
+    REPORT_TABLES,
+    TOP_SHARE,
+    TableObjective,
+)
+from llmpso.space import Params
+
+TABLE_DEFAULTS: Mapping[str, Params] = {
+    # Keras's own defaults where it has one (Adam's learning rate 0.001, batches of 32, a constant
+    # rate, ReLU as in all its guides), no dropout, and as many units as its first example.
+    "hpolib": {
+        "activation_layer_1": "relu",
+        "activation_layer_2": "relu",
+        "batch_size": 32,
+        "dropout_layer_1": 0.0,
+        "dropout_layer_2": 0.0,
+        "initial_learning_rate": 0.001,
+        "learning_rate_schedule": "const",
+        "units_layer_1": 64,
+        "units_layer_2": 64,
+    },
+    # Defaults of scikit-learn's MLPClassifier (one layer of 100 units, alpha 0.0001, batches of
+    # min(200, n_samples), learning rate 0.001), each at its nearest place of the grid by ratio.
+    "hpobench": {
+        "l2_penalty": 3.5938137e-05,
+        "batch_size": 161,
+        "hidden_layers": 1,
+        "initial_learning_rate": 0.0016681006,
+        "units_per_layer": 101,
+    },
+}
+"""A fixed default per family of tables, from the documentation of the library it trained with."""
+
+N_DRAWN = 2_000
+"""Random points by which the scale of a function is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What makes values of different problems comparable."""
+
+    best: float
+    """The lowest value there is: regret 0."""
+    median: float
+    """What blind luck reaches: regret 1."""
+    target: float
+    """What the best 1% of all configurations reach: solved."""
+
+
+class Problem(Protocol):
+    """Something to minimise, whose answer is known to the judge."""
+
+    @property
+    def name(self) -> str:
+        """Unique among all suites."""
+        ...
+
+    def objective(self, seed: int) -> DescribedObjective:
+        """The objective of the study with this seed."""
+        ...
+
+    def scale(self, seed: int) -> Scale:
+        """The scale of that objective."""
+        ...
+
+    def default(self, seed: int) -> Params:
+        """Where a practitioner would start, without having seen a trial."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TableProblem:
+    """A table; the seed is the search's alone."""
+
+    name: str
+
+    def objective(self, seed: int) -> TableObjective:
+        """The table, the same for every seed."""
+        return TableObjective(self.name)
+
+    def scale(self, seed: int) -> Scale:
+        """From all of the table."""
+        table = self.objective(seed)
+        return Scale(table.best, table.median, table.threshold)
+
+    def default(self, seed: int) -> Params:
+        """That of the table's family."""
+        return TABLE_DEFAULTS[self.name.partition("/")[0]]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionProblem:
+    """An analytic function; each seed shifts and turns it otherwise, unless it is plain."""
+
+    function: str
+    n_dims: int
+    plain: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people; the objective's own name, which a model may see, tells nothing."""
+        return f"{'plain-' if self.plain else ''}{self.function}-{self.n_dims}"
+
+    def objective(self, seed: int) -> FunctionObjective:
+        """The function, shifted and turned by the seed."""
+        return FunctionObjective(self.function, self.n_dims, seed=seed, plain=self.plain)
+
+    def scale(self, seed: int) -> Scale:
+        """From random points; the minimum of every function is 0."""
+        objective, rng = self.objective(seed), np.random.default_rng([seed, N_DRAWN])
+        space = objective.space
+        drawn = [space.decode(rng.random(len(space))) for _ in range(N_DRAWN)]
+        values = [objective.evaluate(params).value for params in drawn]
+        return Scale(0.0, float(np.median(values)), float(np.quantile(values, TOP_SHARE)))
+
+    def default(self, seed: int) -> dict[str, Any]:
+        """The middle of every range."""
+        space = self.objective(seed).space
+        return space.decode(np.full(len(space), 0.5))
+
+
+DIMENSIONS = (2, 5, 10)
+
+SUITES: Mapping[str, tuple[Problem, ...]] = {
+    "tables-dev": tuple(map(TableProblem, DEVELOPMENT_TABLES)),
+    "tables-report": tuple(map(TableProblem, REPORT_TABLES)),
+    "functions": tuple(FunctionProblem(name, n) for name in FUNCTIONS for n in DIMENSIONS),
+    # Only to show what knowing the name is worth: every model knows where this optimum lies.
+    "plain-rastrigin": tuple(FunctionProblem("rastrigin", n, plain=True) for n in DIMENSIONS),
+}
+"""All problems by suite."""
+
+
+def suite(name: str) -> tuple[Problem, ...]:
+    """The problems of a suite.
+
+    Raises:
+        SpecError: There is no such suite.
+    """
+    if name not in SUITES:
+        raise SpecError(f"suite is {name!r}; it must be one of: {', '.join(SUITES)}")
+    return SUITES[name]

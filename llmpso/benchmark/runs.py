@@ -1,0 +1,160 @@
+"""Paired studies: run once, written once, never run again while they stand."""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import repeat
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from llmpso.backends.base import Backend
+from llmpso.benchmark.arms import Arm, build_search
+from llmpso.benchmark.problems import Problem
+from llmpso.errors import DataError
+from llmpso.evaluate import evaluate_trial
+from llmpso.space import SearchSpace
+from llmpso.study import StudyResult, run_study
+from llmpso.trial import Trial
+
+Row = dict[str, Any]
+"""One trial with all that its study needs to be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The studies of one arm on one problem: one per seed."""
+
+    problem: Problem
+    arm: Arm
+    seeds: tuple[int, ...]
+    budget: int
+    key: str
+    """The arm's, see `Arm.key`."""
+
+    def folder(self, root: Path) -> Path:
+        """Where the trials of these studies, and of none other, are kept."""
+        return root / "trials" / quote(self.problem.name, safe="") / self.arm.name / self.key
+
+    def missing(self, root: Path) -> tuple[int, ...]:
+        """The seeds whose studies were not run yet."""
+        done: set[int] = set()
+        for part in self.folder(root).glob("*.parquet"):
+            done |= set(pd.read_parquet(part, columns=["seed"])["seed"])
+        return tuple(seed for seed in self.seeds if seed not in done)
+
+
+def run_batch(batch: Batch, root: Path, executor: Executor, backend: Backend | None) -> int:
+    """Run what is missing of a batch, and keep it.
+
+    Returns:
+        How many studies were run.
+    """
+    seeds = batch.missing(root)
+    if seeds:
+        run = partial(study_rows, batch.problem, batch.arm, batch.budget)
+        studies = executor.map(run, seeds, repeat(backend))
+        _write(batch, root, [row for study in studies for row in study])
+    return len(seeds)
+
+
+def study_rows(
+    problem: Problem, arm: Arm, budget: int, seed: int, backend: Backend | None
+) -> list[Row]:
+    """Run one study; one row per trial."""
+    # Linear algebra this small is thirty times slower when its threads fight over busy cores.
+    with threadpool_limits(limits=1):
+        search, objective = build_search(arm, problem, seed, backend), problem.objective(seed)
+        result = run_study(
+            search.optimizer,
+            lambda trials: [evaluate_trial(objective, trial).trial for trial in trials],
+            min(budget, arm.max_evaluations or budget),
+            search.advisor,
+        )
+    shared = {"problem": problem.name, "arm": arm.name, "seed": seed, "budget": budget}
+    shared |= asdict(problem.scale(seed)) | _asked(result)
+    return [shared | trial for trial in _trial_rows(result.trials, objective.space)]
+
+
+def load_trials(batches: Iterable[Batch], root: Path) -> pd.DataFrame:
+    """All trials of finished batches.
+
+    Raises:
+        DataError: A study of one of them was not run yet.
+    """
+    frames = [_load(batch, root) for batch in batches]
+    return pd.concat(frames, ignore_index=True)
+
+
+@contextmanager
+def process_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes, one core each: what a study does must not depend on their number."""
+    context = get_context("spawn")
+    with ProcessPoolExecutor(n_workers, mp_context=context, initializer=_prepare_worker) as pool:
+        yield pool
+
+
+def _prepare_worker() -> None:
+    # Read by torch, which Optuna's Gaussian process imports when it is first used.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    # What could not be used of a reply is counted; it need not fill the screen.
+    logging.getLogger("llmpso.advisor").setLevel(logging.ERROR)
+
+
+def _asked(result: StudyResult) -> Row:
+    """What a study's language model cost."""
+    calls = result.calls
+    return {
+        "llm_calls": len(calls),
+        "llm_invalid": sum(bool(call.problems) for call in calls),
+        "llm_tokens": sum(call.prompt_tokens + call.completion_tokens for call in calls),
+        "llm_seconds": sum(call.seconds for call in calls),
+    }
+
+
+def _trial_rows(trials: Sequence[Trial], space: SearchSpace) -> Iterator[Row]:
+    seen: set[tuple[Any, ...]] = set()
+    for trial in trials:
+        key = space.key(trial.params)
+        yield {
+            "number": trial.number,
+            "source": str(trial.source),
+            "params": json.dumps(dict(trial.params)),
+            "value": math.nan if trial.value is None else trial.value,
+            "repeated": key in seen,
+            "note": trial.note,
+        }
+        seen.add(key)
+
+
+def _write(batch: Batch, root: Path, rows: list[Row]) -> None:
+    """One file, whole or not at all."""
+    folder = batch.folder(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = [row["seed"] for row in rows]
+    part = folder / f"seeds-{min(seeds)}-{max(seeds)}.parquet"
+    unfinished = part.with_suffix(".unfinished")
+    pd.DataFrame(rows).to_parquet(unfinished, index=False)
+    unfinished.replace(part)
+
+
+def _load(batch: Batch, root: Path) -> pd.DataFrame:
+    missing = batch.missing(root)
+    if missing:
+        raise DataError(
+            f"{len(missing)} studies of {batch.arm.name!r} on {batch.problem.name!r} are not in "
+            f"{root}; run the benchmark without report-only"
+        )
+    parts = [pd.read_parquet(part) for part in sorted(batch.folder(root).glob("*.parquet"))]
+    trials = pd.concat(parts)
+    return trials[trials["seed"].isin(batch.seeds)].sort_values(["seed", "number"])

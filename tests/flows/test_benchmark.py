@@ -1,0 +1,178 @@
+"""The benchmark: paired, resumable, honest about what changed, and replayable without a model."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from flows import benchmark_plan
+from flows.benchmark import COMMAND, benchmark
+from flows.benchmark_plan import BenchmarkOptions
+from flows.command import USAGE_ERROR, main
+from llmpso.backends.base import Reply, Request
+from llmpso.backends.choose import Choice
+from llmpso.backends.nonsense import RandomBackend
+from llmpso.backends.scripted import ScriptedBackend
+from llmpso.benchmark import arms, problems
+from llmpso.benchmark.arms import find_arm
+from llmpso.benchmark.problems import FunctionProblem
+from llmpso.benchmark.runs import Batch, load_trials, process_pool, run_batch
+from llmpso.errors import DataError
+from llmpso.guided import Guidance
+
+for needed in ("pyarrow", "matplotlib", "threadpoolctl"):
+    pytest.importorskip(needed)
+
+SMALL = {"seeds": 2, "budget": 10, "workers": 1}
+
+
+@pytest.fixture(autouse=True)
+def one_small_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All suites are one function of two variables."""
+    small = {name: (FunctionProblem("levy", 2),) for name in problems.SUITES}
+    monkeypatch.setattr(problems, "SUITES", small)
+
+
+def parts(out: Path) -> dict[str, tuple[int, bytes]]:
+    """When each file of trials was written, and what it holds."""
+    return {
+        str(path.relative_to(out)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in out.rglob("*.parquet")
+    }
+
+
+def batch(name: str, seeds: int = 2) -> Batch:
+    arm = find_arm(name)
+    return Batch(FunctionProblem("levy", 2), arm, tuple(range(seeds)), 10, arm.key(10, {}))
+
+
+def test_a_benchmark_leaves_trials_tables_and_figures(prefect_server, mlflow_store, tmp_path):
+    out = tmp_path / "out"
+    text = benchmark("functions", arms="pso,guided", out=str(out), **SMALL)
+    assert text.splitlines()[0].startswith("| arm ")
+    assert "guided" in text
+    report = out / "functions"
+    assert {path.name for path in report.iterdir()} == {
+        "functions.md",
+        "functions-arms.csv",
+        "functions-problems.csv",
+        "functions-pairs.csv",
+        "functions-regret.png",
+        "functions-ratios.png",
+    }
+    table = pd.read_csv(report / "functions-arms.csv").set_index("arm")
+    assert table.loc["pso", "ratio"] == 1.0
+    (run,) = mlflow.search_runs(search_all_experiments=True).to_dict("records")
+    assert run["status"] == "FINISHED"
+    assert run["metrics.guided.evaluations"] == table.loc["guided", "evaluations"]
+    files = mlflow.MlflowClient().list_artifacts(run["run_id"], "report")
+    assert len(files) == 6
+
+    written, old = parts(out), (report / "functions.md").read_text()
+    again = benchmark("functions", arms="pso,guided", out=str(out), report_only=True, **SMALL)
+    assert parts(out) == written
+    assert again == text
+    assert (report / "functions.md").read_text() == old
+
+
+def test_finished_studies_are_not_run_again_and_new_seeds_are(tmp_path):
+    with process_pool(1) as pool:
+        assert run_batch(batch("pso"), tmp_path, pool, None) == 2
+        before = parts(tmp_path)
+        assert run_batch(batch("pso"), tmp_path, pool, None) == 0
+        assert parts(tmp_path) == before
+        assert run_batch(batch("pso", seeds=3), tmp_path, pool, None) == 1
+    trials = load_trials([batch("pso", seeds=3)], tmp_path)
+    assert trials.groupby("seed").size().tolist() == [10, 10, 10]
+    assert set(load_trials([batch("pso")], tmp_path)["seed"]) == {0, 1}
+
+
+def test_results_do_not_depend_on_the_number_of_workers(tmp_path):
+    for n_workers in (1, 2):
+        with process_pool(n_workers) as pool:
+            run_batch(batch("guided"), tmp_path / str(n_workers), pool, None)
+    one, two = (list(parts(tmp_path / str(n)).values()) for n in (1, 2))
+    assert [content for _, content in one] == [content for _, content in two]
+
+
+def test_a_changed_arm_is_run_anew(tmp_path):
+    guided = batch("guided")
+    arm = replace(guided.arm, options={"guidance": Guidance(n_moves=7)})
+    changed = replace(guided, arm=arm, key=arm.key(10, {}))
+    with process_pool(1) as pool:
+        run_batch(guided, tmp_path, pool, None)
+        assert changed.missing(tmp_path) == (0, 1)
+        with pytest.raises(DataError, match="2 studies of 'guided' on 'levy-2' are not in"):
+            load_trials([changed], tmp_path)
+        assert run_batch(changed, tmp_path, pool, None) == 2
+    assert len(parts(tmp_path)) == 2
+
+
+def test_a_new_version_of_the_code_lets_old_results_expire(tmp_path, monkeypatch):
+    before = find_arm("pso").key(10, {})
+    monkeypatch.setattr(arms, "RESULTS_VERSION", arms.RESULTS_VERSION + 1)
+    assert find_arm("pso").key(10, {}) != before
+
+
+def test_a_replay_needs_no_model_and_gives_the_same_trials(
+    prefect_server, mlflow_store, tmp_path, monkeypatch
+):
+    live, replayed = tmp_path / "live", tmp_path / "replayed"
+
+    def answer(request: Request) -> Reply:
+        seed = len(request.messages[-1].content)
+        return Reply(RandomBackend(seed).complete(request).text, 100, 20, seconds=0.5)
+
+    model = ScriptedBackend(answer)
+    monkeypatch.setattr(
+        benchmark_plan, "choose_backend", lambda name, **options: Choice(model, "for a test")
+    )
+    names = "pso,guided,guided-llm,placebo"
+    benchmark("functions", arms=names, out=str(live), advisor="embedded", **SMALL)
+    n_asked = len(model.requests)
+    assert n_asked > 0
+    replies = str(live / "replies.jsonl")
+    benchmark("functions", arms=names, out=str(replayed), replies=replies, **SMALL)
+    assert len(model.requests) == n_asked
+    for name, (_, content) in parts(live).items():
+        assert (replayed / name).read_bytes() == content
+    table = pd.read_csv(replayed / "functions/functions-arms.csv").set_index("arm")
+    assert table.loc["guided-llm", "llm_seconds"] > 0
+    pairs = pd.read_csv(replayed / "functions/functions-pairs.csv")
+    assert pairs["against"].tolist() == ["placebo", "guided"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--suite", "all"], 'Invalid value "all" for --suite'),
+        (["--arms", "pso,ga"], "arm 'ga' is unknown; it must be one of: default-only"),
+        (["--arms", "pso,pso"], "arms is 'pso,pso'; each may be named once"),
+        (["--seeds", "0"], "--seeds is 0; input should be greater than or equal"),
+        (["--arms", "guided-llm", "--replies", "no.jsonl"], "no.jsonl holds no recorded replies"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    monkeypatch, capsys, mlflow_store, arguments, message
+):
+    monkeypatch.setattr(sys, "argv", ["flows.benchmark", *arguments])
+    assert main(COMMAND) == USAGE_ERROR
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_the_trials_say_all_that_judges_them(tmp_path):
+    with process_pool(1) as pool:
+        run_batch(batch("random"), tmp_path, pool, None)
+    row = load_trials([batch("random")], tmp_path).iloc[0]
+    assert row["best"] < row["target"] < row["median"]
+    assert set(json.loads(row["params"])) == {"x1", "x2"}
+
+
+def test_options_and_flow_name_the_same_parameters():
+    assert set(BenchmarkOptions.__annotations__) == set(COMMAND.flow.parameters.properties)
