@@ -5,9 +5,7 @@ from typing import Any
 from llmpso.space import Categorical, Dimension, Float, SearchSpace
 
 
-def advice_schema(
-    space: SearchSpace, n_suggestions: int, velocity_limit: float
-) -> dict[str, Any]:
+def advice_schema(space: SearchSpace, n_suggestions: int, velocity_limit: float) -> dict[str, Any]:
     """Exactly `n_suggestions` positions, each with its velocity."""
     position = _object({name: _value_schema(dimension) for name, dimension in space.items()})
     velocity = _object({name: {"type": "number"} for name in space})

@@ -17,6 +17,7 @@ MAX_LEVELS = 20
 """Text with more different values than this is an identifier or prose, not a category."""
 
 _DATE = r"\d+[-/.:]\d+"
+_LEADING = r"^(\d{1,2})[-/.]"
 _TIME_PARTS = ("year", "month", "day", "hour", "minute")
 
 
@@ -157,23 +158,18 @@ def _parsed_parts(table: pd.DataFrame, parts: Mapping[str, str]) -> "pd.Series[p
 
 
 def _parsed_text(column: "pd.Series[str]") -> "pd.Series[pd.Timestamp] | None":
-    """The times of a column of text; None if most of it is something else."""
+    """The times of a column of text, zones turned into UTC; None if most of it is none."""
     if is_numeric_dtype(column) or column.astype(str).str.contains(_DATE).mean() < 0.5:
         return None
-    times = _parsed(column, day_first=False)
-    if times.isna().any():
-        times = min(times, _parsed(column, day_first=True), key=lambda t: int(t.isna().sum()))
+    # 13/02/2020 can only be a day first, and then 01/02/2020 in the same column is one, too.
+    leading = pd.to_numeric(column.astype(str).str.extract(_LEADING)[0], errors="coerce")
+    day_first = bool((leading > 12).any())
+    times = pd.to_datetime(column, errors="coerce", utc=True, dayfirst=day_first)
     if times.notna().mean() < 0.5:
         return None
     if times.isna().any():
         row = int(times.isna().to_numpy().argmax())
         raise _no_time(str(column.name), column.iloc[row], row)
-    return times
-
-
-def _parsed(column: "pd.Series[str]", *, day_first: bool) -> "pd.Series[pd.Timestamp]":
-    """Times in the format of the first cell, zones turned into UTC; NaT where it does not fit."""
-    times = pd.to_datetime(column, errors="coerce", utc=True, dayfirst=day_first)
     return times.dt.tz_convert(None)
 
 
