@@ -33,6 +33,7 @@ class TuneOptions:
     topology: str
     warm_up: int
     replaced: int
+    batch: int
     decreasing_inertia: bool
     start: list[str] | None
     seed: int
@@ -120,6 +121,7 @@ def _study_spec(options: TuneOptions) -> StudySpec:
         start=tuple(_start_params(text) for text in options.start or ()),
         warm_up=options.warm_up,
         n_replaced=options.replaced,
+        batch_size=options.batch,
         decreasing_inertia=options.decreasing_inertia,
     )
 

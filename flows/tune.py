@@ -45,10 +45,11 @@ def tune(
     max_missing: Share = 0.1,
     evaluations: Annotated[int, Field(ge=1, le=10_000)] = 30,
     particles: Annotated[int, Field(ge=2, le=1_000)] = 6,
-    method: Literal["paper", "pso"] = "paper",
+    method: Literal["paper", "guided", "pso"] = "paper",
     topology: Literal["star", "ring"] = "star",
     warm_up: Annotated[int, Field(ge=1)] = 2,
     replaced: Annotated[int, Field(ge=1)] = 2,
+    batch: Annotated[int, Field(ge=1)] = 2,
     decreasing_inertia: bool = False,
     start: list[str] | None = None,
     seed: Annotated[int, Field(ge=0)] = 0,
@@ -73,10 +74,13 @@ def tune(
         max_missing: Largest share of missing target values that is accepted.
         evaluations: Trainings to spend, failed ones included.
         particles: Size of the swarm; 5 to 10 suit small budgets.
-        method: `paper` lets the language model replace the worst particles; `pso` asks nobody.
+        method: `paper` lets the language model replace the worst particles; in `guided` a
+            surrogate picks among the swarm's moves and the model names one start; `pso` asks
+            nobody.
         topology: Who a particle learns from: all (`star`) or its two neighbours (`ring`).
         warm_up: Iterations before the language model is first asked.
         replaced: Particles that take its advice in each later iteration.
+        batch: Particles that move at once in `guided`; as many as there are workers.
         decreasing_inertia: Let inertia fall from 0.9 to 0.4 over the study.
         start: Known configuration to evaluate first, as JSON; may be given several times.
         seed: Makes the study repeatable.

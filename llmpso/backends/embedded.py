@@ -25,8 +25,8 @@ _BATCH_TOKENS = 128
 class EmbeddedBackend:
     """A GGUF model run by llama.cpp; loaded at the first question, shared by all threads.
 
-    The same question has the same answer, at any temperature and number of threads: measured,
-    and true only because no part of an earlier prompt is reused.
+    On one machine the same question has the same answer, at any temperature, whatever was asked
+    before and however many threads there are.
 
     Attributes:
         file: The user's own model file, or None for the one that is fetched.
@@ -169,6 +169,8 @@ def _load(path: Path, n_threads: int) -> Any:
     params.n_parallel = 1
     params.n_batch = _BATCH_TOKENS
     params.cpuparams.n_threads = n_threads
+    # Flash attention splits its sums by thread: replies were seen to differ with their number.
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.cache_ram_mib = 0
     params.verbosity = 0
     params.ui = False

@@ -70,7 +70,7 @@ def pm25_to_aqi(concentrations: ArrayLike) -> NDArray[np.float64]:
         raise DataError(
             f"PM2.5 is {np.nanmin(values):g} µg/m³; negative values have no index, leave them out"
         )
-    # Rounded first: 0.7 * 10 is 7.000000000000001 and other products fall just short.
+    # Rounded first, because a computed 9.1 may lie just below 9.1.
     truncated = np.floor(np.round(values * 10, 6)) / 10
     low, high, index_low, index_high = np.array(PM25_BREAKPOINTS).T
     segment = np.minimum(np.searchsorted(high, truncated), len(high) - 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from llmpso.data.series import TimeSeries
-from llmpso.data.windows import Part, make_windows
+from llmpso.data.windows import Part, make_windows, thin
 from llmpso.errors import SpecError
 from llmpso.objectives.baselines import baselines
 from llmpso.objectives.forecaster import Forecaster
@@ -22,8 +22,8 @@ CODE_VERSION = 1
 """Raise it whenever the same parameters would give another value."""
 
 MAX_WINDOWS = 2048
-"""Training windows per epoch, and validation windows at all, so that a long series costs no more
-than minutes; neighbouring windows share all but one row."""
+"""Training windows per epoch (others each time) and validation windows at all, so that a long
+series costs no more than minutes; neighbouring windows share all rows but one."""
 
 SPACE = SearchSpace(
     {
@@ -77,13 +77,15 @@ class LSTMObjective:
         self.windows = make_windows(
             series, window=window, horizon=horizon, max_validation=MAX_WINDOWS
         )
-        self.batch_size = batch_size or (64 if len(self.windows.train) < MAX_WINDOWS else 128)
+        few = len(self.windows.train) < MAX_WINDOWS
+        self.batch_size = (64 if few else 128) if batch_size is None else batch_size
         _check_positive("batch_size", self.batch_size)
         self._mean = float(self.windows.train.targets.mean())
         self._deviation = float(self.windows.train.targets.std())
         self._inputs = torch.from_numpy(self.windows.inputs).to(self.device)
         self._train = self._on_device(self.windows.train)
         self._scaled_targets = ((self._train[1] - self._mean) / self._deviation).float()
+        self._train_sample = self._on_device(thin(self.windows.train, MAX_WINDOWS))
         self._validation = self._on_device(self.windows.validation)
         self._test = self._on_device(self.windows.test)
 
@@ -100,13 +102,13 @@ class LSTMObjective:
     @property
     def description(self) -> str:
         """The task, the size of the data and the training, in three sentences."""
-        windows = self.windows
+        windows, columns = self.windows, self.windows.encoder.columns
+        named = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
         return (
             f"An LSTM forecasts {self.series.target}, {windows.horizon} steps ahead: "
             f"{self.series.description}. It sees the last {windows.window} steps of "
-            f"{len(windows.encoder.names)} standardised inputs "
-            f"({', '.join(windows.encoder.names)}), with one dropout rate for inputs and states "
-            "and a linear path from the last step to the output beside the LSTM. Adam minimises "
+            f"{windows.inputs.shape[1]} standardised inputs ({named}), with one dropout rate for "
+            "inputs and states and a linear path from the last step beside it. Adam minimises "
             f"the squared error on {len(windows.train):,} overlapping training windows in batches "
             f"of {self.batch_size} for at most {self.max_epochs} epochs, with early stopping on "
             "validation data that comes later in time."
@@ -200,7 +202,7 @@ class LSTMObjective:
         if result.diverged:
             return Evaluation(math.nan, metrics, curves)
         with torch.inference_mode():
-            metrics["train_rmse"] = self._rmse(network, self._train)
+            metrics["train_rmse"] = self._rmse(network, self._train_sample)
             metrics["test_rmse"] = self._rmse(network, self._test)
         metrics["best_epoch"] = float(result.best_epoch)
         model = self._forecaster(network.cpu())

@@ -20,7 +20,10 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     [
         (["--evaluations", "0"], "--evaluations is 0; input should be greater than or equal"),
         (["--evaluations", "many"], 'Invalid value for --evaluations: unable to convert "many"'),
-        (["--method", "ga"], 'Invalid value "ga" for --method. Choose from: "paper", "pso".'),
+        (
+            ["--method", "ga"],
+            'Invalid value "ga" for --method. Choose from: "paper", "guided", "pso".',
+        ),
         (["--evaluation", "3"], "Unknown option: --evaluation. Did you mean --evaluations?"),
         (["gpt"], "objective is 'gpt'; it must be 'lstm'"),
         (["--csv", "no.csv", "--target", "AQI"], "no.csv"),

@@ -51,7 +51,7 @@ def test_the_form_describes_and_bounds_every_parameter() -> None:
     assert set(schema) == {field.name for field in fields(TuneOptions)}
     assert all(entry.get("description") for entry in schema.values())
     assert schema["evaluations"]["minimum"] == 1
-    assert schema["method"]["enum"] == ["paper", "pso"]
+    assert schema["method"]["enum"] == ["paper", "guided", "pso"]
     assert all(parameter.annotation for parameter in signature(tune.fn).parameters.values())
 
 

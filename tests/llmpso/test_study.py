@@ -136,7 +136,7 @@ def test_an_interrupt_is_no_failed_trial() -> None:
     ("options", "message"),
     [
         ({"budget": 0}, "budget is 0; it must be at least 1 evaluation"),
-        ({"budget": 1, "method": "ga"}, "method is 'ga'; it must be one of: pso, paper"),
+        ({"budget": 1, "method": "ga"}, "method is 'ga'; it must be one of: pso, paper, guided"),
     ],
 )
 def test_wrong_options_are_refused(options, message) -> None:

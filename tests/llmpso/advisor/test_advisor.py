@@ -43,7 +43,7 @@ def advise(backend: ScriptedBackend, n_suggestions: int = 2):
 
 
 def test_the_prompt_tells_all_in_the_users_units() -> None:
-    _, user = paper_prompt(TASK, SPACE, SWARM, 2)
+    _, user = paper_prompt(TASK, SPACE, SWARM, 2, velocity_limit=0.5)
     assert user.content == (
         "An LSTM forecasts air quality.\n"
         "\n"
@@ -53,8 +53,10 @@ def test_the_prompt_tells_all_in_the_users_units() -> None:
         "- units: whole number from 8 to 128\n"
         "- rate: number from 0.0001 to 0.1, log scale\n"
         "\n"
-        "A velocity is a particle's move in the last iteration: a difference; on a log scale a "
+        "A velocity is a particle's move in one iteration: a difference; on a log scale a "
         "factor.\n"
+        "- velocity of units: from -60.5 to 60.5\n"
+        "- velocity of rate: from 0.03162 to 31.62\n"
         "\n"
         "Particles, best first:\n"
         '- value 20, position {"units": 32, "rate": 0.0123}, '
@@ -72,7 +74,7 @@ def test_the_prompt_tells_all_in_the_users_units() -> None:
 
 
 def test_the_schema_asks_for_exactly_what_is_needed() -> None:
-    schema = advice_schema(SPACE, 2)
+    schema = advice_schema(SPACE, 2, velocity_limit=0.5)
     suggestions = schema["properties"]["suggestions"]
     assert (suggestions["minItems"], suggestions["maxItems"]) == (2, 2)
     position = suggestions["items"]["properties"]["position"]

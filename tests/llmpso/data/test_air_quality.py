@@ -16,6 +16,7 @@ from llmpso.errors import DataError
         (9.0, 50),
         (9.05, 50),  # truncated to 9.0, which no gap separates from 9.1
         (9.1, 51),
+        (np.nextafter(9.1, 0), 51),  # 9.1 but for the last bit
         (12.0, 56),  # 49 / 26.3 * 2.9 + 51 = 56.40
         (35.4, 100),
         (35.49, 100),

@@ -1,0 +1,139 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from llmpso.errors import SpecError
+from llmpso.objectives.training import FitSettings, choose_device, fit
+
+
+def settings(**changes):
+    fields = {"learning_rate": 0.1, "max_epochs": 5, "batch_size": 4, "max_samples": 100}
+    return FitSettings(**(fields | changes))
+
+
+class Line(nn.Module):
+    """One weight, drawn towards 3."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def loss(self, indices):
+        return (self.weight - 3.0).square() + 0.0 * indices.sum()
+
+    def error(self):
+        return abs(float(self.weight) - 3.0)
+
+
+def run(network, loss=None, error=None, n_samples=10, **changes):
+    generator = torch.Generator().manual_seed(0)
+    return fit(
+        network,
+        loss or network.loss,
+        error or network.error,
+        n_samples,
+        settings(**changes),
+        generator,
+    )
+
+
+def test_every_sample_is_drawn_once_per_epoch():
+    network, drawn = Line(), []
+
+    def loss(indices):
+        drawn.append(indices)
+        return network.loss(indices)
+
+    result = run(network, loss, max_epochs=2)
+    assert [len(batch) for batch in drawn] == [4, 4, 2] * 2
+    first, second = torch.cat(drawn[:3]), torch.cat(drawn[3:])
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(10))
+    assert first.tolist() != second.tolist()
+    assert len(result.train_losses) == len(result.validation_errors) == 2
+
+
+def test_an_epoch_draws_no_more_than_max_samples():
+    network, drawn = Line(), []
+
+    def loss(indices):
+        drawn.append(indices)
+        return network.loss(indices)
+
+    run(network, loss, max_epochs=1, max_samples=6)
+    assert [len(batch) for batch in drawn] == [4, 2]
+
+
+def test_weights_of_the_best_epoch_are_kept_and_patience_ends_it():
+    network, seen = Line(), []
+    errors = iter([5.0, 2.0, 4.0, 3.0, 2.5, 1.0])
+
+    def error():
+        seen.append(float(network.weight.detach()))
+        return next(errors)
+
+    result = run(network, error=error, max_epochs=6, patience=3)
+    assert result.validation_errors == [5.0, 2.0, 4.0, 3.0, 2.5]
+    assert (result.best_epoch, result.best_error) == (2, 2.0)
+    assert float(network.weight.detach()) == seen[1] != seen[-1]
+    assert not network.training
+    assert not result.diverged
+
+
+def test_learning_reaches_the_goal():
+    network = Line()
+    result = run(network, max_epochs=60, patience=60)
+    assert result.best_error < 0.05
+    assert result.train_losses[0] > result.train_losses[-1]
+
+
+def test_loss_that_is_no_number_stops_at_once():
+    network, calls = Line(), []
+
+    def loss(indices):
+        calls.append(len(indices))
+        return network.loss(indices) * (math.nan if len(calls) == 5 else 1.0)
+
+    result = run(network, loss)
+    assert result.diverged
+    assert len(calls) == 5
+    assert len(result.train_losses) == 1
+
+
+def test_validation_error_that_is_no_number_stops_at_once():
+    result = run(Line(), error=lambda: math.inf)
+    assert result.diverged
+    assert result.validation_errors == []
+
+
+def test_modes_are_right_for_each_half():
+    network, modes = Line(), []
+
+    def loss(indices):
+        modes.append((network.training, torch.is_inference_mode_enabled()))
+        return network.loss(indices)
+
+    def error():
+        modes.append((network.training, torch.is_inference_mode_enabled()))
+        return 1.0
+
+    run(network, loss, error, n_samples=4, max_epochs=1)
+    assert modes == [(True, False), (False, True)]
+
+
+def test_gradients_are_clipped():
+    network = Line()
+    run(network, lambda indices: 1e6 * network.loss(indices), max_epochs=1)
+    # Unclipped it would be some 6 million.
+    assert 0.9 < abs(float(network.weight.grad)) <= 1.0
+
+
+def test_devices():
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(SpecError, match="device is 'tpu'; it must be 'auto', 'cpu' or 'cuda'"):
+        choose_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(SpecError, match="torch finds no CUDA device"):
+            choose_device("cuda")
