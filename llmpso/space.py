@@ -70,18 +70,6 @@ class Float:
             value = self.low + u * (self.high - self.low)
         return min(max(value, self.low), self.high)
 
-    def encode_velocity(self, velocity: float) -> float:
-        """A move per iteration (a factor if `log`) as a difference in [0, 1]."""
-        if self.log:
-            return math.log(velocity) / math.log(self.high / self.low)
-        return velocity / (self.high - self.low)
-
-    def decode_velocity(self, v: float) -> float:
-        """A difference in [0, 1] as a move per iteration: a summand, or a factor if `log`."""
-        if self.log:
-            return math.pow(self.high / self.low, v)
-        return v * (self.high - self.low)
-
 
 @dataclass(frozen=True, slots=True)
 class Integer:
@@ -119,14 +107,6 @@ class Integer:
     def decode(self, u: float) -> int:
         """The value that owns a place in [0, 1]."""
         return min(max(round(self._stretched.decode(u)), self.low), self.high)
-
-    def encode_velocity(self, velocity: float) -> float:
-        """A move per iteration (a factor if `log`) as a difference in [0, 1]."""
-        return self._stretched.encode_velocity(velocity)
-
-    def decode_velocity(self, v: float) -> float:
-        """A difference in [0, 1] as a move per iteration: a summand, or a factor if `log`."""
-        return self._stretched.decode_velocity(v)
 
     @property
     def _stretched(self) -> Float:
@@ -177,14 +157,6 @@ class Categorical:
     def decode(self, u: float) -> Any:
         """The choice that owns a place in [0, 1]."""
         return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
-
-    def encode_velocity(self, velocity: float) -> float:
-        """A move of so many places along the choices as a difference in [0, 1]."""
-        return velocity / len(self.choices)
-
-    def decode_velocity(self, v: float) -> float:
-        """A difference in [0, 1] as a move of so many places along the choices."""
-        return v * len(self.choices)
 
 
 Dimension = Float | Integer | Categorical
@@ -271,15 +243,15 @@ class SearchSpace(Mapping[str, Dimension]):
         }
 
     def encode_velocity(self, velocities: Mapping[str, float]) -> Position:
-        """Moves per iteration, by name, as a velocity in the unit cube, shape (n_dims,)."""
-        return np.array([dim.encode_velocity(velocities[name]) for name, dim in self.items()])
+        """Moves per iteration in percent of the range as a velocity, shape (n_dims,)."""
+        return np.array([velocities[name] / 100 for name in self])
 
     def decode_velocity(self, velocity: Position) -> dict[str, float]:
-        """A velocity in the unit cube as moves per iteration in the user's units, by name."""
-        return {
-            name: dimension.decode_velocity(v)
-            for (name, dimension), v in zip(self.items(), velocity.tolist(), strict=True)
-        }
+        """A velocity in the unit cube as moves per iteration in percent of the range, by name.
+
+        On a log scale the range is that of the logarithm.
+        """
+        return dict(zip(self, (100 * velocity).tolist(), strict=True))
 
     def configurations(self) -> Iterator[dict[str, Any]]:
         """Every configuration of a finite space."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from llmpso.backends.base import Message
 from llmpso.errors import AdviceError, SpaceError
-from llmpso.space import Dimension, Params, SearchSpace
+from llmpso.space import Params, SearchSpace
 
 MAX_REPLY_CHARACTERS = 100_000
 """A longer reply is no answer to our question; it is not even parsed."""
@@ -15,10 +15,11 @@ MAX_REPLY_CHARACTERS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """One valid position with a valid velocity, in the user's units."""
+    """One valid position in the user's units, with a valid velocity."""
 
     position: Params
     velocity: Mapping[str, float]
+    """Moves per iteration in percent of the range, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,8 @@ class AdviceParser:
         if not isinstance(position, dict) or not isinstance(velocity, dict):
             raise AdviceError('needs an object "position" and an object "velocity"')
         valid = self._space.validate(position)
-        for name, dimension in self._space.items():
-            _check_velocity(name, dimension, velocity.get(name), self._velocity_limit)
+        for name in self._space:
+            _check_velocity(name, velocity.get(name), 100 * self._velocity_limit)
         return Suggestion(valid, {name: float(velocity[name]) for name in self._space})
 
     def _taken_once(self, suggestion: Suggestion) -> Suggestion:
@@ -132,12 +133,10 @@ def _suggestion_items(text: str) -> list[Any]:
     return items
 
 
-def _check_velocity(name: str, dimension: Dimension, velocity: Any, limit: float) -> None:
-    low, high = (dimension.decode_velocity(side * limit) for side in (-1, 1))
+def _check_velocity(name: str, velocity: Any, largest: float) -> None:
     is_number = isinstance(velocity, int | float) and not isinstance(velocity, bool)
-    # Half a unit in the last of the four digits that the model was shown.
-    slack = 5e-4 * max(abs(low), abs(high))
-    if not is_number or not low - slack <= velocity <= high + slack:
+    if not is_number or not -largest <= velocity <= largest:
         raise AdviceError(
-            f"velocity of {name} is {velocity!r}; it must be a number from {low:.4g} to {high:.4g}"
+            f"velocity of {name} is {velocity!r}; it must be a number "
+            f"from {-largest:g} to {largest:g} (percent of the range)"
         )

@@ -41,10 +41,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class ParticleView:
-    """One particle in the user's units."""
+    """One particle, its position in the user's units."""
 
     position: Params
     velocity: Mapping[str, float]
+    """Moves per iteration in percent of the range. Factors on logarithmic scales, which would be
+    the user's units, were beyond a model of 1.5 billion weights: 9 of 12 replies were unusable."""
     value: float
     """Its last value; infinite if that evaluation failed."""
 
@@ -77,17 +79,17 @@ We minimise: {task.metric}. Lower is better.
 Hyperparameters:
 {lines(dimension_text(name, dimension) for name, dimension in space.items())}
 
-A velocity is a particle's move in one iteration: a difference; on a log scale a factor.
-{lines(_velocity_text(name, dimension, velocity_limit) for name, dimension in space.items())}
+A velocity is a move in one iteration, in percent of the range, \
+from {-100 * velocity_limit:g} to {100 * velocity_limit:g}.
 
-Particles, best first:
+Particles, best first, as value | position | velocity, in the order {", ".join(space)}:
 {lines(_particle_text(particle) for particle in best_first)}
 
 Best so far: {_best_text(swarm.best)}
 
 Suggest {n_suggestions} new particles, each with a position and a velocity, that should reach a \
 lower value than the best so far. Put the most promising first. Stay inside the ranges, and do \
-not repeat a position that was evaluated."""
+not repeat a position that was evaluated. Answer with JSON on one line, without spaces."""
     return Message("system", SYSTEM), Message("user", text)
 
 
@@ -119,18 +121,14 @@ def dimension_text(name: str, dimension: Dimension) -> str:
     return f"{name}: {kind} from {dimension.low:g} to {dimension.high:g}{scale}"
 
 
-def _velocity_text(name: str, dimension: Dimension, limit: float) -> str:
-    low, high = (number(dimension.decode_velocity(side * limit)) for side in (-1, 1))
-    return f"velocity of {name}: from {low} to {high}"
-
-
 def _particle_text(particle: ParticleView) -> str:
     value = number(particle.value) if math.isfinite(particle.value) else "failed"
-    velocity = {name: float(number(v)) for name, v in particle.velocity.items()}
-    return (
-        f"value {value}, position {params_text(particle.position)}, "
-        f"velocity {json.dumps(velocity)}"
-    )
+    return f"{value} | {_row(particle.position)} | {_row(particle.velocity)}"
+
+
+def _row(values: Mapping[str, Any]) -> str:
+    """The values alone: repeating the names for each particle doubles the prompt."""
+    return ", ".join(number(v) if isinstance(v, float) else str(v) for v in values.values())
 
 
 def _best_text(best: ParticleView | None) -> str:

@@ -8,9 +8,9 @@ from llmpso.space import Categorical, Dimension, Float, SearchSpace
 def advice_schema(space: SearchSpace, n_suggestions: int, velocity_limit: float) -> dict[str, Any]:
     """Exactly `n_suggestions` positions, each with its velocity."""
     position = _object({name: _value_schema(dimension) for name, dimension in space.items()})
-    velocity = _object(
-        {name: _velocity_schema(dimension, velocity_limit) for name, dimension in space.items()}
-    )
+    largest = 100 * velocity_limit
+    move = {"type": "number", "minimum": -largest, "maximum": largest}
+    velocity = _object(dict.fromkeys(space, move))
     suggestions = {
         "type": "array",
         "items": _object({"position": position, "velocity": velocity}),
@@ -52,8 +52,3 @@ def _value_schema(dimension: Dimension) -> dict[str, Any]:
         return {"enum": list(dimension.choices)}
     kind = "number" if isinstance(dimension, Float) else "integer"
     return {"type": kind, "minimum": dimension.low, "maximum": dimension.high}
-
-
-def _velocity_schema(dimension: Dimension, limit: float) -> dict[str, Any]:
-    low, high = (dimension.decode_velocity(side * limit) for side in (-1, 1))
-    return {"type": "number", "minimum": low, "maximum": high}

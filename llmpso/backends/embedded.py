@@ -40,15 +40,15 @@ class EmbeddedBackend:
         Args:
             path: A GGUF file; else `LLMPSO_MODEL_PATH`, else the known small model.
             timeout: Seconds for one call, without loading.
-            n_threads: Else one a core, save one: its threads wait for each other at every layer,
-                and a core that does other work holds them all up (measured: three times slower).
+            n_threads: Else one a core. They wait for each other at every layer: where other work
+                fills the cores, fewer are faster.
 
         Raises:
             BackendUnavailableError: What is named is no GGUF file.
         """
         self.file = named_file(path)
         self._timeout = timeout
-        self._n_threads = n_threads or max(1, (os.cpu_count() or 1) - 1)
+        self._n_threads = n_threads or os.cpu_count() or 1
         self._server: Any = None
         self._closed = False
         self._lock = threading.Lock()

@@ -57,7 +57,7 @@ def test_a_good_suggestion_is_taken_as_it_is() -> None:
         (reply(changed("position", extra=1)), "unknown hyperparameter 'extra'"),
         (reply(changed("velocity", units=100)), "velocity of units is 100; it must be a number"),
         (reply(changed("velocity", units=None)), "velocity of units is None"),
-        (reply(changed("velocity", rate=-1)), "velocity of rate is -1; it must be a number"),
+        (reply(changed("velocity", rate=-51)), "velocity of rate is -51; it must be a number"),
         (reply(GOOD).replace("0.01", "NaN"), "rate is nan"),
         (reply(GOOD).replace("0.01", "1e999"), "rate is inf"),
         (reply({"position": GOOD["position"]}), 'an object "velocity"'),

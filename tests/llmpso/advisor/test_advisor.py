@@ -53,23 +53,19 @@ def test_the_prompt_tells_all_in_the_users_units() -> None:
         "- units: whole number from 8 to 128\n"
         "- rate: number from 0.0001 to 0.1, log scale\n"
         "\n"
-        "A velocity is a particle's move in one iteration: a difference; on a log scale a "
-        "factor.\n"
-        "- velocity of units: from -60.5 to 60.5\n"
-        "- velocity of rate: from 0.03162 to 31.62\n"
+        "A velocity is a move in one iteration, in percent of the range, from -50 to 50.\n"
         "\n"
-        "Particles, best first:\n"
-        '- value 20, position {"units": 32, "rate": 0.0123}, '
-        'velocity {"units": 0.0, "rate": 1.0}\n'
-        '- value 30, position {"units": 64, "rate": 0.05}, velocity {"units": 3.25, "rate": 1.5}\n'
-        '- value failed, position {"units": 16, "rate": 0.01}, '
-        'velocity {"units": -2.0, "rate": 0.9}\n'
+        "Particles, best first, as value | position | velocity, in the order units, rate:\n"
+        "- 20 | 32, 0.0123 | 0, 1\n"
+        "- 30 | 64, 0.05 | 3.25, 1.5\n"
+        "- failed | 16, 0.01 | -2, 0.9\n"
         "\n"
         'Best so far: value 20 at {"units": 32, "rate": 0.0123}\n'
         "\n"
         "Suggest 2 new particles, each with a position and a velocity, that should reach a lower "
         "value than the best so far. Put the most promising first. Stay inside the ranges, and "
-        "do not repeat a position that was evaluated."
+        "do not repeat a position that was evaluated. Answer with JSON on one line, without "
+        "spaces."
     )
 
 
