@@ -63,6 +63,11 @@ class Credit:
             record, proposed=record.proposed + 1, admitted=record.admitted + int(admitted)
         )
 
+    def refused(self, source: Source, n_refused: int) -> None:
+        """Count answers that held nothing to evaluate: refused, repeated or missing."""
+        for _ in range(n_refused):
+            self.proposed(source, admitted=False)
+
     def judged(self, source: Source, *, won: bool) -> None:
         """Note what came of an admitted proposal."""
         record = self.records.get(source, Record())

@@ -141,6 +141,7 @@ class GuidedPSO(PSO):
         n_defaults = min(guidance.n_defaults, len(free) - len(known) - 1)
         if self._proposer is not None and n_defaults > 0:
             advised = self._proposer.defaults(self.space, n_defaults, self._is_known)
+            self.credit.refused(self._proposer.sources[0], n_defaults - len(advised))
             known += [(self._proposer.sources[0], dict(params)) for params in advised]
         for particle, (source, params) in zip(free[:-1], known, strict=False):
             self._put(particle, self.space.encode(params))
@@ -231,7 +232,8 @@ class GuidedPSO(PSO):
         """What the proposer adds to this step; nothing between questions or without credit."""
         if not guidance.n_refinements or self._proposer is None:
             return []
-        if not self.credit.is_heard(self._proposer.sources[1]):
+        source = self._proposer.sources[1]
+        if not self.credit.is_heard(source):
             return []
         completed = self._completed()
         if len(completed) - self._answered_at < guidance.patience:
@@ -244,7 +246,10 @@ class GuidedPSO(PSO):
         )
         n = guidance.n_refinements
         advice = self._proposer.refinements(self.space, progress, n, self._is_known)
-        return [Candidate(params, self._proposer.sources[1]) for params in advice]
+        # A question costs a call, whatever comes of it: a model that only repeats what is known
+        # would else be asked to the end of the study.
+        self.credit.refused(source, n - len(advice))
+        return [Candidate(params, source) for params in advice]
 
     def _judge(self, trials: Sequence[Trial]) -> None:
         """An admitted proposal wins if it did as well as the pick it displaced promised."""
