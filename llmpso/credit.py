@@ -5,6 +5,7 @@ The idea of a gate that justifies or rejects every point of a language model is 
 """
 
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from llmpso.trial import Source
 
@@ -23,7 +24,8 @@ class Record:
     admitted: int = 0
     """Proposals that were evaluated."""
     won: int = 0
-    """Evaluations at least as good as the surrogate expected of its own pick."""
+    """Evaluations at least as good as the surrogate expected of its own pick for the slot; among
+    the first positions, those better than half of the ones that nobody chose."""
 
     @property
     def trust(self) -> float:
@@ -72,3 +74,13 @@ class Credit:
         """Note what came of an admitted proposal."""
         record = self.records.get(source, Record())
         self.records[source] = replace(record, won=record.won + int(won))
+
+
+@runtime_checkable
+class Credited(Protocol):
+    """An optimizer that keeps the record of its sources."""
+
+    @property
+    def credit(self) -> Credit:
+        """The record of each source in this study."""
+        ...

@@ -22,7 +22,8 @@ from llmpso.benchmark.controls import (
 )
 from llmpso.benchmark.problems import Problem
 from llmpso.errors import SpecError
-from llmpso.guided import Guidance, GuidedPSO
+from llmpso.guidance import Guidance
+from llmpso.guided import GuidedPSO
 from llmpso.objectives.base import DescribedObjective
 from llmpso.paper import PaperPSO
 from llmpso.proposers import Placebo, Proposer

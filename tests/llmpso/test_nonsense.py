@@ -10,7 +10,8 @@ from llmpso.advisor.configurations import ConfigurationAdvisor
 from llmpso.backends.base import Backend
 from llmpso.backends.nonsense import ConstantBackend, RandomBackend, WorstBackend
 from llmpso.backends.scripted import ScriptedBackend
-from llmpso.guided import Guidance, GuidedPSO
+from llmpso.guidance import Guidance
+from llmpso.guided import GuidedPSO
 from llmpso.objectives.functions import FunctionObjective
 from llmpso.trial import Source
 
