@@ -29,7 +29,7 @@ from llmpso.paper import PaperPSO
 from llmpso.proposers import Placebo, Proposer
 from llmpso.pso import PSO, Optimizer, trial_seed
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """To be raised whenever the library's code changes what any arm does: old results then expire."""
 
 PAPER_TEMPERATURE = 0.7
