@@ -5,6 +5,7 @@ The idea of a gate that justifies or rejects every point of a language model is 
 """
 
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from llmpso.trial import Source
 
@@ -23,7 +24,8 @@ class Record:
     admitted: int = 0
     """Proposals that were evaluated."""
     won: int = 0
-    """Evaluations at least as good as the surrogate expected of its own pick."""
+    """Evaluations at least as good as the surrogate expected of its own pick for the slot; among
+    the first positions, those better than half of the ones that nobody chose."""
 
     @property
     def trust(self) -> float:
@@ -63,7 +65,22 @@ class Credit:
             record, proposed=record.proposed + 1, admitted=record.admitted + int(admitted)
         )
 
+    def refused(self, source: Source, n_refused: int) -> None:
+        """Count answers that held nothing to evaluate: refused, repeated or missing."""
+        for _ in range(n_refused):
+            self.proposed(source, admitted=False)
+
     def judged(self, source: Source, *, won: bool) -> None:
         """Note what came of an admitted proposal."""
         record = self.records.get(source, Record())
         self.records[source] = replace(record, won=record.won + int(won))
+
+
+@runtime_checkable
+class Credited(Protocol):
+    """An optimizer that keeps the record of its sources."""
+
+    @property
+    def credit(self) -> Credit:
+        """The record of each source in this study."""
+        ...

@@ -50,7 +50,7 @@ class Placebo:
         seed: Its only source of randomness.
     """
 
-    sources = (Source.PLACEBO, Source.PLACEBO)
+    sources = (Source.PLACEBO_START, Source.PLACEBO)
 
     def __init__(self, seed: int = 0) -> None:
         self._rng = np.random.default_rng(seed)

@@ -2,13 +2,14 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from llmpso.advisor import Advisor, Call
+from llmpso.credit import Credited, Record
 from llmpso.errors import LLMPSOError, SpecError
 from llmpso.evaluate import evaluate_trial
 from llmpso.objectives.base import Objective
@@ -16,7 +17,7 @@ from llmpso.paper import PaperPSO
 from llmpso.pso import PSO, Optimizer
 from llmpso.space import Params, SearchSpace
 from llmpso.swarm import LinearInertia
-from llmpso.trial import Evaluation, Trial, TrialState
+from llmpso.trial import Evaluation, Source, Trial, TrialState
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ class StudyResult:
     stop_reason: StopReason
     calls: tuple[Call, ...] = ()
     """Every exchange with the language model."""
+    credit: Mapping[Source, Record] = field(default_factory=dict)
+    """What each source of trials did; empty for a method that keeps no such record."""
 
     @property
     def best(self) -> Trial:
@@ -137,7 +140,8 @@ def _guided(
     spec: StudySpec, space: SearchSpace, advisor: Advisor | None, common: dict[str, Any]
 ) -> Optimizer:
     from llmpso.advisor.configurations import ConfigurationAdvisor
-    from llmpso.guided import Guidance, GuidedPSO  # brings scipy, which no other method needs
+    from llmpso.guidance import Guidance
+    from llmpso.guided import GuidedPSO  # brings scipy, which no other method needs
 
     proposer = None if advisor is None else ConfigurationAdvisor(advisor)
     guidance = Guidance(batch_size=spec.batch_size)
@@ -158,7 +162,12 @@ def run_study(
         told = sorted(evaluate(asked), key=lambda trial: trial.number)
         optimizer.tell(told)
         trials += told
-    return StudyResult(tuple(trials), stop_reason, tuple(advisor.calls) if advisor else ())
+    return StudyResult(
+        tuple(trials),
+        stop_reason,
+        tuple(advisor.calls) if advisor else (),
+        dict(optimizer.credit.records) if isinstance(optimizer, Credited) else {},
+    )
 
 
 def minimize(

@@ -31,7 +31,11 @@ class Source(StrEnum):
     BASELINE = "baseline"
     """Proposed by a method of `llmpso.baselines`."""
     PLACEBO = "placebo"
-    """Drawn blindly in the place of the language model's advice."""
+    """Drawn blindly in the place of the language model's refinements."""
+    PLACEBO_START = "placebo-start"
+    """Drawn blindly in the place of the language model's start."""
+    CONTROL = "control"
+    """Picked by the surrogate alone in the place of the language model's refinements."""
 
 
 class TrialState(StrEnum):

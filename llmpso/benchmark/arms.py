@@ -22,13 +22,14 @@ from llmpso.benchmark.controls import (
 )
 from llmpso.benchmark.problems import Problem
 from llmpso.errors import SpecError
-from llmpso.guided import Guidance, GuidedPSO
+from llmpso.guidance import Guidance
+from llmpso.guided import GuidedPSO
 from llmpso.objectives.base import DescribedObjective
 from llmpso.paper import PaperPSO
 from llmpso.proposers import Placebo, Proposer
 from llmpso.pso import PSO, Optimizer, trial_seed
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """To be raised whenever the library's code changes what any arm does: old results then expire."""
 
 PAPER_TEMPERATURE = 0.7

@@ -74,7 +74,8 @@ class Surrogate:
         seed: Its only source of randomness.
     """
 
-    sources = (Source.SURROGATE, Source.SURROGATE)
+    # Not the source of the search's own picks, whose record must not open the gate.
+    sources = (Source.CONTROL, Source.CONTROL)
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)

@@ -13,7 +13,8 @@ from llmpso.backends.base import Request
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.baselines import optuna_search, pyswarms_search, random_search
 from llmpso.errors import SpaceError, SpecError, TellError
-from llmpso.guided import Guidance, GuidedPSO
+from llmpso.guidance import Guidance
+from llmpso.guided import GuidedPSO
 from llmpso.proposers import Placebo
 from llmpso.pso import PSO, Optimizer
 from llmpso.space import Categorical, Float, Integer, SearchSpace

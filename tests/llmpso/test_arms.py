@@ -26,7 +26,7 @@ from llmpso.benchmark.controls import (
 from llmpso.benchmark.problems import SUITES, TABLE_DEFAULTS, FunctionProblem, TableProblem, suite
 from llmpso.benchmark.runs import study_rows
 from llmpso.errors import SpecError
-from llmpso.guided import Guidance
+from llmpso.guidance import Guidance
 from llmpso.proposers import Placebo, Progress
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.trial import Source

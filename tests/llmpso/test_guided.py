@@ -1,11 +1,13 @@
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from llmpso.credit import Credit, Record
 from llmpso.errors import SpaceError, SpecError
-from llmpso.guided import Guidance, GuidedPSO
+from llmpso.guidance import Guidance
+from llmpso.guided import GuidedPSO
 from llmpso.history import History
 from llmpso.proposers import IsKnown, Placebo, Progress
 from llmpso.pso import PSO
@@ -174,3 +176,21 @@ def test_minimize_by_name() -> None:
         Source.SURROGATE,
     }
     assert Source.SURROGATE in {trial.source for trial in result.trials}
+
+
+def test_the_record_of_every_source_is_on_the_study() -> None:
+    result = minimize(cost, SPACE, budget=20, method="guided", seed=1)
+    admitted = {source: record.admitted for source, record in result.credit.items()}
+    evaluated = Counter(trial.source for trial in result.trials)
+    assert admitted == evaluated
+    assert 0 < result.credit[Source.INITIAL].won < result.credit[Source.INITIAL].admitted
+
+
+def test_a_displaced_pick_is_noted_on_the_trial() -> None:
+    good = Oracle({"x": 1.4, "y": 1.4, "z": 1.4})
+    guidance = Guidance(n_defaults=0, n_refinements=1)
+    trials = study(GuidedPSO(SPACE, proposer=good, guidance=guidance, seed=0), 20)
+    refined = [trial for trial in trials if trial.source is Source.REFINE]
+    assert refined
+    for trial in refined:
+        assert "in place of the surrogate's pick {" in trial.note
