@@ -11,5 +11,7 @@ if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
     exit 2
 fi
 echo "export PREFECT_API_URL=http://$host:$port/api"
+# Without it the pages ask port 4200, whatever the server's own is.
+export PREFECT_SERVER_UI_API_URL=${PREFECT_SERVER_UI_API_URL:-http://$host:$port/api}
 export PREFECT_SERVER_ANALYTICS_ENABLED=${PREFECT_SERVER_ANALYTICS_ENABLED:-false}
 exec prefect server start --host "$host" --port "$port"

@@ -77,7 +77,9 @@ def _start(port: int) -> subprocess.Popen[bytes]:
             [*command, "--host", HOST, "--port", str(port)],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"PREFECT_API_URL": _api(port)},
+            # Without the second, the pages ask the usual port whatever the server's own is.
+            env=os.environ
+            | {"PREFECT_API_URL": _api(port), "PREFECT_SERVER_UI_API_URL": _api(port)},
         )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.urls import url_for
 from pydantic import Field
 
 from flows.command import Command, main
@@ -134,7 +135,7 @@ def _run(plan: Plan, study: StudyRun) -> Summary:
         model=register_model(study, result.best, plan.model_name),
         tracking_uri=study.tracking_uri,
         run_id=study.run_id,
-        prefect_run=runtime.flow_run.ui_url or "",
+        prefect_run=url_for("flow-run", obj_id=str(runtime.flow_run.id)) or "",
     )
     record_summary(study, summary.figures(), as_text(summary))
     record_text(study, "summary.json", json.dumps(summary.record(), indent=2))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from llmpso.backends import model_file
 from llmpso.backends.choose import choose_backend
 from llmpso.backends.embedded import EmbeddedBackend
 from llmpso.backends.ollama import OllamaBackend
@@ -25,6 +26,7 @@ def gguf(tmp_path, monkeypatch) -> Path:
     """Passes for a model until it is loaded."""
     file = tmp_path / "tiny-q4_k_m.gguf"
     file.write_bytes(b"GGUF")
+    monkeypatch.setattr(model_file, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setenv("LLMPSO_MODEL_PATH", str(file))
     return file
 

@@ -5,8 +5,6 @@ import urllib.request
 
 import pytest
 
-from llmpso import Categorical, Float, Integer, SearchSpace
-from llmpso.advisor.schema import advice_schema
 from llmpso.backends import model_file
 from llmpso.backends.base import Message, Request
 from llmpso.backends.embedded import EmbeddedBackend
@@ -64,33 +62,6 @@ class TestRealModel:
         first = backend.complete(question).text
         backend.complete(more)
         assert backend.complete(question).text == first
-
-    @pytest.mark.slow
-    def test_replies_do_not_depend_on_the_number_of_threads(self):
-        # With flash attention, this question has two answers.
-        space = SearchSpace(
-            {
-                "lr": Float(1e-4, 1e-1, log=True),
-                "layers": Integer(1, 3),
-                "cell": Categorical(["lstm", "gru"]),
-            }
-        )
-        swarm = "\n".join(
-            f"particle {i}: lr={0.001 * i:.4f} layers={i % 3 + 1} cell=lstm "
-            f"value={1 / (i + 1):.4f} velocity lr=0.1"
-            for i in range(10)
-        )
-        ask = (
-            Message("system", "You tune networks."),
-            Message("user", f"Suggest two particles.\n{swarm}"),
-        )
-        replies = set()
-        for n_threads in (1, 2):
-            backend = EmbeddedBackend(n_threads=n_threads)
-            request = Request(ask, advice_schema(space, 2, 0.5), 0.7, 130, 1)
-            replies.add(backend.complete(request).text)
-            backend.close()
-        assert len(replies) == 1
 
     def test_the_seed_matters(self, backend):
         schema = {
