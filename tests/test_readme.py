@@ -7,6 +7,7 @@ import mlflow
 import pytest
 import torch
 
+from flows.benchmark import benchmark
 from flows.tune import tune
 from llmpso import Evaluation
 
@@ -49,5 +50,5 @@ def test_the_commands_name_files_and_options_that_exist() -> None:
     for script in re.findall(r"`((?:mlflow|deployments)/\w+\.sh)`", README):
         assert (project / script).is_file()
     options = set(re.findall(r"--([a-z][a-z-]+)", README)) - {"backend-store-uri"}
-    names = {name.replace("_", "-") for name in tune.fn.__annotations__}
+    names = {name.replace("_", "-") for f in (tune, benchmark) for name in f.fn.__annotations__}
     assert options - {"help"} <= names
