@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,15 @@ class EmbeddedBackend:
 
     def complete(self, request: Request) -> Reply:
         """Ask once; see `Backend`."""
-        server = self._loaded()
         start = time.perf_counter()
-        stream = _Stream(start, self._timeout)
+        server = self._loaded()
+        stream = _Stream(time.perf_counter(), self._timeout)
         try:
             server.handle_chat_completions(_body(request), stream)
         except ValueError as error:
             raise BackendError(f"llama.cpp refuses the request: {error}") from error
-        return stream.reply()
+        # The first call waits for the model to load: that is its time, too.
+        return replace(stream.reply(), seconds=time.perf_counter() - start)
 
     def close(self) -> None:
         """Free the model; a call that is under way ends first."""
