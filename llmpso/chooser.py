@@ -15,7 +15,7 @@ from llmpso.history import History
 from llmpso.proposers import IsKnown, Progress, Proposer
 from llmpso.slots import Keys, Step, sensitivity
 from llmpso.space import Params, SearchSpace
-from llmpso.surrogate import Floats, Surrogate, clipped_scores, fitted
+from llmpso.surrogate import Surrogate, clipped_scores, fitted
 from llmpso.trial import Source, Trial
 
 LEAST_COMPLETED = 2
@@ -55,12 +55,6 @@ class Chooser:
     def is_ready(self) -> bool:
         """Whether there is enough to learn from."""
         return len(self._completed()) >= LEAST_COMPLETED
-
-    @property
-    def best(self) -> Floats:
-        """Where the lowest value so far was measured, shape (n_dims,)."""
-        params, _ = min(self._completed(), key=lambda known: known[1])
-        return self.space.encode(params)
 
     def starts(self, n_free: int, is_known: IsKnown) -> list[tuple[Source, Params]]:
         """Known good configurations for at most `n_free` first positions."""

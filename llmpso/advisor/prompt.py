@@ -46,7 +46,8 @@ class ParticleView:
     position: Params
     velocity: Mapping[str, float]
     """Moves per iteration in percent of the range. Factors on logarithmic scales, which would be
-    the user's units, were beyond a model of 1.5 billion weights: 9 of 12 replies were unusable."""
+    the user's units, were beyond a model of 1.5 billion weights: of 11 replies, 7 held a velocity
+    out of range."""
     value: float
     """Its last value; infinite if that evaluation failed."""
 
