@@ -10,6 +10,7 @@ from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
 from llmpso.errors import SpecError
+from llmpso.limits import Limits
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.pso import Optimizer
@@ -28,6 +29,11 @@ class TuneOptions:
     where: list[str] | None
     max_missing: float
     evaluations: int
+    stop_at: float | None
+    patience: int | None
+    max_seconds: float | None
+    max_llm_calls: int | None
+    max_llm_tokens: int | None
     particles: int
     method: str
     topology: str
@@ -114,6 +120,7 @@ def prepare(options: TuneOptions) -> Plan:
 def _study_spec(options: TuneOptions) -> StudySpec:
     return StudySpec(
         budget=options.evaluations,
+        limits=_limits(options),
         method=options.method,
         n_particles=options.particles,
         seed=options.seed,
@@ -123,6 +130,16 @@ def _study_spec(options: TuneOptions) -> StudySpec:
         n_replaced=options.replaced,
         batch_size=options.batch,
         decreasing_inertia=options.decreasing_inertia,
+    )
+
+
+def _limits(options: TuneOptions) -> Limits:
+    return Limits(
+        target=options.stop_at,
+        patience=options.patience,
+        seconds=options.max_seconds,
+        llm_calls=options.max_llm_calls,
+        llm_tokens=options.max_llm_tokens,
     )
 
 

@@ -7,9 +7,21 @@ from typing import Any
 
 from flows.plan import Plan
 from llmpso.advisor import Call
+from llmpso.limits import StopReason
 from llmpso.objectives.base import Baselined
 from llmpso.study import StudyResult, improvements
 from llmpso.trial import Source, Trial, TrialState
+
+STOPPED = {
+    StopReason.BUDGET: "all evaluations were spent",
+    StopReason.EXHAUSTED: "every configuration was evaluated",
+    StopReason.TARGET: "ended early: the value is good enough",
+    StopReason.PATIENCE: "ended early: no better value for too long",
+    StopReason.SECONDS: "ended early: the time was spent",
+    StopReason.LLM_CALLS: "ended early: the language model's calls were spent",
+    StopReason.LLM_TOKENS: "ended early: the language model's tokens were spent",
+}
+"""Why a study ended, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +162,7 @@ def as_text(summary: Summary) -> str:
     """The summary as lines that fit a screen."""
     lines = [
         f"{summary.objective}: {summary.evaluations} evaluations, {summary.failed} failed "
-        f"({summary.method}, seed {summary.seed}, ended by {summary.stop_reason})",
+        f"({summary.method}, seed {summary.seed}); {STOPPED[StopReason(summary.stop_reason)]}",
         "",
         f"best {summary.metric}: {summary.best_value:.4g}   "
         f"(trial {summary.best_number}, from {summary.best_source})",

@@ -45,6 +45,11 @@ def tune(
     where: list[str] | None = None,
     max_missing: Share = 0.1,
     evaluations: Annotated[int, Field(ge=1, le=10_000)] = 30,
+    stop_at: float | None = None,
+    patience: Annotated[int, Field(ge=1)] | None = None,
+    max_seconds: Annotated[float, Field(gt=0)] | None = None,
+    max_llm_calls: Annotated[int, Field(ge=1)] | None = None,
+    max_llm_tokens: Annotated[int, Field(ge=1)] | None = None,
     particles: Annotated[int, Field(ge=2, le=1_000)] = 6,
     method: Literal["paper", "guided", "pso"] = "paper",
     topology: Literal["star", "ring"] = "star",
@@ -74,6 +79,11 @@ def tune(
         where: Rows of the file to keep, as COLUMN=VALUE; may be given several times.
         max_missing: Largest share of missing target values that is accepted.
         evaluations: Trainings to spend, failed ones included.
+        stop_at: Value that is good enough to end the study.
+        patience: Trainings in a row without a better value that end it.
+        max_seconds: Wall time that ends it; trainings that run are finished.
+        max_llm_calls: Questions to the language model that end it, cached ones aside.
+        max_llm_tokens: Tokens of those questions and answers that end it.
         particles: Size of the swarm; 5 to 10 suit small budgets.
         method: `paper` lets the language model replace the worst particles; in `guided` a
             surrogate picks among the swarm's moves and the model names one start; `pso` asks
@@ -137,7 +147,9 @@ def _run(plan: Plan, study: StudyRun) -> Summary:
         run_id=study.run_id,
         prefect_run=url_for("flow-run", obj_id=str(runtime.flow_run.id)) or "",
     )
-    record_summary(study, summary.figures(), as_text(summary))
+    record_summary(
+        study, summary.figures(), as_text(summary), {"stop_reason": summary.stop_reason}
+    )
     record_text(study, "summary.json", json.dumps(summary.record(), indent=2))
     return summary
 
@@ -159,7 +171,7 @@ def _search(
             record_incumbent(study, progress.best)
             return told
 
-        return run_study(optimizer, evaluate_batch, budget, advisor)
+        return run_study(optimizer, evaluate_batch, budget, advisor, plan.study.limits)
 
 
 def _study_name(plan: Plan) -> str:
@@ -169,7 +181,9 @@ def _study_name(plan: Plan) -> str:
 def _study_params(plan: Plan) -> dict[str, Any]:
     """What MLflow shows as parameters of the study."""
     space = {f"space.{name}": repr(dimension) for name, dimension in plan.objective.space.items()}
-    return asdict(plan.study) | asdict(plan.objective_spec) | {"workers": plan.n_workers} | space
+    study = asdict(plan.study) | {"history": len(plan.study.history)}
+    limits = {f"limits.{name}": limit for name, limit in study.pop("limits").items()}
+    return study | limits | asdict(plan.objective_spec) | {"workers": plan.n_workers} | space
 
 
 def _study_tags(plan: Plan) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from llmpso.advisor import Advisor, Task
 from llmpso.errors import LLMPSOError
+from llmpso.limits import Limits, StopReason
 from llmpso.objectives.base import Objective
 from llmpso.paper import PaperPSO
 from llmpso.pso import PSO
@@ -17,9 +18,11 @@ __all__ = [
     "Float",
     "Integer",
     "LLMPSOError",
+    "Limits",
     "Objective",
     "PaperPSO",
     "SearchSpace",
+    "StopReason",
     "StudyResult",
     "StudySpec",
     "Task",

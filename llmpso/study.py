@@ -12,6 +12,7 @@ from llmpso.advisor import Advisor, Call
 from llmpso.credit import Credited, Record
 from llmpso.errors import LLMPSOError, SpecError
 from llmpso.evaluate import evaluate_trial
+from llmpso.limits import Limits, Meter, StopReason
 from llmpso.objectives.base import Objective
 from llmpso.paper import PaperPSO
 from llmpso.pso import PSO, Optimizer
@@ -36,26 +37,22 @@ class Method(StrEnum):
     """A surrogate picks among the swarm's moves; the language model names the first position."""
 
 
-class StopReason(StrEnum):
-    """Why a study ended."""
-
-    BUDGET = "budget"
-    EXHAUSTED = "exhausted"
-    """Every configuration of a finite space was evaluated."""
-
-
 @dataclass(frozen=True, slots=True)
 class StudySpec:
     """All that decides a study, apart from objective, space and advisor."""
 
     budget: int
     """Evaluations, failed ones included."""
+    limits: Limits = field(default_factory=Limits)
+    """What may end the study earlier."""
     method: Method | str = Method.PAPER
     n_particles: int = 6
     seed: int = 0
     topology: str = "star"
     start: tuple[Params, ...] = field(default=())
     """Known configurations, evaluated first."""
+    history: tuple[tuple[Params, float], ...] = field(default=(), repr=False)
+    """Configurations of earlier studies with their values, NaN for failed ones (`guided`)."""
     warm_up: int = 2
     """Iterations before the advisor is first asked (`paper`)."""
     n_replaced: int = 2
@@ -71,6 +68,8 @@ class StudySpec:
             raise SpecError(f"budget is {self.budget!r}; it must be at least 1 evaluation")
         if self.method not in list(Method):
             raise SpecError(f"method is {self.method!r}; it must be one of: {', '.join(Method)}")
+        if self.history and self.method != Method.GUIDED:
+            raise SpecError(f"history needs the method 'guided'; method is '{self.method}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +144,21 @@ def _guided(
 
     proposer = None if advisor is None else ConfigurationAdvisor(advisor)
     guidance = Guidance(batch_size=spec.batch_size)
-    return GuidedPSO(space, guidance=guidance, proposer=proposer, **common)
+    return GuidedPSO(space, guidance=guidance, proposer=proposer, history=spec.history, **common)
 
 
 def run_study(
-    optimizer: Optimizer, evaluate: Evaluator, budget: int, advisor: Advisor | None = None
+    optimizer: Optimizer,
+    evaluate: Evaluator,
+    budget: int,
+    advisor: Advisor | None = None,
+    limits: Limits | None = None,
 ) -> StudyResult:
     """The loop that notebook and flow share; the only caller of `tell`."""
     trials: list[Trial] = []
-    stop_reason = StopReason.BUDGET
-    while len(trials) < budget:
+    meter = Meter(limits or Limits(), advisor)
+    stop_reason: StopReason | None = None
+    while stop_reason is None:
         asked = optimizer.ask(budget - len(trials))
         if not asked:
             stop_reason = StopReason.EXHAUSTED
@@ -162,6 +166,8 @@ def run_study(
         told = sorted(evaluate(asked), key=lambda trial: trial.number)
         optimizer.tell(told)
         trials += told
+        is_spent = len(trials) >= budget
+        stop_reason = meter.reached(trials) or (StopReason.BUDGET if is_spent else None)
     return StudyResult(
         tuple(trials),
         stop_reason,
@@ -180,6 +186,7 @@ def minimize(
     advisor: Advisor | None = None,
     seed: int = 0,
     start: Sequence[Params] = (),
+    limits: Limits | None = None,
     n_workers: int = 1,
     on_trial: Callable[[Trial], None] | None = None,
     **options: Any,
@@ -195,6 +202,7 @@ def minimize(
         advisor: Who asks the language model.
         seed: The only source of randomness of the search; each trial gets a seed from it.
         start: Known configurations, evaluated first.
+        limits: What may end the search earlier; the result says what did.
         n_workers: Evaluations that run at once, in threads.
         on_trial: Called with each trial as it ends, from the thread that ran it.
         **options: Further fields of `StudySpec`.
@@ -216,6 +224,7 @@ def minimize(
         n_particles=n_particles,
         seed=seed,
         start=tuple(start),
+        limits=limits or Limits(),
         **options,
     )
     measured = objective if isinstance(objective, Objective) else _Function(objective)
@@ -229,7 +238,7 @@ def minimize(
     optimizer = build_optimizer(spec, space, advisor)
     with ThreadPoolExecutor(max_workers=n_workers) as pool:
         return run_study(
-            optimizer, lambda trials: list(pool.map(evaluate, trials)), budget, advisor
+            optimizer, lambda trials: list(pool.map(evaluate, trials)), budget, advisor, limits
         )
 
 

@@ -137,12 +137,17 @@ def record_folder(study: StudyRun, folder: Path, path: str) -> None:
     client(study.tracking_uri).log_artifacts(study.run_id, str(folder), path)
 
 
-def record_summary(study: StudyRun, figures: Mapping[str, float], text: str) -> None:
-    """Write the study's figures, and a text as its description, on the parent run."""
+def record_summary(
+    study: StudyRun, figures: Mapping[str, float], text: str, tags: Mapping[str, str]
+) -> None:
+    """Write the study's figures and tags, and a text as its description, on the parent run."""
     client(study.tracking_uri).log_batch(
         study.run_id,
         metrics=_finite(figures, _milliseconds(time.time()), step=0),
-        tags=[RunTag(MLFLOW_RUN_NOTE, f"```\n{text}\n```")],
+        tags=[
+            RunTag(MLFLOW_RUN_NOTE, f"```\n{text}\n```"),
+            *(RunTag(key, value) for key, value in tags.items()),
+        ],
     )
 
 

@@ -83,6 +83,18 @@ def test_one_study_leaves_a_parent_its_children_and_a_registered_model(
     assert json.loads(calls)["messages"][1]["content"].startswith("A bowl whose bottom")
 
 
+def test_a_limit_ends_a_study_and_the_record_says_which(
+    prefect_server, mlflow_store, bowl
+) -> None:
+    summary = tune(bowl, method="pso", evaluations=600, stop_at=4.0, max_seconds=600.0)
+    assert summary.stop_reason == "target"
+    assert summary.best_value <= 4.0
+    assert "ended early: the value is good enough" in as_text(summary)
+    (parent,) = runs(mlflow_store, parent=True).to_dict("records")
+    assert parent["tags.stop_reason"] == "target"
+    assert parent["params.limits.target"] == "4.0"
+
+
 def test_failures_are_failed_runs_with_their_kind_and_no_nan(
     prefect_server, mlflow_store, bowl
 ) -> None:

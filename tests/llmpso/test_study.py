@@ -9,7 +9,8 @@ import pytest
 from llmpso import Evaluation, Float, Integer, SearchSpace, minimize
 from llmpso.errors import LLMPSOError, SpecError
 from llmpso.evaluate import evaluate_trial, failure_kind
-from llmpso.study import StopReason, improvements
+from llmpso.limits import StopReason
+from llmpso.study import improvements
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})

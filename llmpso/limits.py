@@ -1,0 +1,103 @@
+"""What a study may cost, and what ends it."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+from llmpso.advisor import Advisor, Call
+from llmpso.errors import SpecError
+from llmpso.trial import Trial
+
+
+class StopReason(StrEnum):
+    """Why a study ended."""
+
+    BUDGET = "budget"
+    """All evaluations were spent."""
+    EXHAUSTED = "exhausted"
+    """Every configuration of a finite space was evaluated."""
+    TARGET = "target"
+    PATIENCE = "patience"
+    SECONDS = "seconds"
+    LLM_CALLS = "llm_calls"
+    LLM_TOKENS = "llm_tokens"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What ends a study before its evaluations are spent; None is no limit.
+
+    They are looked at between batches: what has begun is finished, and the best so far is kept.
+    """
+
+    target: float | None = None
+    """A value that is good enough."""
+    patience: int | None = None
+    """Evaluations in a row without a better value."""
+    seconds: float | None = None
+    """Wall time."""
+    llm_calls: int | None = None
+    """Questions to a language model, those that a cache answered aside."""
+    llm_tokens: int | None = None
+    """Tokens of those questions and of their answers."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no limit."""
+        if self.target is not None and not math.isfinite(self.target):
+            raise SpecError(f"target is {self.target!r}; it must be a finite value")
+        for field in fields(self)[1:]:
+            limit = getattr(self, field.name)
+            if limit is not None and not limit > 0:
+                raise SpecError(f"{field.name} is {limit!r}; it must be greater than 0")
+
+
+class Meter:
+    """Measures a study against its limits, from its making on.
+
+    Args:
+        limits: What ends the study.
+        advisor: Whose questions count.
+        clock: Seconds from any fixed point.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        advisor: Advisor | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits = limits
+        self._advisor = advisor
+        self._clock = clock
+        self._begin = clock()
+
+    def reached(self, trials: Sequence[Trial]) -> StopReason | None:
+        """The first limit that the study has reached; None while it may go on."""
+        limits, (best, since) = self._limits, _standing(trials)
+        if limits.target is not None and best <= limits.target:
+            return StopReason.TARGET
+        asked = [call for call in self._calls() if not call.cached]
+        tokens = sum(call.prompt_tokens + call.completion_tokens for call in asked)
+        spent = (
+            (StopReason.PATIENCE, since, limits.patience),
+            (StopReason.SECONDS, self._clock() - self._begin, limits.seconds),
+            (StopReason.LLM_CALLS, len(asked), limits.llm_calls),
+            (StopReason.LLM_TOKENS, tokens, limits.llm_tokens),
+        )
+        over = (reason for reason, used, limit in spent if limit is not None and used >= limit)
+        return next(over, None)
+
+    def _calls(self) -> Sequence[Call]:
+        return self._advisor.calls if self._advisor else ()
+
+
+def _standing(trials: Sequence[Trial]) -> tuple[float, int]:
+    """The best value, and how many trials came after it; all of them if there is none."""
+    best, since = math.inf, 0
+    for trial in trials:
+        since += 1
+        if trial.value is not None and trial.value < best:
+            best, since = trial.value, 0
+    return best, since
