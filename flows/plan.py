@@ -28,6 +28,8 @@ class TuneOptions:
     horizon: int
     where: list[str] | None
     max_missing: float
+    last: int | None
+    space_file: str | None
     evaluations: int
     stop_at: float | None
     patience: int | None
@@ -161,6 +163,8 @@ def _objective_spec(options: TuneOptions) -> ObjectiveSpec:
         horizon=options.horizon,
         where=tuple(options.where or ()),
         max_missing=options.max_missing,
+        last=options.last,
+        space_file=options.space_file,
     )
 
 

@@ -44,6 +44,8 @@ def tune(
     horizon: Annotated[int, Field(ge=1)] = 6,
     where: list[str] | None = None,
     max_missing: Share = 0.1,
+    last: Annotated[int, Field(ge=1)] | None = None,
+    space_file: str | None = None,
     evaluations: Annotated[int, Field(ge=1, le=10_000)] = 30,
     stop_at: float | None = None,
     patience: Annotated[int, Field(ge=1)] | None = None,
@@ -72,12 +74,15 @@ def tune(
     Without any option an LSTM learns to forecast real hourly air quality six hours ahead.
 
     Args:
-        objective: What to tune: `lstm`, or `package.module:attribute` for an objective of yours.
+        objective: What to tune: `lstm`, or `package.module:attribute` for an objective or a
+            plain function of yours.
         csv: Time series to forecast instead of the one that ships; one row per time step.
         target: Column of the file to forecast.
         horizon: Rows from the last observation to the forecast.
         where: Rows of the file to keep, as COLUMN=VALUE; may be given several times.
         max_missing: Largest share of missing target values that is accepted.
+        last: Newest rows of the series to use; all of them if not given.
+        space_file: Space of a plain function of yours: a YAML file, or Python that names `space`.
         evaluations: Trainings to spend, failed ones included.
         stop_at: Value that is good enough to end the study.
         patience: Trainings in a row without a better value that end it.

@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llmpso.promotion import HeldOut
 
 
 @runtime_checkable
@@ -58,6 +63,30 @@ class Baselined(Protocol):
 
     def baselines(self) -> Mapping[str, Mapping[str, float]]:
         """Figures of simple models on the same data, by model and by figure."""
+        ...
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """An objective that can judge a trained model on data that no trial was chosen by."""
+
+    def held_out(self, model: Any) -> "HeldOut":
+        """Losses of a model, its own or one read back from MLflow, on the newest data."""
+        ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """An objective whose data can be watched for drift."""
+
+    @property
+    def frame(self) -> "pd.DataFrame":
+        """All rows in the order of time, with the columns to watch."""
+        ...
+
+    @property
+    def n_held_out(self) -> int:
+        """Newest rows of the frame, which no trial is chosen by."""
         ...
 
 

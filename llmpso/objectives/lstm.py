@@ -5,16 +5,19 @@ import json
 import math
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from llmpso.data.series import TimeSeries
-from llmpso.data.windows import Part, make_windows, thin
+from llmpso.data.windows import Part, make_windows, split_rows, thin
 from llmpso.errors import SpecError
 from llmpso.objectives.baselines import baselines
 from llmpso.objectives.forecaster import Forecaster
+from llmpso.objectives.held_out import held_out_losses, watched_columns
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
 from llmpso.objectives.training import FitResult, FitSettings, choose_device, fit
+from llmpso.promotion import HeldOut
 from llmpso.space import Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
 
@@ -131,6 +134,21 @@ class LSTMObjective:
     def baselines(self) -> dict[str, dict[str, float]]:
         """RMSE of persistence and ridge on the same windows, in the target's unit."""
         return baselines(self.windows)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All rows of the series, with the columns to watch for drift."""
+        return watched_columns(self.series)
+
+    @property
+    def n_held_out(self) -> int:
+        """Newest rows, by which no trial is chosen."""
+        rows = split_rows(len(self.series.frame))[2]
+        return len(range(rows.start, rows.stop))
+
+    def held_out(self, model: Any) -> HeldOut:
+        """Squared errors of a model over the newest rows."""
+        return held_out_losses(self.series, self.windows, model)
 
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
         """Train one network.

@@ -3,14 +3,16 @@
 import importlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from llmpso.data.air_quality import load_taiwan
-from llmpso.data.series import load_csv
+from llmpso.data.series import TimeSeries, load_csv
 from llmpso.errors import SpecError
 from llmpso.objectives.base import DescribedObjective
+from llmpso.objectives.function import function_objective
 from llmpso.objectives.lstm import LSTMObjective
+from llmpso.space_file import load_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,10 @@ class ObjectiveSpec:
     """Rows of the file to keep, each as `COLUMN=VALUE`."""
     max_missing: float = 0.1
     """Largest share of missing target values."""
+    last: int | None = None
+    """Newest rows of the series to use; all of them if None."""
+    space_file: str | None = None
+    """Space of a plain function, as YAML or Python."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -38,23 +44,43 @@ class ObjectiveSpec:
             raise SpecError("target and where are columns of a file; name it with csv")
         if not 0 <= self.max_missing < 1:
             raise SpecError(f"max_missing is {self.max_missing!r}; it must lie in [0, 1)")
+        if self.last is not None and self.last < 1:
+            raise SpecError(f"last is {self.last!r}; it must be at least 1 row")
+        if self.space_file is not None and ":" not in self.name:
+            raise SpecError(
+                f"space_file is for a function of your own; {self.name!r} brings its space"
+            )
         for condition in self.where:
             if "=" not in condition:
                 raise SpecError(f"where is {condition!r}; it must read COLUMN=VALUE")
 
 
-@lru_cache(maxsize=8)
 def build_objective(spec: ObjectiveSpec) -> DescribedObjective:
-    """The objective of a specification; built, and its data loaded, once per process.
+    """The objective of a specification; built once per process and state of its files.
 
     Raises:
         SpecError: There is no such objective.
+        SpaceError: The space of a plain function cannot be used.
         DataError: Its data cannot be used.
     """
+    files = tuple(_stamp(path) for path in (spec.csv, spec.space_file) if path is not None)
+    return _built(spec, files)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """When a file was last written, and its size: data grows while a server runs."""
+    if not os.path.exists(path):
+        return 0, 0
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=8)
+def _built(spec: ObjectiveSpec, files: tuple[tuple[int, int], ...]) -> DescribedObjective:
     if spec.name == "lstm":
         return _lstm(spec)
     if ":" in spec.name:
-        return _imported(spec.name)
+        return _described(spec.name, _imported(spec.name), spec.space_file)
     raise SpecError(
         f"objective is {spec.name!r}; it must be 'lstm', or 'package.module:attribute' "
         "for an objective of your own"
@@ -62,14 +88,20 @@ def build_objective(spec: ObjectiveSpec) -> DescribedObjective:
 
 
 def _lstm(spec: ObjectiveSpec) -> LSTMObjective:
-    if spec.csv is None or spec.target is None:
-        return LSTMObjective(load_taiwan(), horizon=spec.horizon)
-    conditions = dict(condition.split("=", 1) for condition in spec.where)
-    series = load_csv(spec.csv, spec.target, where=conditions, max_missing=spec.max_missing)
+    series = _series(spec)
+    if spec.last is not None:
+        series = replace(series, frame=series.frame.iloc[-spec.last :])
     return LSTMObjective(series, horizon=spec.horizon)
 
 
-def _imported(path: str) -> DescribedObjective:
+def _series(spec: ObjectiveSpec) -> TimeSeries:
+    if spec.csv is None or spec.target is None:
+        return load_taiwan()
+    conditions = dict(condition.split("=", 1) for condition in spec.where)
+    return load_csv(spec.csv, spec.target, where=conditions, max_missing=spec.max_missing)
+
+
+def _imported(path: str) -> object:
     """The attribute that an import path names, from the working directory too."""
     module_name, _, attribute = path.partition(":")
     if os.getcwd() not in sys.path:
@@ -78,10 +110,23 @@ def _imported(path: str) -> DescribedObjective:
         found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise SpecError(f"objective {path!r} cannot be imported: {error}") from error
-    objective = found() if isinstance(found, type) else found
-    if not isinstance(objective, DescribedObjective):
+    return found() if isinstance(found, type) else found
+
+
+def _described(path: str, found: object, space_file: str | None) -> DescribedObjective:
+    """An objective as it is, or a plain function with the space of a file."""
+    if isinstance(found, DescribedObjective):
+        if space_file is not None:
+            raise SpecError(f"space_file is for a plain function; {path!r} brings its space")
+        return found
+    if not callable(found):
         raise SpecError(
-            f"objective {path!r} is a {type(objective).__name__}; it must have evaluate, name, "
-            "metric, description and space"
+            f"objective {path!r} is a {type(found).__name__}; it must be a function, or have "
+            "evaluate, name, metric, description and space"
         )
-    return objective
+    if space_file is None:
+        raise SpecError(
+            f"objective {path!r} is a plain function; name the YAML or Python file with its "
+            "space: space_file"
+        )
+    return function_objective(found, load_space(space_file))

@@ -173,7 +173,11 @@ def options(**change) -> TuneOptions:
     [
         ({"objective": "gpt"}, "objective is 'gpt'; it must be 'lstm', or 'package.module:attr"),
         ({"objective": "no_such:thing"}, "objective 'no_such:thing' cannot be imported"),
-        ({"objective": "math:pi"}, "objective 'math:pi' is a float; it must have evaluate"),
+        ({"objective": "math:pi"}, "objective 'math:pi' is a float; it must be a function"),
+        ({"objective": "math:sin"}, "'math:sin' is a plain function; name the YAML or Python"),
+        ({"last": 0}, "last is 0; it must be at least 1 row"),
+        ({"objective": "lstm", "space_file": "a.yaml"}, "'lstm' brings its space"),
+        ({"patience": 0}, "patience is 0; it must be greater than 0"),
         ({"start": ["layers=2"]}, "start is 'layers=2'; it must be a JSON object"),
         ({"start": ['{"z": 1}']}, r"start\[0\]: unknown hyperparameter 'z'"),
         ({"csv": "a.csv"}, "target is missing; name the column of 'a.csv'"),

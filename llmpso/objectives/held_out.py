@@ -1,0 +1,43 @@
+"""Judging a forecaster on the newest part of a series, by the path on which it serves."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from llmpso.data.series import TimeSeries
+from llmpso.data.windows import Windows, split_rows
+from llmpso.errors import DataError
+from llmpso.promotion import HeldOut
+
+
+def watched_columns(series: TimeSeries) -> pd.DataFrame:
+    """All rows of a series, with what a forecast is made from."""
+    return series.frame[[series.target, *series.features]]
+
+
+def held_out_losses(series: TimeSeries, windows: Windows, model: Any) -> HeldOut:
+    """Squared errors of a model's forecasts over the test part.
+
+    Args:
+        series: The series.
+        windows: How it was cut.
+        model: Takes raw columns, as the model that serves does.
+
+    Raises:
+        DataError: The model needs more rows than the test part has before its first forecast.
+    """
+    rows = split_rows(len(series.frame))[2]
+    frame = watched_columns(series).iloc[rows]
+    if isinstance(frame.index, pd.DatetimeIndex):
+        frame = frame.rename_axis(str(frame.index.name or "time")).reset_index()
+    forecasts = np.asarray(model.predict(frame), dtype=np.float64)
+    # Counted from the end, because models may look back over windows of other lengths.
+    places = windows.test.ends - rows.stop
+    if len(forecasts) < -places.min():
+        raise DataError(
+            f"the model gives {len(forecasts)} forecasts for {len(frame)} new rows, and "
+            f"{-places.min()} are to be judged: it looks back further than this objective"
+        )
+    losses = np.square(forecasts[places] - windows.test.targets)
+    return HeldOut(losses, block=windows.window + windows.horizon, squared=True)

@@ -1,0 +1,51 @@
+"""A plain function is an objective: it is given what it asks for, and judged if it can be."""
+
+import numpy as np
+import pytest
+
+from llmpso import Evaluation, Float, SearchSpace
+from llmpso.errors import SpaceError, SpecError
+from llmpso.objectives.base import DescribedObjective, Judged
+from llmpso.objectives.function import FunctionObjective, JudgedFunction
+
+SPACE = SearchSpace({"x": Float(0.0, 1.0)})
+
+
+def plain(params):
+    """Half of x."""
+    return params["x"] / 2
+
+
+def seeded(params, seed, fidelity=1.0):
+    return Evaluation(params["x"] + seed + fidelity, model="a model")
+
+
+def test_a_function_is_called_with_what_it_asks_for() -> None:
+    objective = FunctionObjective(plain, SPACE)
+    assert isinstance(objective, DescribedObjective)
+    assert not isinstance(objective, Judged)
+    assert objective.evaluate({"x": 0.5}, fidelity=0.1, seed=3).value == 0.25
+    assert objective.name == "test-function-plain"
+    assert objective.description == "Half of x."
+    evaluation = FunctionObjective(seeded, SPACE).evaluate({"x": 0.5}, fidelity=0.25, seed=3)
+    assert (evaluation.value, evaluation.model) == (3.75, "a model")
+    with pytest.raises(SpaceError, match="x is 2; it must be a number from 0 to 1"):
+        objective.evaluate({"x": 2}, fidelity=1.0, seed=0)
+
+
+def test_a_judge_makes_it_comparable() -> None:
+    objective = JudgedFunction(seeded, SPACE, lambda model: [0, 1, 1, 0])
+    assert isinstance(objective, Judged)
+    judged = objective.held_out("a model")
+    assert judged.error == 0.5
+    assert judged.losses.dtype == np.float64
+
+
+def test_a_function_that_cannot_be_called_is_refused() -> None:
+    def needs_more(params, data):
+        return 0.0
+
+    with pytest.raises(
+        SpecError, match=r"needs_more\(params, data\) cannot be called with params"
+    ):
+        FunctionObjective(needs_more, SPACE)

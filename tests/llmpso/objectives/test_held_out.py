@@ -1,0 +1,47 @@
+"""A forecaster is judged on the newest rows alone, through the path on which it serves."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from llmpso.data.air_quality import load_taiwan
+from llmpso.errors import DataError
+from llmpso.objectives.base import Judged, Watched
+from llmpso.objectives.lstm import LSTMObjective
+
+PARAMS = {"layers": 1, "hidden_units": 12, "learning_rate": 0.01, "dropout": 0.1}
+
+
+@pytest.fixture(scope="module")
+def objective() -> LSTMObjective:
+    return LSTMObjective(load_taiwan(), max_epochs=2, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def evaluation(objective):
+    return objective.evaluate(PARAMS, fidelity=1.0, seed=0)
+
+
+def test_the_error_is_that_of_the_test_part(objective, evaluation) -> None:
+    assert isinstance(objective, Judged)
+    judged = objective.held_out(evaluation.model)
+    assert judged.error == pytest.approx(evaluation.metrics["test_rmse"], rel=1e-4)
+    assert len(judged.losses) == len(objective.windows.test)
+    assert judged.block == 30
+
+
+def test_the_newest_rows_are_the_ones_held_out(objective) -> None:
+    assert isinstance(objective, Watched)
+    assert objective.n_held_out == 283
+    first = objective.windows.test.ends[0]
+    assert first - objective.windows.window + 1 == len(objective.frame) - 283
+    assert list(objective.frame)[0] == "AQI"
+
+
+def test_a_model_that_looks_back_further_is_refused(objective) -> None:
+    class LooksFar:
+        def predict(self, frame: pd.DataFrame) -> np.ndarray:
+            return np.zeros(len(frame) - 99)
+
+    with pytest.raises(DataError, match="looks back further than this objective"):
+        objective.held_out(LooksFar())
