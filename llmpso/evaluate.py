@@ -1,10 +1,17 @@
 """One trial through one objective: the border where the user's code may fail in any way."""
 
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from llmpso.objectives.base import Objective
 from llmpso.trial import Evaluation, Failure, FailureKind, Trial
+
+logger = logging.getLogger(__name__)
+
+MAX_RETRIES = 1
+"""How often a failure that may not happen again is let happen again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +21,15 @@ class Outcome:
     trial: Trial
     evaluation: Evaluation | None
     """None if the trial failed before it was measured."""
-    error: BaseException | None = None
-    """What the objective raised."""
+
+
+def failed_outcome(trial: Trial, error: Exception, seconds: float) -> Outcome:
+    """The outcome of a trial that an exception ended."""
+    return Outcome(trial.failed(Failure(failure_kind(error), _one_line(error)), seconds), None)
+
+
+Evaluate = Callable[[Trial], Outcome]
+"""Turns a pending trial into its outcome, here or in another process; never raises."""
 
 
 def evaluate_trial(objective: Objective, trial: Trial, *, fidelity: float = 1.0) -> Outcome:
@@ -24,9 +38,27 @@ def evaluate_trial(objective: Objective, trial: Trial, *, fidelity: float = 1.0)
     try:
         evaluation = objective.evaluate(trial.params, fidelity=fidelity, seed=trial.seed)
     except Exception as error:  # noqa: BLE001 - user code may raise anything; it is on record
-        failure = Failure(failure_kind(error), _one_line(error))
-        return Outcome(trial.failed(failure, time.perf_counter() - begin), None, error)
+        return failed_outcome(trial, error, time.perf_counter() - begin)
     return Outcome(trial.completed(evaluation, time.perf_counter() - begin), evaluation)
+
+
+def evaluate_persistently(measure: Evaluate, trial: Trial) -> Outcome:
+    """Evaluate one trial, again after each failure that may not happen again; its note says so."""
+    outcome = measure(trial)
+    for _ in range(MAX_RETRIES):
+        failure = outcome.trial.failure
+        if failure is None or not is_transient(failure.kind):
+            break
+        logger.warning("trial %d is tried again: %s", trial.number, failure.message)
+        note = f"{trial.note}; " if trial.note else ""
+        trial = replace(trial, note=f"{note}tried again after: {failure.message}")
+        outcome = measure(trial)
+    return outcome
+
+
+def is_transient(kind: FailureKind) -> bool:
+    """Whether the same evaluation, tried again, may well succeed."""
+    return kind is FailureKind.LOST_WORKER
 
 
 def failure_kind(error: BaseException) -> FailureKind:
