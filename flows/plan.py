@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
 from llmpso.errors import SpecError
+from llmpso.evaluate import Evaluate
+from llmpso.isolation import Isolation, evaluator
 from llmpso.limits import Limits
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
@@ -50,6 +53,10 @@ class TuneOptions:
     llm_url: str | None
     temperature: float
     workers: int | None
+    isolation: str
+    timeout: float | None
+    memory: int | None
+    resume: bool
     experiment: str | None
     register_as: str | None
 
@@ -66,6 +73,9 @@ class Plan:
     """Which language model is asked, and why this one."""
     temperature: float
     n_workers: int
+    isolation: Isolation
+    resume: bool
+    """Whether to go on with the same study where it was interrupted."""
     tracking_uri: str
     experiment_id: str
     model_name: str
@@ -74,6 +84,15 @@ class Plan:
     def n_threads(self) -> int:
         """Cores that each training may use, so that the workers do not fight over them."""
         return max(1, (os.cpu_count() or 1) // self.n_workers)
+
+    def evaluator(self) -> AbstractContextManager[Evaluate]:
+        """What evaluates the trials."""
+        return evaluator(
+            self.objective_spec,
+            self.isolation,
+            n_workers=self.n_workers,
+            n_threads=self.n_threads,
+        )
 
     def advisor(self, through: Callable[[Backend], Backend]) -> Advisor | None:
         """The advisor, asking its backend through a wrapper."""
@@ -98,6 +117,7 @@ def prepare(options: TuneOptions) -> Plan:
     study = _study_spec(options)
     objective_spec = _objective_spec(options)
     n_workers = _n_workers(options.workers)
+    isolation = Isolation(options.isolation, options.timeout, options.memory)
     objective = build_objective(objective_spec)
     tracking_uri, experiment_id = open_experiment(
         options.experiment or objective.name, objective.metric
@@ -111,6 +131,8 @@ def prepare(options: TuneOptions) -> Plan:
         advisor_reason=reason,
         temperature=options.temperature,
         n_workers=n_workers,
+        isolation=isolation,
+        resume=options.resume,
         tracking_uri=tracking_uri,
         experiment_id=experiment_id,
         model_name=options.register_as or objective.name,

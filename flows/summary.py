@@ -51,9 +51,12 @@ class Summary:
     llm_problems: int
     """Replies that were not wholly usable, and calls without a reply."""
     llm_tokens: int
+    kept: int
+    """Evaluations that an interrupted run of the study had made already."""
     wall_seconds: float
+    """Time of this run alone."""
     training_seconds: float
-    """Time during which at least one training ran."""
+    """Time of this run during which at least one training ran."""
     llm_seconds: float
     model: str
     """Registered model as `name/version`; empty if no model was kept."""
@@ -65,7 +68,7 @@ class Summary:
     def overhead_seconds(self) -> float:
         """Wall time per evaluation in which nothing was trained and no model was asked."""
         rest = self.wall_seconds - self.training_seconds - self.llm_seconds
-        return max(0.0, rest) / max(1, self.evaluations)
+        return max(0.0, rest) / max(1, self.evaluations - self.kept)
 
     def figures(self) -> dict[str, float]:
         """The numbers that MLflow keeps on the study's run."""
@@ -90,6 +93,7 @@ def summarise(
     plan: Plan,
     result: StudyResult,
     *,
+    begin: float,
     wall_seconds: float,
     model: str,
     tracking_uri: str,
@@ -124,8 +128,9 @@ def summarise(
         llm_cached=len(calls) - len(asked),
         llm_problems=sum(bool(call.problems) for call in calls),
         llm_tokens=_tokens(asked),
+        kept=sum(trial.started_at < begin for trial in result.trials),
         wall_seconds=wall_seconds,
-        training_seconds=busy_seconds(result.trials),
+        training_seconds=busy_seconds([t for t in result.trials if t.started_at >= begin]),
         llm_seconds=sum(call.seconds for call in calls),
         model=model,
         tracking_uri=tracking_uri,
@@ -161,8 +166,9 @@ def _tokens(calls: Sequence[Call]) -> int:
 def as_text(summary: Summary) -> str:
     """The summary as lines that fit a screen."""
     lines = [
-        f"{summary.objective}: {summary.evaluations} evaluations, {summary.failed} failed "
-        f"({summary.method}, seed {summary.seed}); {STOPPED[StopReason(summary.stop_reason)]}",
+        f"{summary.objective}: {summary.evaluations} evaluations, {summary.failed} failed"
+        f"{_kept_text(summary)} ({summary.method}, seed {summary.seed}); "
+        f"{STOPPED[StopReason(summary.stop_reason)]}",
         "",
         f"best {summary.metric}: {summary.best_value:.4g}   "
         f"(trial {summary.best_number}, from {summary.best_source})",
@@ -184,6 +190,10 @@ def as_text(summary: Summary) -> str:
         f"Prefect      {summary.prefect_run}   (start it again with: prefect server start)",
     ]
     return "\n".join(lines)
+
+
+def _kept_text(summary: Summary) -> str:
+    return f", {summary.kept} kept from an interrupted run" if summary.kept else ""
 
 
 def _llm_text(summary: Summary) -> str:

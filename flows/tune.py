@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
+from cyclopts import Parameter
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -17,20 +18,16 @@ from flows.plan import Plan, TuneOptions, prepare
 from flows.progress import trial_progress
 from flows.summary import Summary, as_text, summarise
 from llmpso.advisor import Advisor
+from llmpso.fingerprint import digest, objective_fingerprint
 from llmpso.pso import Optimizer
 from llmpso.study import StudyResult, run_study
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend
 from tasks.iterate import iterate
-from tasks.tracking import (
-    StudyRun,
-    close_study,
-    record_incumbent,
-    record_summary,
-    record_text,
-    register_model,
-    start_study,
-)
+from tasks.ledger import Ledger
+from tasks.replies import KeptReplies
+from tasks.studies import StudyIdentity, open_study
+from tasks.tracking import record_summary, record_text, register_model
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -66,6 +63,10 @@ def tune(
     llm_url: str | None = None,
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7,
     workers: Annotated[int, Field(ge=1, le=256)] | None = None,
+    isolation: Literal["thread", "process"] = "thread",
+    timeout: Annotated[float, Field(gt=0)] | None = None,
+    memory: Annotated[int, Field(ge=1)] | None = None,
+    resume: Annotated[bool, Parameter(negative="--fresh")] = True,
     experiment: str | None = None,
     register_as: str | None = None,
 ) -> Summary:
@@ -106,6 +107,10 @@ def tune(
         llm_url: Address of the OpenAI-compatible or Ollama server.
         temperature: Spread of the language model's answers.
         workers: Trainings that run at once; as many as there are cores if not given.
+        isolation: Run trainings in threads, or in processes of their own that can be killed.
+        timeout: Seconds after which a training is killed and counts as failed.
+        memory: MiB that the process of a training may take before it is killed.
+        resume: Go on with the same study where it was interrupted; `--fresh` begins it anew.
         experiment: MLflow experiment; the objective's name if not given.
         register_as: Name to register the best model under; the objective's name if not given.
     """
@@ -118,36 +123,40 @@ def tune(
 
 def run_plan(plan: Plan) -> Summary:
     """Run a checked plan inside a flow run, and record all of it."""
-    study = start_study(
-        plan.tracking_uri,
-        plan.experiment_id,
-        _study_name(plan),
-        _study_params(plan),
-        _study_tags(plan),
+    fingerprint = objective_fingerprint(plan.objective)
+    identity = StudyIdentity(
+        tracking_uri=plan.tracking_uri,
+        experiment_id=plan.experiment_id,
+        key=digest(_decisive(plan) | {"fingerprint": fingerprint}),
+        fingerprint=fingerprint,
+        name=_study_name(plan),
+        params=_study_params(plan),
+        tags=_study_tags(plan),
     )
-    status = "FAILED"
-    try:
-        summary = _run(plan, study)
-        status = "FINISHED"
-    finally:
-        close_study(study, status)
-    return summary
+    with open_study(identity, str(runtime.flow_run.id), resume=plan.resume) as ledger:
+        return _run(plan, ledger)
 
 
-def _run(plan: Plan, study: StudyRun) -> Summary:
-    begin = time.perf_counter()
-    advisor = plan.advisor(CachedBackend)
+def _run(plan: Plan, ledger: Ledger) -> Summary:
+    begin, study = time.time(), ledger.study
+    advisor = plan.advisor(lambda backend: KeptReplies(CachedBackend(backend), study))
     optimizer = plan.optimizer(advisor)
     try:
-        result = _search(plan, study, optimizer, advisor)
+        result = _search(plan, ledger, optimizer, advisor)
     finally:
+        ledger.deliver()
         record_text(study, "advisor/calls.jsonl", _calls_text(advisor))
-    wall_seconds = time.perf_counter() - begin
+    wall_seconds = time.time() - begin
+    if ledger.n_unused:
+        get_run_logger().warning(
+            "%d evaluations of the interrupted run were not proposed again", ledger.n_unused
+        )
     summary = summarise(
         plan,
         result,
+        begin=begin,
         wall_seconds=wall_seconds,
-        model=register_model(study, result.best, plan.model_name),
+        model=register_model(study, ledger.linked(result.best), plan.model_name),
         tracking_uri=study.tracking_uri,
         run_id=study.run_id,
         prefect_run=url_for("flow-run", obj_id=str(runtime.flow_run.id)) or "",
@@ -160,23 +169,40 @@ def _run(plan: Plan, study: StudyRun) -> Summary:
 
 
 def _search(
-    plan: Plan, study: StudyRun, optimizer: Optimizer, advisor: Advisor | None
+    plan: Plan, ledger: Ledger, optimizer: Optimizer, advisor: Advisor | None
 ) -> StudyResult:
     logger, budget = get_run_logger(), plan.study.budget
     with (
         ThreadPoolTaskRunner(max_workers=plan.n_workers) as runner,
+        plan.evaluator() as measure,
         trial_progress(budget, plan.objective.metric, logger) as progress,
     ):
 
         def evaluate_batch(trials: Sequence[Trial]) -> list[Trial]:
-            number = trials[0].iteration
-            told = iterate(
-                number, trials, plan.objective_spec, study, plan.n_threads, runner, progress
-            )
-            record_incumbent(study, progress.best)
+            told = [kept for trial in trials if (kept := ledger.answer(trial))]
+            for trial in told:
+                progress(trial)
+            known = {trial.number for trial in told}
+            if missing := [trial for trial in trials if trial.number not in known]:
+                number = trials[0].iteration
+                told += iterate(number, missing, measure, ledger, runner, progress)
+            ledger.note_incumbent(progress.best)
             return told
 
         return run_study(optimizer, evaluate_batch, budget, advisor, plan.study.limits)
+
+
+def _decisive(plan: Plan) -> dict[str, Any]:
+    """What decides the trials of a study, its objective's code and data aside."""
+    study = asdict(plan.study)
+    del study["limits"]  # they only end it, and another run may go further
+    model = dict(plan.backend.identity) | {"temperature": plan.temperature} if plan.backend else {}
+    return {
+        "study": study,
+        "objective": plan.objective.name,
+        "space": repr(plan.objective.space),
+        "model": model,
+    }
 
 
 def _study_name(plan: Plan) -> str:
@@ -197,7 +223,6 @@ def _study_tags(plan: Plan) -> dict[str, str]:
         "metric": plan.objective.metric,
         "method": str(plan.study.method),
         "advisor": plan.advisor_reason,
-        "prefect.flow_run_id": str(runtime.flow_run.id),
     }
     identity = plan.backend.identity if plan.backend else {}
     return tags | {f"advisor.{key}": value for key, value in identity.items()}

@@ -31,3 +31,11 @@ class BackendUnavailableError(BackendError):
 
 class AdviceError(LLMPSOError, ValueError):
     """A model answered, but not with usable advice."""
+
+
+class StorageError(LLMPSOError, RuntimeError):
+    """What was measured cannot be written, or not be recorded; nothing of it is lost."""
+
+
+class BusyError(LLMPSOError, RuntimeError):
+    """The very same study is being run by another process."""

@@ -7,19 +7,18 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import TaskRunner
 
-from llmpso.objectives.registry import ObjectiveSpec
+from llmpso.evaluate import Evaluate
 from llmpso.trial import Trial
 from tasks.evaluate import evaluate
-from tasks.tracking import StudyRun
+from tasks.ledger import Ledger
 
 
 @task(name="iterate", task_run_name="iteration {number}", cache_policy=NO_CACHE)
 def iterate(
     number: int,
     trials: Sequence[Trial],
-    objective: ObjectiveSpec,
-    study: StudyRun,
-    n_threads: int,
+    measure: Evaluate,
+    ledger: Ledger,
     runner: TaskRunner[PrefectFuture[Trial]],
     on_trial: Callable[[Trial], None],
 ) -> list[Trial]:
@@ -28,10 +27,14 @@ def iterate(
     Called directly by the flow, not submitted: it waits for its children and must not take a
     place in the runner that they run in.
     """
-    shared = {"objective": objective, "study": study, "n_threads": n_threads}
+    shared = {"measure": measure, "ledger": ledger}
     futures = [runner.submit(evaluate, parameters=shared | {"trial": trial}) for trial in trials]
     told: list[Trial] = []
     for future in as_completed(futures):
-        told.append(future.result(raise_on_failure=False))
-        on_trial(told[-1])
+        trial = future.result(raise_on_failure=False)
+        if isinstance(trial, BaseException):
+            # Not the evaluation failed, but what is around it: the others end, the study stops.
+            raise trial
+        told.append(trial)
+        on_trial(trial)
     return told

@@ -1,33 +1,42 @@
 """What MLflow keeps of a study: one parent run, one child per evaluation, the model of each."""
 
+import errno
+import logging
 import math
 import os
-import platform
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import infer_signature
 from mlflow.utils.file_utils import local_file_uri_to_path
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from llmpso.errors import SpecError
-from llmpso.evaluate import Outcome
-from llmpso.objectives.base import SavableModel
-from llmpso.trial import Evaluation, Trial, TrialState
+from llmpso.errors import SpecError, StorageError
+from llmpso.trial import Trial
 
-MODEL_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas")]
-"""What loading a model needs; named, because inferring it takes seconds per model."""
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STUDY_TAG = "llmpso.study"
+"""What a study is, as a hash."""
+
+STORE_ERRORS = (MlflowException, OSError)
+"""What is raised where a store does not answer, or refuses."""
+
+PATIENCE_SECONDS = 600.0
+
+AWAY_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+"""MLflow's words for a server that is not there, a locked database, and too many requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +75,9 @@ def open_experiment(name: str, metric: str) -> tuple[str, str]:
         store.set_experiment_tag(experiment_id, "metric", metric)
         _check_artifacts(store.get_experiment(experiment_id).artifact_location)
     except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise SpecError(
             f"MLFLOW_TRACKING_URI is {uri!r}, which cannot be used for experiment {name!r} "
-            f"({reason}); start that server, or name a store that can be written"
+            f"({_one_line(error)}); start that server, or name a store that can be written"
         ) from error
     return uri, experiment_id
 
@@ -97,39 +105,70 @@ def start_study(
     return StudyRun(uri, experiment_id, run.info.run_id)
 
 
-def record_trial(study: StudyRun, outcome: Outcome) -> Trial:
-    """Write one child run; the trial comes back with links to it and to its model."""
-    store, trial = client(study.tracking_uri), outcome.trial
-    run_id = store.create_run(
-        study.experiment_id,
-        start_time=_milliseconds(trial.started_at),
-        run_name=f"{trial.number:03d} {trial.source}",
-        tags=_trial_tags(study, trial),
-    ).info.run_id
-    store.log_batch(
-        run_id,
-        params=[Param(name, str(value)) for name, value in trial.params.items()],
-        metrics=_trial_metrics(trial, outcome.evaluation),
+@dataclass(frozen=True, slots=True)
+class LastStudy:
+    """The latest run of a study, ended or not."""
+
+    study: StudyRun
+    is_finished: bool
+    is_closed: bool
+    """Whether it ended, well or not; one whose process was killed looks as if it ran."""
+    tags: Mapping[str, str]
+
+
+def last_study(uri: str, experiment_id: str, key: str) -> LastStudy | None:
+    """The latest run with a study's key."""
+    runs = client(uri).search_runs(
+        [experiment_id],
+        f"tags.`{STUDY_TAG}` = '{key}'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
     )
-    links = {"run": run_id}
-    if trial.state is TrialState.COMPLETE and outcome.evaluation is not None:
-        links |= _record_model(store, run_id, outcome.evaluation.model)
-    status = RunStatus.FINISHED if trial.state is TrialState.COMPLETE else RunStatus.FAILED
-    store.set_terminated(run_id, RunStatus.to_string(status))
-    return replace(trial, links=links)
+    if not runs:
+        return None
+    info, status = runs[0].info, RunStatus.from_string(runs[0].info.status)
+    return LastStudy(
+        StudyRun(uri, experiment_id, info.run_id),
+        status == RunStatus.FINISHED,
+        RunStatus.is_terminated(status),
+        runs[0].data.tags,
+    )
 
 
-def record_incumbent(study: StudyRun, trial: Trial | None) -> None:
+def reopen_study(study: StudyRun, tags: Mapping[str, str]) -> None:
+    """Go on with a parent run that ended too early."""
+    store = client(study.tracking_uri)
+    store.update_run(study.run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+    store.log_batch(study.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def record_incumbent(study: StudyRun, trial: Trial) -> None:
     """Add the best value so far to the parent's curve, at the number of its evaluation."""
-    if trial is not None and trial.value is not None:
-        store = client(study.tracking_uri)
-        store.log_metric(study.run_id, "best_value", trial.value, step=trial.number)
+    store = client(study.tracking_uri)
+    store.log_metric(study.run_id, "best_value", trial.value, step=trial.number)
+
+
+def recorded_incumbents(study: StudyRun) -> set[int]:
+    """Numbers of the trials that are points of the parent's curve."""
+    points = client(study.tracking_uri).get_metric_history(study.run_id, "best_value")
+    return {point.step for point in points}
 
 
 def record_text(study: StudyRun, path: str, text: str) -> None:
     """Keep a text file on the parent run; an empty one is left out."""
     if text:
         client(study.tracking_uri).log_text(study.run_id, text, path)
+
+
+def recorded_text(study: StudyRun, path: str) -> str:
+    """A text file of the parent run; empty if there is none."""
+    folder, _, _ = path.rpartition("/")
+    listed = client(study.tracking_uri).list_artifacts(study.run_id, folder)
+    if path not in {entry.path for entry in listed}:
+        return ""
+    with tempfile.TemporaryDirectory() as scratch:
+        store = client(study.tracking_uri)
+        return Path(store.download_artifacts(study.run_id, path, scratch)).read_text("utf-8")
 
 
 def record_folder(study: StudyRun, folder: Path, path: str) -> None:
@@ -143,7 +182,7 @@ def record_summary(
     """Write the study's figures and tags, and a text as its description, on the parent run."""
     client(study.tracking_uri).log_batch(
         study.run_id,
-        metrics=_finite(figures, _milliseconds(time.time()), step=0),
+        metrics=finite(figures, milliseconds(time.time()), step=0),
         tags=[
             RunTag(MLFLOW_RUN_NOTE, f"```\n{text}\n```"),
             *(RunTag(key, value) for key, value in tags.items()),
@@ -156,6 +195,36 @@ def close_study(study: StudyRun, status: str) -> None:
     client(study.tracking_uri).set_terminated(study.run_id, status)
 
 
+def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    """Do something with the store; while that does not answer, again and again.
+
+    Raises:
+        StorageError: It did not answer for `seconds`.
+    """
+    deadline, pause = time.monotonic() + seconds, 1.0
+    while True:
+        try:
+            return action()
+        except STORE_ERRORS as error:
+            if not is_away(error):
+                raise
+            if time.monotonic() + pause > deadline:
+                raise StorageError(
+                    f"MLflow did not answer for {seconds:.0f} s, cannot {what} "
+                    f"({_one_line(error)}); what was measured is kept: run the same command again"
+                ) from error
+            logger.warning("MLflow does not answer (%s); trying on", _one_line(error))
+        time.sleep(pause)
+        pause = min(2 * pause, 15.0)
+
+
+def is_away(error: MlflowException | OSError) -> bool:
+    """Whether a store does not answer, or is locked: it may, later."""
+    if isinstance(error, MlflowException):
+        return error.error_code in AWAY_CODES
+    return error.errno not in (errno.ENOSPC, errno.EDQUOT)
+
+
 def register_model(study: StudyRun, trial: Trial, name: str) -> str:
     """Register a trial's model; `name/version`, or an empty string if it kept no model."""
     if "model" not in trial.links:
@@ -165,70 +234,7 @@ def register_model(study: StudyRun, trial: Trial, name: str) -> str:
     return f"{name}/{mlflow.register_model(trial.links['model'], name, tags=tags).version}"
 
 
-def _record_model(store: MlflowClient, run_id: str, model: object | None) -> dict[str, str]:
-    """Write the model as an artifact of its run, in MLflow's own format."""
-    if model is None:
-        return {}
-    with tempfile.TemporaryDirectory() as scratch:
-        _save_model(model, Path(scratch))
-        store.log_artifacts(run_id, str(Path(scratch, "model")), "model")
-    return {"model": f"runs:/{run_id}/model"}
-
-
-def _save_model(model: object, scratch: Path) -> None:
-    if not isinstance(model, SavableModel):
-        mlflow.pytorch.save_model(
-            model,
-            scratch / "model",
-            pip_requirements=MODEL_REQUIREMENTS,
-            serialization_format="pickle",
-        )
-        return
-    data = scratch / "data"
-    data.mkdir()
-    model.save(data)
-    example = model.example
-    mlflow.pyfunc.save_model(
-        scratch / "model",
-        loader_module=model.loader_module,
-        data_path=str(data),
-        signature=infer_signature(example, model.predict(example)),
-        input_example=example,
-        pip_requirements=MODEL_REQUIREMENTS,
-    )
-
-
-def _trial_tags(study: StudyRun, trial: Trial) -> dict[str, str]:
-    tags = {
-        MLFLOW_PARENT_RUN_ID: study.run_id,
-        "source": str(trial.source),
-        "iteration": str(trial.iteration),
-        "particle": str(trial.particle),
-        "seed": str(trial.seed),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "host": platform.node(),
-    }
-    if trial.note:
-        tags["note"] = trial.note[:500]
-    if trial.failure is not None:
-        tags |= {"failure": str(trial.failure.kind), "failure_message": trial.failure.message}
-    return tags
-
-
-def _trial_metrics(trial: Trial, evaluation: Evaluation | None) -> list[Metric]:
-    now = _milliseconds(trial.started_at + trial.seconds)
-    final = {"seconds": trial.seconds} | dict(trial.metrics)
-    if trial.value is not None:
-        final["value"] = trial.value
-    metrics = _finite(final, now, step=trial.number)
-    for name, curve in (evaluation.curves if evaluation else {}).items():
-        for epoch, value in enumerate(curve, start=1):
-            metrics += _finite({name: value}, now, step=epoch)
-    return metrics
-
-
-def _finite(metrics: Mapping[str, float], timestamp: int, step: int) -> list[Metric]:
+def finite(metrics: Mapping[str, float], timestamp: int, step: int) -> list[Metric]:
     """MLflow's pages break on NaN and inf (mlflow#16555): a failure is a tag, not a metric."""
     return [
         Metric(name, float(value), timestamp, step)
@@ -237,5 +243,10 @@ def _finite(metrics: Mapping[str, float], timestamp: int, step: int) -> list[Met
     ]
 
 
-def _milliseconds(seconds: float) -> int:
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def milliseconds(seconds: float) -> int:
+    """Time as MLflow counts it."""
     return int(seconds * 1000)

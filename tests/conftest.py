@@ -11,8 +11,9 @@ PROJECT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quiet_services() -> None:
-    """Nothing of a test run leaves the machine."""
+def quiet_services(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing of a test run leaves the machine, or stays in the user's folders."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 

@@ -1,0 +1,188 @@
+"""Every evaluation of one study: what is kept answers, what is new is recorded, none is lost."""
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from llmpso.errors import StorageError
+from llmpso.evaluate import Outcome, is_transient
+from llmpso.fingerprint import evaluation_address
+from llmpso.spool import Entry, Spool
+from llmpso.trial import Trial, TrialState
+from tasks.lease import study_folder
+from tasks.tracking import (
+    STORE_ERRORS,
+    StudyRun,
+    is_away,
+    patiently,
+    record_incumbent,
+    recorded_incumbents,
+)
+from tasks.trial_runs import close_half_written, record_trial, recorded_trials, save_model
+
+logger = logging.getLogger(__name__)
+
+FIDELITY = 1.0
+
+QUIET_SECONDS = 5.0
+"""After a failed delivery, evaluations go on for so long before the store is tried again."""
+
+
+class Ledger:
+    """What a study measured, in MLflow or on the way there.
+
+    An evaluation is kept on disk as soon as it is measured, and leaves the disk once MLflow has
+    it. While MLflow does not answer, the study goes on; `deliver` waits for it in the end.
+
+    Args:
+        study: Where the records go. What it holds already answers the same evaluations again.
+        fingerprint: That of the objective.
+
+    Attributes:
+        study: As given.
+        n_kept: Evaluations that were there from the start.
+    """
+
+    def __init__(self, study: StudyRun, fingerprint: str) -> None:
+        self.study = study
+        self._fingerprint = fingerprint
+        self._folder = study_folder(study.run_id)
+        self._spool = Spool(self._folder / "outcomes")
+        self._lock = threading.Lock()
+        self._quiet_until = 0.0
+        close_half_written(study)
+        recorded = recorded_trials(study)
+        self._incumbents = recorded_incumbents(study)
+        self._links = {trial.number: trial.links for trial in recorded.values()}
+        self._waiting = self._left_on_disk(recorded)
+        left = {address: entry.trial for address, entry in self._waiting.items()}
+        self._kept = _worth_keeping(recorded | left)
+        self.n_kept = len(self._kept)
+
+    @property
+    def n_unused(self) -> int:
+        """Kept evaluations that were not asked for again."""
+        return len(self._kept)
+
+    def answer(self, trial: Trial) -> Trial | None:
+        """The same evaluation as it was measured before; None if it must be measured."""
+        kept = self._kept.pop(evaluation_address(self._fingerprint, trial, FIDELITY), None)
+        if kept is None:
+            return None
+        return replace(
+            kept,
+            number=trial.number,
+            source=trial.source,
+            iteration=trial.iteration,
+            particle=trial.particle,
+        )
+
+    def record(self, outcome: Outcome) -> Trial:
+        """Keep an evaluation for good; the trial has links if MLflow could take it at once.
+
+        Raises:
+            StorageError: There is no room for it.
+        """
+        trial = outcome.trial
+        address = evaluation_address(self._fingerprint, trial, FIDELITY)
+        try:
+            entry = self._spool.put(address, outcome, partial(save_model, _model(outcome)))
+        except OSError as error:
+            raise StorageError(
+                f"evaluation {trial.number} cannot be kept in {self._folder}: {error.strerror}; "
+                "make room, and run the same command again to go on from the last one kept"
+            ) from error
+        with self._lock:
+            self._waiting[address] = entry
+        self._deliver_unless_quiet()
+        return self.linked(trial)
+
+    def linked(self, trial: Trial) -> Trial:
+        """A trial with the links that it has by now."""
+        return replace(trial, links=self._links.get(trial.number, trial.links))
+
+    def note_incumbent(self, trial: Trial | None) -> None:
+        """Add the best value so far to the study's curve, once; a store that is away misses it."""
+        if trial is None or trial.number in self._incumbents or self._is_quiet():
+            return
+        try:
+            record_incumbent(self.study, trial)
+            self._incumbents.add(trial.number)
+        except STORE_ERRORS as error:
+            self._be_quiet(error)
+
+    def deliver(self) -> None:
+        """Bring all that waits to MLflow.
+
+        Raises:
+            StorageError: It stayed away for too long; all of it is still on disk.
+        """
+        patiently(self._deliver, f"record {len(self._waiting)} evaluations")
+        patiently(partial(close_half_written, self.study), "close runs that were cut short")
+
+    def forget(self) -> None:
+        """Remove the files of a study that is recorded to its end."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _left_on_disk(self, recorded: Mapping[str, Trial]) -> dict[str, Entry]:
+        """What was measured, but not wholly recorded, when the last process ended."""
+        left = {}
+        for entry in self._spool.entries():
+            if entry.address in recorded and recorded[entry.address].state == entry.trial.state:
+                self._spool.remove(entry)
+            else:
+                left[entry.address] = entry
+        return left
+
+    def _deliver_unless_quiet(self) -> None:
+        if self._is_quiet():
+            return
+        try:
+            self._deliver()
+        except STORE_ERRORS as error:
+            self._be_quiet(error)
+
+    def _deliver(self) -> None:
+        """Record what waits, the newest first; threads share the work."""
+        while entry := self._taken():
+            try:
+                told = record_trial(self.study, entry)
+            except BaseException:
+                with self._lock:
+                    self._waiting[entry.address] = entry
+                raise
+            self._links[told.number] = told.links
+            self._spool.remove(entry)
+
+    def _taken(self) -> Entry | None:
+        with self._lock:
+            return self._waiting.popitem()[1] if self._waiting else None
+
+    def _is_quiet(self) -> bool:
+        return time.monotonic() < self._quiet_until
+
+    def _be_quiet(self, error: Exception) -> None:
+        """Leave the store alone for a while, if it is merely away."""
+        if not is_away(error):
+            raise error
+        self._quiet_until = time.monotonic() + QUIET_SECONDS
+        logger.warning("MLflow does not answer: %d evaluations wait on disk", len(self._waiting))
+
+
+def _model(outcome: Outcome) -> object | None:
+    is_complete = outcome.trial.state is TrialState.COMPLETE and outcome.evaluation is not None
+    return outcome.evaluation.model if is_complete else None
+
+
+def _worth_keeping(trials: Mapping[str, Trial]) -> dict[str, Trial]:
+    """All but failures that may not happen again, where nothing was built on them yet."""
+    last = max((trial.iteration for trial in trials.values()), default=0)
+    return {
+        address: trial
+        for address, trial in trials.items()
+        if trial.failure is None or not is_transient(trial.failure.kind) or trial.iteration < last
+    }

@@ -1,0 +1,153 @@
+"""A study's record from its first evaluation to its last, over as many processes as it takes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+from llmpso.errors import BusyError
+from tasks.lease import Lease, claim
+from tasks.ledger import Ledger
+from tasks.tracking import (
+    STORE_ERRORS,
+    STUDY_TAG,
+    LastStudy,
+    StudyRun,
+    close_study,
+    last_study,
+    patiently,
+    reopen_study,
+    start_study,
+)
+
+FLOW_RUN_TAG = "prefect.flow_run_id"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyIdentity:
+    """What a study is, where it is recorded and under what name."""
+
+    tracking_uri: str
+    experiment_id: str
+    key: str
+    """Hash of all that decides its trials."""
+    fingerprint: str
+    """That of its objective."""
+    name: str
+    params: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+
+@contextmanager
+def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> Iterator[Ledger]:
+    """The ledger of a study: that of an interrupted run of it, else a new one.
+
+    The run ends with the block: FINISHED, FAILED with an error, KILLED when interrupted.
+
+    Args:
+        identity: The study.
+        flow_run_id: Who runs it now.
+        resume: Whether to go on with an interrupted run; else it is closed as KILLED.
+
+    Raises:
+        BusyError: The same study is being run, and `resume` asks for it.
+    """
+    study, lease = _continued(identity, flow_run_id, resume) or _begun(identity, flow_run_id)
+    status = "KILLED"
+    try:
+        ledger = Ledger(study, identity.fingerprint)
+        if ledger.n_kept:
+            get_run_logger().info("going on with %d evaluations kept", ledger.n_kept)
+        yield ledger
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        _close(study, status)
+        lease.end()
+    ledger.forget()
+
+
+def _begun(identity: StudyIdentity, flow_run_id: str) -> tuple[StudyRun, Lease]:
+    tags = {**identity.tags, STUDY_TAG: identity.key, FLOW_RUN_TAG: flow_run_id}
+    study = start_study(
+        identity.tracking_uri, identity.experiment_id, identity.name, identity.params, tags
+    )
+    return study, Lease(study)
+
+
+def _continued(
+    identity: StudyIdentity, flow_run_id: str, resume: bool
+) -> tuple[StudyRun, Lease] | None:
+    """The last run of the study if it was interrupted and is to go on."""
+    last = last_study(identity.tracking_uri, identity.experiment_id, identity.key)
+    if last is None or last.is_finished:
+        return None
+    lease = claim(last.study, last.is_closed, last.tags)
+    if lease is None and resume:
+        raise BusyError(
+            f"this very study is being run (MLflow run {last.study.run_id}); wait for it, choose "
+            "another seed, or begin a second one with --fresh"
+        )
+    if lease is None:
+        return None
+    _mark_crashed(last.tags.get(FLOW_RUN_TAG, ""), flow_run_id)
+    if resume:
+        reopen_study(last.study, {FLOW_RUN_TAG: flow_run_id})
+        return last.study, lease
+    _abandon(last, identity.fingerprint)
+    lease.end()
+    return None
+
+
+def _abandon(last: LastStudy, fingerprint: str) -> None:
+    """Record what an interrupted run measured, and close it."""
+    ledger = Ledger(last.study, fingerprint)
+    ledger.deliver()
+    if not last.is_closed:
+        close_study(last.study, "KILLED")
+    ledger.forget()
+
+
+def _close(study: StudyRun, status: str) -> None:
+    """End the run; an error that brought it down must not be hidden by another."""
+    if status == "FINISHED":
+        patiently(partial(close_study, study, status), "end the study")
+        return
+    try:
+        close_study(study, status)
+    except STORE_ERRORS as error:
+        get_run_logger().warning("the study's run stays open, MLflow does not answer: %s", error)
+
+
+def _mark_crashed(crashed_id: str, own_id: str) -> None:
+    """Tell Prefect that a flow run is no more; a killed process could not."""
+    if not crashed_id or crashed_id == own_id:
+        return
+    with get_client(sync_client=True) as prefect:
+        try:
+            run = prefect.read_flow_run(UUID(crashed_id))
+        except ObjectNotFound:
+            # Another server's.
+            return
+        if run.state is None or run.state.is_final():
+            return
+        gone = Crashed(message="The process ended without a word; the study goes on elsewhere.")
+        _mark_tasks(prefect, run.id, gone)
+        prefect.set_flow_run_state(run.id, gone, force=True)
+
+
+def _mark_tasks(prefect: SyncPrefectClient, flow_run_id: UUID, gone: Any) -> None:
+    tasks = prefect.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [flow_run_id]}))
+    for run in tasks:
+        if run.state is not None and not run.state.is_final():
+            prefect.set_task_run_state(run.id, gone, force=True)

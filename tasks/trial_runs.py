@@ -1,0 +1,167 @@
+"""A trial as MLflow keeps it: a child run with its outcome to the last bit, and its model."""
+
+import itertools
+import json
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
+from mlflow.models import infer_signature
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from llmpso.objectives.base import SavableModel
+from llmpso.spool import Entry, trial_of, trial_record
+from llmpso.trial import Trial, TrialState
+from tasks.tracking import StudyRun, client, finite, milliseconds
+
+MODEL_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas")]
+"""What loading a model needs; named, because inferring it takes seconds per model."""
+
+MODEL = "model"
+"""Folder of the model, in the spool and among the artifacts of its run."""
+
+ADDRESS_TAG, OUTCOME_TAG = "llmpso.evaluation", "llmpso.outcome"
+"""What a child measured, as a hash; and its trial, as JSON."""
+
+TAG_LENGTH = 4000
+
+
+def record_trial(study: StudyRun, entry: Entry) -> Trial:
+    """Write one child run; the trial comes back with links to it and to its model.
+
+    The run ends as the very last step: one that is still open was never wholly written.
+    """
+    store, trial = client(study.tracking_uri), entry.trial
+    run_id = store.create_run(
+        study.experiment_id,
+        start_time=milliseconds(trial.started_at),
+        run_name=f"{trial.number:03d} {trial.source}",
+        tags=_trial_tags(study, trial) | {ADDRESS_TAG: entry.address},
+    ).info.run_id
+    links = {"run": run_id}
+    if (entry.folder / MODEL).is_dir():
+        store.log_artifacts(run_id, str(entry.folder / MODEL), MODEL)
+        links["model"] = f"runs:/{run_id}/{MODEL}"
+    told = replace(trial, links=links)
+    store.log_batch(
+        run_id,
+        params=[Param(name, str(value)) for name, value in trial.params.items()],
+        metrics=_trial_metrics(trial, entry.curves),
+        tags=_outcome_tags(told),
+    )
+    status = RunStatus.FINISHED if trial.state is TrialState.COMPLETE else RunStatus.FAILED
+    store.set_terminated(run_id, RunStatus.to_string(status))
+    return told
+
+
+def recorded_trials(study: StudyRun) -> dict[str, Trial]:
+    """The trials that a study's children hold, by the address of their evaluation.
+
+    Of two records of one evaluation the completed one counts: a failure was then tried again.
+    """
+    found: dict[str, Trial] = {}
+    for run in _children(study, "attributes.status != 'RUNNING'"):
+        trial, address = _outcome(run.data.tags), run.data.tags.get(ADDRESS_TAG, "")
+        is_whole = trial is not None and run.info.status != RunStatus.to_string(RunStatus.KILLED)
+        if is_whole and (address not in found or trial.state is TrialState.COMPLETE):
+            found[address] = trial
+    return found
+
+
+def close_half_written(study: StudyRun) -> None:
+    """Close the children whose writing was cut short; what they were to hold is on disk."""
+    killed = RunStatus.to_string(RunStatus.KILLED)
+    for run in list(_children(study, "attributes.status = 'RUNNING'")):
+        client(study.tracking_uri).set_terminated(run.info.run_id, killed)
+
+
+def _children(study: StudyRun, condition: str) -> Iterator[Run]:
+    page: str | None = None
+    while page != "":
+        runs = client(study.tracking_uri).search_runs(
+            [study.experiment_id],
+            f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and {condition}",
+            page_token=page,
+        )
+        yield from runs
+        page = runs.token or ""
+
+
+def save_model(model: object | None, folder: Path) -> None:
+    """Write a model in MLflow's own format into a folder; None leaves nothing."""
+    if model is None:
+        return
+    if not isinstance(model, SavableModel):
+        mlflow.pytorch.save_model(
+            model,
+            folder / MODEL,
+            pip_requirements=MODEL_REQUIREMENTS,
+            serialization_format="pickle",
+        )
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        data = Path(scratch, "data")
+        data.mkdir()
+        model.save(data)
+        example = model.example
+        mlflow.pyfunc.save_model(
+            folder / MODEL,
+            loader_module=model.loader_module,
+            data_path=str(data),
+            signature=infer_signature(example, model.predict(example)),
+            input_example=example,
+            pip_requirements=MODEL_REQUIREMENTS,
+        )
+
+
+def _trial_tags(study: StudyRun, trial: Trial) -> dict[str, str]:
+    tags = {
+        MLFLOW_PARENT_RUN_ID: study.run_id,
+        "source": str(trial.source),
+        "iteration": str(trial.iteration),
+        "particle": str(trial.particle),
+        "seed": str(trial.seed),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "host": platform.node(),
+    }
+    if trial.note:
+        tags["note"] = trial.note[:500]
+    if trial.failure is not None:
+        tags |= {"failure": str(trial.failure.kind), "failure_message": trial.failure.message}
+    return tags
+
+
+def _outcome_tags(trial: Trial) -> list[RunTag]:
+    """The trial as it was told, to the last bit; cut into pieces that a tag can hold."""
+    text = json.dumps(trial_record(trial))
+    pieces = range(0, len(text), TAG_LENGTH)
+    return [
+        RunTag(f"{OUTCOME_TAG}.{number}", text[start : start + TAG_LENGTH])
+        for number, start in enumerate(pieces)
+    ]
+
+
+def _outcome(tags: Mapping[str, str]) -> Trial | None:
+    pieces = itertools.takewhile(
+        tags.__contains__, (f"{OUTCOME_TAG}.{n}" for n in range(len(tags)))
+    )
+    text = "".join(tags[name] for name in pieces)
+    return trial_of(json.loads(text)) if text else None
+
+
+def _trial_metrics(trial: Trial, curves: Mapping[str, Sequence[float]]) -> list[Metric]:
+    now = milliseconds(trial.started_at + trial.seconds)
+    final = {"seconds": trial.seconds} | dict(trial.metrics)
+    if trial.value is not None:
+        final["value"] = trial.value
+    metrics = finite(final, now, step=trial.number)
+    for name, curve in curves.items():
+        for epoch, value in enumerate(curve, start=1):
+            metrics += finite({name: value}, now, step=epoch)
+    return metrics
