@@ -31,6 +31,10 @@ class TuneOptions:
     horizon: int
     where: list[str] | None
     max_missing: float
+    images: str | None
+    classes: str | None
+    dims: int
+    space: str
     last: int | None
     space_file: str | None
     evaluations: int
@@ -185,6 +189,10 @@ def _objective_spec(options: TuneOptions) -> ObjectiveSpec:
         horizon=options.horizon,
         where=tuple(options.where or ()),
         max_missing=options.max_missing,
+        images=options.images,
+        classes=options.classes,
+        dims=options.dims,
+        space=options.space,
         last=options.last,
         space_file=options.space_file,
     )

@@ -41,6 +41,10 @@ def tune(
     horizon: Annotated[int, Field(ge=1)] = 6,
     where: list[str] | None = None,
     max_missing: Share = 0.1,
+    images: str | None = None,
+    classes: str | None = None,
+    dims: Annotated[int, Field(ge=2, le=1_000)] = 5,
+    space: Literal["paper", "standard", "wide"] = "standard",
     last: Annotated[int, Field(ge=1)] | None = None,
     space_file: str | None = None,
     evaluations: Annotated[int, Field(ge=1, le=10_000)] = 30,
@@ -75,13 +79,20 @@ def tune(
     Without any option an LSTM learns to forecast real hourly air quality six hours ahead.
 
     Args:
-        objective: What to tune: `lstm`, or `package.module:attribute` for an objective or a
-            plain function of yours.
+        objective: What to tune: `lstm` (forecasts a series), `cnn` (tells images apart),
+            `rastrigin` (shifted and turned, under a neutral name), `plain-rastrigin`, or
+            `package.module:attribute` for an objective or a plain function of yours.
         csv: Time series to forecast instead of the one that ships; one row per time step.
         target: Column of the file to forecast.
         horizon: Rows from the last observation to the forecast.
         where: Rows of the file to keep, as COLUMN=VALUE; may be given several times.
         max_missing: Largest share of missing target values that is accepted.
+        images: Images to tell apart instead of the textures that ship: a folder with one folder
+            per class, or an npz file with `images` and `labels`.
+        classes: Classes of the images to use, several of them as one: `fibre=paper+cardboard`.
+        dims: Variables of `rastrigin`.
+        space: What is tuned of a network: layers and width (`paper`), learning rate and dropout
+            besides (`standard`), or all there is (`wide`).
         last: Newest rows of the series to use; all of them if not given.
         space_file: Space of a plain function of yours: a YAML file, or Python that names `space`.
         evaluations: Trainings to spend, failed ones included.

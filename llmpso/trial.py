@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from llmpso.space import Params
 
@@ -76,6 +76,8 @@ class Evaluation:
     """Figures per epoch, by name; element i belongs to epoch i + 1."""
     model: object | None = None
     """The trained model, if the objective keeps it."""
+    artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Small records that JSON can hold, by file name: a confusion matrix, for example."""
 
 
 @dataclass(frozen=True, slots=True)

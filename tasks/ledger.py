@@ -12,7 +12,7 @@ from llmpso.errors import StorageError
 from llmpso.evaluate import Outcome, is_transient
 from llmpso.fingerprint import evaluation_address
 from llmpso.spool import Entry, Spool
-from llmpso.trial import Trial, TrialState
+from llmpso.trial import Trial
 from tasks.lease import study_folder
 from tasks.tracking import (
     STORE_ERRORS,
@@ -22,7 +22,7 @@ from tasks.tracking import (
     record_incumbent,
     recorded_incumbents,
 )
-from tasks.trial_runs import close_half_written, record_trial, recorded_trials, save_model
+from tasks.trial_runs import close_half_written, record_trial, recorded_trials, save_files
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Ledger:
         trial = outcome.trial
         address = evaluation_address(self._fingerprint, trial, FIDELITY)
         try:
-            entry = self._spool.put(address, outcome, partial(save_model, _model(outcome)))
+            entry = self._spool.put(address, outcome, partial(save_files, outcome))
         except OSError as error:
             raise StorageError(
                 f"evaluation {trial.number} cannot be kept in {self._folder}: {error.strerror}; "
@@ -171,11 +171,6 @@ class Ledger:
             raise error
         self._quiet_until = time.monotonic() + QUIET_SECONDS
         logger.warning("MLflow does not answer: %d evaluations wait on disk", len(self._waiting))
-
-
-def _model(outcome: Outcome) -> object | None:
-    is_complete = outcome.trial.state is TrialState.COMPLETE and outcome.evaluation is not None
-    return outcome.evaluation.model if is_complete else None
 
 
 def _worth_keeping(trials: Mapping[str, Trial]) -> dict[str, Trial]:

@@ -14,6 +14,7 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from llmpso.evaluate import Outcome
 from llmpso.objectives.base import SavableModel
 from llmpso.spool import Entry, trial_of, trial_record
 from llmpso.trial import Trial, TrialState
@@ -24,6 +25,9 @@ MODEL_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("torch", "numpy", 
 
 MODEL = "model"
 """Folder of the model, in the spool and among the artifacts of its run."""
+
+RECORDS = "records"
+"""Folder in the spool of the small files beside the model."""
 
 ADDRESS_TAG, OUTCOME_TAG = "llmpso.evaluation", "llmpso.outcome"
 """What a child measured, as a hash; and its trial, as JSON."""
@@ -47,6 +51,8 @@ def record_trial(study: StudyRun, entry: Entry) -> Trial:
     if (entry.folder / MODEL).is_dir():
         store.log_artifacts(run_id, str(entry.folder / MODEL), MODEL)
         links["model"] = f"runs:/{run_id}/{MODEL}"
+    if (entry.folder / RECORDS).is_dir():
+        store.log_artifacts(run_id, str(entry.folder / RECORDS))
     told = replace(trial, links=links)
     store.log_batch(
         run_id,
@@ -92,10 +98,19 @@ def _children(study: StudyRun, condition: str) -> Iterator[Run]:
         page = runs.token or ""
 
 
-def save_model(model: object | None, folder: Path) -> None:
-    """Write a model in MLflow's own format into a folder; None leaves nothing."""
-    if model is None:
+def save_files(outcome: Outcome, folder: Path) -> None:
+    """Write what a completed evaluation left besides figures: its model, and small records."""
+    if outcome.trial.state is not TrialState.COMPLETE or outcome.evaluation is None:
         return
+    if outcome.evaluation.model is not None:
+        _save_model(outcome.evaluation.model, folder)
+    for name, content in outcome.evaluation.artifacts.items():
+        (folder / RECORDS).mkdir(exist_ok=True)
+        (folder / RECORDS / name).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _save_model(model: object, folder: Path) -> None:
+    """Write a model in MLflow's own format into a folder."""
     if not isinstance(model, SavableModel):
         mlflow.pytorch.save_model(
             model,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -11,14 +12,21 @@ from torch import Tensor
 
 from llmpso.data.series import TimeSeries
 from llmpso.data.windows import Part, make_windows, split_rows, thin
-from llmpso.errors import SpecError
 from llmpso.objectives.baselines import baselines
 from llmpso.objectives.forecaster import Forecaster
 from llmpso.objectives.held_out import held_out_losses, watched_columns
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
-from llmpso.objectives.training import FitResult, FitSettings, choose_device, fit
+from llmpso.objectives.spaces import Tunables
+from llmpso.objectives.training import (
+    FitResult,
+    FitSettings,
+    check_positive,
+    choose_device,
+    fit,
+    n_epochs,
+)
 from llmpso.promotion import HeldOut
-from llmpso.space import Float, Integer, Params, SearchSpace
+from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 CODE_VERSION = 1
@@ -28,13 +36,23 @@ MAX_WINDOWS = 2048
 """Training windows per epoch (others each time) and validation windows at all, so that a long
 series costs no more than minutes; neighbouring windows share all rows but one."""
 
-SPACE = SearchSpace(
-    {
-        "layers": Integer(1, 3),
-        "hidden_units": Integer(8, 128, log=True),
-        "learning_rate": Float(1e-4, 3e-2, log=True),
-        "dropout": Float(0.0, 0.5),
-    }
+_PAPER: dict[str, Dimension] = {"layers": Integer(1, 3), "hidden_units": Integer(8, 128, log=True)}
+_STANDARD: dict[str, Dimension] = _PAPER | {
+    "learning_rate": Float(1e-4, 3e-2, log=True),
+    "dropout": Float(0.0, 0.5),
+}
+_WIDE: dict[str, Dimension] = _STANDARD | {
+    "window": Integer(6, 48, log=True),
+    "batch_size": Categorical((32, 64, 128, 256), ordered=True),
+}
+
+TUNABLES = Tunables(
+    spaces={
+        "paper": SearchSpace(_PAPER),
+        "standard": SearchSpace(_STANDARD),
+        "wide": SearchSpace(_WIDE),
+    },
+    fixed={"learning_rate": 0.005, "dropout": 0.1, "window": 24, "batch_size": 64},
 )
 
 
@@ -61,28 +79,33 @@ class LSTMObjective:
         Args:
             series: The data.
             horizon: Rows from the last input to the value to forecast.
-            window: Rows of input.
+            window: Rows of input, where the space does not name it.
             max_epochs: Epochs at fidelity 1.
-            batch_size: Windows per step; by default 64, or 128 from 2,048 windows on.
+            batch_size: Windows per step, where the space does not name it; by default 64, or 128
+                from 2,048 windows on.
             device: `auto`, `cpu` or `cuda`.
-            space: What may be tried; it must name the same four hyperparameters.
+            space: What may be tried; it must name layers and hidden_units, and may name all else
+                in the space `wide`. By default the space `standard`.
 
         Raises:
             DataError: Window and horizon do not fit the series.
             SpecError: An option is out of range.
         """
-        self.series, self.space = series, space or SPACE
-        if set(self.space) != set(SPACE):
-            raise SpecError(f"space names {sorted(self.space)}; it must name {sorted(SPACE)}")
-        _check_positive("max_epochs", max_epochs)
+        self.series, self.space = series, space or TUNABLES.named("standard")
+        TUNABLES.check(self.space)
+        check_positive("max_epochs", max_epochs)
         self.max_epochs = max_epochs
         self.device = choose_device(device)
+        # Cut at the longest window that may be tried, so that all are judged by the same rows.
+        longest = int(self.space["window"].decode(1.0)) if "window" in self.space else window
         self.windows = make_windows(
-            series, window=window, horizon=horizon, max_validation=MAX_WINDOWS
+            series, window=longest, horizon=horizon, max_validation=MAX_WINDOWS
         )
         few = len(self.windows.train) < MAX_WINDOWS
-        self.batch_size = (64 if few else 128) if batch_size is None else batch_size
-        _check_positive("batch_size", self.batch_size)
+        batch_size = (64 if few else 128) if batch_size is None else batch_size
+        check_positive("batch_size", batch_size)
+        fixed = dict(TUNABLES.fixed) | {"window": window, "batch_size": batch_size}
+        self._tunables = replace(TUNABLES, fixed=fixed)
         self._mean = float(self.windows.train.targets.mean())
         self._deviation = float(self.windows.train.targets.std())
         self._inputs = torch.from_numpy(self.windows.inputs).to(self.device)
@@ -107,13 +130,16 @@ class LSTMObjective:
         """The task, the size of the data and the training, in three sentences."""
         windows, columns = self.windows, self.windows.encoder.columns
         named = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
+        fixed = {k: str(v) for k, v in self._tunables.fixed.items() if k not in self.space}
+        steps = f"last {fixed['window']}" if "window" in fixed else "last"
+        batches = f"batches of {fixed['batch_size']}" if "batch_size" in fixed else "batches"
         return (
             f"An LSTM forecasts {self.series.target}, {windows.horizon} steps ahead: "
-            f"{self.series.description}. It sees the last {windows.window} steps of "
+            f"{self.series.description}. It sees the {steps} steps of "
             f"{windows.inputs.shape[1]} standardised inputs ({named}), with one dropout rate for "
             "inputs and states and a linear path from the last step beside it. Adam minimises "
-            f"the squared error on {len(windows.train):,} overlapping training windows in batches "
-            f"of {self.batch_size} for at most {self.max_epochs} epochs, with early stopping on "
+            f"the squared error on {len(windows.train):,} overlapping training windows in "
+            f"{batches} for at most {self.max_epochs} epochs, with early stopping on "
             "validation data that comes later in time."
         )
 
@@ -123,10 +149,10 @@ class LSTMObjective:
         settings = {
             "code": CODE_VERSION,
             "data": self.series.fingerprint,
-            "window": self.windows.window,
+            "longest": self.windows.window,
             "horizon": self.windows.horizon,
+            "fixed": {k: v for k, v in self._tunables.fixed.items() if k not in self.space},
             "max_epochs": self.max_epochs,
-            "batch_size": self.batch_size,
             "device": self.device.type,
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -154,7 +180,7 @@ class LSTMObjective:
         """Train one network.
 
         Args:
-            params: layers, hidden_units, learning_rate, dropout.
+            params: One value per hyperparameter of the space.
             fidelity: Share of the epochs, in (0, 1].
             seed: Decides initial weights, batches and dropout.
 
@@ -165,50 +191,42 @@ class LSTMObjective:
             SpaceError: Parameters lie outside the space.
             SpecError: The fidelity does.
         """
-        params = self.space.validate(params)
-        if not 0 < fidelity <= 1:
-            raise SpecError(f"fidelity is {fidelity!r}; it must lie in (0, 1]")
-        architecture = Architecture(
-            n_inputs=self.windows.inputs.shape[1],
-            layers=params["layers"],
-            hidden_units=params["hidden_units"],
-            dropout=params["dropout"],
-        )
-        network = self._network(architecture, seed)
-        result = self._fit(network, params["learning_rate"], fidelity, seed)
-        return self._measured(network, result)
+        chosen = self._tunables.complete(self.space, params)
+        epochs = n_epochs(fidelity, self.max_epochs)
+        network = self._network(chosen, seed)
+        result = self._fit(network, chosen, epochs, seed)
+        return self._measured(network, result, chosen["window"])
 
-    def _network(self, architecture: Architecture, seed: int) -> LSTMNetwork:
-        network = LSTMNetwork(architecture)
+    def _network(self, chosen: Params, seed: int) -> LSTMNetwork:
+        sizes = {name: chosen[name] for name in ("layers", "hidden_units", "dropout")}
+        network = LSTMNetwork(Architecture(n_inputs=self.windows.inputs.shape[1], **sizes))
         network.initialise(torch.Generator().manual_seed(seed))
         return network.to(self.device)
 
-    def _fit(
-        self, network: LSTMNetwork, learning_rate: float, fidelity: float, seed: int
-    ) -> FitResult:
+    def _fit(self, network: LSTMNetwork, chosen: Params, epochs: int, seed: int) -> FitResult:
         generator = torch.Generator(self.device).manual_seed(seed)
-        ends, scaled = self._train[0], self._scaled_targets
+        ends, scaled, window = self._train[0], self._scaled_targets, chosen["window"]
 
         def batch_loss(indices: Tensor) -> Tensor:
-            windows = gather(self._inputs, ends[indices], self.windows.window)
+            windows = gather(self._inputs, ends[indices], window)
             return torch.nn.functional.mse_loss(network(windows, generator), scaled[indices])
 
         settings = FitSettings(
-            learning_rate=learning_rate,
-            max_epochs=math.ceil(fidelity * self.max_epochs),
-            batch_size=self.batch_size,
+            learning_rate=chosen["learning_rate"],
+            max_epochs=epochs,
+            batch_size=chosen["batch_size"],
             max_samples=MAX_WINDOWS,
         )
         return fit(
             network,
             batch_loss,
-            lambda: self._rmse(network, self._validation),
+            lambda: self._rmse(network, self._validation, window),
             len(ends),
             settings,
             generator,
         )
 
-    def _measured(self, network: LSTMNetwork, result: FitResult) -> Evaluation:
+    def _measured(self, network: LSTMNetwork, result: FitResult, window: int) -> Evaluation:
         curves = {
             "train_rmse": tuple(math.sqrt(loss) * self._deviation for loss in result.train_losses),
             "validation_rmse": tuple(result.validation_errors),
@@ -220,18 +238,18 @@ class LSTMObjective:
         if result.diverged:
             return Evaluation(math.nan, metrics, curves)
         with torch.inference_mode():
-            metrics["train_rmse"] = self._rmse(network, self._train_sample)
-            metrics["test_rmse"] = self._rmse(network, self._test)
+            metrics["train_rmse"] = self._rmse(network, self._train_sample, window)
+            metrics["test_rmse"] = self._rmse(network, self._test, window)
         metrics["best_epoch"] = float(result.best_epoch)
-        model = self._forecaster(network.cpu())
+        model = self._forecaster(network.cpu(), window)
         return Evaluation(result.best_error, metrics, curves, model)
 
-    def _forecaster(self, network: LSTMNetwork) -> Forecaster:
+    def _forecaster(self, network: LSTMNetwork, window: int) -> Forecaster:
         step = self.series.step
         return Forecaster(
             network=network,
             encoder=self.windows.encoder,
-            window=self.windows.window,
+            window=window,
             horizon=self.windows.horizon,
             target_mean=self._mean,
             target_deviation=self._deviation,
@@ -240,10 +258,10 @@ class LSTMObjective:
             step_seconds=None if step is None else step.total_seconds(),
         )
 
-    def _rmse(self, network: LSTMNetwork, part: tuple[Tensor, Tensor]) -> float:
+    def _rmse(self, network: LSTMNetwork, part: tuple[Tensor, Tensor], window: int) -> float:
         """Error in the target's unit."""
         ends, targets = part
-        scaled = forecast(network, self._inputs, ends, self.windows.window)
+        scaled = forecast(network, self._inputs, ends, window)
         forecasts = scaled.double() * self._deviation + self._mean
         return float((forecasts - targets).square().mean().sqrt())
 
@@ -257,8 +275,3 @@ def _time_column(series: TimeSeries) -> str | None:
     if series.frame.index.dtype.kind != "M":
         return None
     return str(series.frame.index.name or "time")
-
-
-def _check_positive(name: str, value: Any) -> None:
-    if value < 1:
-        raise SpecError(f"{name} is {value!r}; it must be at least 1")

@@ -3,16 +3,27 @@
 import importlib
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 from llmpso.data.air_quality import load_taiwan
+from llmpso.data.image_files import load_images, parse_groups
 from llmpso.data.series import TimeSeries, load_csv
+from llmpso.data.textures import load_textures
 from llmpso.errors import SpecError
+from llmpso.objectives import cnn, lstm
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.function import function_objective
-from llmpso.objectives.lstm import LSTMObjective
+from llmpso.objectives.functions import FunctionObjective
 from llmpso.space_file import load_space
+
+OPTIONS = {
+    "lstm": ("space", "csv", "target", "horizon", "where", "max_missing", "last"),
+    "cnn": ("space", "images", "classes"),
+    "rastrigin": ("dims",),
+    "plain-rastrigin": ("dims",),
+}
+"""What ships, by name, and the options that each takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,9 @@ class ObjectiveSpec:
     """What to tune, on which data."""
 
     name: str = "lstm"
-    """`lstm`, or `package.module:attribute` for an objective of your own."""
+    """A name in `OPTIONS`, or `package.module:attribute` for an objective of your own."""
+    space: str = "standard"
+    """How much of a network is tuned: one of `llmpso.objectives.spaces.SPACE_NAMES`."""
     csv: str | None = None
     """Series to forecast; None for the air quality that ships with a package."""
     target: str | None = None
@@ -35,6 +48,12 @@ class ObjectiveSpec:
     """Newest rows of the series to use; all of them if None."""
     space_file: str | None = None
     """Space of a plain function, as YAML or Python."""
+    images: str | None = None
+    """Folder or npz file of images to tell apart; None for the textures of a package."""
+    classes: str | None = None
+    """Classes to use, several of them as one: `fibre=paper+cardboard,rest=glass`."""
+    dims: int = 5
+    """Variables of an analytic function."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -42,6 +61,8 @@ class ObjectiveSpec:
             raise SpecError(f"target is missing; name the column of {self.csv!r} to forecast")
         if self.csv is None and (self.target is not None or self.where):
             raise SpecError("target and where are columns of a file; name it with csv")
+        if self.images is None and self.classes is not None:
+            raise SpecError("classes are those of your images; name them with images")
         if not 0 <= self.max_missing < 1:
             raise SpecError(f"max_missing is {self.max_missing!r}; it must lie in [0, 1)")
         if self.last is not None and self.last < 1:
@@ -53,6 +74,23 @@ class ObjectiveSpec:
         for condition in self.where:
             if "=" not in condition:
                 raise SpecError(f"where is {condition!r}; it must read COLUMN=VALUE")
+        self._check_owners()
+
+    def _check_owners(self) -> None:
+        """Refuse a name that is not known, and an option that would go unheard."""
+        if ":" not in self.name and self.name not in OPTIONS:
+            raise SpecError(
+                f"objective is {self.name!r}; it must be {', '.join(map(repr, OPTIONS))}, or "
+                "'package.module:attribute' for an objective of your own"
+            )
+        for option in fields(self):
+            given = getattr(self, option.name)
+            owners = [name for name, options in OPTIONS.items() if option.name in options]
+            if owners and given != option.default and self.name not in owners:
+                raise SpecError(
+                    f"{option.name} is {given!r}, an option of {' and '.join(owners)}; objective "
+                    f"{self.name!r} does not take it"
+                )
 
 
 def build_objective(spec: ObjectiveSpec) -> DescribedObjective:
@@ -63,8 +101,8 @@ def build_objective(spec: ObjectiveSpec) -> DescribedObjective:
         SpaceError: The space of a plain function cannot be used.
         DataError: Its data cannot be used.
     """
-    files = tuple(_stamp(path) for path in (spec.csv, spec.space_file) if path is not None)
-    return _built(spec, files)
+    paths = (spec.csv, spec.images, spec.space_file)
+    return _built(spec, tuple(_stamp(path) for path in paths if path is not None))
 
 
 def _stamp(path: str) -> tuple[int, int]:
@@ -77,21 +115,30 @@ def _stamp(path: str) -> tuple[int, int]:
 
 @lru_cache(maxsize=8)
 def _built(spec: ObjectiveSpec, files: tuple[tuple[int, int], ...]) -> DescribedObjective:
-    if spec.name == "lstm":
-        return _lstm(spec)
-    if ":" in spec.name:
-        return _described(spec.name, _imported(spec.name), spec.space_file)
-    raise SpecError(
-        f"objective is {spec.name!r}; it must be 'lstm', or 'package.module:attribute' "
-        "for an objective of your own"
-    )
+    match spec.name:
+        case "lstm":
+            return _lstm(spec)
+        case "cnn":
+            return _cnn(spec)
+        case "rastrigin" | "plain-rastrigin":
+            return FunctionObjective("rastrigin", spec.dims, plain=spec.name.startswith("plain"))
+    return _described(spec.name, _imported(spec.name), spec.space_file)
 
 
-def _lstm(spec: ObjectiveSpec) -> LSTMObjective:
+def _lstm(spec: ObjectiveSpec) -> lstm.LSTMObjective:
     series = _series(spec)
     if spec.last is not None:
         series = replace(series, frame=series.frame.iloc[-spec.last :])
-    return LSTMObjective(series, horizon=spec.horizon)
+    space = lstm.TUNABLES.named(spec.space)
+    return lstm.LSTMObjective(series, horizon=spec.horizon, space=space)
+
+
+def _cnn(spec: ObjectiveSpec) -> cnn.CNNObjective:
+    space = cnn.TUNABLES.named(spec.space)
+    if spec.images is None:
+        return cnn.CNNObjective(load_textures(), space=space)
+    groups = None if spec.classes is None else parse_groups(spec.classes)
+    return cnn.CNNObjective(load_images(spec.images, groups=groups), space=space)
 
 
 def _series(spec: ObjectiveSpec) -> TimeSeries:

@@ -86,6 +86,23 @@ def fit(
     return result
 
 
+def n_epochs(fidelity: float, max_epochs: int) -> int:
+    """Epochs at a share of the full effort.
+
+    Raises:
+        SpecError: The share does not lie in (0, 1].
+    """
+    if not 0 < fidelity <= 1:
+        raise SpecError(f"fidelity is {fidelity!r}; it must lie in (0, 1]")
+    return math.ceil(fidelity * max_epochs)
+
+
+def check_positive(name: str, value: int) -> None:
+    """Raise `SpecError` unless an option is at least 1."""
+    if value < 1:
+        raise SpecError(f"{name} is {value!r}; it must be at least 1")
+
+
 def choose_device(name: str) -> torch.device:
     """The device of a name; `auto` is CUDA where there is one, else the CPU.
 

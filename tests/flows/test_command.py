@@ -25,7 +25,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
             'Invalid value "ga" for --method. Choose from: "paper", "guided", "pso".',
         ),
         (["--evaluation", "3"], "Unknown option: --evaluation. Did you mean --evaluations?"),
-        (["gpt"], "objective is 'gpt'; it must be 'lstm'"),
+        (["gpt"], "objective is 'gpt'; it must be 'lstm', 'cnn'"),
         (["--csv", "no.csv", "--target", "AQI"], "no.csv"),
     ],
 )

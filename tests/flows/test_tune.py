@@ -171,7 +171,7 @@ def options(**change) -> TuneOptions:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"objective": "gpt"}, "objective is 'gpt'; it must be 'lstm', or 'package.module:attr"),
+        ({"objective": "gpt"}, "objective is 'gpt'; it must be 'lstm', 'cnn', 'rastrigin'"),
         ({"objective": "no_such:thing"}, "objective 'no_such:thing' cannot be imported"),
         ({"objective": "math:pi"}, "objective 'math:pi' is a float; it must be a function"),
         ({"objective": "math:sin"}, "'math:sin' is a plain function; name the YAML or Python"),

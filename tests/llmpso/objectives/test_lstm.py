@@ -13,7 +13,7 @@ from llmpso.data.series import TimeSeries, load_csv
 from llmpso.data.windows import split_rows
 from llmpso.errors import DataError, SpaceError, SpecError
 from llmpso.objectives.base import Baselined, DescribedObjective
-from llmpso.objectives.lstm import SPACE, LSTMObjective
+from llmpso.objectives.lstm import TUNABLES, LSTMObjective
 from llmpso.objectives.threads import limit_threads
 from llmpso.space import Float, SearchSpace
 
@@ -99,6 +99,21 @@ def test_curves_and_metrics_fit_each_other(objective):
     assert evaluation.metrics["parameters"] == recurrent + (12 + 1) + (14 + 1)
 
 
+def test_windows_of_all_lengths_are_judged_by_the_same_rows(taiwan):
+    wide = TUNABLES.named("wide")
+    objective = LSTMObjective(taiwan, max_epochs=2, device="cpu", space=wide)
+    longest = LSTMObjective(taiwan, window=48, max_epochs=2, batch_size=32, device="cpu")
+    assert len(objective.windows.validation) == len(longest.windows.validation)
+    assert "the last steps of 14" in objective.description
+    assert "windows in batches for" in objective.description
+    same = objective.evaluate(PARAMS | {"window": 48, "batch_size": 32}, fidelity=1.0, seed=0)
+    assert measured(same) == measured(longest.evaluate(PARAMS, fidelity=1.0, seed=0))
+    short = objective.evaluate(PARAMS | {"window": 6, "batch_size": 128}, fidelity=1.0, seed=0)
+    assert short.model.window == 6
+    rows = taiwan.frame.iloc[split_rows(len(taiwan.frame))[2]]
+    assert len(short.model.predict(rows)) == len(rows) - 5
+
+
 @pytest.mark.parametrize("name", ["validation", "test"])
 def test_the_model_reproduces_the_figures_from_raw_rows(objective, taiwan, name):
     evaluation = objective.evaluate(PARAMS, fidelity=1.0, seed=0)
@@ -132,7 +147,9 @@ def test_parameters_are_checked_before_training(objective):
 
 
 def test_training_that_diverges_gives_nan(taiwan):
-    space = SearchSpace(dict(SPACE) | {"learning_rate": Float(1e-4, 1e38, log=True)})
+    space = SearchSpace(
+        dict(TUNABLES.named("standard")) | {"learning_rate": Float(1e-4, 1e38, log=True)}
+    )
     objective = LSTMObjective(taiwan, max_epochs=3, device="cpu", space=space)
     evaluation = objective.evaluate(PARAMS | {"learning_rate": 1e30}, fidelity=1.0, seed=0)
     assert math.isnan(evaluation.value)

@@ -1,0 +1,268 @@
+"""Tuning the network that tells materials apart on images."""
+
+import hashlib
+import json
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from llmpso.data.images import ImageSet, LabelledImages
+from llmpso.objectives.classifier import Classifier
+from llmpso.objectives.cnn_network import (
+    CNNArchitecture,
+    CNNetwork,
+    augment,
+    classify,
+)
+from llmpso.objectives.image_baselines import baselines
+from llmpso.objectives.spaces import Tunables
+from llmpso.objectives.training import (
+    FitResult,
+    FitSettings,
+    check_positive,
+    choose_device,
+    fit,
+    n_epochs,
+)
+from llmpso.promotion import HeldOut
+from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
+from llmpso.trial import Evaluation
+
+CODE_VERSION = 1
+"""Raise it whenever the same parameters would give another value."""
+
+MAX_IMAGES = 2048
+"""Training images per epoch (others each time), so that a large set costs no more than minutes."""
+
+_PAPER: dict[str, Dimension] = {"layers": Integer(1, 6), "filters": Integer(4, 64, log=True)}
+_STANDARD: dict[str, Dimension] = _PAPER | {
+    "learning_rate": Float(1e-4, 3e-2, log=True),
+    "dropout": Float(0.0, 0.5),
+}
+_WIDE: dict[str, Dimension] = _STANDARD | {
+    "kernel": Categorical((3, 5, 7), ordered=True),
+    "weight_decay": Float(1e-5, 1e-1, log=True),
+    "augmentation": Float(0.0, 1.0),
+}
+
+TUNABLES = Tunables(
+    spaces={
+        "paper": SearchSpace(_PAPER),
+        "standard": SearchSpace(_STANDARD),
+        "wide": SearchSpace(_WIDE),
+    },
+    fixed={
+        "learning_rate": 0.003,
+        "dropout": 0.0,
+        "kernel": 3,
+        "weight_decay": 0.01,
+        "augmentation": 0.0,
+    },
+)
+
+
+class CNNObjective:
+    """Validation error of a convolutional classifier, by its hyperparameters.
+
+    An evaluation is a function of parameters, fidelity and seed alone, to the last bit on a
+    CPU, whatever other threads do: nothing draws from torch's global generator.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        *,
+        max_epochs: int = 15,
+        batch_size: int = 64,
+        device: str = "auto",
+        space: SearchSpace | None = None,
+    ) -> None:
+        """Put the images on the device, once for all evaluations.
+
+        Args:
+            images: The data.
+            max_epochs: Epochs at fidelity 1.
+            batch_size: Images per step.
+            device: `auto`, `cpu` or `cuda`.
+            space: What may be tried; it must name layers and filters, and may name all else in
+                the space `wide`. By default the space `standard`.
+
+        Raises:
+            SpecError: An option is out of range.
+        """
+        self.images, self.space = images, space or TUNABLES.named("standard")
+        TUNABLES.check(self.space)
+        check_positive("max_epochs", max_epochs)
+        check_positive("batch_size", batch_size)
+        self.max_epochs, self.batch_size = max_epochs, batch_size
+        self.device = choose_device(device)
+        values = torch.from_numpy(images.train.pixels).double()
+        self._mean = values.mean(dim=(0, 1, 2)).tolist()
+        self._deviation = values.std(dim=(0, 1, 2)).clamp(min=1.0).tolist()
+        self._train = self._on_device(images.train)
+        self._validation = self._on_device(images.validation)
+        self._test = self._on_device(images.test)
+
+    @property
+    def name(self) -> str:
+        """Short name, fit for a registered model."""
+        return f"cnn-{self.images.name}"
+
+    @property
+    def metric(self) -> str:
+        """Name and unit of the value."""
+        return "validation error (share of images)"
+
+    @property
+    def description(self) -> str:
+        """The task, the size of the data and the training, in three sentences."""
+        images, (height, width, channels) = self.images, self.images.shape
+        return (
+            f"A convolutional network tells {', '.join(images.class_names)} apart: "
+            f"{images.description}. Each layer of it is a convolution with the same number of "
+            "filters, batch normalisation, ReLU and pooling; the last is averaged, thinned by "
+            f"dropout and read by a linear layer. Adam minimises cross-entropy on "
+            f"{len(images.train):,} images of {width} × {height} pixels and {channels} "
+            f"channel{'s' if channels > 1 else ''} in batches of {self.batch_size} for at most "
+            f"{self.max_epochs} epochs, with early stopping on {len(images.validation):,} "
+            "validation images."
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that a value depends on besides parameters, fidelity and seed."""
+        settings = {
+            "code": CODE_VERSION,
+            "data": self.images.fingerprint,
+            "fixed": {k: v for k, v in TUNABLES.fixed.items() if k not in self.space},
+            "max_epochs": self.max_epochs,
+            "batch_size": self.batch_size,
+            "device": self.device.type,
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """Accuracy of the most frequent class and of a linear model of the pixels."""
+        return baselines(self.images)
+
+    def held_out(self, model: Any) -> HeldOut:
+        """Which test images a model gets wrong: 1 for each of them, 0 for the others."""
+        guesses = np.asarray(model.predict(self.images.test.pixels).idxmax(axis=1))
+        truth = np.array(self.images.class_names)[self.images.test.labels]
+        return HeldOut((guesses != truth).astype(np.float64))
+
+    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
+        """Train one network.
+
+        Args:
+            params: One value per hyperparameter of the space.
+            fidelity: Share of the epochs, in (0, 1].
+            seed: Decides initial weights, batches, dropout and augmentation.
+
+        Returns:
+            The share of validation images that it gets wrong; NaN if training diverged.
+
+        Raises:
+            SpaceError: Parameters lie outside the space.
+            SpecError: The fidelity does.
+        """
+        chosen, epochs = TUNABLES.complete(self.space, params), n_epochs(fidelity, self.max_epochs)
+        network = self._network(chosen, seed)
+        result = self._fit(network, chosen, epochs, seed)
+        return self._measured(network, result)
+
+    def _network(self, chosen: Params, seed: int) -> CNNetwork:
+        height, width, channels = self.images.shape
+        sizes = {name: chosen[name] for name in ("layers", "filters", "kernel", "dropout")}
+        network = CNNetwork(
+            CNNArchitecture(
+                side=min(height, width),
+                channels=channels,
+                classes=len(self.images.class_names),
+                **sizes,
+            )
+        )
+        network.initialise(torch.Generator().manual_seed(seed), self._mean, self._deviation)
+        return network.to(self.device)
+
+    def _fit(self, network: CNNetwork, chosen: Params, epochs: int, seed: int) -> FitResult:
+        generator = torch.Generator(self.device).manual_seed(seed)
+        (pixels, labels), strength = self._train, chosen["augmentation"]
+
+        def batch_loss(indices: Tensor) -> Tensor:
+            logits = network(augment(pixels, indices, strength, generator), generator)
+            return nn.functional.cross_entropy(logits, labels[indices])
+
+        settings = FitSettings(
+            learning_rate=chosen["learning_rate"],
+            max_epochs=epochs,
+            batch_size=self.batch_size,
+            max_samples=MAX_IMAGES,
+            weight_decay=chosen["weight_decay"],
+        )
+        return fit(
+            network,
+            batch_loss,
+            lambda: _error(self._confusion(network, self._validation)),
+            len(labels),
+            settings,
+            generator,
+        )
+
+    def _measured(self, network: CNNetwork, result: FitResult) -> Evaluation:
+        curves = {
+            "train_loss": tuple(result.train_losses),
+            "validation_error": tuple(result.validation_errors),
+        }
+        metrics = {
+            "epochs": float(len(result.train_losses)),
+            "parameters": float(sum(weights.numel() for weights in network.parameters())),
+        }
+        if result.diverged:
+            return Evaluation(math.nan, metrics, curves)
+        with torch.inference_mode():
+            confusions = {
+                "validation": self._confusion(network, self._validation),
+                "test": self._confusion(network, self._test),
+            }
+        for part, confusion in confusions.items():
+            metrics[f"{part}_accuracy"] = 1 - _error(confusion)
+            metrics[f"{part}_f1"] = macro_f1(confusion)
+        metrics["best_epoch"] = float(result.best_epoch)
+        model = Classifier(network.cpu(), self.images.class_names, self.images.shape)
+        artifacts = {"confusion.json": self._told(confusions)}
+        return Evaluation(result.best_error, metrics, curves, model, artifacts)
+
+    def _told(self, confusions: dict[str, Tensor]) -> dict[str, Any]:
+        counts = {part: confusion.tolist() for part, confusion in confusions.items()}
+        return {"rows": "true class", "columns": "predicted class"} | {
+            "classes": list(self.images.class_names),
+            **counts,
+        }
+
+    def _confusion(self, network: CNNetwork, part: tuple[Tensor, Tensor]) -> Tensor:
+        """Images by true and by predicted class, shape (n_classes, n_classes)."""
+        (pixels, labels), n_classes = part, len(self.images.class_names)
+        cells = labels * n_classes + classify(network, pixels).argmax(dim=1)
+        return torch.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+    def _on_device(self, images: LabelledImages) -> tuple[Tensor, Tensor]:
+        """Pixels as bytes, a quarter of what floats would take, and labels."""
+        pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
+        return pixels.to(self.device), labels.to(self.device)
+
+
+def macro_f1(confusion: Tensor) -> float:
+    """Mean F1 over the classes, each counting the same; 0 for one never met nor predicted."""
+    right = confusion.diag().double()
+    touched = (confusion.sum(dim=0) + confusion.sum(dim=1)).double()
+    return float((2 * right / touched.clamp(min=1)).mean())
+
+
+def _error(confusion: Tensor) -> float:
+    """Share of images outside the diagonal."""
+    n_images, n_right = int(confusion.sum()), int(confusion.diag().sum())
+    return (n_images - n_right) / n_images

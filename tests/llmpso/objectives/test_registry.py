@@ -1,0 +1,37 @@
+import pytest
+
+from llmpso.errors import LLMPSOError
+from llmpso.objectives.registry import ObjectiveSpec, build_objective
+
+
+def test_each_name_builds_its_objective():
+    assert build_objective(ObjectiveSpec("lstm", space="wide")).name == "lstm-air-quality"
+    assert len(build_objective(ObjectiveSpec("cnn", space="paper")).space) == 2
+    hidden = build_objective(ObjectiveSpec("rastrigin", dims=3))
+    assert list(hidden.space) == ["x1", "x2", "x3"]
+    assert "rastrigin" not in hidden.name + hidden.description
+    assert hidden.evaluate({"x1": 0.0, "x2": 0.0, "x3": 0.0}, fidelity=1.0, seed=0).value > 1
+    plain = build_objective(ObjectiveSpec("plain-rastrigin", dims=2))
+    assert plain.name == "rastrigin"
+    assert plain.evaluate({"x1": 0.0, "x2": 0.0}, fidelity=1.0, seed=0).value == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "gpt"}, "objective is 'gpt'; it must be 'lstm', 'cnn', 'rastrigin'"),
+        ({"images": "a"}, "images is 'a', an option of cnn; objective 'lstm' does not take it"),
+        ({"name": "cnn", "horizon": 3}, "horizon is 3, an option of lstm; objective 'cnn'"),
+        ({"name": "a:b", "space": "wide"}, "space is 'wide', an option of lstm and cnn"),
+        ({"name": "cnn", "dims": 3}, "dims is 3, an option of rastrigin and plain-rastrigin"),
+        ({"name": "cnn", "classes": "a"}, "classes are those of your images; name them with"),
+        ({"name": "cnn", "space": "all"}, "space is 'all'; it must be one of: paper, standard"),
+        ({"name": "rastrigin", "dims": 1}, "n_dims is 1; it must be 2 or more"),
+        ({"name": "cnn", "images": "nowhere"}, "images 'nowhere' does not exist"),
+    ],
+)
+def test_a_mistake_is_refused_in_one_line(fields, message):
+    with pytest.raises(LLMPSOError) as caught:
+        build_objective(ObjectiveSpec(**fields))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
