@@ -16,7 +16,7 @@ from llmpso.isolation import Isolation, evaluator
 from llmpso.limits import Limits
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
-from llmpso.pso import Optimizer
+from llmpso.population import Optimizer
 from llmpso.study import StudySpec, build_optimizer
 from tasks.tracking import open_experiment
 

@@ -19,7 +19,7 @@ from flows.progress import trial_progress
 from flows.summary import Summary, as_text, summarise
 from llmpso.advisor import Advisor
 from llmpso.fingerprint import digest, objective_fingerprint
-from llmpso.pso import Optimizer
+from llmpso.population import Optimizer
 from llmpso.study import StudyResult, run_study
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend

@@ -10,13 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
+from llmpso.cube import Floats
 from llmpso.errors import SpecError
 from llmpso.trial import Trial
-
-Floats = NDArray[np.float64]
 
 BUDGETS = (5, 10, 20, 40, 60)
 """Evaluations after which regret is reported."""

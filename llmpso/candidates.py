@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpso.cube import Floats, folded
 from llmpso.space import Categorical, Dimension, Float, Params, Position, SearchSpace
-from llmpso.swarm import Coefficients, Floats, Swarm, Topology, moves
 from llmpso.trial import Source
 
 REDRAWN = 0.5
@@ -36,19 +36,6 @@ def unordered(space: SearchSpace) -> NDArray[np.bool_]:
     return np.array([_is_unordered(dimension) for dimension in space.values()])
 
 
-def own_moves(
-    swarm: Swarm,
-    particle: int,
-    n_draws: int,
-    coefficients: Coefficients,
-    topology: Topology,
-    rng: np.random.Generator,
-) -> Floats:
-    """Where one particle's step may lead, shape (n_draws, n_dims)."""
-    positions, _ = moves(swarm, np.full(n_draws, particle), coefficients, topology, rng)
-    return positions
-
-
 def local_changes(
     space: SearchSpace, best: Position, n_draws: int, rng: np.random.Generator
 ) -> Floats:
@@ -66,7 +53,7 @@ def local_changes(
     step = low * (high / low) ** rng.random(shape) * rng.standard_normal(shape)
     # A step shorter than the share of one value would change nothing.
     step = np.copysign(np.maximum(np.abs(step), _shares(space)), step)
-    moved = np.where(redrawn, rng.random(shape), _folded(best + step))
+    moved = np.where(redrawn, rng.random(shape), folded(best + step))
     return np.where(changed, moved, best)
 
 
@@ -97,12 +84,6 @@ def _smooth(space: SearchSpace) -> NDArray[np.bool_]:
 def _shares(space: SearchSpace) -> Floats:
     """The share of the unit interval that one value owns, shape (n_dims,)."""
     return np.array([1 / dimension.size for dimension in space.values()])
-
-
-def _folded(positions: Floats) -> Floats:
-    """Positions reflected at the walls of the unit cube."""
-    inside: Floats = 1 - np.abs(1 - positions % 2)
-    return inside
 
 
 def _is_unordered(dimension: Dimension) -> bool:

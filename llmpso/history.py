@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from llmpso.cube import Floats
 from llmpso.errors import SpaceError, SpecError
 from llmpso.space import Params, SearchSpace
-from llmpso.surrogate import Floats, Surrogate, correlation, fitted
+from llmpso.surrogate import Surrogate, correlation, fitted
 
 CREDIT = 3.0
 """As many trials of the new study as it takes to halve the belief in a useless history."""

@@ -10,8 +10,9 @@ import numpy as np
 
 from llmpso.advisor import Advisor, ParticleView, SwarmView
 from llmpso.errors import SpecError
-from llmpso.pso import PSO, Proposal
-from llmpso.space import Params, SearchSpace
+from llmpso.population import Proposal
+from llmpso.pso import PSO
+from llmpso.space import SearchSpace
 from llmpso.trial import Source
 
 
@@ -77,9 +78,6 @@ class PaperPSO(PSO):
         """The particles with the highest last values, worst first; failed ones before all."""
         order = np.argsort(-self.swarm.values, kind="stable")
         return [int(particle) for particle in order[: self.n_replaced]]
-
-    def _is_known(self, params: Params) -> bool:
-        return self.space.key(params) in self._seen
 
     def _view(self) -> SwarmView:
         """The swarm as it was last evaluated, in the user's units."""

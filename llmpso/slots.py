@@ -13,10 +13,11 @@ import numpy as np
 
 from llmpso.candidates import Candidate, local_changes, places, unseen
 from llmpso.credit import Credit
+from llmpso.cube import Floats
 from llmpso.guidance import Guidance
-from llmpso.pso import Proposal
+from llmpso.population import Proposal
 from llmpso.space import SearchSpace
-from llmpso.surrogate import Floats, Surrogate, expected_improvement
+from llmpso.surrogate import Surrogate, expected_improvement
 from llmpso.trial import Source
 
 Keys = set[tuple[Any, ...]]

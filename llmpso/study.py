@@ -15,7 +15,8 @@ from llmpso.evaluate import evaluate_trial
 from llmpso.limits import Limits, Meter, StopReason
 from llmpso.objectives.base import Objective
 from llmpso.paper import PaperPSO
-from llmpso.pso import PSO, Optimizer
+from llmpso.population import Optimizer
+from llmpso.pso import PSO
 from llmpso.space import Params, SearchSpace
 from llmpso.swarm import LinearInertia
 from llmpso.trial import Evaluation, Source, Trial, TrialState

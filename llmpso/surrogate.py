@@ -18,9 +18,8 @@ from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 
+from llmpso.cube import Floats
 from llmpso.space import Categorical, SearchSpace
-
-Floats = NDArray[np.float64]
 
 MAX_FITTED = 150
 """Observations that the hyperparameters are fitted on; all of them are predicted from."""

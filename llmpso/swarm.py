@@ -12,9 +12,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpso.cube import Floats, latin_hypercube
 from llmpso.errors import SpecError
-
-Floats = NDArray[np.float64]
 
 
 class Topology(StrEnum):
@@ -129,8 +128,7 @@ def initial_swarm(
     The velocities are the "half-diff" start of SPSO 2006 (Clerc), within the limit.
     """
     shape = (n_particles, n_dims)
-    strata = rng.random(shape).argsort(axis=0)
-    positions = (strata + rng.random(shape)) / n_particles
+    positions = latin_hypercube(n_particles, n_dims, rng)
     velocities = 0.5 * (rng.random(shape) - positions)
     limit = coefficients.velocity_limit
     unknown = np.full(n_particles, np.inf)

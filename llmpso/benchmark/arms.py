@@ -26,8 +26,9 @@ from llmpso.guidance import Guidance
 from llmpso.guided import GuidedPSO
 from llmpso.objectives.base import DescribedObjective
 from llmpso.paper import PaperPSO
+from llmpso.population import Optimizer, trial_seed
 from llmpso.proposers import Placebo, Proposer
-from llmpso.pso import PSO, Optimizer, trial_seed
+from llmpso.pso import PSO
 
 RESULTS_VERSION = 2
 """To be raised whenever the library's code changes what any arm does: old results then expire."""

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from llmpso.analysis import Floats, bootstrap_interval
+from llmpso.analysis import bootstrap_interval
+from llmpso.cube import Floats
 from llmpso.errors import DataError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")

@@ -9,13 +9,13 @@ import pandas as pd
 from llmpso.analysis import (
     BUDGETS,
     Comparison,
-    Floats,
     compare,
     evaluations_to_target,
     holm,
     normalized_regret,
     ratio_interval,
 )
+from llmpso.cube import Floats
 
 REFERENCE = "pso"
 """The arm that all others are a ratio of; the first arm where it is not among them."""

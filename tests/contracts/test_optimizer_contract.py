@@ -12,11 +12,14 @@ from llmpso import Advisor, PaperPSO, Task
 from llmpso.backends.base import Request
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.baselines import optuna_search, pyswarms_search, random_search
+from llmpso.cma_es import CMAES
 from llmpso.errors import SpaceError, SpecError, TellError
+from llmpso.evolution import DifferentialEvolution
 from llmpso.guidance import Guidance
-from llmpso.guided import GuidedPSO
+from llmpso.guided import GuidedCMAES, GuidedDE, GuidedPSO
+from llmpso.population import Optimizer
 from llmpso.proposers import Placebo
-from llmpso.pso import PSO, Optimizer
+from llmpso.pso import PSO
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
 
@@ -72,6 +75,11 @@ CASES = {
     "guided-batch": Case(lambda space, **options: _guided(space, 3, **options)),
     "guided-placebo": Case(lambda space, **o: _placebo(space, **o)),
     "guided-off": Case(lambda space, **o: GuidedPSO(space, guidance=None, **o)),
+    "de": Case(DifferentialEvolution),
+    "guided-de": Case(GuidedDE),
+    "guided-de-off": Case(lambda space, **o: GuidedDE(space, guidance=None, **o)),
+    "cma": Case(CMAES, "cmaes"),
+    "guided-cma": Case(GuidedCMAES, "cmaes"),
     "random": Case(random_search, repeats=True),
     "optuna-tpe": Case(lambda space, **o: optuna_search(space, "tpe", **o), "optuna", True),
     "optuna-cma": Case(lambda space, **o: optuna_search(space, "cma", **o), "cmaes", True),

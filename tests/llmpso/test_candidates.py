@@ -1,8 +1,7 @@
 import numpy as np
 
-from llmpso.candidates import local_changes, own_moves, places, unseen
+from llmpso.candidates import local_changes, places, unseen
 from llmpso.space import Categorical, Float, Integer, SearchSpace
-from llmpso.swarm import Coefficients, Topology, initial_swarm, move
 from llmpso.trial import Source
 
 GRID = SearchSpace(
@@ -39,17 +38,6 @@ def test_real_numbers_also_move_all_at_once() -> None:
     changed = local_changes(REAL, np.full(5, 0.5), 100, rng())
     touched = np.sum(changed != 0.5, axis=1)
     assert np.mean(touched == 5) == 0.5
-
-
-def test_own_moves_are_draws_of_the_swarm_update() -> None:
-    swarm = initial_swarm(4, 5, Coefficients(), rng())
-    swarm = swarm.told([0, 1, 2, 3], swarm.positions, np.array([3.0, 1.0, 2.0, 4.0]))
-    drawn = own_moves(swarm, 2, 400, Coefficients(), Topology.STAR, rng())
-    steps = [
-        move(swarm, Coefficients(), Topology.STAR, np.random.default_rng(s)).positions[2]
-        for s in range(400)
-    ]
-    assert np.allclose(drawn.mean(axis=0), np.mean(steps, axis=0), atol=0.05)
 
 
 def test_nothing_is_offered_twice_or_again() -> None:

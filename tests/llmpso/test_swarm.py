@@ -12,6 +12,7 @@ from llmpso.swarm import (
     informants,
     initial_swarm,
     move,
+    moves,
 )
 
 
@@ -44,6 +45,18 @@ def test_one_step_equals_the_equation_by_hand() -> None:
     # v = 0.5·−0.1 + 1·0.5·(0.3 − 0.2) + 2·0.5·(0.3 − 0.2) = −0.05 + 0.05 + 0.1
     np.testing.assert_allclose(moved.velocities, [[-0.2], [0.1]])
     np.testing.assert_allclose(moved.positions, [[0.3], [0.3]])
+
+
+def test_many_draws_of_one_particle_are_draws_of_its_step() -> None:
+    swarm = initial_swarm(4, 5, Coefficients(), np.random.default_rng(0))
+    swarm = swarm.told([0, 1, 2, 3], swarm.positions, np.array([3.0, 1.0, 2.0, 4.0]))
+    rng = np.random.default_rng(1)
+    drawn, _ = moves(swarm, np.full(400, 2), Coefficients(), Topology.STAR, rng)
+    steps = [
+        move(swarm, Coefficients(), Topology.STAR, np.random.default_rng(s)).positions[2]
+        for s in range(400)
+    ]
+    assert np.allclose(drawn.mean(axis=0), np.mean(steps, axis=0), atol=0.05)
 
 
 def test_walls_reflect_position_and_velocity() -> None:
