@@ -13,6 +13,7 @@ from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows.prefect_server import local_prefect_server, wait_until_recorded
 from llmpso.errors import LLMPSOError
+from tasks.flow_runs import announced
 
 RUN_FAILED, USAGE_ERROR = 1, 2
 
@@ -56,7 +57,7 @@ def _run(command: Command, arguments: dict[str, Any]) -> int:
     """Check first, so that a mistake costs no server and leaves no failed run."""
     command.check(arguments)
     _quieten_console()
-    with local_prefect_server():
+    with local_prefect_server(), announced():
         state = command.flow(**arguments, return_state=True)
         wait_until_recorded(str(state.state_details.flow_run_id))
     if not state.is_completed():

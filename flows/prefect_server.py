@@ -15,6 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import tethered
 from llmpso.errors import LLMPSOError
 
 HOST, PORT = "127.0.0.1", 4200
@@ -25,7 +26,7 @@ def local_prefect_server(timeout: float = 120.0) -> Iterator[str]:
     """Yield the URL of a Prefect API: the one configured, one on the usual port, or our own.
 
     Our own keeps its records in the user's Prefect database, where `prefect server start` shows
-    them later, writes its log to a file, and ends with the block.
+    them later, writes its log to a file, and ends with the block, or with this process.
     """
     configured = PREFECT_API_URL.value()
     if configured or _is_healthy(_api(PORT)):
@@ -72,9 +73,13 @@ def _log_file() -> Path:
 
 def _start(port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "prefect", "server", "start"]
+    tether = [sys.executable, "-I", tethered.__file__]
     with _log_file().open("wb") as log:
         return subprocess.Popen(
-            [*command, "--host", HOST, "--port", str(port)],
+            [*tether, *command, "--host", HOST, "--port", str(port)],
+            # Never written to: it tells the server of our end, even by SIGKILL.
+            stdin=subprocess.PIPE,
+            start_new_session=True,
             stdout=log,
             stderr=subprocess.STDOUT,
             # Without the second, the pages ask the usual port whatever the server's own is.

@@ -5,15 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from prefect import get_run_logger
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter
-from prefect.exceptions import ObjectNotFound
-from prefect.states import Crashed
 
 from llmpso.errors import BusyError
+from tasks.flow_runs import mark_crashed
 from tasks.lease import Lease, claim
 from tasks.ledger import Ledger
 from tasks.tracking import (
@@ -100,7 +96,8 @@ def _continued(
         )
     if lease is None:
         return None
-    _mark_crashed(last.tags.get(FLOW_RUN_TAG, ""), flow_run_id)
+    if last.tags.get(FLOW_RUN_TAG, flow_run_id) != flow_run_id:
+        mark_crashed(last.tags[FLOW_RUN_TAG])
     if resume:
         reopen_study(last.study, {FLOW_RUN_TAG: flow_run_id})
         return last.study, lease
@@ -127,27 +124,3 @@ def _close(study: StudyRun, status: str) -> None:
         close_study(study, status)
     except STORE_ERRORS as error:
         get_run_logger().warning("the study's run stays open, MLflow does not answer: %s", error)
-
-
-def _mark_crashed(crashed_id: str, own_id: str) -> None:
-    """Tell Prefect that a flow run is no more; a killed process could not."""
-    if not crashed_id or crashed_id == own_id:
-        return
-    with get_client(sync_client=True) as prefect:
-        try:
-            run = prefect.read_flow_run(UUID(crashed_id))
-        except ObjectNotFound:
-            # Another server's.
-            return
-        if run.state is None or run.state.is_final():
-            return
-        gone = Crashed(message="The process ended without a word; the study goes on elsewhere.")
-        _mark_tasks(prefect, run.id, gone)
-        prefect.set_flow_run_state(run.id, gone, force=True)
-
-
-def _mark_tasks(prefect: SyncPrefectClient, flow_run_id: UUID, gone: Any) -> None:
-    tasks = prefect.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [flow_run_id]}))
-    for run in tasks:
-        if run.state is not None and not run.state.is_final():
-            prefect.set_task_run_state(run.id, gone, force=True)

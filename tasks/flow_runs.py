@@ -1,0 +1,86 @@
+"""Flow runs whose process was killed: Prefect shows them as running until somebody tells it."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from filelock import FileLock, Timeout
+from platformdirs import user_state_path
+from prefect import tags
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+GONE = "Its process ended without a word."
+OPEN_STATES = [StateType.RUNNING, StateType.PENDING]
+
+
+@contextmanager
+def announced() -> Iterator[None]:
+    """Tag the block's flow runs with this process; first, tell Prefect of processes that died.
+
+    A tag is there from the creation of a run on: whenever a process is killed, it can be found.
+    """
+    root = user_state_path("llmpso", ensure_exists=True)
+    folder = root / "processes"
+    folder.mkdir(exist_ok=True)
+    own = folder / f"{platform.node()}-{os.getpid()}-{uuid4().hex[:8]}"
+    lock = FileLock(own)
+    # One at a time: a file that is not locked yet looks like that of a dead process.
+    with FileLock(root / "processes.lock"):
+        _mark_dead(folder)
+        lock.acquire()
+    try:
+        with tags(_tag(own)):
+            yield
+    finally:
+        own.unlink(missing_ok=True)
+        lock.release()
+
+
+def mark_crashed(flow_run_id: str) -> None:
+    """Tell Prefect that a flow run and its tasks are no more, unless it knows."""
+    with get_client(sync_client=True) as prefect:
+        try:
+            run = prefect.read_flow_run(UUID(flow_run_id))
+        except ObjectNotFound:
+            return  # another server's
+        if run.state is None or run.state.is_final():
+            return
+        for task in prefect.read_task_runs(
+            flow_run_filter=FlowRunFilter(id={"any_": [run.id]}),
+            task_run_filter=TaskRunFilter(state={"type": {"any_": OPEN_STATES}}),
+        ):
+            prefect.set_task_run_state(task.id, Crashed(message=GONE), force=True)
+        prefect.set_flow_run_state(run.id, Crashed(message=GONE), force=True)
+
+
+def _tag(file: Path) -> str:
+    return f"process:{file.name}"
+
+
+def _mark_dead(folder: Path) -> None:
+    for file in folder.iterdir():
+        try:
+            # The system frees a lock when its process ends, in whatever way.
+            with FileLock(file, timeout=0):
+                for flow_run_id in _open_runs(_tag(file)):
+                    mark_crashed(flow_run_id)
+                file.unlink(missing_ok=True)
+        except Timeout:
+            continue
+
+
+def _open_runs(tag: str) -> list[str]:
+    with get_client(sync_client=True) as prefect:
+        found = prefect.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                tags={"all_": [tag]}, state={"type": {"any_": OPEN_STATES}}
+            )
+        )
+    return [str(run.id) for run in found]

@@ -1,0 +1,213 @@
+"""SIGKILL at random moments: nothing that was measured is lost, and nothing is done twice.
+
+`LLMPSO_CHAOS_KILLS=200 pytest tests/flows/test_chaos.py -s` for the long form.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlflow
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
+
+N_KILLS = int(os.environ.get("LLMPSO_CHAOS_KILLS", "5"))
+EVALUATIONS = 30
+
+OBJECTIVE = """
+import os, time
+from llmpso import Evaluation, Float, Integer, SearchSpace
+
+def note(word, seed):
+    file = os.open("LOG", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(file, f"{word} {seed}\\n".encode())
+    os.close(file)
+
+class Shaky:
+    name = "shaky"
+    metric = "height (m)"
+    description = "A bowl with a hole."
+    space = SearchSpace({"x": Float(-5.0, 5.0), "n": Integer(1, 8)})
+
+    def evaluate(self, params, *, fidelity, seed):
+        note("begin", seed)
+        time.sleep(seed % 100 / 1000)
+        if params["n"] == 7:
+            note("end", seed)
+            raise RuntimeError("there is a hole")
+        note("end", seed)
+        return Evaluation((params["x"] - 1) ** 2 + params["n"] / 8)
+"""
+
+# Imports take longer than a whole study: they are done once, and every run is a fork.
+NURSERY = """
+import json, os, sys
+from flows import plan
+from flows.tune import tune
+from llmpso.backends.base import Reply
+from llmpso.backends.scripted import ScriptedBackend
+from tasks.flow_runs import announced
+
+def answer(request):
+    number = len(request.messages[1].content)
+    items = [
+        {"position": {"x": 1.0 + number / 1e6 + k, "n": 1 + k}, "velocity": {"x": 0.1, "n": 0}}
+        for k in range(2)
+    ]
+    return Reply(json.dumps({"suggestions": items}), 100, 20, seconds=0.5)
+
+plan._backend = lambda options: (ScriptedBackend(answer), "scripted, for a test")
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        with announced():
+            tune("shaky_objective:Shaky", **json.loads(line))
+        sys.exit(0)
+    print(pid, flush=True)
+    print(os.waitpid(pid, 0)[1], flush=True)
+"""
+
+
+@dataclass
+class Chaos:
+    """Studies that are killed, and what is seen of them in between."""
+
+    nursery: subprocess.Popen
+    log: Path
+    state: Path
+    rng: random.Random = field(default_factory=lambda: random.Random(4))
+    kept: set[int] = field(default_factory=set)
+    n_kills: int = 0
+    n_unseen: int = 0
+    """Evaluations that ended, but were not kept before the kill, and are to be done again."""
+
+    def run(self, options: dict, seconds: float | None = None) -> int:
+        """Run a study, and kill it after so long; how it ended."""
+        self.nursery.stdin.write(json.dumps(options) + "\n")
+        self.nursery.stdin.flush()
+        pid = int(self.nursery.stdout.readline())
+        if seconds is not None:
+            time.sleep(seconds)
+            os.kill(pid, signal.SIGKILL)
+        return int(self.nursery.stdout.readline())
+
+    def run_to_the_end(self, options: dict) -> None:
+        """Kill a study again and again, until it ends before its time."""
+        self.kept.clear()
+        while self.n_kills < N_KILLS:
+            begun = self.lines()
+            status = self.run(options, self.rng.uniform(0.2, 2.5))
+            self.check(self.lines()[len(begun) :])
+            if status == 0:
+                return
+            self.n_kills += 1
+        assert self.run(options) == 0
+
+    def check(self, lines: list[tuple[str, int]]) -> None:
+        """Nothing that was kept before is measured again; what is kept stays kept."""
+        assert not self.kept & {seed for word, seed in lines if word == "begin"}
+        before, self.kept = self.kept, self.seen()
+        assert not self.kept or before <= self.kept
+        self.n_unseen += len({seed for word, seed in lines if word == "end"} - self.kept)
+
+    def seen(self) -> set[int]:
+        """Seeds of the evaluations of the unfinished study that are in MLflow or on disk."""
+        found = runs()
+        open_runs = found[found["tags.mlflow.parentRunId"].isna() & (found["status"] == "RUNNING")]
+        children = found[found["tags.mlflow.parentRunId"].isin(open_runs["run_id"])]
+        whole = children[children["status"].isin(["FINISHED", "FAILED"])]
+        waiting = self.state.glob("llmpso/studies/*/outcomes/*/outcome.json")
+        on_disk = [json.loads(path.read_text()) for path in waiting if ".half" not in str(path)]
+        seeds = {record["trial"]["seed"] for record in on_disk}
+        return seeds | set(whole["tags.seed"].astype(int) if len(whole) else [])
+
+    def lines(self) -> list[tuple[str, int]]:
+        text = self.log.read_text() if self.log.exists() else ""
+        return [(word, int(seed)) for word, seed in map(str.split, text.splitlines())]
+
+
+def runs():
+    found = mlflow.search_runs(search_all_experiments=True)
+    for column in ("tags.mlflow.parentRunId", "tags.seed"):
+        if column not in found:
+            found[column] = None
+    return found
+
+
+@pytest.fixture
+def chaos(prefect_server, mlflow_store, tmp_path, monkeypatch):
+    log = tmp_path / "evaluations.txt"
+    (tmp_path / "shaky_objective.py").write_text(OBJECTIVE.replace("LOG", str(log)))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+        "PREFECT_API_URL": PREFECT_API_URL.value(),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+    }
+    with (tmp_path / "errors.txt").open("w") as errors:
+        nursery = subprocess.Popen(
+            [sys.executable, "-c", NURSERY],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    yield Chaos(nursery, log, tmp_path / "state")
+    nursery.stdin.close()
+    nursery.wait(30)
+    nursery.stdout.close()
+
+
+def outcomes(run_id: str) -> list[list[str]]:
+    found = runs()
+    children = found[found["tags.mlflow.parentRunId"] == run_id]
+    ended = children[children["status"] != "KILLED"]
+    columns = ["tags.mlflow.runName", "tags.seed", "params.x", "params.n", "metrics.value"]
+    return ended.sort_values("tags.mlflow.runName")[columns].astype(str).values.tolist()
+
+
+def curve(run_id: str) -> list[tuple[int, float]]:
+    points = mlflow.MlflowClient().get_metric_history(run_id, "best_value")
+    return sorted((point.step, point.value) for point in points)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_study_that_is_killed_at_random_ends_as_if_it_had_not_been(chaos: Chaos) -> None:
+    seed = 0
+    while chaos.n_kills < N_KILLS:
+        options = {"evaluations": EVALUATIONS, "particles": 6, "workers": 2, "seed": seed}
+        chaos.run_to_the_end(options)
+        parents = runs()[lambda found: found["tags.mlflow.parentRunId"].isna()]
+        (chaotic,) = parents[parents["params.seed"] == str(seed)]["run_id"]
+        assert chaos.run(options | {"resume": False}) == 0
+        found = runs()[lambda found: found["tags.mlflow.parentRunId"].isna()]
+        own = found[found["params.seed"] == str(seed)]
+        assert set(own["status"]) == {"FINISHED"}
+        (calm,) = set(own["run_id"]) - {chaotic}
+        assert len(outcomes(chaotic)) == EVALUATIONS
+        assert outcomes(chaotic) == outcomes(calm)
+        assert curve(chaotic) == curve(calm)
+        seed += 1
+    ended = Counter(number for word, number in chaos.lines() if word == "end")
+    print(
+        f"\n{chaos.n_kills} kills in {seed} studies of {EVALUATIONS} evaluations: 0 lost, 0 kept "
+        f"ones repeated; {chaos.n_unseen} ended in the instant before a kill and were redone"
+    )
+    assert sum(ended.values()) == 2 * seed * EVALUATIONS + chaos.n_unseen
+    with get_client(sync_client=True) as prefect:
+        everything = prefect.read_flow_runs(limit=200)
+    states = Counter(run.state_name for run in everything if run.name.startswith("shaky"))
+    print(dict(states))
+    assert states["Completed"] == 2 * seed
+    assert set(states) <= {"Completed", "Crashed"}
