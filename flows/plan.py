@@ -83,6 +83,9 @@ class Plan:
     tracking_uri: str
     experiment_id: str
     model_name: str
+    """Registered model that the study is for."""
+    registers: bool = True
+    """Whether the best model becomes a version of it at once."""
 
     @property
     def n_threads(self) -> int:

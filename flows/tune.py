@@ -25,6 +25,7 @@ from llmpso.trial import Trial
 from tasks.advise import CachedBackend
 from tasks.iterate import iterate
 from tasks.ledger import Ledger
+from tasks.registry import MODEL_TAG
 from tasks.replies import KeptReplies
 from tasks.studies import StudyIdentity, open_study
 from tasks.tracking import record_summary, record_text, register_model
@@ -167,7 +168,7 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
         result,
         begin=begin,
         wall_seconds=wall_seconds,
-        model=register_model(study, ledger.linked(result.best), plan.model_name),
+        model=_registered(plan, ledger, result.best),
         tracking_uri=study.tracking_uri,
         run_id=study.run_id,
         prefect_run=url_for("flow-run", obj_id=str(runtime.flow_run.id)) or "",
@@ -177,6 +178,13 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
     )
     record_text(study, "summary.json", json.dumps(summary.record(), indent=2))
     return summary
+
+
+def _registered(plan: Plan, ledger: Ledger, best: Trial) -> str:
+    """The new version, where the study's best model is to become one at once."""
+    if not plan.registers:
+        return ""
+    return register_model(ledger.study, ledger.linked(best), plan.model_name)
 
 
 def _search(
@@ -233,6 +241,7 @@ def _study_tags(plan: Plan) -> dict[str, str]:
         "objective": plan.objective.name,
         "metric": plan.objective.metric,
         "method": str(plan.study.method),
+        MODEL_TAG: plan.model_name,
         "advisor": plan.advisor_reason,
     }
     identity = plan.backend.identity if plan.backend else {}

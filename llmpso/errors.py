@@ -39,3 +39,11 @@ class StorageError(LLMPSOError, RuntimeError):
 
 class BusyError(LLMPSOError, RuntimeError):
     """The very same study is being run by another process."""
+
+
+class RegistryError(LLMPSOError, LookupError):
+    """A registered model, a version of it or its artifact is not there, or does not fit."""
+
+
+class BusyModelError(LLMPSOError, RuntimeError):
+    """Another run retunes the same model."""

@@ -28,6 +28,8 @@ class Source(StrEnum):
     """A change of the incumbent that the language model proposed."""
     HISTORY = "history"
     """One of the best configurations of an earlier study."""
+    REFIT = "refit"
+    """A known configuration, trained again with another seed to compare it."""
     BASELINE = "baseline"
     """Proposed by a method of `llmpso.baselines`."""
     PLACEBO = "placebo"

@@ -1,0 +1,56 @@
+"""Telling people what became of a run, through a notification block of Prefect."""
+
+from functools import partial
+from typing import Any
+
+from prefect import Flow, get_run_logger
+from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.core import Block
+from prefect.client.schemas.objects import FlowRun, State
+
+from llmpso.errors import SpecError
+
+
+def load_notifier(block: str) -> NotificationBlock:
+    """The block of a name such as `slack-webhook/ops`.
+
+    Raises:
+        SpecError: There is no such block, or it does not notify.
+    """
+    try:
+        found = Block.load(block)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise SpecError(
+            f"notify is {block!r}, which cannot be loaded ({reason}); name a block as TYPE/NAME, "
+            "as prefect block ls shows them"
+        ) from error
+    if not isinstance(found, NotificationBlock):
+        raise SpecError(f"notify is {block!r}, a {type(found).__name__}, which does not notify")
+    return found
+
+
+def tell(block: str | None, subject: str, body: str) -> None:
+    """Send a message, if a block is configured; one that cannot be sent is logged.
+
+    What a run has done is done: it does not fail because nobody could be told.
+    """
+    if block is None:
+        return
+    try:
+        load_notifier(block).notify(body, subject=subject)
+    except Exception:  # noqa: BLE001 - any service may fail in any way
+        get_run_logger().exception("nobody was told %r: the block %r failed", subject, block)
+
+
+def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], what: str) -> None:
+    """A hook of a flow with the parameter `notify`."""
+    block = (flow_run.parameters or {}).get("notify")
+    tell(block, f"{flow.name} {what}: {flow_run.name}", state.message or "no reason was given")
+
+
+HOOKS: dict[str, Any] = {
+    "on_failure": [partial(tell_failure, what="failed")],
+    "on_crashed": [partial(tell_failure, what="crashed")],
+}
+"""For the decorator of a flow."""

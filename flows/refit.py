@@ -1,0 +1,128 @@
+"""Champion and challenger, each trained again with several seeds and judged on the newest data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prefect import get_run_logger
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.progress import trial_progress
+from flows.retune_plan import RetunePlan
+from llmpso.errors import LLMPSOError
+from llmpso.promotion import HeldOut, Rule, Verdict, compare_refits
+from llmpso.pso import trial_seed
+from llmpso.space import Params
+from llmpso.trial import Source, Trial
+from tasks.iterate import iterate
+from tasks.ledger import Ledger
+from tasks.registry import load_model
+
+FIRST_SEED = 1_000_000
+"""Seeds of refits are those of trials that no study comes to: none was chosen by its seed."""
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """One training, and how it did on the newest data."""
+
+    artifact: str
+    """Where its model lies."""
+    value: float
+    """Its validation error, by which the best refit is chosen."""
+    judged: HeldOut
+
+    @property
+    def error(self) -> float:
+        """On the newest data, by which nothing is chosen."""
+        return self.judged.error
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """The refits of both configurations; no champion in the first run."""
+
+    champion: tuple[Refit, ...]
+    challenger: tuple[Refit, ...]
+
+    @property
+    def best(self) -> Refit:
+        """The refit of the challenger that would serve."""
+        return min(self.challenger, key=lambda refit: refit.value)
+
+
+def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Params) -> Arms:
+    """Train both configurations with the same seeds on the same data.
+
+    Args:
+        plan: Names the champion's configuration.
+        ledger: Keeps the refits as children of the run.
+        challenger: The configuration that the study found.
+
+    Raises:
+        LLMPSOError: Fewer than two refits of one of them came to a model.
+    """
+    params = {} if plan.champion is None else {CHAMPION: plan.champion.params}
+    params[CHALLENGER] = challenger
+    trials = _trials(params, plan)
+    told = _trained(plan, ledger, trials)
+    refits = {arm: _judged(plan, arm, told) for arm in params}
+    return Arms(refits.get(CHAMPION, ()), refits[CHALLENGER])
+
+
+def compare_arms(arms: Arms, rule: Rule) -> Verdict:
+    """The verdict on two sets of refits."""
+    champion, challenger = (
+        [refit.judged for refit in refits] for refits in (arms.champion, arms.challenger)
+    )
+    return compare_refits(champion, challenger, rule)
+
+
+def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
+    pairs = [(arm, index) for arm in params for index in range(plan.n_refits)]
+    return [
+        Trial(
+            number=number,
+            params=params[arm],
+            source=Source.REFIT,
+            iteration=0,
+            particle=index,
+            seed=trial_seed(plan.tune.study.seed, FIRST_SEED + index),
+            note=arm,
+        )
+        for number, (arm, index) in enumerate(pairs)
+    ]
+
+
+def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[Trial]:
+    tune = plan.tune
+    with (
+        ThreadPoolTaskRunner(max_workers=tune.n_workers) as runner,
+        tune.evaluator() as measure,
+        trial_progress(len(trials), tune.objective.metric, get_run_logger()) as progress,
+    ):
+        told = iterate(0, trials, measure, ledger, runner, progress)
+    ledger.deliver()
+    return [ledger.linked(trial) for trial in sorted(told, key=lambda trial: trial.number)]
+
+
+def _judged(plan: RetunePlan, arm: str, told: Sequence[Trial]) -> tuple[Refit, ...]:
+    """Judge by the recorded models: what would serve, read back as it would be."""
+    done = [trial for trial in told if trial.note == arm and "model" in trial.links]
+    if len(done) < 2:
+        why = {str(t.failure.kind) for t in told if t.note == arm and t.failure} or {"no model"}
+        raise LLMPSOError(
+            f"{len(done)} of {plan.n_refits} refits of the {arm} came to a model "
+            f"({', '.join(sorted(why))}); two are needed to compare: the objective must return "
+            "its model, and train it with most seeds"
+        )
+    objective = plan.tune.objective
+    return tuple(
+        Refit(
+            trial.links["model"],
+            float(trial.value or 0.0),
+            objective.held_out(load_model(plan.tune.tracking_uri, trial.links["model"])),
+        )
+        for trial in done
+    )

@@ -1,0 +1,312 @@
+"""A model in production, retuned on new data and replaced only by a better one.
+
+As a Prefect flow, and as a command: `python -m flows.retune`.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from prefect import flow, get_run_logger, runtime
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from pydantic import Field
+
+from flows.command import Command, main
+from flows.notify import HOOKS, load_notifier, tell
+from flows.refit import Arms, compare_arms, refit_arms
+from flows.retune_plan import RetunePlan, prepare_retune
+from flows.retune_report import Outcome, Report, as_text
+from flows.summary import STOPPED, Summary
+from flows.tune import Share, run_plan
+from flows.turns import only_run
+from llmpso.degradation import Degradation, degradation
+from llmpso.drift import ColumnDrift, Reference, describe, find_drift, last_label
+from llmpso.drift_figure import draw_drift
+from llmpso.errors import StorageError
+from llmpso.fingerprint import digest, objective_fingerprint
+from llmpso.limits import StopReason
+from llmpso.objectives.base import Watched
+from tasks.ledger import Ledger
+from tasks.registry import (
+    REFERENCE_FILE,
+    Promotion,
+    note_kept,
+    promote,
+    promotions,
+    record_json,
+    record_table,
+    tag_run,
+)
+from tasks.studies import StudyIdentity, open_study
+from tasks.tracking import STORE_ERRORS, StudyRun, is_away, record_folder, record_summary
+
+EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
+"""Ends of a study that are worth a message: money or time ran out."""
+
+
+@flow(name="retune", flow_run_name="{objective} · {when}", **HOOKS)
+def retune(
+    model: str | None = None,
+    *,
+    objective: str = "lstm",
+    when: Literal["always", "drift", "degraded"] = "always",
+    csv: str | None = None,
+    target: str | None = None,
+    horizon: Annotated[int, Field(ge=1)] = 6,
+    where: list[str] | None = None,
+    max_missing: Share = 0.1,
+    last: Annotated[int, Field(ge=1)] | None = None,
+    space_file: str | None = None,
+    min_new_rows: Annotated[int, Field(ge=0)] = 1,
+    evaluations: Annotated[int, Field(ge=1, le=10_000)] = 30,
+    stop_at: float | None = None,
+    patience: Annotated[int, Field(ge=1)] | None = None,
+    max_seconds: Annotated[float, Field(gt=0)] | None = None,
+    max_llm_calls: Annotated[int, Field(ge=1)] | None = None,
+    max_llm_tokens: Annotated[int, Field(ge=1)] | None = None,
+    particles: Annotated[int, Field(ge=2, le=1_000)] = 6,
+    method: Literal["guided", "paper", "pso"] = "guided",
+    seed: Annotated[int, Field(ge=0)] = 0,
+    refits: Annotated[int, Field(ge=2, le=100)] = 5,
+    margin: Share = 0.01,
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95,
+    advisor: Literal["auto", "openai", "ollama", "embedded", "none"] = "none",
+    llm_model: str | None = None,
+    llm_url: str | None = None,
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None,
+    experiment: str | None = None,
+    notify: str | None = None,
+) -> Report:
+    """Retune the champion of a registered model; replace it only by one that is surely better.
+
+    The first run, without a champion, registers one.
+
+    Args:
+        model: Registered model; the objective's name if not given.
+        objective: What to tune: `lstm`, or `package.module:attribute` of yours.
+        when: Tune `always`, only after `drift` of a column, or only once the champion's own error
+            has `degraded`.
+        csv: Time series to forecast instead of the one that ships; read anew in every run.
+        target: Column of the file to forecast.
+        horizon: Rows from the last observation to the forecast.
+        where: Rows of the file to keep, as COLUMN=VALUE; may be given several times.
+        max_missing: Largest share of missing target values that is accepted.
+        last: Newest rows of the series to use; all of them if not given.
+        space_file: Space of a plain function of yours: a YAML file, or Python that names `space`.
+        min_new_rows: Rows that must have come in since the champion; fewer fail the run.
+        evaluations: Trainings of the study, failed ones included.
+        stop_at: Value that is good enough to end the study.
+        patience: Trainings in a row without a better value that end it.
+        max_seconds: Wall time that ends it; trainings that run are finished.
+        max_llm_calls: Questions to the language model that end it, cached ones aside.
+        max_llm_tokens: Tokens of those questions and answers that end it.
+        particles: Size of the swarm.
+        method: `guided` also learns from the trials of earlier studies.
+        seed: Makes the study and the refits repeatable.
+        refits: Seeds with which challenger and champion are each trained again to compare them.
+        margin: Least share by which the challenger's error must be lower.
+        confidence: Probability with which it must be.
+        advisor: Language model, `none` by default: a schedule should cost nothing unasked.
+        llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
+        llm_url: Address of the OpenAI-compatible or Ollama server.
+        workers: Trainings that run at once; as many as there are cores if not given.
+        experiment: MLflow experiment; the objective's name if not given.
+        notify: Prefect notification block, as TYPE/NAME: told of a promotion, of a failure, and
+            of a study that ran out of time or tokens.
+    """
+    arguments = dict(locals())
+    if notify is not None:
+        load_notifier(notify)
+    plan = prepare_retune(arguments)
+    with only_run(plan.name):
+        report = run_retune(plan)
+    create_markdown_artifact(f"```\n{as_text(report)}\n```", key="retuning")
+    _tell(plan, report)
+    return report
+
+
+def run_retune(plan: RetunePlan) -> Report:
+    """Run a checked plan inside a flow run, and record all of it."""
+    fingerprint = objective_fingerprint(plan.tune.objective)
+    identity = StudyIdentity(
+        tracking_uri=plan.tune.tracking_uri,
+        experiment_id=plan.tune.experiment_id,
+        key=digest(_params(plan) | {"fingerprint": fingerprint}),
+        fingerprint=fingerprint,
+        name=f"retune {plan.name}",
+        params=_params(plan),
+        tags={"retunes": plan.name},
+    )
+    try:
+        with open_study(identity, str(runtime.flow_run.id), resume=False) as ledger:
+            report = _run(plan, ledger)
+            _record(plan, ledger.study, report)
+    except STORE_ERRORS as error:
+        if not is_away(error):
+            raise
+        raise StorageError(
+            f"MLflow at {plan.tune.tracking_uri} stopped answering ({' '.join(str(error).split())})"
+            f"; the version that serves {plan.name!r} is as it was, start again once it is back"
+        ) from error
+    return report
+
+
+def _run(plan: RetunePlan, ledger: Ledger) -> Report:
+    run = ledger.study
+    drift, health = _drift(plan, run), _degradation(plan)
+    known = {"drift": drift, "degradation": health}
+    leave = _reason_to_leave(plan, drift, health)
+    if leave:
+        return _kept(plan, run, leave, **known)
+    summary = run_plan(plan.tune)
+    tag_run(run, {"study": summary.run_id})
+    known |= {"study": summary}
+    champion = plan.champion
+    if champion is not None and dict(champion.params) == summary.best_params:
+        reason = "the search found nothing better than the champion's own configuration"
+        return _kept(plan, run, reason, **known)
+    arms = refit_arms(plan, ledger, summary.best_params)
+    if champion is None:
+        return _promoted(plan, run, arms, Outcome.FIRST, "nothing served before", known)
+    verdict = compare_arms(arms, plan.rule)
+    known |= {"verdict": verdict}
+    if not verdict.is_win:
+        return _kept(plan, run, verdict.reason, **known)
+    if health is not None and arms.best.error > health.error:
+        reason = (
+            f"the challenger beats the champion's configuration, yet the model that serves still "
+            f"has the lower error on the newest data ({health.error:.4g}, {arms.best.error:.4g})"
+        )
+        return _kept(plan, run, reason, **known)
+    return _promoted(plan, run, arms, Outcome.PROMOTED, verdict.reason, known)
+
+
+def _drift(plan: RetunePlan, run: StudyRun) -> list[ColumnDrift]:
+    """Compare the newest rows with what the champion was tuned on, on record with a picture."""
+    objective, champion = plan.tune.objective, plan.champion
+    if champion is None or champion.reference is None or not isinstance(objective, Watched):
+        return []
+    drift = find_drift(champion.reference, objective.frame.iloc[-objective.n_held_out :])
+    table = pd.DataFrame(
+        [(c.column, c.psi, c.distance, c.p_value, c.has_drifted) for c in drift],
+        columns=["column", "psi", "distance", "p_value", "has_drifted"],
+    )
+    record_table(run, "drift/columns.json", table)
+    with tempfile.TemporaryDirectory() as scratch:
+        draw_drift(drift, Path(scratch, "columns.png"))
+        record_folder(run, Path(scratch), "drift")
+    return drift
+
+
+def _degradation(plan: RetunePlan) -> Degradation | None:
+    """The error of the very model that serves, on the newest data."""
+    if plan.champion is None or plan.champion.error is None:
+        return None
+    judged = plan.tune.objective.held_out(plan.serving)
+    return degradation(judged, plan.champion.error, confidence=plan.rule.confidence)
+
+
+def _reason_to_leave(
+    plan: RetunePlan, drift: list[ColumnDrift], health: Degradation | None
+) -> str:
+    """Why the model is not tuned this time; empty if it is."""
+    if plan.champion is None or plan.when == "always":
+        return ""
+    if plan.when == "degraded":
+        if health is None:
+            get_run_logger().warning("the champion's error was not recorded: tuning anyway")
+            return ""
+        return "" if health.is_degraded else health.reason
+    if not drift:
+        get_run_logger().warning("the champion's data was not recorded: tuning anyway")
+    is_steady = drift and not any(column.has_drifted for column in drift)
+    return describe(drift) if is_steady else ""
+
+
+def _kept(plan: RetunePlan, run: StudyRun, reason: str, **known: Any) -> Report:
+    champion = plan.champion
+    if champion is None:
+        raise RuntimeError("there is no champion to keep")
+    note_kept(plan.tune.tracking_uri, champion, reason)
+    version = champion.version
+    return _report(plan, run, Outcome.KEPT, reason, version, version, known)
+
+
+def _promoted(
+    plan: RetunePlan,
+    run: StudyRun,
+    arms: Arms,
+    outcome: Outcome,
+    reason: str,
+    known: dict[str, Any],
+) -> Report:
+    """Let the best refit serve, once all that later runs need of it is on record."""
+    objective, before = plan.tune.objective, plan.champion.version if plan.champion else ""
+    if isinstance(objective, Watched):
+        tuned_on = objective.frame.iloc[: -objective.n_held_out]
+        reference = Reference.of(tuned_on, last_label(objective.frame))
+        record_json(run, REFERENCE_FILE, reference.to_json())
+    summary: Summary = known["study"]
+    promotion = Promotion(
+        model=plan.name,
+        artifact=arms.best.artifact,
+        params=summary.best_params,
+        error=arms.best.error,
+        outcome=str(outcome),
+        reason=reason,
+        replaced=before,
+        study_run=summary.run_id,
+        retune_run=run.run_id,
+    )
+    version = promote(plan.tune.tracking_uri, promotion)
+    return _report(plan, run, outcome, reason, version, before, known)
+
+
+def _report(
+    plan: RetunePlan,
+    run: StudyRun,
+    outcome: Outcome,
+    reason: str,
+    version: str,
+    before: str,
+    known: dict[str, Any],
+) -> Report:
+    return Report(
+        plan.name, outcome, reason, version, before, run.run_id, run.tracking_uri, **known
+    )
+
+
+def _record(plan: RetunePlan, run: StudyRun, report: Report) -> None:
+    tags = {"outcome": str(report.outcome), "reason": report.reason, "version": report.version}
+    record_summary(run, report.figures(), as_text(report), tags)
+    record_json(run, "report.json", report.record())
+    history = promotions(run.tracking_uri, plan.name)
+    record_table(run, "promotions.json", history)
+    create_table_artifact(history.to_dict("records"), key="promotions", description=plan.name)
+
+
+def _tell(plan: RetunePlan, report: Report) -> None:
+    stopped = StopReason(report.study.stop_reason) if report.study else None
+    ran_out = f" ({STOPPED[stopped]})" if stopped in EARLY else ""
+    if report.outcome is not Outcome.KEPT or ran_out:
+        tell(plan.notify, f"retune {report.outcome}: {plan.name}{ran_out}", report.headline)
+
+
+def _params(plan: RetunePlan) -> dict[str, Any]:
+    champion = plan.champion
+    return {
+        "model": plan.name,
+        "when": plan.when,
+        "refits": plan.n_refits,
+        "margin": plan.rule.margin,
+        "confidence": plan.rule.confidence,
+        "champion": champion.version if champion else "none",
+        "history": len(plan.tune.study.history),
+    }
+
+
+COMMAND = Command(retune, name="flows.retune", check=prepare_retune, as_text=as_text)
+
+if __name__ == "__main__":
+    raise SystemExit(main(COMMAND))

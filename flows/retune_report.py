@@ -1,0 +1,93 @@
+"""What a retuning came to: one record for MLflow, for Prefect and for people."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from flows.summary import STOPPED, Summary
+from llmpso.degradation import Degradation
+from llmpso.drift import ColumnDrift
+from llmpso.limits import StopReason
+from llmpso.promotion import Verdict
+
+
+class Outcome(StrEnum):
+    """What became of the model in production."""
+
+    FIRST = "first"
+    """There was no champion; now there is."""
+    PROMOTED = "promoted"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of one retuning in plain values."""
+
+    model: str
+    outcome: Outcome
+    reason: str
+    """Why, in one sentence."""
+    version: str
+    """The version that serves now."""
+    before: str
+    """The version that served before; empty in the first run."""
+    run_id: str
+    tracking_uri: str
+    drift: Sequence[ColumnDrift] = ()
+    degradation: Degradation | None = None
+    study: Summary | None = None
+    """The study; None if the model was left alone."""
+    verdict: Verdict | None = None
+
+    @property
+    def headline(self) -> str:
+        """What became of the model, and why."""
+        what = {
+            Outcome.FIRST: f"version {self.version} is its first champion",
+            Outcome.PROMOTED: f"version {self.version} replaces version {self.before}",
+            Outcome.KEPT: f"version {self.version} stays",
+        }
+        return f"{self.model}: {what[self.outcome]}: {self.reason}"
+
+    def figures(self) -> dict[str, float]:
+        """The numbers that MLflow keeps."""
+        found: dict[str, float] = {f"psi.{c.column}": c.psi for c in self.drift[:20]}
+        if self.degradation is not None:
+            found["serving_error"] = self.degradation.error
+        if self.verdict is not None:
+            found |= {
+                "champion_error": self.verdict.champion_error,
+                "challenger_error": self.verdict.challenger_error,
+                "improvement": self.verdict.improvement,
+                "improvement_at_least": self.verdict.at_least,
+            }
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self)
+
+
+def as_text(report: Report) -> str:
+    """The report as lines that fit a screen."""
+    lines = [report.headline, ""]
+    lines += [
+        f"  {c.column}: index {c.psi:.2f}, p {c.p_value:.2g}{'   drifted' * c.has_drifted}"
+        for c in report.drift[:10]
+    ]
+    if report.degradation is not None:
+        lines.append(f"  {report.degradation.reason}")
+    if report.study is not None:
+        study = report.study
+        lines += [
+            "",
+            f"study      {study.evaluations} evaluations, best {study.best_value:.4g} from "
+            f"{study.best_source}; {STOPPED[StopReason(study.stop_reason)]}",
+            f"           {study.best_params}",
+        ]
+    lines += ["", f"serves     models:/{report.model}@champion   (version {report.version})"]
+    if report.outcome is Outcome.PROMOTED:
+        lines.append(f"go back    python -m flows.rollback {report.model}")
+    return "\n".join([*lines, f"MLflow     {report.tracking_uri}   (run {report.run_id})"])
