@@ -1,0 +1,343 @@
+"""A model in production over time: the first champion, its successors, and what is refused."""
+
+import json
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from inspect import signature
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.utilities.callables import parameter_schema
+
+from flows.command import USAGE_ERROR
+from flows.retune import retune
+from flows.retune_plan import prepare_retune
+from flows.retune_report import Outcome, as_text
+from flows.rollback import rollback
+from flows.turns import only_run
+from llmpso.errors import BusyModelError, DataError, LLMPSOError, RegistryError, SpecError
+from llmpso.trial import Source
+from tasks.registry import promotions
+
+OBJECTIVE = '''
+"""PM2.5 three hours ahead by ridge regression: real data, and an exact fit in milliseconds."""
+
+import numpy as np
+import pandas as pd
+import torch
+from llmpso import Evaluation, Float, Integer, SearchSpace
+from llmpso.promotion import HeldOut
+
+HORIZON = 3
+
+
+class Ridge:
+    name = "pm25"
+    metric = "validation RMSE (µg/m³)"
+    description = "Ridge regression forecasts PM2.5 three hours ahead from its last values."
+    space = SearchSpace({"lags": Integer(1, 12), "penalty": Float(1.0, 1e9, log=True)})
+
+    @property
+    def frame(self):
+        return pd.read_csv("data.csv", index_col="time", parse_dates=True)
+
+    @property
+    def n_held_out(self):
+        return len(self.frame) // 5
+
+    def parts(self, lags):
+        values = self.frame["pm2.5"].to_numpy() / 100
+        ends = np.arange(12, len(values) - HORIZON)
+        inputs = np.stack([values[ends - lag] for lag in range(lags)], axis=1)
+        first, second = int(0.6 * len(ends)), len(ends) - self.n_held_out
+        cuts = (slice(0, first), slice(first, second), slice(second, None))
+        return [(inputs[cut], values[ends + HORIZON][cut]) for cut in cuts]
+
+    def evaluate(self, params, *, fidelity, seed):
+        (x, y), (valid_x, valid_y), _ = self.parts(params["lags"])
+        rows = np.random.default_rng(seed).choice(len(x), len(x) * 4 // 5, replace=False)
+        a = x[rows].T @ x[rows] + params["penalty"] * np.eye(x.shape[1])
+        weights = np.linalg.solve(a, x[rows].T @ y[rows])
+        model = torch.nn.Linear(len(weights), 1, bias=False)
+        model.weight.data = torch.tensor(weights, dtype=torch.float32)[None]
+        error = 100 * np.sqrt(np.mean((valid_x @ weights - valid_y) ** 2))
+        return Evaluation(float(error), model=model)
+
+    def held_out(self, model):
+        x, y = self.parts(model.in_features)[2]
+        with torch.no_grad():
+            forecasts = model(torch.tensor(x, dtype=torch.float32))[:, 0].numpy()
+        return HeldOut((100 * (forecasts - y)) ** 2, block=48, squared=True)
+'''
+
+BEIJING = Path(__file__).parents[3] / "shared/data/beijing_pm25/PRSA_data_2010.1.1-2014.12.31.csv"
+
+
+@pytest.fixture
+def ridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_store: str) -> str:
+    """The import path of the objective above."""
+    (tmp_path / "ridge_objective.py").write_text(OBJECTIVE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "ridge_objective:Ridge"
+
+
+@pytest.fixture(scope="session")
+def measurements() -> pd.DataFrame:
+    """Hourly PM2.5 and weather in Beijing; where it is not at hand, a series much like it."""
+    if BEIJING.is_file():
+        table = pd.read_csv(BEIJING)
+        times = pd.to_datetime(table[["year", "month", "day", "hour"]])
+        frame = table[["pm2.5", "DEWP", "TEMP", "PRES", "cbwd"]].set_index(times)
+        return frame.rename_axis("time").ffill().dropna()
+    rng, n = np.random.default_rng(0), 43_000
+    noise = rng.standard_normal((n, 4)) * [12, 1, 1, 1]
+    values = np.zeros((n, 4))
+    for i in range(1, n):
+        values[i] = 0.96 * values[i - 1] + noise[i]
+    index = pd.date_range("2010-01-02", periods=n, freq="h", name="time")
+    frame = pd.DataFrame(values, index, ["pm2.5", "DEWP", "TEMP", "PRES"])
+    frame["pm2.5"] = (100 + frame["pm2.5"]).clip(lower=1)
+    frame["TEMP"] += 15 * np.sin(2 * np.pi * np.arange(n) / 8766)
+    return frame.assign(cbwd=np.where(frame["DEWP"] > 0, "NW", "SE"))
+
+
+def until(measurements: pd.DataFrame, day: str, **change) -> None:
+    """Write the year of data that ends on a day, as the feed would have it then."""
+    measurements.loc[:day].iloc[-8760:].assign(**change).to_csv("data.csv")
+
+
+def aliases(store: str) -> dict[str, int]:
+    return dict(mlflow.MlflowClient(store).get_registered_model("pm25").aliases)
+
+
+FAST = {"advisor": "none", "workers": 2, "refits": 3, "particles": 4, "evaluations": 8}
+
+
+@pytest.fixture
+def champion(prefect_server, ridge, measurements, mlflow_store) -> str:
+    """A first champion of the middle of 2012; the import path of its objective."""
+    until(measurements, "2012-06-30")
+    retune(objective=ridge, **FAST)
+    assert aliases(mlflow_store) == {"champion": "1"}
+    return ridge
+
+
+def test_the_form_describes_and_bounds_every_parameter() -> None:
+    schema = parameter_schema(retune.fn).properties
+    assert all(entry.get("description") for entry in schema.values())
+    assert schema["when"]["enum"] == ["always", "drift", "degraded"]
+    assert schema["refits"]["minimum"] == 2
+    assert schema["confidence"]["exclusiveMaximum"] == 1
+    assert "$ref" not in json.dumps(schema)
+
+
+def test_three_scheduled_runs_register_promote_and_keep(
+    prefect_server, ridge, measurements, mlflow_store
+) -> None:
+    until(measurements, "2012-06-30")
+    first = retune(objective=ridge, **(FAST | {"method": "pso", "evaluations": 2, "seed": 3}))
+    assert (first.outcome, first.version, first.before) == (Outcome.FIRST, "1", "")
+    assert first.headline == "pm25: version 1 is its first champion: nothing served before"
+
+    until(measurements, "2012-12-31")
+    second = retune(objective=ridge, **(FAST | {"evaluations": 24}))
+    assert (second.outcome, second.version, second.before) == (Outcome.PROMOTED, "2", "1")
+    assert second.verdict.is_win
+    assert "more than the 1.0% asked for" in second.reason
+    assert second.study.by_source[Source.START] == 1
+    assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
+
+    until(measurements, "2013-06-30")
+    third = retune(objective=ridge, **(FAST | {"evaluations": 12}))
+    assert (third.outcome, third.version, third.before) == (Outcome.KEPT, "2", "2")
+    assert not third.verdict or "more than 1.0% is asked for" in third.reason
+    assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
+    assert "TEMP" in as_text(third)
+
+    history = promotions(mlflow_store, "pm25")
+    assert history["version"].tolist() == [1, 2]
+    assert history["outcome"].tolist() == ["first", "promoted"]
+    assert history["replaced"].tolist() == ["", "1"]
+    client = mlflow.MlflowClient()
+    assert client.get_model_version("pm25", "2").tags["kept_because"] == third.reason
+    run = client.get_run(third.run_id)
+    assert run.data.tags["outcome"] == "kept"
+    assert run.data.metrics["serving_error"] == third.degradation.error
+    files = {entry.path for entry in client.list_artifacts(third.run_id)}
+    assert {"drift", "promotions.json", "report.json"} <= files
+    pictures = {entry.path for entry in client.list_artifacts(third.run_id, "drift")}
+    assert pictures == {"drift/columns.json", "drift/columns.png"}
+    served = mlflow.pytorch.load_model("models:/pm25@champion")
+    assert served.in_features == second.study.best_params["lags"]
+
+
+def test_a_model_is_left_alone_until_its_data_drifts(champion, measurements) -> None:
+    until(measurements, "2012-07-05")
+    calm = retune(objective=champion, when="degraded", **FAST)
+    assert calm.outcome is Outcome.KEPT
+    assert calm.study is None
+    assert "not degraded" in calm.reason
+    drifted = measurements["pm2.5"].where(measurements.index < "2012-04-01", 900.0)
+    until(measurements, "2012-08-01", **{"PRES": measurements["PRES"] + 400})
+    moved = retune(objective=champion, when="drift", **FAST)
+    assert moved.study is not None
+    assert moved.drift[0].column == "PRES"
+    assert moved.drift[0].has_drifted
+    until(measurements, "2012-08-02", **{"pm2.5": drifted * 3})
+    worse = retune(objective=champion, when="degraded", **FAST)
+    assert worse.degradation.is_degraded == (worse.study is not None)
+
+
+def test_a_study_learns_from_the_trials_of_the_ones_before(
+    champion, measurements, monkeypatch
+) -> None:
+    until(measurements, "2012-12-31")
+    plan = prepare_retune(arguments(champion))
+    assert len(plan.tune.study.history) == 8
+    assert plan.tune.study.start == (plan.champion.params,)
+    assert np.isclose(np.median([value for _, value in plan.tune.study.history]), 0.0)
+
+
+def test_rolling_back_lets_the_previous_version_serve_again(
+    champion, measurements, mlflow_store, capsys
+) -> None:
+    assert rollback("pm25") == USAGE_ERROR
+    assert "no version with the alias @previous" in capsys.readouterr().err
+    until(measurements, "2012-12-31")
+    client = mlflow.MlflowClient()
+    version = mlflow.register_model("models:/pm25/1", "pm25").version
+    client.set_registered_model_alias("pm25", "previous", "1")
+    client.set_registered_model_alias("pm25", "champion", version)
+    assert rollback("pm25") == 0
+    assert capsys.readouterr().out == "pm25: version 1 serves again, in place of version 2\n"
+    assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
+    assert "rolled_back_at" in client.get_model_version("pm25", "2").tags
+    assert rollback("pm25") == 0
+    assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
+    assert rollback("pm2") == USAGE_ERROR
+    assert "model 'pm2' is not registered" in capsys.readouterr().err
+
+
+def arguments(objective: str, **change) -> dict:
+    defaults = {name: p.default for name, p in signature(retune.fn).parameters.items()}
+    return defaults | FAST | {"objective": objective} | change
+
+
+@pytest.mark.parametrize(
+    ("change", "data", "message"),
+    [
+        ({"model": "pm52"}, {}, "model 'pm52' is not registered at .*; did you mean 'pm25'?"),
+        ({"margin": 1.5}, {}, r"margin is 1.5; it must lie in \[0, 1\)"),
+        ({"min_new_rows": 9000}, {}, "there are 4416 rows since .*; at least 9000 are asked for"),
+        ({}, {"TEMP": None}, "column 'TEMP' is gone, or does not vary any more"),
+        ({}, {"TEMP": "warm"}, "column 'TEMP' held numbers and now holds text"),
+    ],
+)
+def test_what_cannot_be_retuned_is_refused_and_the_champion_stays(
+    champion, measurements, mlflow_store, change, data, message
+) -> None:
+    until(measurements, "2012-12-31", **data)
+    if data.get("TEMP", 1) is None:
+        pd.read_csv("data.csv").drop(columns="TEMP").to_csv("data.csv", index=False)
+    with pytest.raises(LLMPSOError, match=message):
+        retune(**arguments(champion, **change))
+    assert aliases(mlflow_store) == {"champion": "1"}
+
+
+def test_old_data_is_refused(champion, measurements) -> None:
+    with pytest.raises(DataError, match="there are 0 rows since 2012-06-30T23:00:00.*coming in"):
+        prepare_retune(arguments(champion))
+
+
+def test_a_champion_whose_artifact_is_gone_is_refused(
+    champion, measurements, mlflow_store
+) -> None:
+    until(measurements, "2012-12-31")
+    version = mlflow.MlflowClient().get_model_version("pm25", "1")
+    folder = mlflow.artifacts.download_artifacts(f"runs:/{version.run_id}/model")
+    shutil.rmtree(folder)
+    with pytest.raises(RegistryError, match="the artifact of models:/pm25/1 cannot be loaded"):
+        prepare_retune(arguments(champion))
+    assert aliases(mlflow_store) == {"champion": "1"}
+
+
+def test_a_run_that_breaks_leaves_the_champion_and_says_so(
+    champion, measurements, mlflow_store, monkeypatch
+) -> None:
+    def broken(*args, **kwargs):
+        raise RuntimeError("the disk is full")
+
+    until(measurements, "2012-12-31")
+    monkeypatch.setattr("flows.retune.refit_arms", broken)
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        retune(objective=champion, **FAST)
+    assert aliases(mlflow_store) == {"champion": "1"}
+    runs = mlflow.search_runs(search_all_experiments=True)
+    assert set(runs[runs["tags.retunes"] == "pm25"]["status"]) == {"FINISHED", "FAILED"}
+
+
+def test_one_model_is_retuned_once_at_a_time(champion, measurements, mlflow_store) -> None:
+    until(measurements, "2012-12-31")
+    with only_run("pm25"), pytest.raises(BusyModelError, match="another run retunes 'pm25'"):
+        retune(objective=champion, **FAST)
+    with only_run("pm25"):
+        pass
+    assert aliases(mlflow_store) == {"champion": "1"}
+
+
+def test_an_objective_that_nothing_judges_is_refused(mlflow_store, bowl) -> None:
+    with pytest.raises(SpecError, match=r"objective Bowl has no held_out\(model\)"):
+        prepare_retune(arguments(bowl))
+
+
+class Inbox(HTTPServer):
+    """Where notifications arrive."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Inbox.Handler)
+        self.messages: list[dict] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # noqa: N802
+            length = int(self.headers["Content-Length"])
+            self.server.messages.append(json.loads(self.rfile.read(length)))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+
+@pytest.fixture
+def inbox(prefect_server):
+    server = Inbox()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    CustomWebhookNotificationBlock(
+        name="team",
+        url=f"http://127.0.0.1:{server.server_port}",
+        json_data={"subject": "{{subject}}", "body": "{{body}}"},
+    ).save("team", overwrite=True)
+    yield server.messages
+    server.shutdown()
+
+
+def test_people_hear_of_a_promotion_a_failure_and_the_end_of_the_money(
+    prefect_server, ridge, measurements, inbox
+) -> None:
+    until(measurements, "2012-06-30")
+    block = "custom-webhook/team"
+    retune(objective=ridge, notify=block, **(FAST | {"max_seconds": 0.001}))
+    (first,) = inbox
+    assert first["subject"] == "retune first: pm25 (ended early: the time was spent)"
+    assert first["body"].startswith("pm25: version 1 is its first champion")
+    with pytest.raises(DataError):
+        retune(objective=ridge, notify=block, **FAST)
+    assert inbox[-1]["subject"].startswith("retune failed: ")
+    assert "there are 0 rows since" in inbox[-1]["body"]
+    with pytest.raises(SpecError, match="notify is 'custom-webhook/nobody', which cannot be load"):
+        retune(objective=ridge, notify="custom-webhook/nobody", **FAST)
