@@ -75,6 +75,9 @@ def retune(
     llm_model: str | None = None,
     llm_url: str | None = None,
     workers: Annotated[int, Field(ge=1, le=256)] | None = None,
+    isolation: Literal["thread", "process"] = "thread",
+    timeout: Annotated[float, Field(gt=0)] | None = None,
+    memory: Annotated[int, Field(ge=1)] | None = None,
     experiment: str | None = None,
     notify: str | None = None,
 ) -> Report:
@@ -111,6 +114,9 @@ def retune(
         llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
         llm_url: Address of the OpenAI-compatible or Ollama server.
         workers: Trainings that run at once; as many as there are cores if not given.
+        isolation: Run trainings in threads, or in processes of their own that can be killed.
+        timeout: Seconds after which a training is killed and counts as failed.
+        memory: MiB that the process of a training may take before it is killed.
         experiment: MLflow experiment; the objective's name if not given.
         notify: Prefect notification block, as TYPE/NAME: told of a promotion, of a failure, and
             of a study that ran out of time or tokens.
@@ -145,9 +151,10 @@ def run_retune(plan: RetunePlan) -> Report:
     except STORE_ERRORS as error:
         if not is_away(error):
             raise
+        reason = " ".join(str(error).split())[:200]
         raise StorageError(
-            f"MLflow at {plan.tune.tracking_uri} stopped answering ({' '.join(str(error).split())})"
-            f"; the version that serves {plan.name!r} is as it was, start again once it is back"
+            f"MLflow at {plan.tune.tracking_uri} stopped answering ({reason}); what serves "
+            f"{plan.name!r} is as it was: start again once it is back"
         ) from error
     return report
 

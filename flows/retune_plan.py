@@ -61,7 +61,8 @@ def prepare_retune(arguments: dict[str, Any]) -> RetunePlan:
     own_choice = {"register_as": options.model, "resume": False}
     plan = prepare(TuneOptions(**(_defaults() | study | own_choice)))
     _check_objective(plan.objective)
-    check_registered(plan.tracking_uri, plan.model_name, plan.objective.name)
+    if plan.model_name != plan.objective.name:
+        check_registered(plan.tracking_uri, plan.model_name)
     champion = find_champion(plan.tracking_uri, plan.model_name, plan.objective.space)
     if champion is not None:
         _check_data(plan.objective, champion, options.min_new_rows)

@@ -31,12 +31,14 @@ class Degradation:
     @property
     def reason(self) -> str:
         """One sentence for people."""
-        change = self.error / self.recorded - 1 if self.recorded else math.inf
-        moved = f"the champion's error is {self.error:.4g}, {abs(change):.0%} "
-        moved += f"{'above' if change > 0 else 'below'} the {self.recorded:.4g} it came with"
+        rise = self.error / self.recorded - 1 if self.recorded else math.inf
+        moved = (
+            f"the champion's error is {self.error:.4g}, {rise:+.0%} on the {self.recorded:.4g} "
+        )
+        moved += "it came with"
         if self.is_degraded:
             return f"{moved}, more than the {TOLERANCE:.0%} that are let pass"
-        return f"{moved}: not degraded (surely above {TOLERANCE:.0%} would be)"
+        return f"{moved}: not degraded, which is surely more than {TOLERANCE:+.0%}"
 
 
 def degradation(now: HeldOut, recorded: float, *, confidence: float = 0.95) -> Degradation:

@@ -27,6 +27,8 @@ PSI_THRESHOLD = 0.25
 """Index above which a shift is major."""
 SIGNIFICANCE = 0.05
 """Probability of seeing drift in any column where there is none."""
+APART = 0.95
+"""Distance from which on the two distributions hardly overlap: drift, however few the rows."""
 N_QUANTILES = 100
 """Quantiles by which a reference keeps a numeric column."""
 N_BINS = 10
@@ -97,8 +99,9 @@ class ColumnDrift:
 
     @property
     def has_drifted(self) -> bool:
-        """Whether the shift is both large and no accident."""
-        return self.psi > PSI_THRESHOLD and self.p_value < SIGNIFICANCE
+        """Whether the shift is large, and no accident or a change of the whole range."""
+        is_sure = self.p_value < SIGNIFICANCE or self.distance > APART
+        return self.psi > PSI_THRESHOLD and is_sure
 
 
 def find_drift(reference: Reference, frame: pd.DataFrame) -> list[ColumnDrift]:

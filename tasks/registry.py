@@ -72,20 +72,20 @@ class Promotion:
     retune_run: str
 
 
-def check_registered(uri: str, name: str, own: str) -> None:
-    """Refuse a name that nothing is registered under, except an objective's own.
+def check_registered(uri: str, name: str) -> None:
+    """Refuse a name that nothing is registered under.
 
     Raises:
         RegistryError: There is no such model.
     """
     known = [model.name for model in client(uri).search_registered_models(max_results=1000)]
-    if name in known or name == own:
+    if name in known:
         return
-    near = difflib.get_close_matches(name, [*known, own], n=1)
+    near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
     raise RegistryError(
-        f"model {name!r} is not registered at {uri}; {hint} (the first run of a new model goes "
-        f"by {own!r}, or by a name that flows.tune registered: --register-as)"
+        f"model {name!r} is not registered at {uri}; {hint} (a new model goes by the name of its "
+        "objective, or by one that flows.tune registers: --register-as)"
     )
 
 
@@ -180,7 +180,7 @@ def roll_back(uri: str, name: str) -> tuple[str, str]:
     Raises:
         RegistryError: There is no such model, or no version to go back to.
     """
-    check_registered(uri, name, name)
+    check_registered(uri, name)
     now, before = (_by_alias(uri, name, alias) for alias in (CHAMPION, PREVIOUS))
     if now is None or before is None:
         missing = CHAMPION if now is None else PREVIOUS

@@ -70,6 +70,17 @@ def test_a_column_that_drifts_is_named(column: str, change) -> None:
     assert f"columns drifted (index above 0.25): {column}" in describe(drift)
 
 
+def test_a_change_of_the_whole_range_is_drift_however_few_the_rows() -> None:
+    hours = np.arange(8760)
+    frame = pd.DataFrame({"pressure": 1000 + 20 * np.cos(2 * np.pi * hours / 8760)})
+    reference = Reference.of(frame.iloc[:7000], "7000")
+    (season,) = find_drift(reference, frame.iloc[7000:])
+    assert season.psi > 0.25
+    assert not season.has_drifted
+    (broken,) = find_drift(reference, frame.iloc[7000:] + 400)
+    assert broken.has_drifted
+
+
 def test_a_reference_survives_json_and_holds_no_rows() -> None:
     reference, new = halves(table(np.random.default_rng(2)))
     text = json.dumps(reference.to_json())
