@@ -45,7 +45,7 @@ EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
 """Ends of a study that are worth a message: money or time ran out."""
 
 
-@flow(name="retune", flow_run_name="{objective} · {when}", **HOOKS)
+@flow(name="retune", flow_run_name="{objective} · {when} · seed {seed}", **HOOKS)
 def retune(
     model: str | None = None,
     *,
@@ -56,6 +56,9 @@ def retune(
     horizon: Annotated[int, Field(ge=1)] = 6,
     where: list[str] | None = None,
     max_missing: Share = 0.1,
+    images: str | None = None,
+    classes: str | None = None,
+    space: Literal["paper", "standard", "wide"] = "standard",
     last: Annotated[int, Field(ge=1)] | None = None,
     space_file: str | None = None,
     min_new_rows: Annotated[int, Field(ge=0)] = 1,
@@ -87,7 +90,7 @@ def retune(
 
     Args:
         model: Registered model; the objective's name if not given.
-        objective: What to tune: `lstm`, or `package.module:attribute` of yours.
+        objective: What to tune: `lstm`, `cnn`, or `package.module:attribute` of yours.
         when: Tune `always`, only after `drift` of a column, or only once the champion's own error
             has `degraded`.
         csv: Time series to forecast instead of the one that ships; read anew in every run.
@@ -95,6 +98,9 @@ def retune(
         horizon: Rows from the last observation to the forecast.
         where: Rows of the file to keep, as COLUMN=VALUE; may be given several times.
         max_missing: Largest share of missing target values that is accepted.
+        images: Folder or npz file of images to tell apart, instead of those that ship.
+        classes: Classes to use, several of them as one: fibre=paper+cardboard,rest=glass.
+        space: How much of a network is tuned.
         last: Newest rows of the series to use; all of them if not given.
         space_file: Space of a plain function of yours: a YAML file, or Python that names `space`.
         min_new_rows: Rows that must have come in since the champion; fewer fail the run.

@@ -17,7 +17,7 @@ PASSED = ("seed", "fidelity")
 """What a function is given besides the configuration, if it names it."""
 
 
-class FunctionObjective:
+class PlainFunction:
     """A function that trains one configuration and returns the value to lower.
 
     Args:
@@ -68,11 +68,11 @@ class FunctionObjective:
         return result if isinstance(result, Evaluation) else Evaluation(float(result))
 
 
-class JudgedFunction(FunctionObjective):
+class JudgedFunction(PlainFunction):
     """A function whose module can also judge a model on data that no trial was chosen by.
 
     Args:
-        function: As for `FunctionObjective`; it returns an `Evaluation` with a model.
+        function: As for `PlainFunction`; it returns an `Evaluation` with a model.
         space: What may be tried.
         judge: From a model to its losses on the held-out samples, oldest first.
     """
@@ -91,11 +91,11 @@ class JudgedFunction(FunctionObjective):
         return HeldOut(np.asarray(losses, dtype=np.float64).ravel())
 
 
-def function_objective(function: Callable[..., Any], space: SearchSpace) -> FunctionObjective:
+def function_objective(function: Callable[..., Any], space: SearchSpace) -> PlainFunction:
     """The objective of a function; judged, where its module defines `held_out(model)`."""
     judge = getattr(inspect.getmodule(function), "held_out", None)
     if judge is None:
-        return FunctionObjective(function, space)
+        return PlainFunction(function, space)
     return JudgedFunction(function, space, judge)
 
 

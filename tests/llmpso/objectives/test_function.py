@@ -6,7 +6,7 @@ import pytest
 from llmpso import Evaluation, Float, SearchSpace
 from llmpso.errors import SpaceError, SpecError
 from llmpso.objectives.base import DescribedObjective, Judged
-from llmpso.objectives.function import FunctionObjective, JudgedFunction
+from llmpso.objectives.function import JudgedFunction, PlainFunction
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0)})
 
@@ -21,13 +21,13 @@ def seeded(params, seed, fidelity=1.0):
 
 
 def test_a_function_is_called_with_what_it_asks_for() -> None:
-    objective = FunctionObjective(plain, SPACE)
+    objective = PlainFunction(plain, SPACE)
     assert isinstance(objective, DescribedObjective)
     assert not isinstance(objective, Judged)
     assert objective.evaluate({"x": 0.5}, fidelity=0.1, seed=3).value == 0.25
     assert objective.name == "test-function-plain"
     assert objective.description == "Half of x."
-    evaluation = FunctionObjective(seeded, SPACE).evaluate({"x": 0.5}, fidelity=0.25, seed=3)
+    evaluation = PlainFunction(seeded, SPACE).evaluate({"x": 0.5}, fidelity=0.25, seed=3)
     assert (evaluation.value, evaluation.model) == (3.75, "a model")
     with pytest.raises(SpaceError, match="x is 2; it must be a number from 0 to 1"):
         objective.evaluate({"x": 2}, fidelity=1.0, seed=0)
@@ -48,4 +48,4 @@ def test_a_function_that_cannot_be_called_is_refused() -> None:
     with pytest.raises(
         SpecError, match=r"needs_more\(params, data\) cannot be called with params"
     ):
-        FunctionObjective(needs_more, SPACE)
+        PlainFunction(needs_more, SPACE)
