@@ -16,7 +16,7 @@ from flows.tune import tune
 from llmpso.backends.base import Reply, Request
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import BackendError, BusyError
-from llmpso.objectives.registry import build_objective
+from llmpso.objectives import registry
 from llmpso.trial import Trial
 from tasks.lease import DEAD_SECONDS, Lease, study_folder
 from tasks.tracking import StudyRun
@@ -55,7 +55,7 @@ class Counted:
 def forget_module() -> None:
     """Let the next run read the source anew."""
     sys.modules.pop("counted_objective", None)
-    build_objective.cache_clear()
+    registry._built.cache_clear()
 
 
 OBJECTIVE = "counted_objective:Counted"
