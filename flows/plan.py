@@ -43,6 +43,7 @@ class TuneOptions:
     max_seconds: float | None
     max_llm_calls: int | None
     max_llm_tokens: int | None
+    max_failures: int | None
     particles: int
     method: str
     topology: str
@@ -171,6 +172,7 @@ def _limits(options: TuneOptions) -> Limits:
         seconds=options.max_seconds,
         llm_calls=options.max_llm_calls,
         llm_tokens=options.max_llm_tokens,
+        failures=options.max_failures,
     )
 
 

@@ -20,6 +20,7 @@ STOPPED = {
     StopReason.SECONDS: "ended early: the time was spent",
     StopReason.LLM_CALLS: "ended early: the language model's calls were spent",
     StopReason.LLM_TOKENS: "ended early: the language model's tokens were spent",
+    StopReason.FAILURES: "ended early: too many evaluations failed",
 }
 """Why a study ended, for people."""
 

@@ -54,6 +54,7 @@ def tune(
     max_seconds: Annotated[float, Field(gt=0)] | None = None,
     max_llm_calls: Annotated[int, Field(ge=1)] | None = None,
     max_llm_tokens: Annotated[int, Field(ge=1)] | None = None,
+    max_failures: Annotated[int, Field(ge=1)] | None = None,
     particles: Annotated[int, Field(ge=2, le=1_000)] = 6,
     method: Literal["paper", "guided", "pso"] = "paper",
     topology: Literal["star", "ring"] = "star",
@@ -102,6 +103,7 @@ def tune(
         max_seconds: Wall time that ends it; trainings that run are finished.
         max_llm_calls: Questions to the language model that end it, cached ones aside.
         max_llm_tokens: Tokens of those questions and answers that end it.
+        max_failures: Failed trainings that end it.
         particles: Size of the swarm; 5 to 10 suit small budgets.
         method: `paper` lets the language model replace the worst particles; in `guided` a
             surrogate picks among the swarm's moves and the model names one start; `pso` asks

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from llmpso.advisor import Advisor, Call
 from llmpso.errors import SpecError
-from llmpso.trial import Trial
+from llmpso.trial import Trial, TrialState
 
 
 class StopReason(StrEnum):
@@ -23,6 +23,7 @@ class StopReason(StrEnum):
     SECONDS = "seconds"
     LLM_CALLS = "llm_calls"
     LLM_TOKENS = "llm_tokens"
+    FAILURES = "failures"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,8 @@ class Limits:
     """Questions to a language model, those that a cache answered aside."""
     llm_tokens: int | None = None
     """Tokens of those questions and of their answers."""
+    failures: int | None = None
+    """Failed evaluations; those tried again with success aside."""
 
     def __post_init__(self) -> None:
         """Refuse what is no limit."""
@@ -80,11 +83,13 @@ class Meter:
             return StopReason.TARGET
         asked = [call for call in self._calls() if not call.cached]
         tokens = sum(call.prompt_tokens + call.completion_tokens for call in asked)
+        failed = sum(trial.state is TrialState.FAILED for trial in trials)
         spent = (
             (StopReason.PATIENCE, since, limits.patience),
             (StopReason.SECONDS, self._clock() - self._begin, limits.seconds),
             (StopReason.LLM_CALLS, len(asked), limits.llm_calls),
             (StopReason.LLM_TOKENS, tokens, limits.llm_tokens),
+            (StopReason.FAILURES, failed, limits.failures),
         )
         over = (reason for reason, used, limit in spent if limit is not None and used >= limit)
         return next(over, None)

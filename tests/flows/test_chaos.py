@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,22 +90,34 @@ class Chaos:
     n_unseen: int = 0
     """Evaluations that ended, but were not kept before the kill, and are to be done again."""
 
-    def run(self, options: dict, seconds: float | None = None) -> int:
-        """Run a study, and kill it after so long; how it ended."""
+    def run(self, options: dict, *, is_killed: bool = False) -> int:
+        """Run a study, and kill it at a random moment; how it ended."""
         self.nursery.stdin.write(json.dumps(options) + "\n")
         self.nursery.stdin.flush()
         pid = int(self.nursery.stdout.readline())
-        if seconds is not None:
-            time.sleep(seconds)
-            os.kill(pid, signal.SIGKILL)
+        if is_killed:
+            self.wait_for_a_moment(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return int(self.nursery.stdout.readline())
+
+    def wait_for_a_moment(self, pid: int) -> None:
+        """Up to eight beginnings and ends of evaluations, and a little; or within the start.
+
+        Counted in events: how long they take depends on what else the machine does.
+        """
+        last = len(self.lines()) + self.rng.randint(0, 8)
+        is_start = last == len(self.lines())
+        while len(self.lines()) < last and Path(f"/proc/{pid}").exists():
+            time.sleep(0.002)
+        time.sleep(self.rng.uniform(0, 1.5 if is_start else 0.15))
 
     def run_to_the_end(self, options: dict) -> None:
         """Kill a study again and again, until it ends before its time."""
         self.kept.clear()
         while self.n_kills < N_KILLS:
             begun = self.lines()
-            status = self.run(options, self.rng.uniform(0.2, 2.5))
+            status = self.run(options, is_killed=True)
             self.check(self.lines()[len(begun) :])
             if status == 0:
                 return

@@ -103,3 +103,16 @@ def test_history_is_for_the_guided_search_alone() -> None:
         minimize(bowl, SPACE, budget=6, method="pso", history=tuple(history))
     result = minimize(bowl, SPACE, budget=6, method="guided", history=tuple(history))
     assert any(trial.source == "history" for trial in result.trials)
+
+
+def test_failures_end_a_study_with_what_it_has() -> None:
+    def fails_on_the_left(params) -> float:
+        if params["x"] < 0:
+            raise RuntimeError("left")
+        return bowl(params)
+
+    limits = Limits(failures=3)
+    result = minimize(fails_on_the_left, SPACE, budget=600, method="pso", limits=limits)
+    assert result.stop_reason is StopReason.FAILURES
+    assert sum(trial.failure is not None for trial in result.trials) >= 3
+    assert result.best.value == min(t.value for t in result.trials if t.value is not None)
