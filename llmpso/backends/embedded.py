@@ -5,7 +5,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class EmbeddedBackend:
         server = self._loaded()
         stream = _Stream(time.perf_counter(), self._timeout)
         try:
-            server.handle_chat_completions(_body(request), stream)
+            _apart(lambda: server.handle_chat_completions(_body(request), stream), stream)
         except ValueError as error:
             raise BackendError(f"llama.cpp refuses the request: {error}") from error
         # The first call waits for the model to load: that is its time, too.
@@ -109,6 +110,7 @@ class _Stream:
         self._start = start
         self._timeout = timeout
         self._late = False
+        self._stopped = False
         self._error = ""
         self._text: list[str] = []
         self._finish: str | None = None
@@ -123,7 +125,11 @@ class _Stream:
             self._finish = choice["finish_reason"]
         self._usage = chunk.get("usage", self._usage)
         self._late = not self._usage and time.perf_counter() > self._start + self._timeout
-        return self._late
+        return self._late or self._stopped
+
+    def stop(self) -> None:
+        """Let the model end with its next piece."""
+        self._stopped = True
 
     def reply(self) -> Reply:
         """The whole reply.
@@ -144,6 +150,16 @@ class _Stream:
             seconds=time.perf_counter() - self._start,
             truncated=self._finish == "length",
         )
+
+
+def _apart(call: Callable[[], object], stream: _Stream) -> None:
+    """Call outside the main thread: there, an interrupt would be lost in the callback."""
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(call)
+        try:
+            ended.result()
+        finally:
+            stream.stop()
 
 
 def _body(request: Request) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 import hashlib
+import signal
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 import pytest
 
@@ -42,6 +44,35 @@ def test_a_file_llama_cpp_cannot_load(tmp_path, question, capfd):
     with pytest.raises(BackendUnavailableError, match=r"cannot load .*m\.gguf; take a GGUF file"):
         EmbeddedBackend(tmp_path / "m.gguf").complete(question)
     assert capfd.readouterr().err == ""
+
+
+class SwallowsErrors:
+    """Says pieces until its callback stops it; loses what is raised there, as llama.cpp does."""
+
+    def __init__(self) -> None:
+        self.n_pieces = 0
+
+    def handle_chat_completions(self, body, callback):
+        stopped = False
+        while not stopped and self.n_pieces < 500:
+            self.n_pieces += 1
+            with suppress(BaseException):
+                time.sleep(0.01)
+                stopped = callback({"choices": []})
+
+
+def test_an_interrupt_ends_a_call(question):
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    backend, model = EmbeddedBackend(), SwallowsErrors()
+    backend._server = model
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    with pytest.raises(KeyboardInterrupt):
+        backend.complete(question)
+    signal.signal(signal.SIGALRM, before)
+    assert 1 < model.n_pieces < 400
 
 
 @pytest.fixture(scope="module")
