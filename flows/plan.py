@@ -44,7 +44,7 @@ class TuneOptions:
     max_llm_calls: int | None
     max_llm_tokens: int | None
     max_failures: int | None
-    particles: int
+    particles: int | None
     method: str
     topology: str
     warm_up: int

@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.plan import Plan
 from llmpso.advisor import Call
+from llmpso.credit import Record
 from llmpso.limits import StopReason
 from llmpso.objectives.base import Baselined
 from llmpso.study import StudyResult, improvements
@@ -23,6 +24,10 @@ STOPPED = {
     StopReason.FAILURES: "ended early: too many evaluations failed",
 }
 """Why a study ended, for people."""
+
+
+OF_MODEL = (Source.ADVISOR, Source.DEFAULT, Source.REFINE)
+"""Sources that are the language model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Summary:
     baselines: dict[str, dict[str, float]]
     by_source: dict[str, int]
     improved_by_source: dict[str, int]
+    credit: dict[str, dict[str, float]]
+    """What each source proposed, had evaluated and won in a guided study, and its trust."""
     llm_calls: int
     """Questions that a model was asked, unusable answers included."""
     llm_cached: int
@@ -80,7 +87,7 @@ class Summary:
             "llm_cached": self.llm_cached,
             "llm_tokens": self.llm_tokens,
             "llm_seconds": self.llm_seconds,
-            "llm_improvements": self.improved_by_source.get(Source.ADVISOR, 0),
+            "llm_improvements": _of_model(self.improved_by_source),
             "training_seconds": self.training_seconds,
             "overhead_seconds": self.overhead_seconds,
         } | {f"best_{name}": value for name, value in self.best_metrics.items()}
@@ -125,6 +132,7 @@ def summarise(
         baselines=_baselines(objective),
         by_source=_count(result.trials),
         improved_by_source=_count(improvements(result.trials)),
+        credit={str(source): _credit(record) for source, record in result.credit.items()},
         llm_calls=len(asked),
         llm_cached=len(calls) - len(asked),
         llm_problems=sum(bool(call.problems) for call in calls),
@@ -180,6 +188,7 @@ def as_text(summary: Summary) -> str:
         f"advisor      {summary.advisor}",
         f"sources      {_joined(summary.by_source)}",
         f"improved by  {_joined(summary.improved_by_source)}",
+        *_credit_text(summary),
         f"language model  {_llm_text(summary)}",
         f"time         {summary.wall_seconds:.0f} s: training {summary.training_seconds:.0f} s, "
         f"language model {summary.llm_seconds:.0f} s, the rest "
@@ -200,13 +209,31 @@ def _kept_text(summary: Summary) -> str:
 def _llm_text(summary: Summary) -> str:
     if summary.llm_calls + summary.llm_cached == 0:
         return "not asked"
-    advised = summary.by_source.get(Source.ADVISOR, 0)
-    helped = summary.improved_by_source.get(Source.ADVISOR, 0)
+    advised, helped = _of_model(summary.by_source), _of_model(summary.improved_by_source)
     return (
         f"{summary.llm_calls} calls, {summary.llm_cached} from the cache, "
         f"{summary.llm_tokens} tokens, {summary.llm_problems} with problems; "
         f"{helped} of its {advised} points improved the best"
     )
+
+
+def _of_model(by_source: Mapping[str, int]) -> int:
+    """How many of the trials counted are the language model's."""
+    return sum(by_source.get(source, 0) for source in OF_MODEL)
+
+
+def _credit(record: Record) -> dict[str, float]:
+    return asdict(record) | {"trust": record.trust}
+
+
+def _credit_text(summary: Summary) -> list[str]:
+    """What each source won of the trials it was given, where that decides over slots."""
+    told = [
+        f"{source} {record['won']:.0f} of {record['admitted']:.0f}"
+        for source, record in summary.credit.items()
+        if record["admitted"]
+    ]
+    return [f"kept word    {', '.join(told)}"] if told else []
 
 
 def _indented(values: Mapping[str, Any]) -> list[str]:

@@ -55,8 +55,8 @@ def tune(
     max_llm_calls: Annotated[int, Field(ge=1)] | None = None,
     max_llm_tokens: Annotated[int, Field(ge=1)] | None = None,
     max_failures: Annotated[int, Field(ge=1)] | None = None,
-    particles: Annotated[int, Field(ge=2, le=1_000)] = 6,
-    method: Literal["paper", "guided", "pso"] = "paper",
+    particles: Annotated[int, Field(ge=2, le=1_000)] | None = None,
+    method: Literal["guided", "paper", "pso"] = "guided",
     topology: Literal["star", "ring"] = "star",
     warm_up: Annotated[int, Field(ge=1)] = 2,
     replaced: Annotated[int, Field(ge=1)] = 2,
@@ -104,10 +104,9 @@ def tune(
         max_llm_calls: Questions to the language model that end it, cached ones aside.
         max_llm_tokens: Tokens of those questions and answers that end it.
         max_failures: Failed trainings that end it.
-        particles: Size of the swarm; 5 to 10 suit small budgets.
-        method: `paper` lets the language model replace the worst particles; in `guided` a
-            surrogate picks among the swarm's moves and the model names one start; `pso` asks
-            nobody.
+        particles: Size of the swarm; 4 in `guided` and 6 else if not given.
+        method: In `guided` a surrogate picks among the swarm's moves and the language model names
+            one start; `paper` lets the model replace the worst particles; `pso` asks nobody.
         topology: Who a particle learns from: all (`star`) or its two neighbours (`ring`).
         warm_up: Iterations before the language model is first asked.
         replaced: Particles that take its advice in each later iteration.

@@ -12,7 +12,8 @@ from llmpso.candidates import Candidate
 from llmpso.credit import Credit
 from llmpso.guidance import Guidance
 from llmpso.history import History
-from llmpso.proposers import IsKnown, Progress, Proposer
+from llmpso.likely import Expectation, Likely, belief
+from llmpso.proposers import Foreseeing, IsKnown, Progress, Proposer
 from llmpso.slots import Keys, Step, sensitivity
 from llmpso.space import Params, SearchSpace
 from llmpso.surrogate import Surrogate, clipped_scores, fitted
@@ -47,6 +48,7 @@ class Chooser:
         self.credit = Credit()
         self._proposer = proposer
         self._history = History(space, history) if history else None
+        self._expectation: Expectation | None = self._history
         self._told: list[Trial] = []
         self._answered_at = 0
         self._step: Step | None = None
@@ -58,6 +60,7 @@ class Chooser:
 
     def starts(self, n_free: int, is_known: IsKnown) -> list[tuple[Source, Params]]:
         """Known good configurations for at most `n_free` first positions."""
+        self._foresee()
         known: list[tuple[Source, Params]] = (
             [(Source.HISTORY, self._history.best)] if self._history else []
         )
@@ -89,6 +92,13 @@ class Chooser:
                 score = clipped_scores(values)[np.flatnonzero(values == trial.value)[0]]
                 promised = self._step.promised[trial.particle]
                 self.credit.judged(trial.source, won=bool(score <= promised))
+
+    def _foresee(self) -> None:
+        """Ask where the best is expected, unless an earlier study says more."""
+        proposer = self._proposer if self.guidance.asks_likely else None
+        if self._expectation is None and isinstance(proposer, Foreseeing):
+            corners = proposer.likely(self.space)
+            self._expectation = Likely(self.space, *corners) if corners else None
 
     def _judge_start(self) -> None:
         """A first position wins if it is better than half of those that nobody chose."""
@@ -125,12 +135,12 @@ class Chooser:
     def _surrogate(self) -> Surrogate:
         positions = np.array([self.space.encode(trial.params) for trial in self._told])
         values = np.array([np.inf if t.value is None else t.value for t in self._told])
-        if self._history is None:
+        if self._expectation is None:
             return fitted(self.space, positions, values)
-        history, completed = self._history, np.isfinite(values)
-        belief = history.belief(positions[completed], values[completed])
+        expected, completed = self._expectation, np.isfinite(values)
+        share = belief(expected, positions[completed], values[completed])
         return fitted(
-            self.space, positions, values, trend=lambda places: belief * history.trend(places)
+            self.space, positions, values, trend=lambda places: share * expected.trend(places)
         )
 
     def _completed(self) -> list[tuple[Params, float]]:

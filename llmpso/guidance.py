@@ -22,6 +22,8 @@ class Guidance:
     n_refinements: int = 0
     """Configurations that the proposer is asked for at once during the search; 0 asks for none,
     the only setting that was measured with a real model."""
+    asks_likely: bool = False
+    """Whether the proposer is asked where it expects the best, as a trend for the surrogate."""
     patience: int = 5
     """Completed trials between two questions for refinements."""
 

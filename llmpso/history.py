@@ -1,9 +1,4 @@
-"""What an earlier study knew: a trend for the surrogate, believed as far as it proves true.
-
-Feurer, Letham and Bakshy, Practical Transfer Learning for Bayesian Optimization, 2018, weigh an
-earlier study's model by how well it ranks the new study's trials; so does this, by Spearman's
-correlation, with the history's first credit worth a few trials.
-"""
+"""What an earlier study knew, as an expectation of the new one (see `llmpso.likely`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +8,7 @@ import numpy as np
 from llmpso.cube import Floats
 from llmpso.errors import SpaceError, SpecError
 from llmpso.space import Params, SearchSpace
-from llmpso.surrogate import Surrogate, correlation, fitted
-
-CREDIT = 3.0
-"""As many trials of the new study as it takes to halve the belief in a useless history."""
+from llmpso.surrogate import Surrogate, fitted
 
 LEAST_TRIALS = 3
 """A shorter history ranks too little to be a trend."""
@@ -50,13 +42,6 @@ class History:
     def trend(self, positions: Floats) -> Floats:
         """Scores that the earlier study suggests, shape (n_positions,)."""
         return self._surrogate.predict(positions).means
-
-    def belief(self, positions: Floats, values: Floats) -> float:
-        """How far to follow the trend, in [0, 1], given this study's completed trials."""
-        n_trials = len(values)
-        agreement = correlation(self.trend(positions), values)
-        belief = (CREDIT + n_trials * agreement) / (CREDIT + n_trials)
-        return float(np.clip(belief, 0.0, 1.0))
 
 
 def _checked(space: SearchSpace, index: int, params: Params) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +40,15 @@ class Proposer(Protocol):
         self, space: SearchSpace, progress: Progress, n: int, is_known: IsKnown
     ) -> Sequence[Params]:
         """At most `n` configurations that may improve on the incumbent."""
+        ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A proposer that also knows where the best may be expected."""
+
+    def likely(self, space: SearchSpace) -> tuple[Params, Params] | None:
+        """The lowest and the highest likely values; None if it has no usable answer."""
         ...
 
 

@@ -46,8 +46,9 @@ class StudySpec:
     """Evaluations, failed ones included."""
     limits: Limits = field(default_factory=Limits)
     """What may end the study earlier."""
-    method: Method | str = Method.PAPER
-    n_particles: int = 6
+    method: Method | str = Method.GUIDED
+    n_particles: int | None = None
+    """Size of the swarm; 4 in `guided`, whose surrogate learns from few, and 6 else."""
     seed: int = 0
     topology: str = "star"
     start: tuple[Params, ...] = field(default=())
@@ -71,6 +72,13 @@ class StudySpec:
             raise SpecError(f"method is {self.method!r}; it must be one of: {', '.join(Method)}")
         if self.history and self.method != Method.GUIDED:
             raise SpecError(f"history needs the method 'guided'; method is '{self.method}'")
+
+    @property
+    def swarm_size(self) -> int:
+        """The number of particles, where none is named that of the method."""
+        if self.n_particles is not None:
+            return self.n_particles
+        return 4 if self.method == Method.GUIDED else 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +126,9 @@ def improvements(trials: Sequence[Trial]) -> list[Trial]:
 
 def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None) -> Optimizer:
     """The optimizer that a specification asks for; the paper's without an advisor is PSO."""
-    iterations = max(1, -(-spec.budget // spec.n_particles) - 1)
+    iterations = max(1, -(-spec.budget // spec.swarm_size) - 1)
     common: dict[str, Any] = {
-        "n_particles": spec.n_particles,
+        "n_particles": spec.swarm_size,
         "seed": spec.seed,
         "topology": spec.topology,
         "start": spec.start,
@@ -182,8 +190,8 @@ def minimize(
     space: SearchSpace,
     *,
     budget: int,
-    n_particles: int = 6,
-    method: Method | str = Method.PAPER,
+    n_particles: int | None = None,
+    method: Method | str = Method.GUIDED,
     advisor: Advisor | None = None,
     seed: int = 0,
     start: Sequence[Params] = (),
@@ -198,7 +206,7 @@ def minimize(
         objective: An `Objective`, or a plain function from params to a number.
         space: What may be tried.
         budget: Evaluations, failed ones included.
-        n_particles: Size of the swarm.
+        n_particles: Size of the swarm; 4 in `guided` and 6 else if not given.
         method: `guided`, `paper` or `pso`; `paper` without an advisor is `pso`.
         advisor: Who asks the language model.
         seed: The only source of randomness of the search; each trial gets a seed from it.

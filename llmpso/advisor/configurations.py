@@ -1,26 +1,31 @@
-"""Two short questions for a guided search: where to start, and what to change next.
+"""Short questions for a guided search: where to start, what to change, where the best may be.
 
 A model's worth lies in the default it would start from (arXiv 2606.21641) and in local changes
 (arXiv 2604.19440): so it is asked for just those, cold, and a gate decides what is evaluated.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from llmpso.advisor.advice import AdviceParser
 from llmpso.advisor.advisor import Advisor
 from llmpso.advisor.prompt import Question, Task, dimension_text, lines, number, params_text
-from llmpso.advisor.schema import configuration_schema
+from llmpso.advisor.schema import configuration_schema, reasoned_schema
+from llmpso.advisor.start_prompts import StartChoice, chosen_start
 from llmpso.backends.base import Message
 from llmpso.proposers import Progress
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Source
 
-DEFAULT_PROMPT = "practitioner-default@1"
 REFINE_PROMPT = "local-refinement@1"
+LIKELY_PROMPT = "likely-range@1"
 """Names and versions of the prompts below; each changes whenever its text does."""
 
 N_SHOWN = 5
 """Best trials that a refinement question shows: a small model loses the thread of more."""
+
+PLAIN = StartChoice()
+"""A practitioner's default, cold."""
 
 SYSTEM = "You are an expert in tuning deep-learning hyperparameters. You answer with JSON only."
 
@@ -29,19 +34,24 @@ class ConfigurationAdvisor:
     """A language model as a proposer of configurations, through an `Advisor`.
 
     Args:
-        advisor: Who asks. The questions set their temperature to 0: the model's first choice.
+        advisor: Who asks. The questions set their own temperature.
+        start: How it asks for a start; by default as was found best for the model.
+
+    Raises:
+        SpecError: A file of chosen prompts cannot be read.
     """
 
     sources = (Source.DEFAULT, Source.REFINE)
 
-    def __init__(self, advisor: Advisor) -> None:
+    def __init__(self, advisor: Advisor, start: StartChoice | None = None) -> None:
         self.advisor = advisor
+        self.start = start or chosen_start(advisor.backend.identity.get("model", ""))
 
     def defaults(
         self, space: SearchSpace, n: int, is_known: Callable[[Params], bool]
     ) -> Sequence[Params]:
         """What an experienced practitioner would start from."""
-        question = default_question(self.advisor.task, space, n)
+        question = default_question(self.advisor.task, space, n, self.start)
         return self._asked(question, space, n, 0, is_known)
 
     def refinements(
@@ -50,6 +60,12 @@ class ConfigurationAdvisor:
         """Small changes of the best configuration so far."""
         question = refine_question(self.advisor.task, space, progress, n)
         return self._asked(question, space, n, progress.iteration, is_known)
+
+    def likely(self, space: SearchSpace) -> tuple[Params, Params] | None:
+        """The lowest and the highest value that a practitioner would try of each."""
+        question = likely_question(self.advisor.task, space)
+        corners = self._asked(question, space, 2, 0, lambda params: False)
+        return (corners[0], corners[1]) if len(corners) == 2 else None
 
     def _asked(
         self,
@@ -64,13 +80,27 @@ class ConfigurationAdvisor:
         return [suggestion.position for suggestion in advice.suggestions]
 
 
-def default_question(task: Task, space: SearchSpace, n: int) -> Question:
-    """The practitioner's default; if several are wanted, alternatives that differ from it."""
-    wanted = "the configuration that an experienced practitioner would use as a robust default"
+def default_question(
+    task: Task, space: SearchSpace, n: int, start: StartChoice = PLAIN
+) -> Question:
+    """A configuration to start from; if several are wanted, alternatives that differ from it."""
+    wanted = start.prompt.wanted
     if n > 1:
-        wanted += f", and {n - 1} different ones that the practitioner would try next"
+        wanted += f", and {n - 1} different ones to try next"
     text = f"{_task_text(task, space)}\n\nGive {wanted}. Answer with JSON only."
-    return _question(DEFAULT_PROMPT, text, space, n)
+    question = _question(start.prompt.name, text, space, n)
+    schema = reasoned_schema(question.schema) if start.prompt.reasoned else question.schema
+    return replace(question, schema=schema, temperature=start.temperature)
+
+
+def likely_question(task: Task, space: SearchSpace) -> Question:
+    """Two corners of the box in which the best is expected."""
+    text = f"""{_task_text(task, space)}
+
+Give two configurations. The first holds, for each hyperparameter, the lowest value that an \
+experienced practitioner would try; the second holds the highest. Of choices without an order, \
+they hold the two most likely ones. Answer with JSON only."""
+    return _question(LIKELY_PROMPT, text, space, 2)
 
 
 def refine_question(task: Task, space: SearchSpace, progress: Progress, n: int) -> Question:

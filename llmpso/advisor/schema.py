@@ -1,5 +1,6 @@
 """The form that binds a reply: a JSON schema made from the search space."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from llmpso.space import Categorical, Dimension, Float, SearchSpace
@@ -36,6 +37,11 @@ def configuration_schema(space: SearchSpace, n_suggestions: int) -> dict[str, An
         "maxItems": n_suggestions,
     }
     return _object({"suggestions": suggestions})
+
+
+def reasoned_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The same answer after a reason, which a model may need to think before it decides."""
+    return _object({"reason": {"type": "string", "maxLength": 300}} | schema["properties"])
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

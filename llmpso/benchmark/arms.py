@@ -8,29 +8,31 @@ from enum import StrEnum
 from typing import Any
 
 from llmpso.advisor import Advisor, Task
-from llmpso.advisor.configurations import DEFAULT_PROMPT, REFINE_PROMPT, ConfigurationAdvisor
+from llmpso.advisor.configurations import LIKELY_PROMPT, REFINE_PROMPT, ConfigurationAdvisor
 from llmpso.advisor.prompt import PAPER_PROMPT
+from llmpso.advisor.start_prompts import chosen_start
 from llmpso.backends.base import Backend
 from llmpso.backends.nonsense import ConstantBackend, RandomBackend, WorstBackend
 from llmpso.baselines import optuna_search, pyswarms_search, random_search
 from llmpso.benchmark.controls import (
     Anonymous,
     Shuffled,
-    StartOnly,
     Surrogate,
     anonymous_task,
 )
 from llmpso.benchmark.problems import Problem
+from llmpso.cma_es import CMAES
 from llmpso.errors import SpecError
-from llmpso.guidance import Guidance
-from llmpso.guided import GuidedPSO
+from llmpso.evolution import DifferentialEvolution
+from llmpso.guidance import GUIDED, Guidance
+from llmpso.guided import GuidedCMAES, GuidedDE, GuidedPSO
 from llmpso.objectives.base import DescribedObjective
 from llmpso.paper import PaperPSO
 from llmpso.population import Optimizer, trial_seed
 from llmpso.proposers import Placebo, Proposer
 from llmpso.pso import PSO
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """To be raised whenever the library's code changes what any arm does: old results then expire."""
 
 PAPER_TEMPERATURE = 0.7
@@ -49,6 +51,10 @@ METHODS: Mapping[str, Callable[..., Optimizer]] = {
     "guided": GuidedPSO,
     "optuna": optuna_search,
     "pyswarms": pyswarms_search,
+    "de": DifferentialEvolution,
+    "guided-de": GuidedDE,
+    "cma": CMAES,
+    "guided-cma": GuidedCMAES,
 }
 """Optimizers by name, each called with the space, a seed, a start and the arm's options."""
 
@@ -62,8 +68,6 @@ class Voice(StrEnum):
     """The model, told neither names nor units."""
     SHUFFLED = "shuffled"
     """The model, shown the trials with each other's values."""
-    START = "start"
-    """The model, asked for a start only."""
     PLACEBO = "placebo"
     SURROGATE = "surrogate"
     RANDOM = "nonsense-random"
@@ -73,7 +77,7 @@ class Voice(StrEnum):
     @property
     def is_model(self) -> bool:
         """Whether a real model speaks."""
-        return self in (Voice.MODEL, Voice.ANONYMOUS, Voice.SHUFFLED, Voice.START)
+        return self in (Voice.MODEL, Voice.ANONYMOUS, Voice.SHUFFLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,10 @@ class Arm:
 
     def key(self, budget: int, identity: Mapping[str, str]) -> str:
         """What two studies of this arm share if one may stand for the other."""
-        prompts = (DEFAULT_PROMPT, REFINE_PROMPT, PAPER_PROMPT) if self.voice.is_model else ()
-        model = dict(identity) if self.voice.is_model else {}
-        content = [RESULTS_VERSION, repr(self), budget, prompts, model]
+        content: list[Any] = [RESULTS_VERSION, repr(self), budget]
+        if self.voice.is_model:
+            start = chosen_start(identity.get("model", ""))
+            content += [repr(start), REFINE_PROMPT, LIKELY_PROMPT, PAPER_PROMPT, dict(identity)]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -106,12 +111,12 @@ class Search:
     """Keeps the record of what a model was asked; None if none is."""
 
 
-ADVISED = Guidance(n_refinements=2)
-"""How every search with a voice is guided: it is heard at the start and on the way."""
+REFINED = Guidance(n_refinements=2)
+"""A voice is heard at the start and on the way; else at the start only, as the product does."""
 
 
-def _guided(name: str, voice: Voice) -> Arm:
-    return Arm(name, "guided", {"guidance": ADVISED}, voice)
+def _guided(name: str, voice: Voice = Voice.NOBODY, guidance: Guidance = GUIDED) -> Arm:
+    return Arm(name, "guided", {"guidance": guidance}, voice)
 
 
 def _optuna(sampler: str) -> Arm:
@@ -123,16 +128,24 @@ _PLAIN_ARMS = (
     Arm("pso", "pso", {"revisits": True}),
     Arm("pso-unique", "pso"),
     Arm("paper", "paper", voice=Voice.MODEL),
-    Arm("guided", "guided", {"guidance": Guidance()}),
+    _guided("guided"),
     _guided("guided-llm", Voice.MODEL),
     _guided("placebo", Voice.PLACEBO),
-    _guided("surrogate", Voice.SURROGATE),
+    # One blind first position fewer: the surrogate has the slot that the model would have.
+    Arm("surrogate", "guided", {"guidance": GUIDED, "n_particles": 3}),
     _guided("llm-anonymous", Voice.ANONYMOUS),
-    _guided("llm-shuffled", Voice.SHUFFLED),
-    _guided("llm-start", Voice.START),
-    _guided("nonsense-random", Voice.RANDOM),
-    _guided("nonsense-constant", Voice.CONSTANT),
-    _guided("nonsense-worst", Voice.WORST),
+    _guided("llm-refined", Voice.MODEL, REFINED),
+    _guided("placebo-refined", Voice.PLACEBO, REFINED),
+    _guided("surrogate-refined", Voice.SURROGATE, REFINED),
+    _guided("llm-shuffled", Voice.SHUFFLED, REFINED),
+    _guided("llm-likely", Voice.MODEL, Guidance(asks_likely=True)),
+    _guided("nonsense-random", Voice.RANDOM, REFINED),
+    _guided("nonsense-constant", Voice.CONSTANT, REFINED),
+    _guided("nonsense-worst", Voice.WORST, REFINED),
+    Arm("de", "de"),
+    Arm("guided-de", "guided-de"),
+    Arm("cma", "cma"),
+    Arm("guided-cma", "guided-cma"),
     _optuna("tpe"),
     _optuna("gp"),
     _optuna("cma"),
@@ -214,8 +227,6 @@ def _proposer(voice: Voice, seed: int, advisor: Advisor | None) -> Proposer | No
             return Anonymous(asked)
         case Voice.SHUFFLED:
             return Shuffled(asked, stream)
-        case Voice.START:
-            return StartOnly(asked)
     return asked
 
 

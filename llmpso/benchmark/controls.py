@@ -21,24 +21,6 @@ N_CHANGES = 100
 """Changes of the incumbent that it chooses from besides."""
 
 
-class StartOnly:
-    """A proposer that is heard once, before the first trial."""
-
-    def __init__(self, proposer: Proposer) -> None:
-        self._proposer = proposer
-        self.sources = proposer.sources
-
-    def defaults(self, space: SearchSpace, n: int, is_known: IsKnown) -> Sequence[Params]:
-        """The proposer's own."""
-        return self._proposer.defaults(space, n, is_known)
-
-    def refinements(
-        self, space: SearchSpace, progress: Progress, n: int, is_known: IsKnown
-    ) -> Sequence[Params]:
-        """None."""
-        return []
-
-
 class Shuffled:
     """A proposer that is shown the trials with their values, and all else felt, mixed up."""
 

@@ -91,6 +91,23 @@ _FAMILIES = {
 }
 
 
+_DATA = {
+    "protein_structure": "45,730 rows, 9 features",
+    "parkinsons_telemonitoring": "5,875 rows, 20 features",
+    "naval_propulsion": "11,934 rows, 15 features",
+    "slice_localization": "53,500 rows, 385 features",
+    "vehicle": "846 rows, 4 classes",
+    "phoneme": "5,404 rows, 2 classes",
+    "australian": "690 rows, 2 classes",
+    "blood_transfusion": "748 rows, 2 classes",
+    "car": "1,728 rows, 4 classes",
+    "credit_g": "1,000 rows, 2 classes",
+    "kc1": "2,109 rows, 2 classes",
+    "segment": "2,310 rows, 7 classes",
+}
+"""What a practitioner would know of the data first: UCI's and OpenML's own figures."""
+
+
 class TableObjective:
     """One table as an objective: the mean over the seeds that each configuration was trained with.
 
@@ -111,7 +128,8 @@ class TableObjective:
         self._choices, self._values = _load(name)
         self.name = name
         self.metric = self._family.metric
-        self.description = f"{self._family.task} ({data_set.replace('_', ' ')})."
+        title = data_set.replace("_", " ")
+        self.description = f"{self._family.task} ({title}: {_DATA[data_set]})."
         self.space = SearchSpace(
             {self._family.spell[key]: _dimension(values) for key, values in self._choices.items()}
         )

@@ -22,7 +22,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["--evaluations", "many"], 'Invalid value for --evaluations: unable to convert "many"'),
         (
             ["--method", "ga"],
-            'Invalid value "ga" for --method. Choose from: "paper", "guided", "pso".',
+            'Invalid value "ga" for --method. Choose from: "guided", "paper", "pso".',
         ),
         (["--evaluation", "3"], "Unknown option: --evaluation. Did you mean --evaluations?"),
         (["gpt"], "objective is 'gpt'; it must be 'lstm', 'cnn'"),

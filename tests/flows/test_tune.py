@@ -25,6 +25,8 @@ from llmpso.trial import Source, Trial
 
 def answer(request: Request) -> Reply:
     """Two valid particles that no swarm would find by chance."""
+    if "configuration" in request.schema["properties"]:
+        return Reply(json.dumps({"configuration": {"x": 1.5, "n": 2}}), 50, 10, seconds=0.2)
     number = len(request.messages[1].content)
     items = [
         {"position": {"x": 1.0 + number / 1e6 + k, "n": 1 + k}, "velocity": {"x": 0.1, "n": 0}}
@@ -51,14 +53,14 @@ def test_the_form_describes_and_bounds_every_parameter() -> None:
     assert set(schema) == {field.name for field in fields(TuneOptions)}
     assert all(entry.get("description") for entry in schema.values())
     assert schema["evaluations"]["minimum"] == 1
-    assert schema["method"]["enum"] == ["paper", "guided", "pso"]
+    assert schema["method"]["enum"] == ["guided", "paper", "pso"]
     assert all(parameter.annotation for parameter in signature(tune.fn).parameters.values())
 
 
 def test_one_study_leaves_a_parent_its_children_and_a_registered_model(
     prefect_server, mlflow_store, bowl, scripted
 ) -> None:
-    summary = tune(bowl, evaluations=18, seed=1, workers=2)
+    summary = tune(bowl, method="paper", evaluations=18, seed=1, workers=2)
     assert summary.evaluations == 18
     assert sum(summary.by_source.values()) == 18
     assert summary.by_source[Source.ADVISOR] == 2
@@ -81,6 +83,21 @@ def test_one_study_leaves_a_parent_its_children_and_a_registered_model(
     assert mlflow.pytorch.load_model(f"models:/{summary.model}").in_features == 1
     calls = mlflow.artifacts.load_text(f"runs:/{summary.run_id}/advisor/calls.jsonl")
     assert json.loads(calls)["messages"][1]["content"].startswith("A bowl whose bottom")
+
+
+def test_a_guided_study_asks_once_and_shows_who_kept_their_word(
+    prefect_server, mlflow_store, bowl, scripted
+) -> None:
+    summary = tune(bowl, evaluations=16, seed=1, workers=2)
+    assert summary.method == "guided"
+    assert summary.llm_calls == summary.by_source[Source.DEFAULT] == 1
+    record = summary.credit[Source.DEFAULT]
+    assert (record["proposed"], record["admitted"]) == (1, 1)
+    assert summary.credit[Source.SURROGATE]["admitted"] > 0
+    assert "kept word" in as_text(summary)
+    assert "of its 1 points improved the best" in as_text(summary)
+    kept = mlflow.artifacts.load_dict(f"runs:/{summary.run_id}/summary.json")
+    assert kept["credit"] == summary.credit
 
 
 def test_a_limit_ends_a_study_and_the_record_says_which(
@@ -114,9 +131,9 @@ def test_failures_are_failed_runs_with_their_kind_and_no_nan(
 def test_the_same_question_is_asked_once_in_two_runs(
     prefect_server, mlflow_store, bowl, scripted
 ) -> None:
-    first = tune(bowl, evaluations=24, seed=7, workers=2)
+    first = tune(bowl, method="paper", evaluations=24, seed=7, workers=2)
     asked = len(scripted.requests)
-    second = tune(bowl, evaluations=24, seed=7, workers=2)
+    second = tune(bowl, method="paper", evaluations=24, seed=7, workers=2)
     assert len(scripted.requests) == asked == first.llm_calls
     assert (second.llm_calls, second.llm_cached) == (0, first.llm_calls)
     assert second.best_params == first.best_params
@@ -194,7 +211,7 @@ def test_a_mistake_is_refused_before_anything_runs(mlflow_store, bowl, change, m
 
 def test_more_advice_than_particles_is_refused(mlflow_store, bowl, scripted) -> None:
     with pytest.raises(SpecError, match=r"n_replaced is 6; it must lie in \[1, 5\]"):
-        prepare(options(objective=bowl, replaced=6))
+        prepare(options(objective=bowl, method="paper", replaced=6))
 
 
 def test_a_store_that_cannot_be_written_is_refused(monkeypatch, tmp_path: Path, bowl) -> None:

@@ -19,7 +19,6 @@ from llmpso.benchmark.arms import ARMS, Arm, build_search, find_arm
 from llmpso.benchmark.controls import (
     Anonymous,
     Shuffled,
-    StartOnly,
     Surrogate,
     anonymous_space,
 )
@@ -27,7 +26,7 @@ from llmpso.benchmark.problems import SUITES, TABLE_DEFAULTS, FunctionProblem, T
 from llmpso.benchmark.runs import study_rows
 from llmpso.errors import SpecError
 from llmpso.guidance import Guidance
-from llmpso.proposers import Placebo, Progress
+from llmpso.proposers import Progress
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.trial import Source
 
@@ -197,12 +196,6 @@ def test_shuffled_mixes_values_among_the_same_trials() -> None:
     assert [value for _, value in shown] == [1.0, 2.0, 3.0]
     assert shown != TRIALS
     assert sorted(params["rate"] for params, _ in shown) == [0.01, 0.1, 1.0]
-
-
-def test_start_only_is_heard_once() -> None:
-    proposer = StartOnly(Placebo())
-    assert len(proposer.defaults(SPACE, 1, lambda params: False)) == 1
-    assert proposer.refinements(SPACE, PROGRESS, 2, lambda params: False) == []
 
 
 def test_the_surrogate_proposes_new_places() -> None:

@@ -9,6 +9,7 @@ from llmpso.errors import SpaceError, SpecError
 from llmpso.guidance import Guidance
 from llmpso.guided import GuidedPSO
 from llmpso.history import History
+from llmpso.likely import belief
 from llmpso.proposers import IsKnown, Placebo, Progress
 from llmpso.pso import PSO
 from llmpso.space import Float, Params, SearchSpace
@@ -149,9 +150,9 @@ def test_a_history_is_believed_as_far_as_it_proves_true() -> None:
     positions = rng.random((12, 3))
     values = np.array([cost(SPACE.decode(position)) for position in positions])
     history = History(SPACE, grid(1.5))
-    assert history.belief(positions[:0], values[:0]) == 1
-    assert history.belief(positions, values) > 0.8
-    assert history.belief(positions, -values) == 0
+    assert belief(history, positions[:0], values[:0]) == 1
+    assert belief(history, positions, values) > 0.8
+    assert belief(history, positions, -values) == 0
 
 
 @pytest.mark.parametrize(

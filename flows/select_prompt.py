@@ -1,0 +1,92 @@
+"""Find the prompt that suits a model, and keep the choice: `python -m flows.select_prompt`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+from pydantic import Field
+
+from flows.command import Command, main
+from llmpso.advisor.start_prompts import FILE_VARIABLE, Entry, write_choice
+from llmpso.backends.base import Backend
+from llmpso.backends.choose import choose_backend
+from llmpso.backends.recorded import RecordedBackend
+from llmpso.benchmark.prompts import Score, best, score, variants
+from llmpso.objectives.tables import DEVELOPMENT_TABLES
+
+
+@flow(name="select-prompt", flow_run_name="prompt for {llm_model}")
+def select_prompt(
+    advisor: Literal["auto", "openai", "ollama", "embedded"] = "auto",
+    *,
+    llm_model: str | None = None,
+    llm_url: str | None = None,
+    warm_seeds: Annotated[int, Field(ge=0, le=100)] = 0,
+    out: str = "start_prompts.json",
+    replies: str = "results/prompt-replies.jsonl",
+) -> str:
+    """Score prompts for a model on development tables; keep the best with its evidence.
+
+    Args:
+        advisor: Language model; `auto` as in `flows.tune`.
+        llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
+        llm_url: Address of the OpenAI-compatible or Ollama server.
+        warm_seeds: Ask at temperature 0.7 as well, with as many seeds.
+        out: File of choices; the environment variable LLMPSO_PROMPTS makes the advisor read it.
+        replies: File that the model's replies are kept in: a question is asked once, ever.
+    """
+    backend = _backend(advisor, llm_model, llm_url, replies)
+    scores: list[Score] = []
+    for variant in variants(warm_seeds):
+        scores.append(score(variant, DEVELOPMENT_TABLES, backend))
+        get_run_logger().info("%s: mean rank %.4f", variant.name, scores[-1].mean)
+    create_table_artifact(_rows(scores), key="start-prompts")
+    write_choice(Path(out), _entry(backend, scores))
+    return _text(scores, Path(out))
+
+
+def _backend(
+    advisor: str, llm_model: str | None, llm_url: str | None, replies: str
+) -> RecordedBackend:
+    choice = choose_backend(advisor, model=llm_model, base_url=llm_url)
+    return RecordedBackend(Path(replies), choice.backend)
+
+
+def _entry(backend: Backend, scores: list[Score]) -> Entry:
+    choice = best(scores).variant.choice
+    return Entry(
+        model=backend.identity["model"],
+        prompt=choice.prompt.name,
+        temperature=choice.temperature,
+        evidence={one.variant.name: one.ranks for one in scores},
+    )
+
+
+def _rows(scores: list[Score]) -> list[dict[str, Any]]:
+    return [
+        {"prompt": one.variant.name, "mean rank": round(one.mean, 4)}
+        | {table.partition("/")[2]: round(rank, 4) for table, rank in one.ranks.items()}
+        for one in sorted(scores, key=lambda one: one.mean)
+    ]
+
+
+def _text(scores: list[Score], path: Path) -> str:
+    lines = [f"{row['mean rank']:.4f}  {row['prompt']}" for row in _rows(scores)]
+    return "\n".join(
+        ["mean rank (share of a table that is better; a blind draw has 0.5)", *lines]
+        + [f"kept in {path}; export {FILE_VARIABLE}={path.resolve()} makes the advisor read it"]
+    )
+
+
+COMMAND = Command(
+    select_prompt,
+    name="flows.select_prompt",
+    check=lambda arguments: choose_backend(
+        arguments["advisor"], model=arguments["llm_model"], base_url=arguments["llm_url"]
+    ),
+    as_text=str,
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main(COMMAND))
