@@ -2,6 +2,8 @@
 # Start the Prefect server, on this machine only.
 #
 # PREFECT_SERVER_API_HOST, PREFECT_SERVER_API_PORT      where it listens (127.0.0.1, 4200)
+# PREFECT_SERVER_DATABASE_CONNECTION_URL                where runs are kept; for PostgreSQL
+#                                                       postgresql+asyncpg://user:password@host/db
 set -euo pipefail
 
 host=${PREFECT_SERVER_API_HOST:-127.0.0.1}

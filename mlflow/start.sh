@@ -4,6 +4,12 @@
 # MLFLOW_HOST, MLFLOW_PORT                where it listens      (127.0.0.1, 5000)
 # MLFLOW_BACKEND_STORE_URI                where runs are kept   (sqlite:///mlflow.db)
 # MLFLOW_ARTIFACTS_DESTINATION            where models are kept (./mlartifacts)
+# MLFLOW_SERVER_ALLOWED_HOSTS             names it is asked by  (those of this machine)
+#
+# For PostgreSQL and an S3-compatible store, with pip install '.[servers]':
+#   MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2://user:password@host:5432/mlflow
+#   MLFLOW_ARTIFACTS_DESTINATION=s3://bucket/path
+#   MLFLOW_S3_ENDPOINT_URL=…  AWS_ACCESS_KEY_ID=…  AWS_SECRET_ACCESS_KEY=…
 set -euo pipefail
 
 host=${MLFLOW_HOST:-127.0.0.1}

@@ -155,12 +155,14 @@ def promote(uri: str, promotion: Promotion) -> str:
         "error": repr(promotion.error),
         "outcome": promotion.outcome,
         "reason": promotion.reason,
-        "replaced": promotion.replaced,
         "study": promotion.study_run,
         "retune_run": promotion.retune_run,
         "promoted_at": _now(),
     }
+    tags |= {"replaced": promotion.replaced} if promotion.replaced else {}
     version = str(mlflow.register_model(promotion.artifact, promotion.model, tags=tags).version)
+    text = f"{promotion.outcome}: {promotion.reason}"
+    client(uri).update_model_version(promotion.model, version, description=text)
     _let_serve(uri, promotion.model, version, promotion.replaced)
     return version
 

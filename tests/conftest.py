@@ -2,9 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 PROJECT = Path(__file__).parents[1]
@@ -52,3 +59,77 @@ def mlflow_store(
     mlflow.set_tracking_uri(uri)
     yield uri
     mlflow.set_tracking_uri(before)
+
+
+class Services:
+    """Real servers, started by the commands under test; each has a log in a folder.
+
+    Args:
+        folder: Logs, and the servers' own files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    @staticmethod
+    def free_port() -> int:
+        """A port that nothing listens on."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a command in the project's folder."""
+        own = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            "PWD": str(PROJECT),
+        }
+        with (self.folder / f"{len(self._running)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=PROJECT,
+                env=os.environ | own | dict(environment or {}),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._running.append(process)
+        return process
+
+    def wait_for(self, url: str, seconds: float = 240.0) -> None:
+        """Wait until an address answers; a busy machine takes long to start a server."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with suppress(httpx.HTTPError):
+                if httpx.get(url).is_success:
+                    return
+            time.sleep(0.25)
+        logs = "".join(log.read_text()[-2000:] for log in sorted(self.folder.glob("*.log")))
+        raise TimeoutError(f"{url} does not answer; the logs say: {logs}")
+
+    def stop(self, process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:
+        """End a process and all that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def stop_all(self) -> None:
+        """End what still runs, the youngest first."""
+        for process in reversed(self._running):
+            if process.poll() is None:
+                self.stop(process)
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Servers that end with the module's tests."""
+    started = Services(tmp_path_factory.mktemp("services"))
+    yield started
+    started.stop_all()

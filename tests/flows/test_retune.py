@@ -1,21 +1,15 @@
 """A model in production over time: the first champion, its successors, and what is refused."""
 
 import json
-import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import threading
-import time
-from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from inspect import signature
 from pathlib import Path
 
-import httpx
 import mlflow
 import numpy as np
 import pandas as pd
@@ -306,52 +300,25 @@ def test_a_champion_whose_artifact_is_gone_is_refused(
 
 @pytest.mark.slow
 def test_a_tracking_server_that_goes_away_in_mid_run_changes_nothing(
-    champion, measurements, mlflow_store, monkeypatch
+    champion, measurements, mlflow_store, monkeypatch, services
 ) -> None:
     until(measurements, "2012-12-31")
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    command = ["--backend-store-uri", mlflow_store, "--port", str(port), "--workers", "1"]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *command], start_new_session=True
-    )
-
-    def stop() -> None:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+    address = f"http://127.0.0.1:{(port := services.free_port())}"
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
+    server = services.start([*command, "--backend-store-uri", mlflow_store])
 
     def win_and_lose_the_server(arms, rule):
-        stop()
+        services.stop(server, signal.SIGKILL)
         return replace(compare_arms(arms, rule), at_least=0.5)
 
-    try:
-        wait_for(f"{address}/health")
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        mlflow.set_tracking_uri(address)
-        monkeypatch.setattr("flows.retune.compare_arms", win_and_lose_the_server)
-        with pytest.raises(StorageError, match=f"MLflow at {address} stopped answering .*as it"):
-            retune(**arguments(champion, evaluations=4, refits=2))
-    finally:
-        if server.poll() is None:
-            stop()
+    services.wait_for(f"{address}/health")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    mlflow.set_tracking_uri(address)
+    monkeypatch.setattr("flows.retune.compare_arms", win_and_lose_the_server)
+    with pytest.raises(StorageError, match=f"MLflow at {address} stopped answering .*as it"):
+        retune(**arguments(champion, evaluations=4, refits=2))
     assert aliases(mlflow_store) == {"champion": "1"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(url: str, seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with suppress(httpx.HTTPError):
-            if httpx.get(url).is_success:
-                return
-        time.sleep(0.2)
-    raise TimeoutError(f"{url} does not answer")
 
 
 def test_a_run_that_breaks_leaves_the_champion_and_says_so(

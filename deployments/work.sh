@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Deploy all that deployments/prefect.yaml names, then run what is scheduled.
+#
+# PREFECT_API_URL           the Prefect server
+# LLMPSO_WORK_POOL          where runs wait         (llmpso)
+# PREFECT_WORKER_WEBSERVER_HOST, PREFECT_WORKER_WEBSERVER_PORT
+#                           where the worker says that it is well     (127.0.0.1, 8080)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+: "${PREFECT_API_URL:?is not set; name the Prefect server, for example http://127.0.0.1:4200/api}"
+export PREFECT_WORKER_WEBSERVER_HOST=${PREFECT_WORKER_WEBSERVER_HOST:-127.0.0.1}
+pool=${LLMPSO_WORK_POOL:-llmpso}
+prefect work-pool create "$pool" --type process --overwrite
+prefect --no-prompt deploy --prefect-file deployments/prefect.yaml --all
+exec prefect worker start --pool "$pool" --type process --with-healthcheck
