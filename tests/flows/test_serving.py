@@ -1,0 +1,50 @@
+"""The promoted model answers over HTTP, from raw columns."""
+
+import sys
+
+import httpx
+import mlflow
+import pytest
+
+from flows.retune import retune
+from llmpso.data.air_quality import load_taiwan
+
+
+@pytest.mark.slow
+def test_the_champion_answers_requests_with_raw_columns(
+    prefect_server, mlflow_store, services
+) -> None:
+    small = {"evaluations": 2, "particles": 2, "refits": 2, "max_seconds": 60}
+    report = retune(method="pso", workers=2, **small)
+    port = str(services.free_port())
+    services.start(
+        [
+            *(sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"),
+            *("--model-uri", f"models:/{report.model}@champion", "--port", port),
+        ],
+        {"MLFLOW_TRACKING_URI": mlflow_store},
+    )
+    services.wait_for(f"http://127.0.0.1:{port}/ping")
+    rows = load_taiwan().frame.iloc[-30:].reset_index()
+    content = rows.assign(Time=rows["Time"].astype(str)).to_json(orient="split", index=False)
+    request = f'{{"dataframe_split": {content}}}'
+    reply = httpx.post(
+        f"http://127.0.0.1:{port}/invocations",
+        content=request,
+        headers={"Content-Type": "application/json"},
+        timeout=60.0,
+    )
+    assert reply.is_success, reply.text
+    forecasts = [float(next(iter(row.values()))) for row in reply.json()["predictions"]]
+    model = mlflow.pyfunc.load_model(f"models:/{report.model}@champion")
+    assert model.metadata.signature is not None
+    assert model.input_example is not None
+    assert forecasts == pytest.approx(model.predict(rows).tolist(), rel=1e-5)
+    assert len(forecasts) == 30 - 24 + 1
+    wrong = httpx.post(
+        f"http://127.0.0.1:{port}/invocations",
+        json={"dataframe_split": {"columns": ["AQI"], "data": [[1.0]]}},
+        timeout=60.0,
+    )
+    assert wrong.status_code == httpx.codes.BAD_REQUEST
+    assert "missing inputs" in wrong.text
