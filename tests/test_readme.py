@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from flows.benchmark import benchmark
+from flows.retune import retune
+from flows.retune_report import Outcome
+from flows.serve import serve
 from flows.tune import tune
 from llmpso import Evaluation
 
@@ -45,10 +48,31 @@ def test_the_model_of_your_own_is_tuned_as_written(
     assert again[0].value == again[1].value
 
 
+def test_the_function_of_your_own_is_tuned_and_retuned_as_written(
+    prefect_server, mlflow_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_model.py").write_text(block("def held_out"))
+    (space,) = re.findall(r"```yaml\n(# own_model.*?)```", README, flags=re.DOTALL)
+    (tmp_path / "own_model.yaml").write_text(space)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"objective": "own_model:train", "space_file": "own_model.yaml", "workers": 2}
+    summary = tune(**own, method="pso", evaluations=6)
+    assert summary.model == "own-model-train/1"
+    first = retune(**own, evaluations=6, refits=2)
+    assert (first.outcome, first.version) == (Outcome.FIRST, "2")
+    second = retune(**own, evaluations=6, refits=2, seed=1)
+    assert second.outcome in (Outcome.KEPT, Outcome.PROMOTED)
+    assert second.degradation.error == pytest.approx(second.degradation.recorded)
+    assert mlflow.pytorch.load_model("models:/own-model-train@champion").in_features == 64
+
+
 def test_the_commands_name_files_and_options_that_exist() -> None:
     project = Path(__file__).parents[1]
     for script in re.findall(r"`((?:mlflow|deployments)/\w+\.sh)`", README):
         assert (project / script).is_file()
-    options = set(re.findall(r"--([a-z][a-z-]+)", README)) - {"backend-store-uri"}
-    names = {name.replace("_", "-") for f in (tune, benchmark) for name in f.fn.__annotations__}
-    assert options - {"help"} <= names
+    foreign = {"backend-store-uri", "env-manager", "model-uri", "port"}
+    foreign |= {"type", "pool", "no-prompt", "prefect-file", "all", "watch"}
+    options = set(re.findall(r"--([a-z][a-z-]+)", README)) - foreign - {"help"}
+    functions = (tune.fn, retune.fn, benchmark.fn, serve)
+    names = {name.replace("_", "-") for f in functions for name in f.__annotations__}
+    assert options <= names
