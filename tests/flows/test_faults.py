@@ -1,0 +1,287 @@
+"""Servers that go away, a database that is locked, a disk that is full: nothing measured is lost.
+
+`LLMPSO_FAULT_SECONDS=60` makes the faults last as long as a restart may.
+"""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import mlflow
+import pandas as pd
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.tune import tune
+from llmpso.errors import StorageError
+
+FAULT_SECONDS = float(os.environ.get("LLMPSO_FAULT_SECONDS", "5"))
+EVALUATIONS = 24
+
+OBJECTIVE = """
+import os, time
+import torch
+from llmpso import Evaluation, Float, SearchSpace
+
+class Steady:
+    name = "steady"
+    metric = "height"
+    description = "A bowl."
+    space = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
+
+    def evaluate(self, params, *, fidelity, seed):
+        time.sleep(0.2)
+        with open("LOG", "a") as file:
+            file.write(f"{seed}\\n")
+        return Evaluation(params["x"] ** 2 + params["y"] ** 2, model=torch.nn.Linear(64, 64))
+"""
+
+OBJECTIVE_PATH = "steady_objective:Steady"
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the objective notes its evaluations."""
+    log = tmp_path / "evaluations.txt"
+    log.touch()
+    (tmp_path / "steady_objective.py").write_text(OBJECTIVE.replace("LOG", str(log)))
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("steady_objective", None)
+    return log
+
+
+def after(log: Path, n_evaluations: int, act: Callable[[], None]) -> threading.Thread:
+    """Do something as soon as so many evaluations are measured."""
+
+    def wait_and_act() -> None:
+        while len(log.read_text().split()) < n_evaluations:
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    return thread
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A server of our own that can be killed and started again."""
+
+    def __init__(self, command: list[str], health: str, environment: dict[str, str]) -> None:
+        self._command = command
+        self._health = health
+        self._environment = os.environ | environment
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 120
+        while not self.answers():
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(self._health, timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def away(self) -> None:
+        """Be killed, and start again later."""
+        self.kill()
+        time.sleep(FAULT_SECONDS)
+        self.start()
+
+    def hang(self) -> None:
+        """Take connections, and say nothing for a while."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+        time.sleep(FAULT_SECONDS)
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def mlflow_server(tmp_path: Path, empty_database: Path, monkeypatch) -> Iterator[Server]:
+    port = free_port()
+    (tmp_path / "server.db").write_bytes(empty_database.read_bytes())
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"]
+    artifacts = ["--artifacts-destination", str(tmp_path / "artifacts")]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = Server([*command, "--port", str(port), *store, *artifacts], f"{url}/health", quiet)
+    before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    mlflow.set_tracking_uri(url)
+    yield server
+    mlflow.set_tracking_uri(before)
+    server.kill()
+
+
+def run(**options):
+    given = {"method": "pso", "evaluations": EVALUATIONS, "workers": 2, "seed": 5}
+    return tune(OBJECTIVE_PATH, **(given | options))
+
+
+def check_all_recorded(run_id: str, log: Path, n_evaluations: int = EVALUATIONS) -> None:
+    """Every evaluation was made once, is one finished child, and its model can be loaded."""
+    assert len(log.read_text().split()) == n_evaluations
+    found = mlflow.search_runs(search_all_experiments=True)
+    children = found[found["tags.mlflow.parentRunId"] == run_id]
+    assert set(children["status"]) <= {"FINISHED", "KILLED"}
+    finished = children[children["status"] == "FINISHED"]
+    assert len(finished) == finished["tags.seed"].nunique() == n_evaluations
+    last = finished.sort_values("tags.mlflow.runName").iloc[-1]["run_id"]
+    assert mlflow.pytorch.load_model(f"runs:/{last}/model").in_features == 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["away", "hang"])
+def test_an_mlflow_server_that_does_not_answer(prefect_server, mlflow_server, log, fault) -> None:
+    thread = after(log, 8, getattr(mlflow_server, fault))
+    summary = run()
+    thread.join()
+    assert summary.evaluations == EVALUATIONS
+    assert mlflow.MlflowClient().get_run(summary.run_id).info.status == "FINISHED"
+    assert summary.model == "steady/1"
+    check_all_recorded(summary.run_id, log)
+
+
+@pytest.mark.slow
+def test_a_database_that_is_locked(prefect_server, mlflow_store, log, tmp_path) -> None:
+    def lock() -> None:
+        with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+            database.execute("BEGIN EXCLUSIVE")
+            time.sleep(FAULT_SECONDS)
+
+    thread = after(log, 8, lock)
+    summary = run()
+    thread.join()
+    check_all_recorded(summary.run_id, log)
+
+
+@pytest.mark.slow
+def test_a_prefect_server_that_goes_away(mlflow_store, log, tmp_path) -> None:
+    port = free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+    home = {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": api}
+    server = Server([*command, "--port", str(port)], f"{api}/health", home)
+    with temporary_settings({PREFECT_API_URL: api}):
+        thread = after(log, 8, server.away)
+        summary = run()
+        thread.join()
+        with get_client(sync_client=True) as prefect:
+            (flow_run,) = prefect.read_flow_runs()
+    server.kill()
+    assert flow_run.state_name == "Completed"
+    check_all_recorded(summary.run_id, log)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 32 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small disk needs more rights")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mlflow_too", [False, True])
+def test_a_full_disk(
+    prefect_server, mlflow_store, log, small_disk, empty_database, monkeypatch, mlflow_too
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(small_disk))
+    if mlflow_too:
+        monkeypatch.chdir(small_disk)
+        (small_disk / "mlflow.db").write_bytes(empty_database.read_bytes())
+        mlflow.set_tracking_uri(f"sqlite:///{small_disk}/mlflow.db")
+    filler = small_disk / "filler"
+
+    def fill() -> None:
+        with filler.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(1024))
+            except OSError:
+                return
+
+    thread = after(log, 8, fill)
+    with pytest.raises(StorageError, match="No space left on device; make room, and run the same"):
+        run()
+    thread.join()
+    filler.unlink()
+    measured = len(log.read_text().split())
+    summary = run()
+    assert summary.evaluations == EVALUATIONS
+    # Of what ran when the disk became full, nothing could be kept.
+    redone = measured - summary.kept
+    assert redone <= 2
+    check_all_recorded_but(redone, summary.run_id, log)
+
+
+def check_all_recorded_but(redone: int, run_id: str, log: Path) -> None:
+    seeds = log.read_text().split()
+    assert len(seeds) == EVALUATIONS + redone
+    log.write_text("\n".join(dict.fromkeys(seeds)))
+    check_all_recorded(run_id, log)
+
+
+@pytest.mark.slow
+def test_two_studies_with_eight_workers_into_one_database(
+    prefect_server, mlflow_store, log, tmp_path
+) -> None:
+    code = f"""
+import sys
+from flows.tune import tune
+options = {{"method": "pso", "evaluations": 40, "particles": 8, "workers": 8}}
+tune({OBJECTIVE_PATH!r}, seed=int(sys.argv[1]), **options)
+"""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+        "PREFECT_API_URL": PREFECT_API_URL.value(),
+    }
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(seed)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for seed in (1, 2)
+    ]
+    errors = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert not any("locked" in text or "Traceback" in text for text in errors)
+    found: pd.DataFrame = mlflow.search_runs(search_all_experiments=True)
+    children = found[found["tags.mlflow.parentRunId"].notna()]
+    assert children.groupby("tags.mlflow.parentRunId").size().tolist() == [40, 40]
+    assert set(found["status"]) == {"FINISHED"}
