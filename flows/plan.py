@@ -214,5 +214,8 @@ def _backend(options: TuneOptions) -> tuple[Backend | None, str]:
         return None, "none: plain PSO asks nobody"
     if options.advisor == "none":
         return None, "none, as asked for: the swarm goes alone"
+    if options.llm_url and "@" in options.llm_url.partition("://")[2].partition("/")[0]:
+        # Prefect shows a run's parameters to everybody.
+        raise SpecError("llm_url holds a user name or password; put a key into OPENAI_API_KEY")
     choice = choose_backend(options.advisor, model=options.llm_model, base_url=options.llm_url)
     return choice.backend, choice.reason

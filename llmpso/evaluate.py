@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from llmpso.objectives.base import Objective
+from llmpso.text import one_line
 from llmpso.trial import Evaluation, Failure, FailureKind, Trial
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class Outcome:
 
 def failed_outcome(trial: Trial, error: Exception, seconds: float) -> Outcome:
     """The outcome of a trial that an exception ended."""
-    return Outcome(trial.failed(Failure(failure_kind(error), _one_line(error)), seconds), None)
+    return Outcome(trial.failed(Failure(failure_kind(error), _described(error)), seconds), None)
 
 
 Evaluate = Callable[[Trial], Outcome]
@@ -73,6 +74,5 @@ def failure_kind(error: BaseException) -> FailureKind:
     return FailureKind.EXCEPTION
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:500]}"
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {one_line(str(error))}"

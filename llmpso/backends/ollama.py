@@ -13,12 +13,13 @@ from llmpso.backends.completion import messages
 from llmpso.backends.transport import (
     CHECK_SECONDS,
     CONNECT_SECONDS,
+    MESSAGE_LIMIT,
     TransientError,
     call,
-    one_line,
     public_url,
 )
 from llmpso.errors import BackendError, BackendUnavailableError
+from llmpso.text import one_line
 
 DEFAULT_HOST = "http://127.0.0.1:11434"
 DEFAULT_MODEL = "llama3"
@@ -135,7 +136,7 @@ class OllamaBackend:
             return TransientError(BackendUnavailableError(lost))
         if not isinstance(error, ollama.ResponseError):
             return BackendError(f"{self.url} answered, but not as Ollama does; check base_url")
-        said = one_line(str(error.error))
+        said = one_line(str(error.error), MESSAGE_LIMIT)
         if error.status_code == 404:
             return self._missing()
         if error.status_code in (401, 403):

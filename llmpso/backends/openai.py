@@ -22,12 +22,13 @@ from llmpso.backends.completion import (
 from llmpso.backends.transport import (
     CHECK_SECONDS,
     CONNECT_SECONDS,
+    MESSAGE_LIMIT,
     TransientError,
     call,
-    one_line,
     public_url,
 )
 from llmpso.errors import BackendError, BackendUnavailableError
+from llmpso.text import one_line
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4o-mini"
@@ -112,7 +113,7 @@ class OpenAIBackend:
             raise BackendError(f"{self._where} answered without text: {self._safe(reason)}")
         usage = completion.usage or Usage()
         return Reply(
-            text=choice.message.content,
+            text=self._masked(choice.message.content),
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             seconds=time.perf_counter() - start,
@@ -225,7 +226,11 @@ class OpenAIBackend:
 
     def _safe(self, text: str) -> str:
         """A server's words on one line; some servers repeat the key in them."""
-        return one_line(text.replace(self._key, "***"))
+        return one_line(self._masked(text), MESSAGE_LIMIT)
+
+    def _masked(self, text: str) -> str:
+        """A server's words without the key, which some of them repeat."""
+        return text.replace(self._key, "***")
 
 
 def _checked_url(url: str) -> str:

@@ -15,7 +15,8 @@ CHECK_SECONDS = 10.0
 PAUSES = (0.5, 1.0)
 """Seconds to wait before each retry; their number is the number of retries."""
 
-_MESSAGE_LIMIT = 300
+MESSAGE_LIMIT = 300
+"""Characters of a server's words that go into an error message."""
 
 T = TypeVar("T")
 
@@ -72,8 +73,3 @@ def public_url(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-
-
-def one_line(text: str) -> str:
-    """A server's words, fit for one line of an error message."""
-    return " ".join(text.split())[:_MESSAGE_LIMIT]
