@@ -130,6 +130,7 @@ class Chaos:
         before, self.kept = self.kept, self.seen()
         assert not self.kept or before <= self.kept
         self.n_unseen += len({seed for word, seed in lines if word == "end"} - self.kept)
+        print(f"kill {self.n_kills}: {len(self.kept)} kept, {self.n_unseen} to redo", flush=True)
 
     def seen(self) -> set[int]:
         """Seeds of the evaluations of the unfinished study that are in MLflow or on disk."""
