@@ -72,7 +72,7 @@ def test_the_commands_name_files_and_options_that_exist() -> None:
         assert (project / script).is_file()
     foreign = {"backend-store-uri", "env-manager", "model-uri", "port"}
     foreign |= {"type", "pool", "no-prompt", "prefect-file", "all", "watch"}
-    options = set(re.findall(r"--([a-z][a-z-]+)", README)) - foreign - {"help"}
+    options = set(re.findall(r"--([a-z][a-z-]+)", README)) - foreign - {"help", "fresh"}
     functions = (tune.fn, retune.fn, benchmark.fn, serve)
     names = {name.replace("_", "-") for f in functions for name in f.__annotations__}
     assert options <= names

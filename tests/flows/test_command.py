@@ -52,7 +52,15 @@ def test_a_model_out_of_reach_is_one_line_and_exit_code_2(
 def test_help_explains_every_option(monkeypatch, capsys) -> None:
     assert run(monkeypatch, "--help") == 0
     text = capsys.readouterr().out
-    for option in ("--csv", "--evaluations", "--advisor", "--llm-url", "--workers", "--seed"):
+    for option in (
+        "--csv",
+        "--evaluations",
+        "--advisor",
+        "--llm-url",
+        "--workers",
+        "--fresh",
+        "--isolation",
+    ):
         assert option in text
     assert "Trainings to spend" in text
 
