@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -28,7 +29,7 @@ from tasks.ledger import Ledger
 from tasks.registry import MODEL_TAG
 from tasks.replies import KeptReplies
 from tasks.studies import StudyIdentity, open_study
-from tasks.tracking import record_summary, record_text, register_model
+from tasks.tracking import STORE_ERRORS, record_summary, record_text, register_model
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -156,9 +157,12 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
     optimizer = plan.optimizer(advisor)
     try:
         result = _search(plan, ledger, optimizer, advisor)
-    finally:
-        ledger.deliver()
-        record_text(study, "advisor/calls.jsonl", _calls_text(advisor))
+    except BaseException:
+        with suppress(*STORE_ERRORS):
+            record_text(study, "advisor/calls.jsonl", _calls_text(advisor))
+        raise
+    ledger.deliver()
+    record_text(study, "advisor/calls.jsonl", _calls_text(advisor))
     wall_seconds = time.time() - begin
     if ledger.n_unused:
         get_run_logger().warning(

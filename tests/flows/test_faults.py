@@ -226,17 +226,20 @@ def test_a_full_disk(
         mlflow.set_tracking_uri(f"sqlite:///{small_disk}/mlflow.db")
     filler = small_disk / "filler"
 
+    is_over = threading.Event()
+
     def fill() -> None:
         with filler.open("wb", buffering=0) as file:
-            try:
-                while True:
+            while not is_over.is_set():
+                try:
                     file.write(bytes(1024))
-            except OSError:
-                return
+                except OSError:
+                    time.sleep(0.005)
 
     thread = after(log, 8, fill)
     with pytest.raises(StorageError, match="No space left on device; make room, and run the same"):
         run()
+    is_over.set()
     thread.join()
     filler.unlink()
     measured = len(log.read_text().split())
