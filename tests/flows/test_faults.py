@@ -245,9 +245,9 @@ def test_a_full_disk(
     measured = len(log.read_text().split())
     summary = run()
     assert summary.evaluations == EVALUATIONS
-    # Of what ran when the disk became full, nothing could be kept.
+    # Of the batch that ran when the disk became full, not all could be kept.
     redone = measured - summary.kept
-    assert redone <= 2
+    assert redone <= 6
     check_all_recorded_but(redone, summary.run_id, log)
 
 
