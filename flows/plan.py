@@ -64,6 +64,7 @@ class TuneOptions:
     resume: bool
     experiment: str | None
     register_as: str | None
+    notify: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from prefect.utilities.urls import url_for
 from pydantic import Field
 
 from flows.command import Command, main
+from flows.notify import HOOKS, load_notifier, tell
 from flows.plan import Plan, TuneOptions, prepare
 from flows.progress import trial_progress
 from flows.summary import Summary, as_text, summarise
@@ -34,7 +35,7 @@ from tasks.tracking import STORE_ERRORS, record_summary, record_text, register_m
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-@flow(name="tune", flow_run_name="{objective} · {method} · seed {seed}")
+@flow(name="tune", flow_run_name="{objective} · {method} · seed {seed}", **HOOKS)
 def tune(
     objective: str = "lstm",
     *,
@@ -76,6 +77,7 @@ def tune(
     resume: Annotated[bool, Parameter(negative="--fresh")] = True,
     experiment: str | None = None,
     register_as: str | None = None,
+    notify: str | None = None,
 ) -> Summary:
     """Tune a model: a swarm guided by a language model, tracked in MLflow.
 
@@ -127,11 +129,16 @@ def tune(
         resume: Go on with the same study where it was interrupted; `--fresh` begins it anew.
         experiment: MLflow experiment; the objective's name if not given.
         register_as: Name to register the best model under; the objective's name if not given.
+        notify: Prefect notification block, as TYPE/NAME: told how the study ended.
     """
-    plan = prepare(TuneOptions(**locals()))
+    options = TuneOptions(**locals())
+    if notify is not None:
+        load_notifier(notify)
+    plan = prepare(options)
     get_run_logger().info("advisor: %s", plan.advisor_reason)
     summary = run_plan(plan)
     create_markdown_artifact(f"```\n{as_text(summary)}\n```", key="summary")
+    tell(notify, f"tune ended: {summary.objective}", as_text(summary))
     return summary
 
 

@@ -23,6 +23,7 @@ from flows.retune import retune
 from flows.retune_plan import prepare_retune
 from flows.retune_report import Outcome, as_text
 from flows.rollback import rollback
+from flows.tune import tune
 from flows.turns import only_run
 from llmpso.errors import (
     BusyModelError,
@@ -394,5 +395,8 @@ def test_people_hear_of_a_promotion_a_failure_and_the_end_of_the_money(
         retune(objective=ridge, notify=block, **FAST)
     assert inbox[-1]["subject"].startswith("retune failed: ")
     assert "there are 0 rows since" in inbox[-1]["body"]
+    tune(ridge, notify=block, method="pso", evaluations=4, particles=4)
+    assert inbox[-1]["subject"] == "tune ended: pm25"
+    assert "all evaluations were spent" in inbox[-1]["body"]
     with pytest.raises(SpecError, match="notify is 'custom-webhook/nobody', which cannot be load"):
         retune(objective=ridge, notify="custom-webhook/nobody", **FAST)
