@@ -23,7 +23,6 @@ from flows.turns import only_run
 from llmpso.degradation import Degradation, degradation
 from llmpso.drift import ColumnDrift, Reference, describe, find_drift, last_label
 from llmpso.drift_figure import draw_drift
-from llmpso.errors import StorageError
 from llmpso.fingerprint import digest, objective_fingerprint
 from llmpso.limits import StopReason
 from llmpso.objectives.base import Watched
@@ -36,10 +35,11 @@ from tasks.registry import (
     promotions,
     record_json,
     record_table,
+    store_answers,
     tag_run,
 )
 from tasks.studies import StudyIdentity, open_study
-from tasks.tracking import STORE_ERRORS, StudyRun, is_away, record_folder, record_summary
+from tasks.tracking import StudyRun, record_folder, record_summary
 
 EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
 """Ends of a study that are worth a message: money or time ran out."""
@@ -150,18 +150,12 @@ def run_retune(plan: RetunePlan) -> Report:
         params=_params(plan),
         tags={"retunes": plan.name},
     )
-    try:
-        with open_study(identity, str(runtime.flow_run.id), resume=False) as ledger:
-            report = _run(plan, ledger)
-            _record(plan, ledger.study, report)
-    except STORE_ERRORS as error:
-        if not is_away(error):
-            raise
-        reason = " ".join(str(error).split())[:200]
-        raise StorageError(
-            f"MLflow at {plan.tune.tracking_uri} stopped answering ({reason}); what serves "
-            f"{plan.name!r} is as it was: start again once it is back"
-        ) from error
+    with (
+        store_answers(plan.tune.tracking_uri, plan.name),
+        open_study(identity, str(runtime.flow_run.id), resume=False) as ledger,
+    ):
+        report = _run(plan, ledger)
+        _record(plan, ledger.study, report)
     return report
 
 
@@ -174,24 +168,29 @@ def _run(plan: RetunePlan, ledger: Ledger) -> Report:
         return _kept(plan, run, leave, **known)
     summary = run_plan(plan.tune)
     tag_run(run, {"study": summary.run_id})
-    known |= {"study": summary}
-    champion = plan.champion
-    if champion is not None and dict(champion.params) == summary.best_params:
+    return _compared(plan, ledger, known | {"study": summary})
+
+
+def _compared(plan: RetunePlan, ledger: Ledger, known: dict[str, Any]) -> Report:
+    """Let the winner of the study serve, if it is the better one."""
+    run, champion, found = ledger.study, plan.champion, known["study"].best_params
+    if champion is not None and dict(champion.params) == found:
         reason = "the search found nothing better than the champion's own configuration"
         return _kept(plan, run, reason, **known)
-    arms = refit_arms(plan, ledger, summary.best_params)
+    arms = refit_arms(plan, ledger, found)
     if champion is None:
         return _promoted(plan, run, arms, Outcome.FIRST, "nothing served before", known)
     verdict = compare_arms(arms, plan.rule)
     known |= {"verdict": verdict}
-    if not verdict.is_win:
-        return _kept(plan, run, verdict.reason, **known)
-    if health is not None and arms.best.error > health.error:
+    health: Degradation | None = known["degradation"]
+    if verdict.is_win and health is not None and arms.best.error > health.error:
         reason = (
-            f"the challenger beats the champion's configuration, yet the model that serves still "
+            "the challenger beats the champion's configuration, yet the model that serves still "
             f"has the lower error on the newest data ({health.error:.4g}, {arms.best.error:.4g})"
         )
         return _kept(plan, run, reason, **known)
+    if not verdict.is_win:
+        return _kept(plan, run, verdict.reason, **known)
     return _promoted(plan, run, arms, Outcome.PROMOTED, verdict.reason, known)
 
 

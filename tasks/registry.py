@@ -4,7 +4,8 @@ import difflib
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +19,10 @@ from mlflow.models import get_model_info
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from llmpso.drift import Reference
-from llmpso.errors import RegistryError, SpaceError
+from llmpso.errors import RegistryError, SpaceError, StorageError
 from llmpso.space import Params, SearchSpace
 from llmpso.warm_start import Known, parsed_params
-from tasks.tracking import StudyRun, client
+from tasks.tracking import StudyRun, client, is_away
 
 CHAMPION, PREVIOUS = "champion", "previous"
 """Aliases of the version that serves, and of the one that served before."""
@@ -70,6 +71,24 @@ class Promotion:
     """Version that served before; empty for the first."""
     study_run: str
     retune_run: str
+
+
+@contextmanager
+def store_answers(uri: str, name: str) -> Iterator[None]:
+    """Say what is the matter if the tracking server goes away within the block.
+
+    Raises:
+        StorageError: It did.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        if not is_away(error):
+            raise
+        raise StorageError(
+            f"MLflow at {uri} stopped answering ({_one_line(error)}); what serves {name!r} is as "
+            "it was: start again once it is back"
+        ) from error
 
 
 def check_registered(uri: str, name: str) -> None:

@@ -25,6 +25,7 @@ from flows.retune_report import Outcome, as_text
 from flows.rollback import rollback
 from flows.tune import tune
 from flows.turns import only_run
+from llmpso.degradation import Degradation
 from llmpso.errors import (
     BusyModelError,
     DataError,
@@ -335,6 +336,24 @@ def test_a_run_that_breaks_leaves_the_champion_and_says_so(
     assert aliases(mlflow_store) == {"champion": "1"}
     runs = mlflow.search_runs(search_all_experiments=True)
     assert set(runs[runs["tags.retunes"] == "pm25"]["status"]) == {"FINISHED", "FAILED"}
+
+
+def test_a_winner_that_is_worse_than_what_serves_is_not_promoted(
+    champion, measurements, mlflow_store, monkeypatch
+) -> None:
+    until(measurements, "2012-12-31")
+    monkeypatch.setattr(
+        "flows.retune.compare_arms",
+        lambda arms, rule: replace(compare_arms(arms, rule), at_least=0.5),
+    )
+    monkeypatch.setattr(
+        "flows.retune.degradation",
+        lambda judged, recorded, confidence: Degradation(0.001, 0.001, recorded),
+    )
+    report = retune(objective=champion, **(FAST | {"seed": 5, "method": "pso"}))
+    assert report.outcome is Outcome.KEPT
+    assert "the model that serves still has the lower error" in report.reason
+    assert aliases(mlflow_store) == {"champion": "1"}
 
 
 def test_one_model_is_retuned_once_at_a_time(champion, measurements, mlflow_store) -> None:
