@@ -24,6 +24,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.tune import tune
 from llmpso.errors import StorageError
+from llmpso.objectives import registry
 
 FAULT_SECONDS = float(os.environ.get("LLMPSO_FAULT_SECONDS", "5"))
 EVALUATIONS = 24
@@ -57,6 +58,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "steady_objective.py").write_text(OBJECTIVE.replace("LOG", str(log)))
     monkeypatch.syspath_prepend(tmp_path)
     sys.modules.pop("steady_objective", None)
+    registry._built.cache_clear()
     return log
 
 
@@ -68,7 +70,7 @@ def after(log: Path, n_evaluations: int, act: Callable[[], None]) -> threading.T
             time.sleep(0.01)
         act()
 
-    thread = threading.Thread(target=wait_and_act)
+    thread = threading.Thread(target=wait_and_act, daemon=True)
     thread.start()
     return thread
 
