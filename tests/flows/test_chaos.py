@@ -200,7 +200,7 @@ def curve(run_id: str) -> list[tuple[int, float]]:
 def test_a_study_that_is_killed_at_random_ends_as_if_it_had_not_been(chaos: Chaos) -> None:
     seed = 0
     while chaos.n_kills < N_KILLS:
-        options = {"evaluations": EVALUATIONS, "particles": 6, "workers": 2, "seed": seed}
+        options = {"method": "paper", "evaluations": EVALUATIONS, "workers": 2, "seed": seed}
         chaos.run_to_the_end(options)
         parents = runs()[lambda found: found["tags.mlflow.parentRunId"].isna()]
         (chaotic,) = parents[parents["params.seed"] == str(seed)]["run_id"]

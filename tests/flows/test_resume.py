@@ -95,7 +95,8 @@ def breaks(monkeypatch: pytest.MonkeyPatch):
 
 
 def run(**options):
-    return tune(OBJECTIVE, **({"evaluations": 18, "seed": 1, "workers": 2} | options))
+    given = {"method": "paper", "evaluations": 18, "seed": 1, "workers": 2}
+    return tune(OBJECTIVE, **(given | options))
 
 
 def parents() -> pd.DataFrame:

@@ -62,9 +62,8 @@ def test_a_key_is_in_no_log_record_result_or_cache(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     url, keys = tattler
     with caplog.at_level(logging.DEBUG):
-        summary = tune(
-            bowl, advisor="openai", llm_url=url, llm_model="m", evaluations=18, warm_up=1
-        )
+        model = {"advisor": "openai", "llm_url": url, "llm_model": "m"}
+        summary = tune(bowl, method="paper", evaluations=18, warm_up=1, **model)
     assert set(keys) == {f"Bearer {KEY}"}
     assert summary.llm_problems > 0
     assert KEY not in json.dumps(summary.record())
