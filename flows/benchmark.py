@@ -15,6 +15,7 @@ from flows.benchmark_plan import BenchmarkOptions, BenchmarkPlan, prepare_benchm
 from flows.command import Command, main
 from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import Batch, load_trials, process_pool
+from llmpso.benchmark.scenarios import write_scenarios
 from tasks.benchmark import run_studies
 from tasks.tracking import close_study, record_folder, record_summary, start_study
 
@@ -26,7 +27,9 @@ ALL_WITHOUT_MODEL = (
 
 @flow(name="benchmark", flow_run_name="{suite} · {seeds} seeds")
 def benchmark(
-    suite: Literal["tables-dev", "tables-report", "functions", "plain-rastrigin"] = "tables-dev",
+    suite: Literal[
+        "tables-dev", "tables-report", "functions", "plain-rastrigin", "paper"
+    ] = "tables-dev",
     *,
     arms: str = ALL_WITHOUT_MODEL,
     seeds: Annotated[int, Field(ge=1, le=1_000)] = 20,
@@ -45,7 +48,8 @@ def benchmark(
     Finished studies are kept and not run again; all tables and figures are made from them.
 
     Args:
-        suite: Problems to solve; the tables of `tables-report` are for frozen designs only.
+        suite: Problems to solve; the tables of `tables-report` are for frozen designs only, and
+            `paper` has the paper's three scenarios: Rastrigin, LSTM and CNN.
         arms: Methods, with commas between; `+default` after a name starts it from a default.
         seeds: Paired studies per problem and arm, with seeds from 0.
         budget: Evaluations per study.
@@ -75,7 +79,7 @@ def benchmark(
     try:
         report = _run(plan, report_only)
         record_folder(study, plan.root / plan.suite, "report")
-        record_summary(study, report.figures, report.headline)
+        record_summary(study, report.figures, report.headline, {})
         status = "FINISHED"
     finally:
         close_study(study, status)
@@ -88,7 +92,10 @@ def _run(plan: BenchmarkPlan, report_only: bool) -> Report:
         _run_missing(plan)
     folder = plan.root / plan.suite
     folder.mkdir(parents=True, exist_ok=True)
-    return write_report(load_trials(plan.batches, plan.root), plan.suite, folder)
+    trials = load_trials(plan.batches, plan.root)
+    if plan.suite == "paper":
+        return write_scenarios(trials, folder, plan.model)
+    return write_report(trials, plan.suite, folder)
 
 
 def _run_missing(plan: BenchmarkPlan) -> None:

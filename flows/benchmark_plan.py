@@ -50,6 +50,11 @@ class BenchmarkPlan:
     tracking_uri: str
     experiment_id: str
 
+    @property
+    def model(self) -> str | None:
+        """Name of the language model whose answers are judged."""
+        return None if self.backend is None else self.backend.identity.get("model")
+
 
 def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
     """Check everything before anything is run.

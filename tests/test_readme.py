@@ -1,8 +1,10 @@
 """The README does what it says: its examples run as they are written."""
 
 import re
+import shlex
 from pathlib import Path
 
+import cyclopts
 import mlflow
 import pytest
 import torch
@@ -11,6 +13,7 @@ from flows.benchmark import benchmark
 from flows.retune import retune
 from flows.retune_report import Outcome
 from flows.serve import serve
+from flows.surface import surface
 from flows.tune import tune
 from llmpso import Evaluation
 
@@ -73,6 +76,18 @@ def test_the_commands_name_files_and_options_that_exist() -> None:
     foreign = {"backend-store-uri", "env-manager", "model-uri", "port"}
     foreign |= {"type", "pool", "no-prompt", "prefect-file", "all", "watch"}
     options = set(re.findall(r"--([a-z][a-z-]+)", README)) - foreign - {"help", "fresh"}
-    functions = (tune.fn, retune.fn, benchmark.fn, serve)
+    functions = (tune.fn, retune.fn, benchmark.fn, surface.fn, serve)
     names = {name.replace("_", "-") for f in functions for name in f.__annotations__}
     assert options <= names
+
+
+@pytest.mark.parametrize(
+    "line", re.findall(r"^python -m flows\.(?:tune|benchmark|surface) .+", README, re.MULTILINE)
+)
+def test_the_commands_are_understood_as_written(line: str) -> None:
+    module, *arguments = shlex.split(line)[2:]
+    flow = {"flows.tune": tune, "flows.benchmark": benchmark, "flows.surface": surface}[module]
+    app = cyclopts.App()
+    app.default(flow)
+    called, _, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    assert called is flow

@@ -12,10 +12,11 @@ import numpy as np
 from llmpso.errors import SpecError
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.functions import FUNCTIONS, FunctionObjective
+from llmpso.objectives.grid import TOP_SHARE
+from llmpso.objectives.surfaces import SurfaceObjective
 from llmpso.objectives.tables import (
     DEVELOPMENT_TABLES,
     REPORT_TABLES,
-    TOP_SHARE,
     TableObjective,
 )
 from llmpso.space import Params
@@ -103,6 +104,40 @@ class TableProblem:
         return TABLE_DEFAULTS[self.name.partition("/")[0]]
 
 
+SURFACE_DEFAULTS: Mapping[str, Params] = {
+    # Keras's own examples: "Timeseries forecasting for weather prediction" has one LSTM layer of
+    # 32 units (the grid has 29), "Simple MNIST convnet" two convolutions, the first of 32 filters.
+    "lstm": {"layers": 1, "hidden_units": 29},
+    "cnn": {"layers": 2, "filters": 32},
+}
+"""A fixed default per surface, likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceProblem:
+    """A network of which all sizes were trained; the seed is the search's alone."""
+
+    surface: str
+
+    @property
+    def name(self) -> str:
+        """That of the surface."""
+        return f"surface-{self.surface}"
+
+    def objective(self, seed: int) -> SurfaceObjective:
+        """The surface, the same for every seed."""
+        return SurfaceObjective(self.surface)
+
+    def scale(self, seed: int) -> Scale:
+        """From all of the surface."""
+        surface = self.objective(seed)
+        return Scale(surface.best, surface.median, surface.threshold)
+
+    def default(self, seed: int) -> Params:
+        """That of the surface's library."""
+        return SURFACE_DEFAULTS[self.surface]
+
+
 @dataclass(frozen=True, slots=True)
 class FunctionProblem:
     """An analytic function; each seed shifts and turns it otherwise, unless it is plain."""
@@ -136,12 +171,19 @@ class FunctionProblem:
 
 DIMENSIONS = (2, 5, 10)
 
+PAPER_DIMENSIONS = (2, 4, 6, 8, 10)
+
 SUITES: Mapping[str, tuple[Problem, ...]] = {
     "tables-dev": tuple(map(TableProblem, DEVELOPMENT_TABLES)),
     "tables-report": tuple(map(TableProblem, REPORT_TABLES)),
     "functions": tuple(FunctionProblem(name, n) for name in FUNCTIONS for n in DIMENSIONS),
     # Only to show what knowing the name is worth: every model knows where this optimum lies.
     "plain-rastrigin": tuple(FunctionProblem("rastrigin", n, plain=True) for n in DIMENSIONS),
+    "paper": (
+        *(FunctionProblem("rastrigin", n) for n in PAPER_DIMENSIONS),
+        SurfaceProblem("lstm"),
+        SurfaceProblem("cnn"),
+    ),
 }
 """All problems by suite."""
 

@@ -51,12 +51,12 @@ def write_report(trials: pd.DataFrame, suite: str, folder: Path) -> Report:
     draw_ratios(arms, reference_arm(studies), folder / f"{suite}-ratios.png")
     text = _text(suite, studies, tables, measure)
     (folder / f"{suite}.md").write_text(text, encoding="utf-8")
-    return Report(text, _markdown(arms), _figures(arms))
+    return Report(text, markdown(arms), _figures(arms))
 
 
 def measure_of(suite: str) -> str:
-    """What problems are compared by: soon enough on tables, far enough on functions."""
-    return "evaluations" if suite.startswith("tables") else "value"
+    """What problems are compared by: soon enough on real trainings, far enough on functions."""
+    return "evaluations" if suite.startswith(("tables", "surface")) else "value"
 
 
 def _text(
@@ -72,16 +72,16 @@ def _text(
         "the arms. `regret@n`: 0 at the best value there is, 1 at the median. `repeated`: share "
         "of evaluations of a configuration that the study had evaluated before. `llm_…`: per "
         "study; `llm_invalid`: share of calls whose reply was not wholly usable.",
-        _markdown(tables["arms"]),
+        markdown(tables["arms"]),
         f"![Regret]({suite}-regret.png)\n\n![Ratios]({suite}-ratios.png)",
     ]
     if len(tables["pairs"]):
-        parts += ["## Is it the language model?", _markdown(tables["pairs"])]
+        parts += ["## Is it the language model?", markdown(tables["pairs"])]
     what = "evaluations to the best 1%" if measure == "evaluations" else "value at the budget"
     parts += [
         f"## By problem: {what}, against `{reference}`",
         "`p`: Holm-corrected over the problems of an arm. `low`, `high`: of the difference.",
-        _markdown(tables["problems"]),
+        markdown(tables["problems"]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -95,7 +95,7 @@ def _figures(arms: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def markdown(table: pd.DataFrame) -> str:
     """A table whose columns are aligned, so that it reads well as text too."""
     cells = [[*map(str, table.columns)]]
     cells += [[_cell(n, v) for n, v in row.items()] for _, row in table.iterrows()]

@@ -131,6 +131,7 @@ def _trial_rows(trials: Sequence[Trial], space: SearchSpace) -> Iterator[Row]:
             "source": str(trial.source),
             "params": json.dumps(dict(trial.params)),
             "value": math.nan if trial.value is None else trial.value,
+            "training_seconds": trial.metrics.get("seconds", math.nan),
             "repeated": key in seen,
             "note": trial.note,
         }

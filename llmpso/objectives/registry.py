@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 from llmpso.data.air_quality import load_taiwan
-from llmpso.data.image_files import load_images, parse_groups
+from llmpso.data.image_collection import parse_groups
+from llmpso.data.image_files import load_images
 from llmpso.data.series import TimeSeries, load_csv
 from llmpso.data.textures import load_textures
 from llmpso.errors import SpecError

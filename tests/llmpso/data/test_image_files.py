@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from llmpso.data.image_files import load_images, parse_groups
+from llmpso.data.image_collection import parse_groups
+from llmpso.data.image_files import load_images
 from llmpso.errors import DataError
 
 

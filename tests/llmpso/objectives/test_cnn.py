@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from llmpso.data.image_files import load_images, parse_groups
+from llmpso.data.image_collection import parse_groups
+from llmpso.data.image_files import load_images
 from llmpso.data.images import ImageSet, LabelledImages
 from llmpso.data.textures import load_textures
 from llmpso.errors import DataError, SpaceError, SpecError

@@ -1,0 +1,110 @@
+"""A surface as a Prefect flow, and as a command: `python -m flows.surface`."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from prefect import flow, get_run_logger
+from prefect.futures import wait
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.command import Command, main
+from llmpso.data.series import load_csv
+from llmpso.data.textures import load_textures
+from llmpso.errors import SpecError
+from llmpso.objectives.cnn import CNNObjective
+from llmpso.objectives.lstm import LSTMObjective
+from llmpso.objectives.surfaces import (
+    SEEDS,
+    Surface,
+    SurfaceFile,
+    find_surface,
+    read_rows,
+    settings,
+)
+from tasks.surface import train
+
+
+@flow(name="surface", flow_run_name="{name}")
+def surface(
+    name: Literal["lstm", "cnn"],
+    *,
+    csv: str | None = None,
+    out: str | None = None,
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None,
+) -> str:
+    """Train every size of a network once: layers × units, or layers × filters, two seeds each.
+
+    Trainings that are in the file already are not done again.
+
+    Args:
+        name: `lstm` forecasts the air quality index of Delhi one day ahead; `cnn` tells the
+            textures that ship apart.
+        csv: The file `city_day.csv` of air quality in Indian cities, for `lstm`.
+        out: File of the surface; in the working directory under the surface's name if not given.
+        workers: Trainings that run at once; as many as there are cores if not given.
+
+    Returns:
+        What was found, in a few lines.
+    """
+    chosen, objective, file = prepare(name, csv, out)
+    missing = file.missing()
+    get_run_logger().info("%d trainings to do", len(missing))
+    with ThreadPoolTaskRunner(max_workers=workers or os.cpu_count() or 1) as runner:
+        shared = {"surface": chosen, "objective": objective, "file": file}
+        futures = [runner.submit(train, parameters=shared | {"cell": cell}) for cell in missing]
+        wait(futures)
+        for future in futures:
+            future.result()
+    return as_text(chosen, file.path)
+
+
+def prepare(
+    name: str, csv: str | None, out: str | None
+) -> tuple[Surface, LSTMObjective | CNNObjective, SurfaceFile]:
+    """Check everything before anything is trained.
+
+    Raises:
+        LLMPSOError: The data or the file cannot be used.
+    """
+    chosen = find_surface(name)
+    objective = _lstm(chosen, csv) if name == "lstm" else _cnn(chosen, csv)
+    path = Path(out or f"surface_{name}.csv")
+    return chosen, objective, SurfaceFile(path, chosen, settings(chosen, objective))
+
+
+def as_text(chosen: Surface, path: Path) -> str:
+    """Spread of the surface against the noise of its seeds."""
+    values = read_rows(path).groupby(["layers", chosen.width])["value"]
+    means, noise = values.mean(), float(values.std().mean())
+    layers, width = means.idxmin()
+    return (
+        f"{path}: {len(means)} configurations, {len(SEEDS)} seeds\n"
+        f"best {means.min():.4g} (layers {layers}, {chosen.width} {width}), median "
+        f"{means.median():.4g}, worst {means.max():.4g}\n"
+        f"standard deviation between configurations {means.std():.2g}, between seeds {noise:.2g}"
+    )
+
+
+def _lstm(chosen: Surface, csv: str | None) -> LSTMObjective:
+    if csv is None:
+        raise SpecError("csv is missing; name the file city_day.csv (README, paper's scenarios)")
+    series = load_csv(csv, "AQI", where={"City": "Delhi"}, unit="AQI points")
+    return LSTMObjective(series, space=chosen.space, **chosen.options)
+
+
+def _cnn(chosen: Surface, csv: str | None) -> CNNObjective:
+    if csv is not None:
+        raise SpecError("csv is for lstm; the cnn learns the textures that ship")
+    return CNNObjective(load_textures(), space=chosen.space, **chosen.options)
+
+
+def _check(arguments: dict[str, Any]) -> None:
+    prepare(arguments["name"], arguments["csv"], arguments["out"])
+
+
+COMMAND = Command(surface, name="flows.surface", check=_check, as_text=str)
+
+if __name__ == "__main__":
+    raise SystemExit(main(COMMAND))

@@ -1,0 +1,141 @@
+"""Images as they were found: which classes count as one, and which part each image belongs to."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpso.data.images import Labels, Pixels
+from llmpso.data.table import near_names
+from llmpso.data.windows import TEST_SHARE, VALIDATION_SHARE
+from llmpso.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""How the parts may be called, in any case of letters."""
+
+MIN_PER_CLASS = 5
+"""Images that a class needs if it is to be split into three parts."""
+
+Groups = Mapping[str, tuple[str, ...]]
+"""Classes that count as one, by the name of the group."""
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """Images as they were found."""
+
+    pixels: Pixels
+    labels: NDArray[np.str_]
+    """Name of each image's class, shape (n_images,)."""
+    parts: NDArray[np.str_] | None
+    """Part of each image, one of the values of `SPLITS`; None if none was given."""
+    description: str
+
+
+def parse_groups(text: str) -> Groups:
+    """Groups from text such as `fibre=paper+cardboard,rest=glass+metal+plastic`.
+
+    A class alone stands for itself: `paper,glass`.
+
+    Raises:
+        DataError: The text does not read so, or names a class twice.
+    """
+    groups: dict[str, tuple[str, ...]] = {}
+    for item in text.split(","):
+        name, _, members = (part.strip() for part in item.partition("="))
+        classes = tuple(member.strip() for member in (members or name).split("+"))
+        if not name or not all(classes) or name in groups:
+            raise DataError(
+                f"classes is {text!r}; it must read like fibre=paper+cardboard,rest=glass+metal"
+            )
+        groups[name] = classes
+    repeated = [c for c, n in Counter(c for g in groups.values() for c in g).items() if n > 1]
+    if repeated:
+        raise DataError(f"classes is {text!r}; it names {repeated[0]!r} more than once")
+    return groups
+
+
+def grouped(collection: Collection, groups: Groups) -> Collection:
+    """The images of some classes, several of which count as one; the log says what is left out.
+
+    Raises:
+        DataError: A class does not occur.
+    """
+    known = np.unique(collection.labels).tolist()
+    for member in (member for members in groups.values() for member in members):
+        if member not in known:
+            raise DataError(f"classes names {member!r}; {near_names(member, known)}")
+    group_of = {member: name for name, members in groups.items() for member in members}
+    kept = np.isin(collection.labels, list(group_of))
+    if not kept.all():
+        left_out = sorted(set(known) - set(group_of))
+        logger.info("%d images of %s are left out", (~kept).sum(), ", ".join(left_out))
+    told = "; ".join(f"{name} is {' + '.join(members)}" for name, members in groups.items())
+    return Collection(
+        pixels=collection.pixels[kept],
+        labels=np.array([group_of[label] for label in collection.labels[kept]]),
+        parts=None if collection.parts is None else collection.parts[kept],
+        description=f"{collection.description}, in which {told}",
+    )
+
+
+def parts_of(
+    collection: Collection, labels: Labels, class_names: tuple[str, ...]
+) -> NDArray[np.str_]:
+    """The part of each image; what is not given is drawn, the same way each time.
+
+    Args:
+        collection: The images, with the parts that are given.
+        labels: Their classes, as indices of the names.
+        class_names: In order.
+
+    Raises:
+        DataError: A class has too few images to draw from.
+    """
+    parts = collection.parts
+    if parts is None:
+        parts = _drawn(np.full(len(labels), "train", "<U10"), labels, class_names, TEST_SHARE)
+        parts = np.where(parts == "drawn", "test", parts)
+        share = VALIDATION_SHARE / (1 - TEST_SHARE)
+    elif "validation" in parts:
+        return parts
+    else:
+        parts, share = parts.astype("<U10"), VALIDATION_SHARE
+    parts = _drawn(parts, labels, class_names, share)
+    return np.where(parts == "drawn", "validation", parts)
+
+
+def _drawn(
+    parts: NDArray[np.str_], labels: Labels, class_names: tuple[str, ...], share: float
+) -> NDArray[np.str_]:
+    """A share of each class's training images, marked as drawn."""
+    rng, parts = np.random.default_rng(0), parts.copy()
+    for index, name in enumerate(class_names):
+        members = np.flatnonzero((labels == index) & (parts == "train"))
+        if len(members) < MIN_PER_CLASS - 1:
+            raise DataError(
+                f"class {name!r} has {(labels == index).sum()} images, {len(members)} of them to "
+                f"train on; a class needs {MIN_PER_CLASS} or more: add some, or leave it out with "
+                "classes"
+            )
+        parts[rng.permutation(members)[: max(1, round(share * len(members)))]] = "drawn"
+    return parts
+
+
+def described(path: Path, pixels: Pixels) -> str:
+    """What images from a path are, for a prompt."""
+    return f"{'grey' if pixels.shape[-1] == 1 else 'RGB'} images from {path.name}"

@@ -1,0 +1,66 @@
+"""Every configuration of a finite space with its value, to be looked up instead of trained."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpso.space import Categorical, Params, SearchSpace
+from llmpso.trial import Evaluation
+
+TOP_SHARE = 0.01
+"""The share of all configurations that counts as solved."""
+
+
+class Grid:
+    """Values that were measured once.
+
+    Args:
+        choices: By hyperparameter: what it was tried with, in the order of the values' axes.
+        values: One axis per hyperparameter; lower is better.
+    """
+
+    def __init__(
+        self, choices: Mapping[str, tuple[Any, ...]], values: NDArray[np.float64]
+    ) -> None:
+        self._choices, self._values = choices, values
+        self.space = SearchSpace({name: _dimension(tried) for name, tried in choices.items()})
+
+    def evaluate(self, params: Params, *, fidelity: float = 1.0, seed: int = 0) -> Evaluation:
+        """Look a configuration up; fidelity and seed change nothing."""
+        return Evaluation(float(self._values[self.place(params)]))
+
+    def place(self, params: Params) -> tuple[int, ...]:
+        """The indices of a configuration.
+
+        Raises:
+            SpaceError: It was not tried.
+        """
+        valid = self.space.validate(params)
+        return tuple(self._choices[name].index(value) for name, value in valid.items())
+
+    @cached_property
+    def threshold(self) -> float:
+        """The value that the true best 1% reach, or the best alone where there are fewer."""
+        best = np.sort(self._values, axis=None)
+        return float(best[max(int(TOP_SHARE * best.size), 1) - 1])
+
+    @property
+    def best(self) -> float:
+        """The lowest value."""
+        return float(self._values.min())
+
+    @property
+    def median(self) -> float:
+        """The value that half of all configurations stay above: what blind luck reaches."""
+        return float(np.median(self._values))
+
+    def rank(self, value: float) -> float:
+        """The share of all configurations that are strictly better than a value, in [0, 1]."""
+        return float(np.mean(self._values < value))
+
+
+def _dimension(choices: tuple[Any, ...]) -> Categorical:
+    return Categorical(choices, ordered=not isinstance(choices[0], str))
