@@ -12,6 +12,7 @@ import torch
 from flows.benchmark import benchmark
 from flows.retune import retune
 from flows.retune_report import Outcome
+from flows.select_prompt import select_prompt
 from flows.serve import serve
 from flows.surface import surface
 from flows.tune import tune
@@ -76,7 +77,7 @@ def test_the_commands_name_files_and_options_that_exist() -> None:
     foreign = {"backend-store-uri", "env-manager", "model-uri", "port"}
     foreign |= {"type", "pool", "no-prompt", "prefect-file", "all", "watch"}
     options = set(re.findall(r"--([a-z][a-z-]+)", README)) - foreign - {"help", "fresh"}
-    functions = (tune.fn, retune.fn, benchmark.fn, surface.fn, serve)
+    functions = (tune.fn, retune.fn, benchmark.fn, surface.fn, select_prompt.fn, serve)
     names = {name.replace("_", "-") for f in functions for name in f.__annotations__}
     assert options <= names
 
