@@ -29,7 +29,7 @@ def answer(request: Request) -> Reply:
 
 def advised(limits: Limits):
     advisor = Advisor(ScriptedBackend(answer), Task("a bowl", "height"))
-    return minimize(bowl, SPACE, budget=600, advisor=advisor, limits=limits)
+    return minimize(bowl, SPACE, budget=600, method="paper", advisor=advisor, limits=limits)
 
 
 def test_a_value_that_is_good_enough_ends_a_study() -> None:
@@ -71,7 +71,9 @@ def test_calls_answered_by_a_cache_cost_nothing() -> None:
         return Reply(reply.text, 100, 20, seconds=0.0, cached=True)
 
     advisor = Advisor(ScriptedBackend(cached), Task("a bowl", "height"))
-    result = minimize(bowl, SPACE, budget=30, advisor=advisor, limits=Limits(llm_calls=1))
+    result = minimize(
+        bowl, SPACE, budget=30, method="paper", advisor=advisor, limits=Limits(llm_calls=1)
+    )
     assert result.stop_reason is StopReason.BUDGET
     assert len(result.calls) > 1
 
