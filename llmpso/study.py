@@ -1,7 +1,6 @@
 """A study: ask, evaluate, tell, until the budget is spent or the space is exhausted."""
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -114,13 +113,18 @@ def incumbent(trials: Sequence[Trial]) -> Trial | None:
 
 
 def improvements(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials, in order, that each lowered the best value of all before them."""
+    """The trials, in order, that each lowered the best value of all before them.
+
+    The first value is no improvement: there is nothing before it.
+    """
     lowered: list[Trial] = []
-    best = math.inf
+    best: float | None = None
     for trial in trials:
-        if trial.value is not None and trial.value < best:
-            best = trial.value
+        if trial.value is None:
+            continue
+        if best is not None and trial.value < best:
             lowered.append(trial)
+        best = trial.value if best is None else min(best, trial.value)
     return lowered
 
 
