@@ -14,14 +14,12 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 from scipy.stats import chi2, kstwobign
 
 from llmpso.analysis import holm
+from llmpso.cube import Floats
 from llmpso.errors import DataError
-
-Floats = NDArray[np.float64]
 
 PSI_THRESHOLD = 0.25
 """Index above which a shift is major."""

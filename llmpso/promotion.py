@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from llmpso.cube import Floats
 from llmpso.errors import DataError, SpecError
-
-Floats = NDArray[np.float64]
 
 LEAST_BLOCKS = 5
 """Fewer stretches of data than this say nothing about others."""

@@ -93,10 +93,9 @@ def chosen_start(model: str) -> StartChoice:
         SpecError: A file of choices cannot be read, or names a wording that does not exist.
     """
     own = os.environ.get(FILE_VARIABLE)
-    for path in [Path(own)] if own else []:
-        if not path.exists():
-            raise SpecError(f"{FILE_VARIABLE} is {own!r}; there is no such file")
-    for path in [*([Path(own)] if own else []), LIBRARY_FILE]:
+    if own and not Path(own).exists():
+        raise SpecError(f"{FILE_VARIABLE} is {own!r}; there is no such file")
+    for path in [Path(own), LIBRARY_FILE] if own else [LIBRARY_FILE]:
         for entry in read_choices(path):
             if entry.model == model:
                 return StartChoice(_known(entry.prompt, path), entry.temperature)

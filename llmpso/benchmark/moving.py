@@ -7,14 +7,12 @@ hyperparameters, real data, and an exact fit.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from llmpso.cube import Floats
 from llmpso.data.series import TimeSeries
 from llmpso.errors import DataError
 from llmpso.space import Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
-
-Floats = NDArray[np.float64]
 
 VALIDATION_SHARE = 0.3
 

@@ -10,13 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from llmpso.cube import Floats
 from llmpso.errors import SpecError
 from llmpso.space import Float, Params, SearchSpace
 from llmpso.trial import Evaluation
-
-Floats = NDArray[np.float64]
 
 BOUND = 5.0
 """Every variable lies in [-BOUND, BOUND]."""
