@@ -32,6 +32,7 @@ def benchmark(
     ] = "tables-dev",
     *,
     arms: str = ALL_WITHOUT_MODEL,
+    problems: str | None = None,
     seeds: Annotated[int, Field(ge=1, le=1_000)] = 20,
     budget: Annotated[int, Field(ge=1, le=1_000)] = 60,
     workers: Annotated[int, Field(ge=1, le=256)] | None = None,
@@ -51,6 +52,7 @@ def benchmark(
         suite: Problems to solve; the tables of `tables-report` are for frozen designs only, and
             `paper` has the paper's three scenarios: Rastrigin, LSTM and CNN.
         arms: Methods, with commas between; `+default` after a name starts it from a default.
+        problems: Those of the suite to solve, with commas between; all if not given.
         seeds: Paired studies per problem and arm, with seeds from 0.
         budget: Evaluations per study.
         workers: Processes; as many as there are cores if not given. Results do not depend on it.

@@ -34,7 +34,7 @@ def surface(
     out: str | None = None,
     workers: Annotated[int, Field(ge=1, le=256)] | None = None,
 ) -> str:
-    """Train every size of a network once: layers × units, or layers × filters, two seeds each.
+    """Train every size of a network once: layers × units, or layers × filters, three seeds.
 
     Trainings that are in the file already are not done again.
 

@@ -3,7 +3,7 @@
 The report tables are for frozen designs: nothing may be chosen on them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -188,12 +188,16 @@ SUITES: Mapping[str, tuple[Problem, ...]] = {
 """All problems by suite."""
 
 
-def suite(name: str) -> tuple[Problem, ...]:
-    """The problems of a suite.
+def suite(name: str, only: Collection[str] = ()) -> tuple[Problem, ...]:
+    """The problems of a suite, or only those that are named.
 
     Raises:
-        SpecError: There is no such suite.
+        SpecError: There is no such suite, or no such problem in it.
     """
     if name not in SUITES:
         raise SpecError(f"suite is {name!r}; it must be one of: {', '.join(SUITES)}")
-    return SUITES[name]
+    problems = {problem.name: problem for problem in SUITES[name]}
+    for wanted in only:
+        if wanted not in problems:
+            raise SpecError(f"problem {wanted!r} is not in {name}; it has: {', '.join(problems)}")
+    return tuple(problem for problem in problems.values() if not only or problem.name in only)

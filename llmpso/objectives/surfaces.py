@@ -27,7 +27,7 @@ from llmpso.space import Categorical, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 LAYERS = (1, 2, 3, 4, 5, 6)
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 
 MEASURED = ("value", "test", "epochs", "seconds")
 """Columns of a surface: value and figure on the test part, epochs, and CPU seconds of a core."""
@@ -80,14 +80,14 @@ SURFACES = {
     "lstm": Surface(
         name="lstm",
         width="hidden_units",
-        widths=(2, 3, 4, 6, 8, 11, 16, 23, 29, 37, 48, 64),
+        widths=(*range(2, 12), 13, 16, 18, 20, 23, 26, 29, 33, 37, 42, 48, 53, 58, 64),
         test_metric="test_rmse",
         options={"horizon": 1, "window": 14, "max_epochs": 20, "device": "cpu"},
     ),
     "cnn": Surface(
         name="cnn",
         width="filters",
-        widths=(2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 26, 32),
+        widths=(*range(2, 19), 20, 22, 24, 26, 28, 30, 32),
         test_metric="test_accuracy",
         options={"max_epochs": 10, "device": "cpu"},
     ),

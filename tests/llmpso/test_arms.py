@@ -137,6 +137,13 @@ def test_unknown_names_are_refused() -> None:
         find_arm("ga")
     with pytest.raises(SpecError, match="suite is 'all'; it must be one of: tables-dev"):
         suite("all")
+    with pytest.raises(SpecError, match="problem 'lstm' is not in paper; it has: rastrigin-2"):
+        suite("paper", ["surface-cnn", "lstm"])
+
+
+def test_problems_of_a_suite_can_be_named() -> None:
+    assert [problem.name for problem in suite("paper", ["surface-cnn"])] == ["surface-cnn"]
+    assert suite("paper", []) == suite("paper")
 
 
 def test_an_arm_without_its_model_is_refused() -> None:
