@@ -11,12 +11,12 @@ from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
 from llmpso.errors import SpecError
-from llmpso.evaluate import Evaluate
-from llmpso.isolation import Isolation, evaluator
 from llmpso.limits import Limits
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
-from llmpso.population import Optimizer
+from llmpso.running.evaluate import Evaluate
+from llmpso.running.isolation import Isolation, evaluator
+from llmpso.search.population import Optimizer
 from llmpso.study import StudySpec, build_optimizer
 from tasks.tracking import open_experiment
 

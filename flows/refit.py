@@ -9,8 +9,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.progress import trial_progress
 from flows.retune_plan import RetunePlan
 from llmpso.errors import LLMPSOError
-from llmpso.population import trial_seed
-from llmpso.promotion import HeldOut, Rule, Verdict, compare_refits
+from llmpso.retuning.promotion import HeldOut, Rule, Verdict, compare_refits
+from llmpso.search.population import trial_seed
 from llmpso.space import Params
 from llmpso.trial import Source, Trial
 from tasks.iterate import iterate

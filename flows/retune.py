@@ -20,12 +20,12 @@ from flows.retune_report import Outcome, Report, as_text
 from flows.summary import STOPPED, Summary
 from flows.tune import Share, run_plan
 from flows.turns import only_run
-from llmpso.degradation import Degradation, degradation
-from llmpso.drift import ColumnDrift, Reference, describe, find_drift, last_label
-from llmpso.drift_figure import draw_drift
-from llmpso.fingerprint import digest, objective_fingerprint
 from llmpso.limits import StopReason
 from llmpso.objectives.base import Watched
+from llmpso.retuning.degradation import Degradation, degradation
+from llmpso.retuning.drift import ColumnDrift, Reference, describe, find_drift, last_label
+from llmpso.retuning.drift_figure import draw_drift
+from llmpso.running.fingerprint import digest, objective_fingerprint
 from tasks.ledger import Ledger
 from tasks.registry import (
     REFERENCE_FILE,

@@ -6,11 +6,11 @@ from typing import Any
 
 from flows.plan import Plan, TuneOptions, prepare
 from flows.tune import tune
-from llmpso.drift import check_schema, n_rows_since
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.base import Judged, Watched
-from llmpso.promotion import Rule
-from llmpso.warm_start import pooled_history
+from llmpso.retuning.drift import check_schema, n_rows_since
+from llmpso.retuning.promotion import Rule
+from llmpso.retuning.warm_start import pooled_history
 from tasks.registry import Champion, check_registered, find_champion, known_trials, load_model
 
 

@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import Any
 
 from flows.summary import STOPPED, Summary
-from llmpso.degradation import Degradation
-from llmpso.drift import ColumnDrift
 from llmpso.limits import StopReason
-from llmpso.promotion import Verdict
+from llmpso.retuning.degradation import Degradation
+from llmpso.retuning.drift import ColumnDrift
+from llmpso.retuning.promotion import Verdict
 
 
 class Outcome(StrEnum):

@@ -7,9 +7,9 @@ from typing import Any
 
 from flows.plan import Plan
 from llmpso.advisor import Call
-from llmpso.credit import Record
 from llmpso.limits import StopReason
 from llmpso.objectives.base import Baselined
+from llmpso.search.credit import Record
 from llmpso.study import StudyResult, improvements
 from llmpso.trial import Source, Trial, TrialState
 

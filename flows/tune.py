@@ -20,8 +20,8 @@ from flows.plan import Plan, TuneOptions, prepare
 from flows.progress import trial_progress
 from flows.summary import Summary, as_text, summarise
 from llmpso.advisor import Advisor
-from llmpso.fingerprint import digest, objective_fingerprint
-from llmpso.population import Optimizer
+from llmpso.running.fingerprint import digest, objective_fingerprint
+from llmpso.search.population import Optimizer
 from llmpso.study import StudyResult, run_study
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend

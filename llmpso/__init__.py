@@ -4,8 +4,8 @@ from llmpso.advisor import Advisor, Task
 from llmpso.errors import LLMPSOError
 from llmpso.limits import Limits, StopReason
 from llmpso.objectives.base import Objective
-from llmpso.paper import PaperPSO
-from llmpso.pso import PSO
+from llmpso.search.paper import PaperPSO
+from llmpso.search.pso import PSO
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.study import StudyResult, StudySpec, minimize
 from llmpso.trial import Evaluation, Trial

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wilcoxon
 
-from llmpso.cube import Floats
 from llmpso.errors import SpecError
+from llmpso.search.cube import Floats
 from llmpso.trial import Trial
 
 BUDGETS = (5, 10, 20, 40, 60)

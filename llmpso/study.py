@@ -8,16 +8,16 @@ from enum import StrEnum
 from typing import Any
 
 from llmpso.advisor import Advisor, Call
-from llmpso.credit import Credited, Record
 from llmpso.errors import LLMPSOError, SpecError
-from llmpso.evaluate import evaluate_trial
 from llmpso.limits import Limits, Meter, StopReason
 from llmpso.objectives.base import Objective
-from llmpso.paper import PaperPSO
-from llmpso.population import Optimizer
-from llmpso.pso import PSO
+from llmpso.running.evaluate import evaluate_trial
+from llmpso.search.credit import Credited, Record
+from llmpso.search.paper import PaperPSO
+from llmpso.search.population import Optimizer
+from llmpso.search.pso import PSO
+from llmpso.search.swarm import LinearInertia
 from llmpso.space import Params, SearchSpace
-from llmpso.swarm import LinearInertia
 from llmpso.trial import Evaluation, Source, Trial, TrialState
 
 logger = logging.getLogger(__name__)
@@ -152,8 +152,8 @@ def _guided(
     spec: StudySpec, space: SearchSpace, advisor: Advisor | None, common: dict[str, Any]
 ) -> Optimizer:
     from llmpso.advisor.configurations import ConfigurationAdvisor
-    from llmpso.guidance import Guidance
-    from llmpso.guided import GuidedPSO  # brings scipy, which no other method needs
+    from llmpso.search.guidance import Guidance
+    from llmpso.search.guided import GuidedPSO  # brings scipy, which no other method needs
 
     proposer = None if advisor is None else ConfigurationAdvisor(advisor)
     guidance = Guidance(batch_size=spec.batch_size)

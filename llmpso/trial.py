@@ -31,7 +31,7 @@ class Source(StrEnum):
     REFIT = "refit"
     """A known configuration, trained again with another seed to compare it."""
     BASELINE = "baseline"
-    """Proposed by a method of `llmpso.baselines`."""
+    """Proposed by a method of `llmpso.search.baselines`."""
     PLACEBO = "placebo"
     """Drawn blindly in the place of the language model's refinements."""
     PLACEBO_START = "placebo-start"

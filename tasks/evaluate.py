@@ -4,7 +4,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed, State
 
-from llmpso.evaluate import Evaluate, evaluate_persistently
+from llmpso.running.evaluate import Evaluate, evaluate_persistently
 from llmpso.trial import Trial, TrialState
 from tasks.ledger import Ledger
 

@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import TaskRunner
 
-from llmpso.evaluate import Evaluate
+from llmpso.running.evaluate import Evaluate
 from llmpso.trial import Trial
 from tasks.evaluate import evaluate
 from tasks.ledger import Ledger

@@ -9,9 +9,9 @@ from dataclasses import replace
 from functools import partial
 
 from llmpso.errors import StorageError
-from llmpso.evaluate import Outcome, is_transient
-from llmpso.fingerprint import evaluation_address
-from llmpso.spool import Entry, Spool
+from llmpso.running.evaluate import Outcome, is_transient
+from llmpso.running.fingerprint import evaluation_address
+from llmpso.running.spool import Entry, Spool
 from llmpso.trial import Trial
 from tasks.lease import study_folder
 from tasks.tracking import (

@@ -18,10 +18,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import get_model_info
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from llmpso.drift import Reference
 from llmpso.errors import RegistryError, SpaceError, StorageError
+from llmpso.retuning.drift import Reference
+from llmpso.retuning.warm_start import Known, parsed_params
 from llmpso.space import Params, SearchSpace
-from llmpso.warm_start import Known, parsed_params
 from tasks.tracking import StudyRun, client, is_away
 
 CHAMPION, PREVIOUS = "champion", "previous"

@@ -11,7 +11,7 @@ from typing import Any
 
 from llmpso.backends.base import Backend, Reply, Request
 from llmpso.errors import BackendError
-from llmpso.fingerprint import digest
+from llmpso.running.fingerprint import digest
 from tasks.lease import study_folder
 from tasks.tracking import STORE_ERRORS, StudyRun, record_text, recorded_text
 

@@ -14,9 +14,9 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from llmpso.evaluate import Outcome
 from llmpso.objectives.base import SavableModel
-from llmpso.spool import Entry, trial_of, trial_record
+from llmpso.running.evaluate import Outcome
+from llmpso.running.spool import Entry, trial_of, trial_record
 from llmpso.trial import Trial, TrialState
 from tasks.tracking import StudyRun, client, finite, milliseconds
 

@@ -13,7 +13,7 @@ from llmpso.advisor.prompt import Question, Task, dimension_text, lines, number,
 from llmpso.advisor.schema import configuration_schema, reasoned_schema
 from llmpso.advisor.start_prompts import StartChoice, chosen_start
 from llmpso.backends.base import Message
-from llmpso.proposers import Progress
+from llmpso.search.proposers import Progress
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Source
 

@@ -13,7 +13,6 @@ from llmpso.advisor.prompt import PAPER_PROMPT
 from llmpso.advisor.start_prompts import chosen_start
 from llmpso.backends.base import Backend
 from llmpso.backends.nonsense import ConstantBackend, RandomBackend, WorstBackend
-from llmpso.baselines import optuna_search, pyswarms_search, random_search
 from llmpso.benchmark.controls import (
     Anonymous,
     Shuffled,
@@ -21,16 +20,17 @@ from llmpso.benchmark.controls import (
     anonymous_task,
 )
 from llmpso.benchmark.problems import Problem
-from llmpso.cma_es import CMAES
 from llmpso.errors import SpecError
-from llmpso.evolution import DifferentialEvolution
-from llmpso.guidance import GUIDED, Guidance
-from llmpso.guided import GuidedCMAES, GuidedDE, GuidedPSO
 from llmpso.objectives.base import DescribedObjective
-from llmpso.paper import PaperPSO
-from llmpso.population import Optimizer, trial_seed
-from llmpso.proposers import Placebo, Proposer
-from llmpso.pso import PSO
+from llmpso.search.baselines import optuna_search, pyswarms_search, random_search
+from llmpso.search.cma_es import CMAES
+from llmpso.search.evolution import DifferentialEvolution
+from llmpso.search.guidance import GUIDED, Guidance
+from llmpso.search.guided import GuidedCMAES, GuidedDE, GuidedPSO
+from llmpso.search.paper import PaperPSO
+from llmpso.search.population import Optimizer, trial_seed
+from llmpso.search.proposers import Placebo, Proposer
+from llmpso.search.pso import PSO
 
 RESULTS_VERSION = 3
 """To be raised whenever the library's code changes what any arm does: old results then expire."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from llmpso.advisor import Task
-from llmpso.candidates import Candidate, local_changes, places, unseen
-from llmpso.proposers import IsKnown, Progress, Proposer
+from llmpso.search.candidates import Candidate, local_changes, places, unseen
+from llmpso.search.proposers import IsKnown, Progress, Proposer
+from llmpso.search.surrogate import expected_improvement, fitted
 from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
-from llmpso.surrogate import expected_improvement, fitted
 from llmpso.trial import Source
 
 N_DRAWN = 500

@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from llmpso.cube import Floats
 from llmpso.data.series import TimeSeries
 from llmpso.errors import DataError
+from llmpso.search.cube import Floats
 from llmpso.space import Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
 

@@ -10,7 +10,7 @@ from llmpso.trial import Evaluation
 if TYPE_CHECKING:
     import pandas as pd
 
-    from llmpso.promotion import HeldOut
+    from llmpso.retuning.promotion import HeldOut
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from llmpso.errors import SpecError
-from llmpso.promotion import HeldOut
+from llmpso.retuning.promotion import HeldOut
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmpso.cube import Floats
 from llmpso.errors import SpecError
+from llmpso.search.cube import Floats
 from llmpso.space import Float, Params, SearchSpace
 from llmpso.trial import Evaluation
 

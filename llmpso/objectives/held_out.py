@@ -8,7 +8,7 @@ import pandas as pd
 from llmpso.data.series import TimeSeries
 from llmpso.data.windows import Windows, split_rows
 from llmpso.errors import DataError
-from llmpso.promotion import HeldOut
+from llmpso.retuning.promotion import HeldOut
 
 
 def watched_columns(series: TimeSeries) -> pd.DataFrame:

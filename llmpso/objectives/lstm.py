@@ -25,7 +25,7 @@ from llmpso.objectives.training import (
     fit,
     n_epochs,
 )
-from llmpso.promotion import HeldOut
+from llmpso.retuning.promotion import HeldOut
 from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
 

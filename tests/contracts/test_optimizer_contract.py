@@ -11,15 +11,15 @@ import pytest
 from llmpso import Advisor, PaperPSO, Task
 from llmpso.backends.base import Request
 from llmpso.backends.scripted import ScriptedBackend
-from llmpso.baselines import optuna_search, pyswarms_search, random_search
-from llmpso.cma_es import CMAES
 from llmpso.errors import SpaceError, SpecError, TellError
-from llmpso.evolution import DifferentialEvolution
-from llmpso.guidance import Guidance
-from llmpso.guided import GuidedCMAES, GuidedDE, GuidedPSO
-from llmpso.population import Optimizer
-from llmpso.proposers import Placebo
-from llmpso.pso import PSO
+from llmpso.search.baselines import optuna_search, pyswarms_search, random_search
+from llmpso.search.cma_es import CMAES
+from llmpso.search.evolution import DifferentialEvolution
+from llmpso.search.guidance import Guidance
+from llmpso.search.guided import GuidedCMAES, GuidedDE, GuidedPSO
+from llmpso.search.population import Optimizer
+from llmpso.search.proposers import Placebo
+from llmpso.search.pso import PSO
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
 

@@ -22,7 +22,7 @@ from llmpso.benchmark.arms import find_arm
 from llmpso.benchmark.problems import FunctionProblem
 from llmpso.benchmark.runs import Batch, load_trials, process_pool, run_batch
 from llmpso.errors import DataError
-from llmpso.guidance import Guidance
+from llmpso.search.guidance import Guidance
 
 for needed in ("pyarrow", "matplotlib", "threadpoolctl"):
     pytest.importorskip(needed)

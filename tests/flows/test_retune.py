@@ -25,7 +25,6 @@ from flows.retune_report import Outcome, as_text
 from flows.rollback import rollback
 from flows.tune import tune
 from flows.turns import only_run
-from llmpso.degradation import Degradation
 from llmpso.errors import (
     BusyModelError,
     DataError,
@@ -34,6 +33,7 @@ from llmpso.errors import (
     SpecError,
     StorageError,
 )
+from llmpso.retuning.degradation import Degradation
 from llmpso.trial import Source
 from tasks.registry import promotions
 
@@ -44,7 +44,7 @@ import numpy as np
 import pandas as pd
 import torch
 from llmpso import Evaluation, Float, Integer, SearchSpace
-from llmpso.promotion import HeldOut
+from llmpso.retuning.promotion import HeldOut
 
 HORIZON = 3
 

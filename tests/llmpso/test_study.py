@@ -8,8 +8,8 @@ import pytest
 
 from llmpso import Evaluation, Float, Integer, SearchSpace, minimize
 from llmpso.errors import LLMPSOError, SpecError
-from llmpso.evaluate import evaluate_trial, failure_kind
 from llmpso.limits import StopReason
+from llmpso.running.evaluate import evaluate_trial, failure_kind
 from llmpso.study import improvements
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 

@@ -3,7 +3,7 @@ import json
 from llmpso.advisor import Advisor, Task
 from llmpso.advisor.configurations import ConfigurationAdvisor, default_question, refine_question
 from llmpso.backends.scripted import ScriptedBackend
-from llmpso.proposers import Progress
+from llmpso.search.proposers import Progress
 from llmpso.space import Categorical, Float, SearchSpace
 
 SPACE = SearchSpace({"rate": Float(1e-4, 1.0, log=True), "cell": Categorical(["lstm", "gru"])})

@@ -1,0 +1,1 @@
+"""A model in production: drift, degradation, warm start, promotion."""

@@ -1,0 +1,62 @@
+"""Whether a model in production has become worse than it was when it was promoted."""
+
+import math
+from dataclasses import dataclass
+
+from scipy.stats import t as student
+
+from llmpso.errors import SpecError
+from llmpso.retuning.promotion import HeldOut, block_means
+
+TOLERANCE = 0.1
+"""Share by which an error may rise before a model counts as degraded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """A model's error now, beside the one it was promoted with."""
+
+    error: float
+    """On the newest data, in the unit of the metric."""
+    at_least: float
+    """Its lower bound, given that other stretches of data would give another."""
+    recorded: float
+    """On the newest data of the time of its promotion."""
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the error has risen by more than the tolerance, and surely so."""
+        return self.at_least > (1 + TOLERANCE) * self.recorded
+
+    @property
+    def reason(self) -> str:
+        """One sentence for people."""
+        rise = self.error / self.recorded - 1 if self.recorded else math.inf
+        moved = (
+            f"the champion's error is {self.error:.4g}, {rise:+.0%} on the {self.recorded:.4g} "
+        )
+        moved += "it came with"
+        if self.is_degraded:
+            return f"{moved}, more than the {TOLERANCE:.0%} that are let pass"
+        return f"{moved}: not degraded, which is surely more than {TOLERANCE:+.0%}"
+
+
+def degradation(now: HeldOut, recorded: float, *, confidence: float = 0.95) -> Degradation:
+    """Judge a model by its losses on the newest data.
+
+    Args:
+        now: Losses of the very model that serves.
+        recorded: Its error on the newest data of the time of its promotion.
+        confidence: Probability that the error is at least the bound.
+
+    Raises:
+        DataError: There is too little data.
+    """
+    if not recorded >= 0:
+        raise SpecError(f"recorded error is {recorded!r}; it must be 0 or more")
+    means = block_means(now.losses, now.block)
+    deviation = float(means.std(ddof=1)) / math.sqrt(len(means))
+    low = max(
+        0.0, float(means.mean()) - float(student.ppf(confidence, len(means) - 1)) * deviation
+    )
+    return Degradation(now.error, math.sqrt(low) if now.squared else low, recorded)

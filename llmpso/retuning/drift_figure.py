@@ -1,0 +1,24 @@
+"""How far each column has moved, in one picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from llmpso.retuning.drift import PSI_THRESHOLD, ColumnDrift
+
+DRIFTED, STEADY = "#D55E00", "#0072B2"
+"""Okabe and Ito, Color Universal Design, 2008."""
+
+
+def draw_drift(drift: Sequence[ColumnDrift], path: Path) -> None:
+    """The stability index of every column, the one that moved most on top."""
+    figure = Figure(figsize=(7.5, 1.2 + 0.32 * len(drift)), layout="constrained")
+    axes = figure.subplots()
+    ordered = list(reversed(drift))
+    colours = [DRIFTED if column.has_drifted else STEADY for column in ordered]
+    axes.barh([column.column for column in ordered], [c.psi for c in ordered], color=colours)
+    axes.axvline(PSI_THRESHOLD, color="#777777", linestyle=":")
+    axes.set_title("red: drifted, by index and by test", fontsize=9)
+    axes.set_xlabel(f"population stability index (above {PSI_THRESHOLD}: major shift)")
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,174 @@
+"""Whether a challenger is really better: paired on the same held-out data, over several seeds.
+
+Two things make an error uncertain: the stretch of data it was measured on, and the seed of the
+training. Losses of neighbouring samples are correlated, so that stretches of them (blocks) are
+counted as one figure each; the seeds of both models vary on their own. The variances add up, and
+a one-sided t-bound with Welch and Satterthwaite's degrees of freedom says how much better the
+challenger is at least. Ratio of means by the delta method, on the logarithm.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from llmpso.errors import DataError, SpecError
+from llmpso.search.cube import Floats
+
+LEAST_BLOCKS = 5
+"""Fewer stretches of data than this say nothing about others."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Losses of one model on data that no trial was chosen by."""
+
+    losses: Floats
+    """Shape (n_samples,), oldest first; lower is better."""
+    block: int = 1
+    """Neighbouring samples whose losses are correlated."""
+    squared: bool = False
+    """Whether losses are squared errors: the error is the root of their mean, else the mean."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be compared."""
+        if self.losses.ndim != 1 or not np.isfinite(self.losses).all():
+            raise DataError("held-out losses must be one finite number per sample")
+        if self.block < 1:
+            raise SpecError(f"block is {self.block!r}; it must be at least 1 sample")
+
+    @property
+    def error(self) -> float:
+        """The error of the model, in the unit of the metric."""
+        mean = float(self.losses.mean())
+        return math.sqrt(mean) if self.squared else mean
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a challenger is promoted."""
+
+    margin: float = 0.01
+    """Least share by which its error must be lower than the champion's."""
+    confidence: float = 0.95
+    """Probability with which it must be."""
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that promotes everything or nothing."""
+        if not 0 <= self.margin < 1:
+            raise SpecError(f"margin is {self.margin!r}; it must lie in [0, 1)")
+        if not 0.5 <= self.confidence < 1:
+            raise SpecError(f"confidence is {self.confidence!r}; it must lie in [0.5, 1)")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a challenger did against the champion, and what follows."""
+
+    champion_error: float
+    """Mean over the seeds, in the unit of the metric."""
+    challenger_error: float
+    improvement: float
+    """Share by which the challenger's error is lower; negative if it is higher."""
+    at_least: float
+    """Lower bound of the improvement at the rule's confidence."""
+    n_blocks: int
+    n_seeds: int
+    """Refits of each."""
+    rule: Rule
+
+    @property
+    def is_win(self) -> bool:
+        """Whether the challenger is better by more than the margin, with confidence."""
+        return self.at_least > self.rule.margin
+
+    @property
+    def reason(self) -> str:
+        """One sentence for people."""
+        errors = f"error {self.challenger_error:.4g} against {self.champion_error:.4g}"
+        over = f"{self.n_seeds} seeds each, {self.n_blocks} stretches of new data"
+        bound = f"{self.rule.confidence:.0%} confidence"
+        if self.is_win:
+            return (
+                f"the challenger is {self.improvement:.1%} better, at least {self.at_least:.1%} "
+                f"with {bound}, more than the {self.rule.margin:.1%} asked for ({errors}; {over})"
+            )
+        if self.improvement <= 0:
+            return f"the challenger is {-self.improvement:.1%} worse ({errors}; {over})"
+        surely = f"at least {self.at_least:.1%}" if self.at_least > 0 else "not surely better"
+        return (
+            f"the challenger is {self.improvement:.1%} better, but {surely} with {bound}; "
+            f"more than {self.rule.margin:.1%} is asked for ({errors}; {over})"
+        )
+
+
+def compare_refits(
+    champion: Sequence[HeldOut], challenger: Sequence[HeldOut], rule: Rule
+) -> Verdict:
+    """Compare two configurations, each refitted with several seeds.
+
+    Args:
+        champion: Losses of each refit of the champion's configuration.
+        challenger: Losses of each refit of the challenger's, on the same samples.
+        rule: What counts as a win.
+
+    Raises:
+        DataError: There are too few refits or samples, or the samples are not the same.
+    """
+    root = 0.5 if champion[0].squared else 1.0
+    old, new = _blocked(champion, challenger), _blocked(challenger, champion)
+    log_ratio = root * math.log(new.mean() / old.mean())
+    # How each block and each seed pull the logarithm of the ratio.
+    by_block = root * (new.mean(axis=0) / new.mean() - old.mean(axis=0) / old.mean())
+    by_seed = [root * np.log(means.mean(axis=1)) for means in (new, old)]
+    deviation, freedom = _uncertainty([by_block, *by_seed])
+    quantile = float(student.ppf(rule.confidence, freedom))
+    return Verdict(
+        champion_error=float(np.mean([refit.error for refit in champion])),
+        challenger_error=float(np.mean([refit.error for refit in challenger])),
+        improvement=1 - math.exp(log_ratio),
+        at_least=1 - math.exp(log_ratio + quantile * deviation),
+        n_blocks=new.shape[1],
+        n_seeds=len(challenger),
+        rule=rule,
+    )
+
+
+def block_means(losses: Floats, block: int) -> Floats:
+    """Mean loss per stretch of `block` samples, shape (n_blocks,); a shorter rest joins the last.
+
+    Raises:
+        DataError: There are too few stretches.
+    """
+    n_blocks = len(losses) // block
+    if n_blocks < LEAST_BLOCKS:
+        raise DataError(
+            f"the held-out part has {len(losses)} samples, {n_blocks} stretches of {block}; a "
+            f"comparison needs at least {LEAST_BLOCKS}: wait for more data, or hold out more"
+        )
+    starts = np.arange(n_blocks) * block
+    lengths = np.diff(np.append(starts, len(losses)))
+    return np.asarray(np.add.reduceat(losses, starts) / lengths)
+
+
+def _blocked(refits: Sequence[HeldOut], others: Sequence[HeldOut]) -> Floats:
+    """Mean losses, shape (n_refits, n_blocks)."""
+    if len(refits) < 2:
+        raise DataError(f"there are {len(refits)} refits; a comparison needs at least 2 of each")
+    if {len(refit.losses) for refit in refits} != {len(refit.losses) for refit in others}:
+        raise DataError("champion and challenger were not judged on the same samples")
+    # Never 0, so that a perfect model has a logarithm.
+    tiny = np.finfo(np.float64).tiny
+    return np.maximum([block_means(refit.losses, refit.block) for refit in refits], tiny)
+
+
+def _uncertainty(samples: Sequence[Floats]) -> tuple[float, float]:
+    """Standard deviation of the sum of the samples' means, and its degrees of freedom."""
+    parts = np.array([sample.var(ddof=1) / len(sample) for sample in samples])
+    freedoms = np.array([len(sample) - 1 for sample in samples])
+    total = float(parts.sum())
+    if total == 0:
+        return 0.0, float(freedoms.min())
+    return math.sqrt(total), total**2 / float(np.sum(parts**2 / freedoms))

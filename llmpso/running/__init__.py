@@ -1,0 +1,1 @@
+"""From a proposed trial to a measured one: here, in processes, kept on disk."""

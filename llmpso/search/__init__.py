@@ -1,0 +1,1 @@
+"""Ask and tell: the swarm, other metaheuristics, and what guides them."""

@@ -1,0 +1,192 @@
+"""The state of a swarm and its pure update.
+
+Kennedy and Eberhart, Particle Swarm Optimization, 1995. The default coefficients are those of
+Clerc and Kennedy, The Particle Swarm: Explosion, Stability, and Convergence, 2002: type 1''
+constriction with phi = 4.1 gives inertia 0.7298 and both accelerations 1.496.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpso.errors import SpecError
+from llmpso.search.cube import Floats, latin_hypercube
+
+
+class Topology(StrEnum):
+    """Who informs whom."""
+
+    STAR = "star"
+    """Every particle knows the best of the whole swarm."""
+    RING = "ring"
+    """A particle knows the best of itself and its two neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """How strongly a particle keeps its course and follows its bests."""
+
+    inertia: float = 0.7298
+    cognitive: float = 1.496
+    social: float = 1.496
+    velocity_limit: float = 0.5
+    """Largest velocity per dimension, as a fraction of the range."""
+
+    def __post_init__(self) -> None:
+        """Refuse coefficients without meaning."""
+        for name in ("inertia", "cognitive", "social"):
+            if not 0 <= getattr(self, name) <= 4:
+                raise SpecError(f"{name} is {getattr(self, name)!r}; it must lie in [0, 4]")
+        if not 0 < self.velocity_limit <= 1:
+            raise SpecError(f"velocity_limit is {self.velocity_limit!r}; it must lie in (0, 1]")
+
+
+@dataclass(frozen=True, slots=True)
+class LinearInertia:
+    """Inertia that falls from `start` to `end` over `iterations`, then stays."""
+
+    start: float = 0.9
+    end: float = 0.4
+    iterations: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse a schedule of no length."""
+        if self.iterations < 1:
+            raise SpecError(f"iterations is {self.iterations!r}; it must be at least 1")
+
+    def at(self, iteration: int) -> float:
+        """The inertia of one iteration."""
+        share = min(iteration / self.iterations, 1.0)
+        return self.start + share * (self.end - self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Swarm:
+    """All that the next move depends on, apart from the random numbers."""
+
+    positions: Floats  # (n_particles, n_dims), unit cube
+    velocities: Floats  # (n_particles, n_dims), unit cube per iteration
+    values: Floats  # (n_particles,), last told; inf before the first and after a failure
+    pbest_positions: Floats  # (n_particles, n_dims), as evaluated
+    pbest_values: Floats  # (n_particles,), inf while a particle has none
+    iteration: int = 0
+
+    @property
+    def n_particles(self) -> int:
+        """Number of particles."""
+        return len(self.positions)
+
+    @property
+    def gbest_index(self) -> int | None:
+        """The particle that holds the best position so far; None before any value."""
+        index = int(np.argmin(self.pbest_values))
+        return index if np.isfinite(self.pbest_values[index]) else None
+
+    @property
+    def gbest_value(self) -> float:
+        """The best value so far; infinite before any."""
+        return float(self.pbest_values.min())
+
+    def placed(self, indices: list[int], positions: Floats, velocities: Floats) -> Self:
+        """The swarm with some particles put elsewhere; their bests stay."""
+        new_positions, new_velocities = self.positions.copy(), self.velocities.copy()
+        new_positions[indices], new_velocities[indices] = positions, velocities
+        return replace(self, positions=new_positions, velocities=new_velocities)
+
+    def told(self, indices: list[int], evaluated: Floats, values: Floats) -> Self:
+        """The swarm after some particles were evaluated.
+
+        Args:
+            indices: Particles that were evaluated.
+            evaluated: Where, shape (len(indices), n_dims): a position after snapping to the space.
+            values: What was measured, shape (len(indices),); inf for a failed trial, which
+                touches no best.
+        """
+        current, pbest = self.values.copy(), self.pbest_values.copy()
+        pbest_positions = self.pbest_positions.copy()
+        current[indices] = values
+        for index, position, value in zip(indices, evaluated, values, strict=True):
+            if value < pbest[index]:
+                pbest[index], pbest_positions[index] = value, position
+        return replace(
+            self,
+            values=current,
+            pbest_values=pbest,
+            pbest_positions=pbest_positions,
+            iteration=self.iteration + 1,
+        )
+
+
+def initial_swarm(
+    n_particles: int, n_dims: int, coefficients: Coefficients, rng: np.random.Generator
+) -> Swarm:
+    """A Latin hypercube of positions; each velocity is half the way to a random point.
+
+    The velocities are the "half-diff" start of SPSO 2006 (Clerc), within the limit.
+    """
+    shape = (n_particles, n_dims)
+    positions = latin_hypercube(n_particles, n_dims, rng)
+    velocities = 0.5 * (rng.random(shape) - positions)
+    limit = coefficients.velocity_limit
+    unknown = np.full(n_particles, np.inf)
+    return Swarm(positions, velocities.clip(-limit, limit), unknown, positions, unknown)
+
+
+def informants(topology: Topology, n_particles: int) -> NDArray[np.bool_]:
+    """Who informs whom, shape (n_particles, n_particles): row i marks who informs particle i."""
+    if topology is Topology.STAR:
+        return np.ones((n_particles, n_particles), dtype=np.bool_)
+    own = np.eye(n_particles, dtype=np.bool_)
+    return own | np.roll(own, 1, axis=1) | np.roll(own, -1, axis=1)
+
+
+def move(
+    swarm: Swarm, coefficients: Coefficients, topology: Topology, rng: np.random.Generator
+) -> Swarm:
+    """Every particle takes one step: v ← w·v + c1·r1·(pbest − x) + c2·r2·(lbest − x); x ← x + v.
+
+    A best that does not exist yet pulls nobody. Positions are reflected at the walls of the
+    unit cube, and the velocity with them.
+    """
+    every = np.arange(swarm.n_particles)
+    positions, velocities = moves(swarm, every, coefficients, topology, rng)
+    return replace(swarm, positions=positions, velocities=velocities)
+
+
+def moves(
+    swarm: Swarm,
+    particles: NDArray[np.intp],
+    coefficients: Coefficients,
+    topology: Topology,
+    rng: np.random.Generator,
+) -> tuple[Floats, Floats]:
+    """Draw one step for each of the particles listed; a particle listed often is drawn often.
+
+    Returns:
+        Positions and velocities after the step, each of shape (len(particles), n_dims).
+    """
+    informing = np.where(informants(topology, swarm.n_particles), swarm.pbest_values, np.inf)
+    lbest = informing.argmin(axis=1)[particles]
+    positions, shape = swarm.positions[particles], (len(particles), swarm.positions.shape[1])
+    pull = coefficients.cognitive * rng.random(shape) * _way(swarm, particles, particles)
+    pull += coefficients.social * rng.random(shape) * _way(swarm, particles, lbest)
+    velocities = coefficients.inertia * swarm.velocities[particles] + pull
+    limit = coefficients.velocity_limit
+    return _reflected(positions, velocities.clip(-limit, limit))
+
+
+def _way(swarm: Swarm, particles: NDArray[np.intp], to: NDArray[np.intp]) -> Floats:
+    """From particle `particles[i]` to the best of particle `to[i]`; zero where there is none."""
+    known = np.isfinite(swarm.pbest_values[to])[:, np.newaxis]
+    return np.where(known, swarm.pbest_positions[to] - swarm.positions[particles], 0.0)
+
+
+def _reflected(positions: Floats, velocities: Floats) -> tuple[Floats, Floats]:
+    """One step, bounced off the walls; a velocity of at most 1 meets a wall at most once."""
+    ahead = positions + velocities
+    outside = (ahead < 0) | (ahead > 1)
+    folded = np.where(ahead < 0, -ahead, np.where(ahead > 1, 2 - ahead, ahead))
+    return folded, np.where(outside, -velocities, velocities)

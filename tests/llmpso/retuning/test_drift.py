@@ -1,0 +1,113 @@
+"""Drift is found where there is some, and hardly ever where there is none.
+
+Error rate: 0.05 over all columns by the test's level; the index makes it smaller.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from llmpso.errors import DataError
+from llmpso.retuning.drift import (
+    Reference,
+    check_schema,
+    describe,
+    effective_size,
+    find_drift,
+    n_rows_since,
+)
+
+
+def series(n: int, rng: np.random.Generator, memory: float = 0.8) -> np.ndarray:
+    """Correlated values, as measurements over time are."""
+    values, noise = np.zeros(n), rng.standard_normal(n) * np.sqrt(1 - memory**2)
+    for i in range(1, n):
+        values[i] = memory * values[i - 1] + noise[i]
+    return values
+
+
+def table(rng: np.random.Generator, n: int = 3000) -> pd.DataFrame:
+    frame = pd.DataFrame({f"c{i}": series(n, rng) for i in range(5)})
+    frame["wind"] = np.where(series(n, rng) > 0, "N", "S")
+    frame["rain"] = (series(n, rng) > 1.2).astype(float)
+    frame.index = pd.date_range("2024-01-01", periods=n, freq="h")
+    return frame
+
+
+def halves(frame: pd.DataFrame) -> tuple[Reference, pd.DataFrame]:
+    return Reference.of(frame.iloc[:2400], "2024-04-09T23:00:00"), frame.iloc[2400:]
+
+
+def test_correlated_columns_that_do_not_drift_are_let_pass() -> None:
+    rng = np.random.default_rng(0)
+    alarms = sum(
+        any(column.has_drifted for column in find_drift(*halves(table(rng)))) for _ in range(40)
+    )
+    assert alarms <= 4
+
+
+@pytest.mark.parametrize(
+    ("column", "change"),
+    [
+        ("c0", lambda part: part + 1.5),
+        ("c0", lambda part: part * 4),
+        ("rain", lambda part: 1.0 - part),
+        ("wind", lambda part: "N"),
+        ("wind", lambda part: "a level never seen"),
+    ],
+)
+def test_a_column_that_drifts_is_named(column: str, change) -> None:
+    rng, found = np.random.default_rng(1), 0
+    for _ in range(10):
+        frame = table(rng)
+        frame.loc[frame.index[2400:], column] = change(frame[column].iloc[2400:])
+        drift = find_drift(*halves(frame))
+        assert drift[0].column == column
+        found += drift[0].has_drifted
+    assert found >= 9
+    assert f"columns drifted (index above 0.25): {column}" in describe(drift)
+
+
+def test_a_change_of_the_whole_range_is_drift_however_few_the_rows() -> None:
+    hours = np.arange(8760)
+    frame = pd.DataFrame({"pressure": 1000 + 20 * np.cos(2 * np.pi * hours / 8760)})
+    reference = Reference.of(frame.iloc[:7000], "7000")
+    (season,) = find_drift(reference, frame.iloc[7000:])
+    assert season.psi > 0.25
+    assert not season.has_drifted
+    (broken,) = find_drift(reference, frame.iloc[7000:] + 400)
+    assert broken.has_drifted
+
+
+def test_a_reference_survives_json_and_holds_no_rows() -> None:
+    reference, new = halves(table(np.random.default_rng(2)))
+    text = json.dumps(reference.to_json())
+    again = Reference.from_json(json.loads(text))
+    assert find_drift(again, new) == find_drift(reference, new)
+    assert max(len(column.quantiles) for column in again.columns.values()) == 101
+
+
+def test_a_changed_schema_is_refused_with_all_that_changed() -> None:
+    reference, new = halves(table(np.random.default_rng(3)))
+    changed = new.drop(columns="c1").assign(c2=lambda frame: frame["c2"].astype(str), more=1.0)
+    with pytest.raises(DataError) as caught:
+        check_schema(reference, changed)
+    assert "column 'c1' is gone, or does not vary any more" in str(caught.value)
+    assert "column 'c2' held numbers and now holds text" in str(caught.value)
+
+
+def test_new_rows_are_counted_by_time_or_by_number() -> None:
+    frame = table(np.random.default_rng(4), 100)
+    assert n_rows_since(frame, frame.index[89].isoformat()) == 10
+    assert n_rows_since(frame.reset_index(drop=True), "90") == 10
+    assert n_rows_since(frame.reset_index(drop=True), "120") == 0
+
+
+def test_correlated_values_count_for_less() -> None:
+    rng = np.random.default_rng(5)
+    assert effective_size(rng.standard_normal(5000)) > 2500
+    # An autoregression with memory m is worth (1 - m) / (1 + m) of its length: 1/9 here.
+    assert 400 < effective_size(series(5000, rng)) < 700
+    assert effective_size(np.ones(10)) == 10

@@ -1,0 +1,151 @@
+"""A challenger is promoted when it is better, and not by accident.
+
+On real air quality: ridge regressions of different strength, refitted on random four fifths of
+their training rows, and judged on the stretch that follows. The rule's error rate is 5 %.
+"""
+
+import numpy as np
+import pytest
+
+from llmpso.data.air_quality import load_taiwan
+from llmpso.errors import DataError, SpecError
+from llmpso.retuning.degradation import degradation
+from llmpso.retuning.promotion import HeldOut, Rule, Verdict, block_means, compare_refits
+
+LAGS, HORIZON, BLOCK = 6, 1, 12
+GOOD, POOR = 30.0, 3e4
+"""Penalties: the second forecasts little else than the mean."""
+
+
+@pytest.fixture(scope="module")
+def rows() -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets of a forecast one hour ahead."""
+    frame = load_taiwan().frame[["AQI", "PM10", "O3", "WS", "AT", "RH"]].ffill().bfill()
+    values = frame.to_numpy()
+    values = (values - values.mean(axis=0)) / values.std(axis=0)
+    n = len(values) - LAGS - HORIZON
+    inputs = np.stack([values[i : i + LAGS].ravel() for i in range(n)])
+    return inputs, values[LAGS + HORIZON - 1 : LAGS + HORIZON - 1 + n, 0]
+
+
+def judged(rows, penalties, rng: np.random.Generator, first: int) -> list[HeldOut]:
+    """Losses of refits, trained on 640 of 800 rows and judged on the 300 that follow."""
+    inputs, targets = rows
+    found = []
+    for penalty in penalties:
+        train = first + rng.choice(800, 640, replace=False)
+        x = inputs[train]
+        weights = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ targets[train])
+        new = slice(first + 800, first + 1100)
+        found.append(HeldOut((inputs[new] @ weights - targets[new]) ** 2, BLOCK, squared=True))
+    return found
+
+
+def verdicts(rows, champion: float, challenger: float, rule: Rule, tries: int) -> list[Verdict]:
+    rng, found = np.random.default_rng(0), []
+    for _ in range(tries):
+        first = int(rng.integers(len(rows[1]) - 1100))
+        old, new = (judged(rows, [p] * 5, rng, first) for p in (champion, challenger))
+        found.append(compare_refits(old, new, rule))
+    return found
+
+
+def test_a_worse_challenger_is_never_promoted_in_50_tries(rows) -> None:
+    found = verdicts(rows, GOOD, POOR, Rule(), 50)
+    assert not any(verdict.is_win for verdict in found)
+    assert "% worse (error " in found[0].reason
+
+
+def test_a_clearly_better_challenger_is_promoted_in_45_of_50_tries(rows) -> None:
+    found = verdicts(rows, POOR, GOOD, Rule(), 50)
+    assert sum(verdict.is_win for verdict in found) >= 45
+    assert "more than the 1.0% asked for" in found[0].reason
+    assert all(verdict.at_least < verdict.improvement for verdict in found)
+
+
+def test_an_equal_challenger_is_promoted_less_often_than_the_error_rate(rows) -> None:
+    found = verdicts(rows, GOOD, GOOD, Rule(margin=0.0), 200)
+    assert sum(verdict.is_win for verdict in found) <= 0.05 * 200
+
+
+def test_a_gain_within_the_margin_is_no_win(rows) -> None:
+    rng = np.random.default_rng(3)
+    old = judged(rows, [GOOD] * 5, rng, 100)
+    new = [HeldOut(refit.losses * 0.9**2, BLOCK, squared=True) for refit in old]
+    wide = compare_refits(old, new, Rule(margin=0.5))
+    assert not wide.is_win
+    assert wide.improvement == pytest.approx(0.1)
+    assert "10.0% better, but" in wide.reason
+    assert "more than 50.0% is asked for" in wide.reason
+    assert compare_refits(old, new, Rule(margin=0.05)).is_win
+
+
+def test_neighbouring_losses_are_not_taken_for_independent(rows) -> None:
+    rng = np.random.default_rng(4)
+    old, new = (judged(rows, [p] * 5, rng, 100) for p in (300.0, GOOD))
+    alone = [[HeldOut(h.losses, 1, squared=True) for h in arm] for arm in (old, new)]
+    blocked, naive = compare_refits(old, new, Rule()), compare_refits(*alone, Rule())
+    assert blocked.improvement == pytest.approx(naive.improvement, abs=0.01)
+    assert blocked.at_least < naive.at_least
+    assert (blocked.n_blocks, naive.n_blocks) == (25, 300)
+
+
+def test_losses_may_be_plain_errors() -> None:
+    rng = np.random.default_rng(5)
+    old = [HeldOut((rng.random(400) < 0.4).astype(float)) for _ in range(3)]
+    new = [HeldOut((rng.random(400) < 0.2).astype(float)) for _ in range(3)]
+    verdict = compare_refits(old, new, Rule(margin=0.2))
+    assert verdict.is_win
+    assert verdict.champion_error == pytest.approx(0.4, abs=0.05)
+    assert compare_refits(old, [HeldOut(np.zeros(400))] * 3, Rule()).improvement == 1.0
+
+
+def test_a_shorter_rest_joins_the_last_block() -> None:
+    assert block_means(np.arange(11.0), 2).tolist() == [0.5, 2.5, 4.5, 6.5, 9.0]
+
+
+@pytest.mark.parametrize(
+    ("losses", "block", "n_refits", "message"),
+    [
+        (40, 12, 2, "the held-out part has 40 samples, 3 stretches of 12; a comparison needs"),
+        (60, 12, 1, "there are 1 refits; a comparison needs at least 2 of each"),
+    ],
+)
+def test_too_little_to_compare_is_refused(losses, block, n_refits, message) -> None:
+    arm = [HeldOut(np.ones(losses), block)] * n_refits
+    with pytest.raises(DataError, match=message):
+        compare_refits(arm, arm, Rule())
+
+
+def test_arms_judged_on_other_samples_are_refused() -> None:
+    with pytest.raises(DataError, match="not judged on the same samples"):
+        compare_refits([HeldOut(np.ones(60))] * 2, [HeldOut(np.ones(61))] * 2, Rule())
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"margin": -0.1}, r"margin is -0.1; it must lie in \[0, 1\)"),
+        ({"confidence": 1.0}, r"confidence is 1.0; it must lie in \[0.5, 1\)"),
+    ],
+)
+def test_a_rule_that_decides_nothing_is_refused(rule, message) -> None:
+    with pytest.raises(SpecError, match=message):
+        Rule(**rule)
+
+
+def test_losses_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(DataError, match="one finite number per sample"):
+        HeldOut(np.array([1.0, np.nan]))
+
+
+def test_a_model_has_degraded_when_its_error_surely_rose(rows) -> None:
+    rng = np.random.default_rng(6)
+    (good,), (poor,) = (judged(rows, [penalty], rng, 200) for penalty in (GOOD, POOR))
+    steady = degradation(good, good.error)
+    assert not steady.is_degraded
+    assert "not degraded" in steady.reason
+    worse = degradation(poor, good.error / 2)
+    assert worse.is_degraded
+    assert "more than the 10% that are let pass" in worse.reason
+    assert worse.at_least < worse.error == poor.error

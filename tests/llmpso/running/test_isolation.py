@@ -1,0 +1,204 @@
+"""Evaluations in processes of their own: the same values, and the study outlives them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmpso.errors import SpecError
+from llmpso.objectives.registry import ObjectiveSpec
+from llmpso.running.evaluate import Evaluate, evaluate_persistently
+from llmpso.running.isolation import ClosedError, Isolation, evaluator
+from llmpso.trial import FailureKind, Source, Trial, TrialState
+
+OBJECTIVE = '''
+import ctypes, os, signal, threading, time
+from pathlib import Path
+import numpy as np
+import torch
+from llmpso import Categorical, Evaluation, Float, SearchSpace
+
+
+class Moody:
+    """Does what its parameter says."""
+
+    name = "moody"
+    metric = "mood"
+    description = "Moods."
+    space = SearchSpace({"mood": Categorical(["well"]), "x": Float(0, 1)})
+
+    def evaluate(self, params, *, fidelity, seed):
+        return getattr(self, params["mood"])(params["x"], seed)
+
+    def well(self, x, seed):
+        generator = torch.Generator().manual_seed(seed)
+        model = torch.nn.Linear(3, 1)
+        value = x + torch.rand(1, generator=generator).item()
+        return Evaluation(value, {"pid": os.getpid()}, {"loss": (2.0, 1.0)}, model)
+
+    def raises(self, x, seed):
+        raise RuntimeError("a mood")
+
+    def is_nan(self, x, seed):
+        return Evaluation(float("nan"))
+
+    def hangs_in_native_code(self, x, seed):
+        ctypes.PyDLL(None).sleep(600)  # keeps the interpreter's lock
+
+    def eats_memory(self, x, seed):
+        eaten = [np.ones(8 * 2**20) for _ in range(200)]  # 64 MiB each
+        return Evaluation(float(len(eaten)))
+
+    def is_killed(self, x, seed):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def breaks(self, x, seed):
+        ctypes.string_at(0)
+
+    def is_killed_once(self, x, seed):
+        mark = Path(MARK)
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Evaluation(x)
+
+    def cannot_travel(self, x, seed):
+        return Evaluation(x, model=threading.Lock())
+
+    def naps(self, x, seed):
+        Path(MARK).write_text(str(os.getpid()))
+        time.sleep(600)
+'''
+
+
+@pytest.fixture
+def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectiveSpec:
+    source = OBJECTIVE.replace("MARK", repr(str(tmp_path / "mark")))
+    (tmp_path / "moody_objective.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    return ObjectiveSpec("moody_objective:Moody")
+
+
+@pytest.fixture
+def measure(moody: ObjectiveSpec) -> Iterator[Evaluate]:
+    isolation = Isolation("process", timeout=4.0, memory_mb=900)
+    with evaluator(moody, isolation, n_workers=1, n_threads=1) as measure:
+        yield measure
+
+
+def trial(mood: str, number: int = 0) -> Trial:
+    params = {"mood": mood, "x": 0.25}
+    return Trial(number, params, Source.SWARM, iteration=0, particle=0, seed=7 + number)
+
+
+def test_a_process_measures_what_a_thread_does_and_stays(moody, measure):
+    with evaluator(moody, Isolation(), n_workers=1, n_threads=1) as here:
+        own = here(trial("well"))
+    first, second = measure(trial("well")), measure(trial("well", 1))
+    assert first.trial.value == own.trial.value
+    assert first.evaluation.curves == {"loss": (2.0, 1.0)}
+    assert first.evaluation.model.in_features == 3
+    assert first.trial.started_at > own.trial.started_at
+    assert os.getpid() != first.trial.metrics["pid"] == second.trial.metrics["pid"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mood", "kind", "message"),
+    [
+        ("raises", FailureKind.EXCEPTION, "RuntimeError: a mood"),
+        ("is_nan", FailureKind.NAN, "the objective returned nan"),
+        ("hangs_in_native_code", FailureKind.TIMEOUT, "no result within 4 s; its process was"),
+        ("eats_memory", FailureKind.OUT_OF_MEMORY, "more than 900 MiB; its process was killed"),
+        ("is_killed", FailureKind.LOST_WORKER, "its process ended with signal 9, as if"),
+        ("breaks", FailureKind.LOST_WORKER, "its process ended with signal 11"),
+        ("cannot_travel", FailureKind.EXCEPTION, "TypeError: cannot pickle"),
+    ],
+)
+def test_whatever_happens_is_a_failed_trial_and_the_next_one_is_well(measure, mood, kind, message):
+    outcome = measure(trial(mood))
+    assert outcome.trial.state is TrialState.FAILED
+    assert outcome.trial.failure.kind is kind
+    assert outcome.trial.failure.message.startswith(message)
+    assert measure(trial("well")).trial.state is TrialState.COMPLETE
+
+
+def test_a_lost_worker_is_tried_again_once_and_the_trial_says_so(measure):
+    outcome = evaluate_persistently(measure, trial("is_killed_once"))
+    assert outcome.trial.value == 0.25
+    assert outcome.trial.note.startswith("tried again after: its process ended with signal 9")
+    assert evaluate_persistently(measure, trial("is_killed")).trial.failure is not None
+
+
+def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
+    raised: list[type] = []
+
+    def evaluate(measure: Evaluate) -> None:
+        try:
+            measure(trial("naps"))
+        except ClosedError:
+            raised.append(ClosedError)
+
+    isolation = Isolation("process")
+    with evaluator(moody, isolation, n_workers=1, n_threads=1) as measure:
+        thread = threading.Thread(target=evaluate, args=(measure,))
+        thread.start()
+        pid = wait_for_pid(tmp_path / "mark")
+    thread.join(10)
+    assert raised == [ClosedError]
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_workers_die_with_a_parent_that_is_killed(moody, tmp_path):
+    code = f"""
+from llmpso.running.isolation import Isolation, evaluator
+from llmpso.objectives.registry import ObjectiveSpec
+from llmpso.trial import Source, Trial
+with evaluator(ObjectiveSpec({moody.name!r}), Isolation("process"), n_workers=1, n_threads=1) as m:
+    m(Trial(0, {{"mood": "naps", "x": 0.5}}, Source.SWARM, 0, 0, 0))
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    pid = wait_for_pid(tmp_path / "mark")
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)
+
+
+def wait_for_pid(mark: Path) -> int:
+    deadline = time.monotonic() + 60
+    while not (mark.exists() and mark.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return int(mark.read_text())
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fork",), "isolation is 'fork'; it must be thread or process"),
+        (("process", 0.0), "timeout is 0.0; it must be greater than 0"),
+        (("thread", 5.0), "timeout is 5.0, but a thread cannot be stopped; add --isolation"),
+        (("thread", None, 100), "memory is 100, but a thread cannot be stopped; add --isolation"),
+    ],
+)
+def test_limits_that_nothing_would_enforce_are_refused(arguments, message):
+    with pytest.raises(SpecError, match=message):
+        Isolation(*arguments)

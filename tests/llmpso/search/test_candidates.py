@@ -1,0 +1,49 @@
+import numpy as np
+
+from llmpso.search.candidates import local_changes, places, unseen
+from llmpso.space import Categorical, Float, Integer, SearchSpace
+from llmpso.trial import Source
+
+GRID = SearchSpace(
+    {
+        "units": Categorical([16, 32, 64, 128], ordered=True),
+        "layers": Integer(1, 5),
+        "kind": Categorical(["a", "b", "c"]),
+    }
+)
+REAL = SearchSpace({name: Float(0, 1) for name in "abcde"})
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_changes_touch_one_or_two_hyperparameters_and_stay_inside() -> None:
+    best = np.array([0.125, 0.5, 0.5])
+    changed = local_changes(GRID, best, 200, rng())
+    touched = np.sum(changed != best, axis=1)
+    assert touched.max() == 2
+    assert np.mean(touched > 0) > 0.9
+    assert changed.min() >= 0 and changed.max() <= 1
+
+
+def test_a_small_change_of_a_grid_still_leaves_the_value() -> None:
+    space = SearchSpace({"units": Categorical(range(4), ordered=True)})
+    moved = local_changes(space, np.array([0.375]), 200, rng())
+    stayed = np.mean([space.decode(place)["units"] == 1 for place in moved])
+    assert stayed < 0.2
+
+
+def test_real_numbers_also_move_all_at_once() -> None:
+    changed = local_changes(REAL, np.full(5, 0.5), 100, rng())
+    touched = np.sum(changed != 0.5, axis=1)
+    assert np.mean(touched == 5) == 0.5
+
+
+def test_nothing_is_offered_twice_or_again() -> None:
+    same = np.tile([0.1, 0.1, 0.1], (3, 1))
+    seen: set = set()
+    offered = unseen(GRID, same, Source.SWARM, seen)
+    assert len(offered) == len(seen) == 1
+    assert unseen(GRID, same, Source.SWARM, seen) == []
+    assert places(GRID, offered).shape == (1, 3)
