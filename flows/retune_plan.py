@@ -57,9 +57,9 @@ def prepare_retune(arguments: dict[str, Any]) -> RetunePlan:
     options = RetuneOptions(**{name: arguments[name] for name in own})
     rule = Rule(options.margin, options.confidence)
     study = {name: value for name, value in arguments.items() if name not in own}
-    # Never resumed: what an interrupted run measured may be of older data.
-    own_choice = {"register_as": options.model, "resume": False}
-    plan = prepare(TuneOptions(**(_defaults() | study | own_choice)))
+    plan = prepare(TuneOptions(**(_defaults() | study | {"register_as": options.model})))
+    # What an interrupted run measured may be of older data, unless the objective tells.
+    plan = replace(plan, resume=hasattr(plan.objective, "fingerprint"))
     _check_objective(plan.objective)
     if plan.model_name != plan.objective.name:
         check_registered(plan.tracking_uri, plan.model_name)

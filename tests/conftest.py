@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -133,3 +134,73 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     started = Services(tmp_path_factory.mktemp("services"))
     yield started
     started.stop_all()
+
+
+class Postgres:
+    """PostgreSQL from the system's packages, with a user `llmpso`, in a folder of its own.
+
+    Args:
+        binaries: Where `initdb` and the others lie.
+        services: What starts it.
+    """
+
+    password = "a1b2c3"
+
+    def __init__(self, binaries: Path, services: Services) -> None:
+        self._binaries, self._services = binaries, services
+        self.port = str(services.free_port())
+        self.folder = Path(tempfile.mkdtemp(prefix="llmpso-postgres-"))
+        # PostgreSQL refuses to run as root.
+        self._prefix = ["runuser", "-u", "nobody", "--"] if os.getuid() == 0 else []
+        if self._prefix:
+            shutil.chown(self.folder, "nobody")
+        secret = self.folder / "secret"
+        secret.write_text(self.password)
+        secret.chmod(0o644)
+        initdb = [str(binaries / "initdb"), "-D", str(self.folder / "data"), "-U", "llmpso"]
+        secured = ["-A", "scram-sha-256", f"--pwfile={secret}"]
+        subprocess.run(
+            [*self._prefix, *initdb, *secured], check=True, capture_output=True, cwd=self.folder
+        )
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, and wait until it takes connections."""
+        data = ["-D", str(self.folder / "data"), "-p", self.port, "-k", str(self.folder)]
+        self._process = self._services.start(
+            [*self._prefix, str(self._binaries / "postgres"), *data]
+        )
+        ready = [self._binaries / "pg_isready", "--host", "127.0.0.1", "--port", self.port]
+        deadline = time.monotonic() + 60
+        while subprocess.run(ready, capture_output=True, check=False).returncode != 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End the server and all of its connections at once, as a crash would."""
+        self._services.stop(self._process, signal.SIGKILL)
+
+    def run(self, *arguments: str, database: str = "postgres") -> str:
+        """What `psql` prints."""
+        client = {"PGPASSWORD": self.password, "PGHOST": "127.0.0.1", "PGPORT": self.port}
+        return subprocess.run(
+            [self._binaries / "psql", "--set", "ON_ERROR_STOP=1", *arguments],
+            env=os.environ | client | {"PGUSER": "llmpso", "PGDATABASE": database},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+
+@pytest.fixture(scope="module")
+def postgres(services: Services) -> Iterator[Postgres]:
+    """A real PostgreSQL, which can be killed."""
+    found = shutil.which("initdb") or next(
+        (str(path) for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")), None
+    )
+    if found is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    server = Postgres(Path(found).resolve().parent, services)
+    yield server
+    services.stop_all()
+    shutil.rmtree(server.folder)

@@ -5,11 +5,8 @@ A container engine is not needed: PostgreSQL, an S3-compatible store and both se
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import boto3
@@ -21,7 +18,6 @@ PROJECT = Path(__file__).parents[2]
 FILE = PROJECT / "deployments" / "compose.yaml"
 COMPOSE = yaml.safe_load(FILE.read_text())
 SERVICES = COMPOSE["services"]
-PASSWORD = "a1b2c3"
 
 
 def test_images_are_pinned_and_nothing_has_a_default_password() -> None:
@@ -73,62 +69,14 @@ def is_healthy(service: str, port: str, own_port: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-@pytest.fixture(scope="module")
-def postgres(services):
-    """PostgreSQL with the databases that the image and the mounted file make; its port."""
-    found = shutil.which("initdb") or next(
-        (str(path) for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")), None
-    )
-    if found is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    binaries = Path(found).resolve().parent
-    folder = Path(tempfile.mkdtemp(prefix="llmpso-postgres-"))
-    port = str(services.free_port())
-    # PostgreSQL refuses to run as root.
-    prefix = ["runuser", "-u", "nobody", "--"] if os.getuid() == 0 else []
-    if prefix:
-        shutil.chown(folder, "nobody")
-    secret = folder / "secret"
-    secret.write_text(PASSWORD)
-    secret.chmod(0o644)
-    initialise = [
-        binaries / "initdb",
-        "-D",
-        folder / "data",
-        "-U",
-        "llmpso",
-        "-A",
-        "scram-sha-256",
-    ]
-    subprocess.run(
-        [*prefix, *initialise, f"--pwfile={secret}"], check=True, capture_output=True, cwd=folder
-    )
-    serve = [binaries / "postgres", "-D", folder / "data", "-p", port, "-k", folder]
-    services.start([*prefix, *map(str, serve)])
-    client = {"PGPASSWORD": PASSWORD, "PGHOST": "127.0.0.1", "PGPORT": port, "PGUSER": "llmpso"}
-    psql = [binaries / "psql", "--dbname", "postgres", "--set", "ON_ERROR_STOP=1"]
-    for _ in range(200):
-        ready = subprocess.run(
-            [binaries / "pg_isready", "--username", "llmpso"],
-            env=os.environ | client,
-            capture_output=True,
-            check=False,
-        )
-        if ready.returncode == 0:
-            break
-        time.sleep(0.1)
-    made = ["--command", f"CREATE DATABASE {SERVICES['postgres']['environment']['POSTGRES_DB']}"]
-    for step in (made, ["--file", FILE.parent / "postgres.sql"]):
-        subprocess.run([*psql, *step], env=os.environ | client, check=True, capture_output=True)
-    yield port
-    services.stop_all()
-    shutil.rmtree(folder)
-
-
 @pytest.mark.slow
 def test_the_servers_keep_their_records_in_postgresql_and_their_models_in_s3(
     services, postgres, monkeypatch
 ) -> None:
+    postgres.run(
+        "--command", f"CREATE DATABASE {SERVICES['postgres']['environment']['POSTGRES_DB']}"
+    )
+    postgres.run("--file", str(FILE.parent / "postgres.sql"))
     prefect, mlflow_port, s3 = (str(services.free_port()) for _ in range(3))
     store = f"http://127.0.0.1:{s3}"
     services.start([sys.executable, "-m", "moto.server", "--port", s3])
@@ -137,7 +85,7 @@ def test_the_servers_keep_their_records_in_postgresql_and_their_models_in_s3(
     boto3.client("s3", endpoint_url=store, region_name="us-east-1", **keys).create_bucket(
         Bucket="models"
     )
-    here = {"POSTGRES_PASSWORD": PASSWORD, "AWS_ACCESS_KEY_ID": "key"}
+    here = {"POSTGRES_PASSWORD": postgres.password, "AWS_ACCESS_KEY_ID": "key"}
     here |= {"AWS_SECRET_ACCESS_KEY": "secret", "MLFLOW_S3_ENDPOINT_URL": store}
     here |= {"MLFLOW_ARTIFACTS_DESTINATION": "s3://models/llmpso"}
     for name, port, variable in (
@@ -146,7 +94,7 @@ def test_the_servers_keep_their_records_in_postgresql_and_their_models_in_s3(
     ):
         own = environment(name, **here) | {variable: port}
         own = {
-            key: text.replace("@postgres:5432", f"@127.0.0.1:{postgres}")
+            key: text.replace("@postgres:5432", f"@127.0.0.1:{postgres.port}")
             for key, text in own.items()
         }
         own |= {"MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port}"}
@@ -168,16 +116,10 @@ def test_the_servers_keep_their_records_in_postgresql_and_their_models_in_s3(
         Bucket="models"
     )
     assert [entry["Key"].endswith("note.txt") for entry in listed["Contents"]] == [True]
-    counted = subprocess.run(
-        ["psql", "--tuples-only", "--command", "SELECT count(*) FROM runs"],
-        env=os.environ
-        | {"PGPASSWORD": PASSWORD, "PGHOST": "127.0.0.1", "PGPORT": postgres}
-        | {"PGUSER": "llmpso", "PGDATABASE": "mlflow"},
-        capture_output=True,
-        text=True,
-        check=True,
+    counted = postgres.run(
+        "--tuples-only", "--command", "SELECT count(*) FROM runs", database="mlflow"
     )
-    assert counted.stdout.strip() == "1"
+    assert counted.strip() == "1"
 
 
 def test_the_worker_needs_the_address_of_its_server() -> None:

@@ -1,10 +1,15 @@
 """From a clone, by the commands that the README names: server, deployments, worker, a run."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import mlflow
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -13,11 +18,14 @@ PROJECT = Path(__file__).parents[2]
 PREFECT = str(Path(sys.executable).with_name("prefect"))
 RUN = (PREFECT, "deployment", "run", "retune/lstm-air-quality", "--watch")
 SMALL = ("evaluations=2", "particles=2", "refits=2", "max_seconds=300")
+N_EVALUATIONS = 150
+TUNE = (PREFECT, "deployment", "run", "tune/lstm-air-quality")
+STUDY = ("objective=rastrigin", "method=pso", f"evaluations={N_EVALUATIONS}", "patience=1000")
 
 
 @pytest.fixture(scope="module")
 def environment(services) -> dict[str, str]:
-    """A Prefect server and a worker, and a store of their own."""
+    """A Prefect server, and stores of their own."""
     api, well = services.free_port(), services.free_port()
     shared = {
         "PREFECT_API_URL": f"http://127.0.0.1:{api}/api",
@@ -28,12 +36,25 @@ def environment(services) -> dict[str, str]:
     }
     services.start(["bash", "deployments/start.sh"], shared)
     services.wait_for(f"{shared['PREFECT_API_URL']}/health")
-    services.start(["bash", "deployments/work.sh"], shared)
-    services.wait_for(f"http://127.0.0.1:{well}/health")
     return shared
 
 
+@pytest.fixture
+def worker(services, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that runs what is deployed."""
+    process = start_worker(services, environment)
+    yield process
+    services.stop(process)
+
+
+def start_worker(services, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    process = services.start(["bash", "deployments/work.sh"], environment)
+    services.wait_for(f"http://127.0.0.1:{environment['PREFECT_WORKER_WEBSERVER_PORT']}/health")
+    return process
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("worker")
 def test_of_two_runs_at_once_one_completes_and_one_is_cancelled(
     environment: dict[str, str],
 ) -> None:
@@ -45,9 +66,69 @@ def test_of_two_runs_at_once_one_completes_and_one_is_cancelled(
         (run.returncode, "'Completed'" in text) for run, text in zip(runs, texts, strict=True)
     ]
     assert sorted(ended) == [(0, True), (1, False)], texts
+    assert states(environment) - {"Scheduled"} == {"Cancelled", "Completed"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dies_with_it", [False, True], ids=["run", "run and worker"])
+def test_a_run_that_was_killed_is_marked_and_goes_on(
+    services, worker, environment: dict[str, str], monkeypatch, dies_with_it: bool
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", environment["MLFLOW_TRACKING_URI"])
+    seed = f"seed={int(dies_with_it)}"
+    command = [*TUNE, *(part for setting in (*STUDY, seed) for part in ("--param", setting))]
+    shared = {"cwd": PROJECT, "env": os.environ | environment, "check": True}
+    subprocess.run(command, **shared)
+    until(lambda: n_measured(seed) >= 10)
+    if dies_with_it:
+        os.killpg(worker.pid, signal.SIGKILL)
+    for pid in run_processes(environment["PREFECT_API_URL"]):
+        os.kill(pid, signal.SIGKILL)
+    kept = n_measured(seed)
+    until(lambda: "Running" not in states(environment))
+    if dies_with_it:
+        start_worker(services, environment)
+    subprocess.run([*command, "--watch"], **shared)
+    assert kept < N_EVALUATIONS == n_measured(seed)
+    assert "Crashed" in states(environment)
+    assert "Running" not in states(environment)
+
+
+def run_processes(api: str) -> list[int]:
+    """The processes that a server's flow runs are in."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            variables = environ.read_bytes().split(b"\0")
+            if f"PREFECT_API_URL={api}".encode() in variables and any(
+                variable.startswith(b"PREFECT__FLOW_RUN_ID=") for variable in variables
+            ):
+                found.append(int(environ.parent.name))
+    return found
+
+
+def n_measured(seed: str) -> int:
+    """Evaluations of a study that are in MLflow; an interrupted one goes on in the same run."""
+    name, _, number = seed.partition("=")
+    is_study = f"params.{name} = '{number}' and params.method = 'pso'"
+    runs = mlflow.search_runs(search_all_experiments=True, filter_string=is_study)
+    if runs.empty:
+        return 0
+    (parent,) = runs["run_id"]
+    of_it = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'FINISHED'"
+    return len(mlflow.search_runs(search_all_experiments=True, filter_string=of_it))
+
+
+def states(environment: dict[str, str]) -> set[str | None]:
     with (
         temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}),
         get_client(sync_client=True) as client,
     ):
-        names = {run.state_name for run in client.read_flow_runs()}
-    assert names - {"Scheduled"} == {"Cancelled", "Completed"}
+        return {run.state_name for run in client.read_flow_runs()}
+
+
+def until(is_so: Callable[[], bool], seconds: float = 400.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)

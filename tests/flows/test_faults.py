@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -126,8 +126,19 @@ class Server:
         os.killpg(self.process.pid, signal.SIGCONT)
 
 
+@contextmanager
+def tracked_at(url: str) -> Iterator[None]:
+    """Let MLflow's records of the block go to a server."""
+    before = mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", url)
+        mlflow.set_tracking_uri(url)
+        yield
+    mlflow.set_tracking_uri(before)
+
+
 @pytest.fixture
-def mlflow_server(tmp_path: Path, empty_database: Path, monkeypatch) -> Iterator[Server]:
+def mlflow_server(tmp_path: Path, empty_database: Path) -> Iterator[Server]:
     port = free_port()
     (tmp_path / "server.db").write_bytes(empty_database.read_bytes())
     url = f"http://127.0.0.1:{port}"
@@ -136,11 +147,8 @@ def mlflow_server(tmp_path: Path, empty_database: Path, monkeypatch) -> Iterator
     artifacts = ["--artifacts-destination", str(tmp_path / "artifacts")]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     server = Server([*command, "--port", str(port), *store, *artifacts], f"{url}/health", quiet)
-    before = mlflow.get_tracking_uri()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
-    mlflow.set_tracking_uri(url)
-    yield server
-    mlflow.set_tracking_uri(before)
+    with tracked_at(url):
+        yield server
     server.kill()
 
 
@@ -202,6 +210,40 @@ def test_a_prefect_server_that_goes_away(mlflow_store, log, tmp_path) -> None:
     server.kill()
     assert flow_run.state_name == "Completed"
     check_all_recorded(summary.run_id, log)
+
+
+@pytest.mark.slow
+def test_a_postgresql_that_crashes_under_both_servers(
+    services, postgres, log, monkeypatch
+) -> None:
+    login = f"llmpso:{postgres.password}@127.0.0.1:{postgres.port}"
+    prefect, mlflow_port = services.free_port(), services.free_port()
+    api, store = f"http://127.0.0.1:{prefect}/api", f"http://127.0.0.1:{mlflow_port}"
+    for name in ("prefect", "mlflow"):
+        postgres.run("--command", f"CREATE DATABASE {name}")
+    own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{login}/prefect"}
+    services.start(
+        ["bash", "deployments/start.sh"], own | {"PREFECT_SERVER_API_PORT": str(prefect)}
+    )
+    own = {"MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://{login}/mlflow"}
+    own["MLFLOW_ARTIFACTS_DESTINATION"] = str(services.folder / "artifacts")
+    services.start(["bash", "mlflow/start.sh"], own | {"MLFLOW_PORT": str(mlflow_port)})
+    services.wait_for(f"{api}/health")
+    services.wait_for(f"{store}/health")
+
+    def crash() -> None:
+        postgres.kill()
+        time.sleep(FAULT_SECONDS)
+        postgres.start()
+
+    with tracked_at(store), temporary_settings({PREFECT_API_URL: api}):
+        thread = after(log, 8, crash)
+        summary = run()
+        thread.join()
+        with get_client(sync_client=True) as client:
+            (flow_run,) = client.read_flow_runs()
+        assert flow_run.state_name == "Completed"
+        check_all_recorded(summary.run_id, log)
 
 
 @pytest.fixture

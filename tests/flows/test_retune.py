@@ -33,8 +33,10 @@ from llmpso.errors import (
     SpecError,
     StorageError,
 )
+from llmpso.objectives import registry
 from llmpso.retuning.degradation import Degradation
 from llmpso.trial import Source
+from tasks.iterate import iterate
 from tasks.registry import promotions
 
 OBJECTIVE = '''
@@ -336,6 +338,29 @@ def test_a_run_that_breaks_leaves_the_champion_and_says_so(
     assert aliases(mlflow_store) == {"champion": "1"}
     runs = mlflow.search_runs(search_all_experiments=True)
     assert set(runs[runs["tags.retunes"] == "pm25"]["status"]) == {"FINISHED", "FAILED"}
+
+
+@pytest.mark.parametrize(("tells_its_data", "n_kept"), [(True, 4), (False, 0)])
+def test_an_interrupted_run_goes_on_if_its_objective_tells_its_data(
+    prefect_server, champion, measurements, monkeypatch, tells_its_data, n_kept
+) -> None:
+    sys.modules.pop("ridge_objective", None)
+    registry._built.cache_clear()
+    if tells_its_data:
+        text = Path("ridge_objective.py").read_text()
+        Path("ridge_objective.py").write_text(f'{text}\n    fingerprint = "data of 2012"\n')
+
+    def broken(number: int, *more):
+        if number == 1:
+            raise RuntimeError("the power went")
+        return iterate(number, *more)
+
+    until(measurements, "2012-12-31")
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.tune.iterate", broken)
+        with pytest.raises(RuntimeError, match="the power went"):
+            retune(objective=champion, **FAST)
+    assert retune(objective=champion, **FAST).study.kept == n_kept
 
 
 def test_a_winner_that_is_worse_than_what_serves_is_not_promoted(
