@@ -80,6 +80,10 @@ class Voice(StrEnum):
         return self in (Voice.MODEL, Voice.ANONYMOUS, Voice.SHUFFLED)
 
 
+NONSENSE = (Voice.RANDOM, Voice.CONSTANT, Voice.WORST)
+"""Voices of models that nobody should listen to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One way to search."""
@@ -139,9 +143,8 @@ _PLAIN_ARMS = (
     _guided("surrogate-refined", Voice.SURROGATE, REFINED),
     _guided("llm-shuffled", Voice.SHUFFLED, REFINED),
     _guided("llm-likely", Voice.MODEL, Guidance(asks_likely=True)),
-    _guided("nonsense-random", Voice.RANDOM, REFINED),
-    _guided("nonsense-constant", Voice.CONSTANT, REFINED),
-    _guided("nonsense-worst", Voice.WORST, REFINED),
+    *(_guided(str(voice), voice) for voice in NONSENSE),
+    *(_guided(f"{voice}-refined", voice, REFINED) for voice in NONSENSE),
     Arm("de", "de"),
     Arm("guided-de", "guided-de"),
     Arm("cma", "cma"),
