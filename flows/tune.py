@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -17,12 +18,13 @@ from pydantic import Field
 from flows.command import Command, main
 from flows.notify import HOOKS, load_notifier, tell
 from flows.plan import Plan, TuneOptions, prepare
-from flows.progress import trial_progress
+from flows.progress import TrialProgress, trial_progress
 from flows.summary import Summary, as_text, summarise
 from llmpso.advisor import Advisor
 from llmpso.running.fingerprint import digest, objective_fingerprint
+from llmpso.running.racing import Race, Racing
 from llmpso.search.population import Optimizer
-from llmpso.study import StudyResult, run_study
+from llmpso.study import Evaluator, StudyResult, run_study
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend
 from tasks.iterate import iterate
@@ -63,6 +65,7 @@ def tune(
     warm_up: Annotated[int, Field(ge=1)] = 2,
     replaced: Annotated[int, Field(ge=1)] = 2,
     batch: Annotated[int, Field(ge=1)] = 2,
+    racing: bool = False,
     decreasing_inertia: bool = False,
     start: list[str] | None = None,
     seed: Annotated[int, Field(ge=0)] = 0,
@@ -114,6 +117,7 @@ def tune(
         warm_up: Iterations before the language model is first asked.
         replaced: Particles that take its advice in each later iteration.
         batch: Particles that move at once in `guided`; as many as there are workers.
+        racing: Train all a little, stop the worse and go on with the others: far fewer epochs.
         decreasing_inertia: Let inertia fall from 0.9 to 0.4 over the study.
         start: Known configuration to evaluate first, as JSON; may be given several times.
         seed: Makes the study repeatable.
@@ -209,7 +213,7 @@ def _search(
         trial_progress(budget, plan.objective.metric, logger) as progress,
     ):
 
-        def evaluate_batch(trials: Sequence[Trial]) -> list[Trial]:
+        def train(trials: Sequence[Trial]) -> list[Trial]:
             told = [kept for trial in trials if (kept := ledger.answer(trial))]
             for trial in told:
                 progress(trial)
@@ -220,7 +224,26 @@ def _search(
             ledger.note_incumbent(progress.best)
             return told
 
-        return run_study(optimizer, evaluate_batch, budget, advisor, plan.study.limits)
+        evaluate = _raced(plan.study.racing, train, ledger, progress)
+        return run_study(optimizer, evaluate, budget, advisor, plan.study.limits)
+
+
+def _raced(
+    racing: Racing | None, train: Evaluator, ledger: Ledger, progress: TrialProgress
+) -> Evaluator:
+    """What evaluates a batch: all of it in full, or as a race whose pruned trials are kept."""
+    if racing is None:
+        return train
+
+    def train_on(trials: Sequence[Trial]) -> Sequence[Trial]:
+        return train([ledger.raced(trial) for trial in trials])
+
+    def prune(trial: Trial) -> Trial:
+        told = ledger.prune(trial)
+        progress(told)
+        return told
+
+    return partial(Race(racing).run, train=train_on, prune=prune)
 
 
 def _decisive(plan: Plan) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from llmpso.advisor import Advisor, Call
@@ -12,6 +15,7 @@ from llmpso.errors import LLMPSOError, SpecError
 from llmpso.limits import Limits, Meter, StopReason
 from llmpso.objectives.base import Objective
 from llmpso.running.evaluate import evaluate_trial
+from llmpso.running.racing import Race, Racing, check_resumable
 from llmpso.search.credit import Credited, Record
 from llmpso.search.paper import PaperPSO
 from llmpso.search.population import Optimizer
@@ -60,6 +64,8 @@ class StudySpec:
     """Particles per iteration that take advice (`paper`)."""
     batch_size: int = 1
     """Particles that move at once (`guided`); as many as there are workers saves wall time."""
+    racing: Racing | None = None
+    """Stops the clearly worse trainings of a batch early; all are trained in full if None."""
     decreasing_inertia: bool = False
     """Inertia from 0.9 to 0.4 over the study, in place of the constriction's constant one."""
 
@@ -221,7 +227,7 @@ def minimize(
         **options: Further fields of `StudySpec`.
 
     Raises:
-        SpecError: An option is out of range.
+        SpecError: An option is out of range, or the objective cannot be raced.
         SpaceError: A start configuration lies outside the space.
 
     Example:
@@ -242,17 +248,42 @@ def minimize(
     )
     measured = objective if isinstance(objective, Objective) else _Function(objective)
 
-    def evaluate(trial: Trial) -> Trial:
-        told = evaluate_trial(measured, trial).trial
-        if on_trial is not None:
-            on_trial(told)
-        return told
-
+    if spec.racing is not None:
+        check_resumable(measured)
+    heard = on_trial or (lambda trial: None)
     optimizer = build_optimizer(spec, space, advisor)
-    with ThreadPoolExecutor(max_workers=n_workers) as pool:
-        return run_study(
-            optimizer, lambda trials: list(pool.map(evaluate, trials)), budget, advisor, limits
-        )
+    with ThreadPoolExecutor(max_workers=n_workers) as pool, TemporaryDirectory() as scratch:
+        evaluate = _evaluator(measured, spec.racing, pool, Path(scratch), heard)
+        return run_study(optimizer, evaluate, budget, advisor, limits)
+
+
+def _evaluator(
+    objective: Objective,
+    racing: Racing | None,
+    pool: ThreadPoolExecutor,
+    scratch: Path,
+    on_trial: Callable[[Trial], None],
+) -> Evaluator:
+    """Evaluates in threads, as a race where there is one; its checkpoints lie in `scratch`."""
+
+    def heard(trial: Trial) -> Trial:
+        if trial.state is not TrialState.PENDING:
+            on_trial(trial)
+        return trial
+
+    def evaluate(trial: Trial) -> Trial:
+        return heard(evaluate_trial(objective, trial).trial)
+
+    def train(trials: Sequence[Trial]) -> list[Trial]:
+        return list(pool.map(evaluate, trials))
+
+    if racing is None:
+        return train
+
+    def train_on(trials: Sequence[Trial]) -> list[Trial]:
+        return train([replace(t, checkpoint=str(scratch / f"{t.number}.pt")) for t in trials])
+
+    return partial(Race(racing).run, train=train_on, prune=heard)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,8 @@ class Trial:
     seed: int
     """Seed of this evaluation, derived from the study's."""
     fidelity: float = 1.0
-    """Share of the full training to measure it at; of a pruned trial, the share that it had."""
+    """Share of the full training to measure it at, or at which it was measured last; of less
+    than 1, a complete trial ended by itself."""
     checkpoint: str = ""
     """File that its training goes on from and leaves its state in; none if it is not raced."""
     rungs: tuple[tuple[float, float], ...] = ()
@@ -140,7 +141,6 @@ class Trial:
             told,
             state=TrialState.COMPLETE,
             value=float(evaluation.value),
-            fidelity=1.0,
             seconds=self.seconds + seconds,
         )
 
@@ -152,3 +152,19 @@ class Trial:
     def pruned(self) -> Self:
         """This trial, stopped where it is."""
         return replace(self, state=TrialState.PRUNED)
+
+    def at(self, fidelity: float) -> Self | None:
+        """This trial as it was told at a fidelity, pending if it went on; None if never there."""
+        if self.state is not TrialState.PRUNED and self.fidelity == fidelity:
+            return self
+        rungs = tuple(rung for rung in self.rungs if rung[0] <= fidelity)
+        if not rungs or rungs[-1][0] != fidelity:
+            return None
+        return replace(
+            self,
+            state=TrialState.PENDING,
+            value=None,
+            failure=None,
+            fidelity=fidelity,
+            rungs=rungs,
+        )
