@@ -20,11 +20,11 @@ from llmpso.trial import Trial, TrialState
 class Racing:
     """When trainings are looked at, and which of them go on."""
 
-    rungs: tuple[float, ...] = (1 / 8, 1 / 4, 1 / 2)
+    rungs: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
     """Shares of the full training, rising, at which the worse ones stop."""
     kept: float = 1 / 2
     """Share of a batch that goes on from each rung, rounded up."""
-    among: float = 1 / 3
+    among: float = 1 / 2
     """A training goes on only from among this best share of all that came to the rung."""
 
     def __post_init__(self) -> None:
