@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.command import USAGE_ERROR, main
 from flows.tune import COMMAND, as_text, tune
+from llmpso.objectives import registry
 from tasks.lease import study_folder
 
 SOURCE = '''
@@ -66,6 +67,8 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "steps_objective.py").write_text(SOURCE.replace("FOLDER", str(tmp_path)))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
+    sys.modules.pop("steps_objective", None)
+    registry._built.cache_clear()
     (tmp_path / "epochs.txt").touch()
     (tmp_path / "killed").touch()
     return tmp_path / "epochs.txt"
