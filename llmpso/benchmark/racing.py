@@ -80,7 +80,8 @@ def write_races(trials: pd.DataFrame, folder: Path) -> Report:
     trials.to_csv(folder / "racing-trials.csv", index=False)
     studies.to_csv(folder / "racing-studies.csv", index=False)
     table.to_csv(folder / "racing.csv", index=False)
-    text = "\n\n".join(["# What racing saves", _explained(studies), markdown(table)])
+    shown = markdown(table.astype(object).where(table.notna(), ""))
+    text = "\n\n".join(["# What racing saves", _explained(studies), shown])
     (folder / "racing.md").write_text(text, encoding="utf-8")
     ratios = table.dropna(subset=["times fewer"])
     names = (
@@ -91,7 +92,7 @@ def write_races(trials: pd.DataFrame, folder: Path) -> Report:
         + ratios["measure"].str.removeprefix("epochs ")
     )
     figures = dict(zip(names.str.replace(" ", "_"), ratios["times fewer"], strict=True))
-    return Report(text, markdown(table), figures)
+    return Report(text, shown, figures)
 
 
 def _study_rows(plan: tuple[str, str, bool, int], budget: int) -> list[dict[str, Any]]:
