@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -18,13 +17,13 @@ from pydantic import Field
 from flows.command import Command, main
 from flows.notify import HOOKS, load_notifier, tell
 from flows.plan import Plan, TuneOptions, prepare
-from flows.progress import TrialProgress, trial_progress
+from flows.progress import trial_progress
+from flows.racing import raced
 from flows.summary import Summary, as_text, summarise
 from llmpso.advisor import Advisor
 from llmpso.running.fingerprint import digest, objective_fingerprint
-from llmpso.running.racing import Race, Racing
 from llmpso.search.population import Optimizer
-from llmpso.study import Evaluator, StudyResult, run_study
+from llmpso.study import StudyResult, run_study
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend
 from tasks.iterate import iterate
@@ -224,26 +223,8 @@ def _search(
             ledger.note_incumbent(progress.best)
             return told
 
-        evaluate = _raced(plan.study.racing, train, ledger, progress)
+        evaluate = raced(plan.study.racing, train, ledger, progress)
         return run_study(optimizer, evaluate, budget, advisor, plan.study.limits)
-
-
-def _raced(
-    racing: Racing | None, train: Evaluator, ledger: Ledger, progress: TrialProgress
-) -> Evaluator:
-    """What evaluates a batch: all of it in full, or as a race whose pruned trials are kept."""
-    if racing is None:
-        return train
-
-    def train_on(trials: Sequence[Trial]) -> Sequence[Trial]:
-        return train([ledger.raced(trial) for trial in trials])
-
-    def prune(trial: Trial) -> Trial:
-        told = ledger.prune(trial)
-        progress(told)
-        return told
-
-    return partial(Race(racing).run, train=train_on, prune=prune)
 
 
 def _decisive(plan: Plan) -> dict[str, Any]:

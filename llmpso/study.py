@@ -3,9 +3,8 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,8 +13,8 @@ from llmpso.advisor import Advisor, Call
 from llmpso.errors import LLMPSOError, SpecError
 from llmpso.limits import Limits, Meter, StopReason
 from llmpso.objectives.base import Objective
-from llmpso.running.evaluate import evaluate_trial
-from llmpso.running.racing import Race, Racing, check_resumable
+from llmpso.running.racing import Racing, check_resumable
+from llmpso.running.threads import thread_evaluator
 from llmpso.search.credit import Credited, Record
 from llmpso.search.paper import PaperPSO
 from llmpso.search.population import Optimizer
@@ -253,37 +252,8 @@ def minimize(
     heard = on_trial or (lambda trial: None)
     optimizer = build_optimizer(spec, space, advisor)
     with ThreadPoolExecutor(max_workers=n_workers) as pool, TemporaryDirectory() as scratch:
-        evaluate = _evaluator(measured, spec.racing, pool, Path(scratch), heard)
+        evaluate = thread_evaluator(measured, spec.racing, pool, Path(scratch), heard)
         return run_study(optimizer, evaluate, budget, advisor, limits)
-
-
-def _evaluator(
-    objective: Objective,
-    racing: Racing | None,
-    pool: ThreadPoolExecutor,
-    scratch: Path,
-    on_trial: Callable[[Trial], None],
-) -> Evaluator:
-    """Evaluates in threads, as a race where there is one; its checkpoints lie in `scratch`."""
-
-    def heard(trial: Trial) -> Trial:
-        if trial.state is not TrialState.PENDING:
-            on_trial(trial)
-        return trial
-
-    def evaluate(trial: Trial) -> Trial:
-        return heard(evaluate_trial(objective, trial).trial)
-
-    def train(trials: Sequence[Trial]) -> list[Trial]:
-        return list(pool.map(evaluate, trials))
-
-    if racing is None:
-        return train
-
-    def train_on(trials: Sequence[Trial]) -> list[Trial]:
-        return train([replace(t, checkpoint=str(scratch / f"{t.number}.pt")) for t in trials])
-
-    return partial(Race(racing).run, train=train_on, prune=heard)
 
 
 @dataclass(frozen=True, slots=True)
