@@ -1,9 +1,10 @@
 """The benchmark as a Prefect flow, and as a command: `python -m flows.benchmark`."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
@@ -12,6 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.benchmark_plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
+from flows.benchmark_racing import benchmark_racing
 from flows.command import Command, main
 from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import Batch, load_trials, process_pool
@@ -28,7 +30,7 @@ ALL_WITHOUT_MODEL = (
 @flow(name="benchmark", flow_run_name="{suite} · {seeds} seeds")
 def benchmark(
     suite: Literal[
-        "tables-dev", "tables-report", "functions", "plain-rastrigin", "paper"
+        "tables-dev", "tables-report", "functions", "plain-rastrigin", "paper", "racing"
     ] = "tables-dev",
     *,
     arms: str = ALL_WITHOUT_MODEL,
@@ -50,7 +52,8 @@ def benchmark(
 
     Args:
         suite: Problems to solve; the tables of `tables-report` are for frozen designs only, and
-            `paper` has the paper's three scenarios: Rastrigin, LSTM and CNN.
+            `paper` has the paper's three scenarios: Rastrigin, LSTM and CNN. `racing` has
+            studies of its own, with racing and without.
         arms: Methods, with commas between; `+default` after a name starts it from a default.
         problems: Those of the suite to solve, with commas between; all if not given.
         seeds: Paired studies per problem and arm, with seeds from 0.
@@ -69,6 +72,8 @@ def benchmark(
         The table of the arms, as Markdown.
     """
     options = BenchmarkOptions(**locals())
+    if suite == "racing":
+        return benchmark_racing(options, workers or os.cpu_count() or 1)
     plan = prepare_benchmark(options)
     study = start_study(
         plan.tracking_uri,
@@ -132,10 +137,15 @@ def _run_batches(
     get_run_logger().info("%d studies run, the others were there", n_run)
 
 
+def _check(arguments: dict[str, Any]) -> None:
+    if arguments["suite"] != "racing":
+        prepare_benchmark(BenchmarkOptions(**arguments))
+
+
 COMMAND = Command(
     benchmark,
     name="flows.benchmark",
-    check=lambda arguments: prepare_benchmark(BenchmarkOptions(**arguments)),
+    check=_check,
     as_text=str,
 )
 

@@ -16,6 +16,7 @@ from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.running.evaluate import Evaluate
 from llmpso.running.isolation import Isolation, evaluator
+from llmpso.running.racing import Racing, check_resumable
 from llmpso.search.population import Optimizer
 from llmpso.study import StudySpec, build_optimizer
 from tasks.tracking import open_experiment
@@ -50,6 +51,7 @@ class TuneOptions:
     warm_up: int
     replaced: int
     batch: int
+    racing: bool
     decreasing_inertia: bool
     start: list[str] | None
     seed: int
@@ -128,6 +130,8 @@ def prepare(options: TuneOptions) -> Plan:
     n_workers = _n_workers(options.workers)
     isolation = Isolation(options.isolation, options.timeout, options.memory)
     objective = build_objective(objective_spec)
+    if study.racing is not None:
+        check_resumable(objective)
     tracking_uri, experiment_id = open_experiment(
         options.experiment or objective.name, objective.metric
     )
@@ -162,6 +166,7 @@ def _study_spec(options: TuneOptions) -> StudySpec:
         warm_up=options.warm_up,
         n_replaced=options.replaced,
         batch_size=options.batch,
+        racing=Racing() if options.racing else None,
         decreasing_inertia=options.decreasing_inertia,
     )
 

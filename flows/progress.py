@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from llmpso.trial import Trial
+from llmpso.trial import Trial, TrialState
 
 
 class TrialProgress:
@@ -36,7 +36,9 @@ class TrialProgress:
         self.best: Trial | None = None
 
     def __call__(self, trial: Trial) -> None:
-        """Count one trial."""
+        """Count one trial, unless its training goes on."""
+        if trial.state is TrialState.PENDING:
+            return
         self._done += 1
         improved = trial.value is not None and (
             self.best is None or self.best.value is None or trial.value < self.best.value
@@ -69,6 +71,9 @@ def _line(trial: Trial, improved: bool) -> str:
     params = ", ".join(f"{name}={_short(value)}" for name, value in trial.params.items())
     if trial.failure is not None:
         return f"failed ({trial.failure.kind}: {trial.failure.message})  {trial.source}  {params}"
+    if trial.state is TrialState.PRUNED:
+        fidelity, value = trial.rungs[-1]
+        return f"stopped at {fidelity:.0%} with {value:.5g}  {trial.source}  {params}"
     mark = "  ← best so far" if improved else ""
     return f"{trial.value:.5g}  {trial.source}  {params}{mark}"
 

@@ -42,6 +42,12 @@ class Summary:
     stop_reason: str
     evaluations: int
     failed: int
+    pruned: int
+    """Stopped early by the race."""
+    epochs: float
+    """Epochs of all trainings, as far as the objective counts them."""
+    full_trainings: float
+    """What all evaluations come to in full trainings: the sum of their fidelities."""
     best_value: float
     best_params: dict[str, Any]
     best_metrics: dict[str, float]
@@ -83,6 +89,9 @@ class Summary:
         return {
             "evaluations": self.evaluations,
             "failed": self.failed,
+            "pruned": self.pruned,
+            "epochs": self.epochs,
+            "full_trainings": self.full_trainings,
             "llm_calls": self.llm_calls,
             "llm_cached": self.llm_cached,
             "llm_tokens": self.llm_tokens,
@@ -124,6 +133,9 @@ def summarise(
         stop_reason=str(result.stop_reason),
         evaluations=len(result.trials),
         failed=sum(trial.state is TrialState.FAILED for trial in result.trials),
+        pruned=sum(trial.state is TrialState.PRUNED for trial in result.trials),
+        epochs=sum(trial.metrics.get("epochs", 0.0) for trial in result.trials),
+        full_trainings=sum(trial.fidelity for trial in result.trials),
         best_value=float(best.value or 0.0),
         best_params=dict(best.params),
         best_metrics=dict(best.metrics),
@@ -176,7 +188,7 @@ def as_text(summary: Summary) -> str:
     """The summary as lines that fit a screen."""
     lines = [
         f"{summary.objective}: {summary.evaluations} evaluations, {summary.failed} failed"
-        f"{_kept_text(summary)} ({summary.method}, seed {summary.seed}); "
+        f"{_pruned_text(summary)}{_kept_text(summary)} ({summary.method}, seed {summary.seed}); "
         f"{STOPPED[StopReason(summary.stop_reason)]}",
         "",
         f"best {summary.metric}: {summary.best_value:.4g}   "
@@ -200,6 +212,12 @@ def as_text(summary: Summary) -> str:
         f"Prefect      {summary.prefect_run}   (start it again with: prefect server start)",
     ]
     return "\n".join(lines)
+
+
+def _pruned_text(summary: Summary) -> str:
+    if not summary.pruned:
+        return ""
+    return f", {summary.pruned} stopped early ({summary.full_trainings:.3g} full trainings in all)"
 
 
 def _kept_text(summary: Summary) -> str:

@@ -18,6 +18,7 @@ from flows.command import Command, main
 from flows.notify import HOOKS, load_notifier, tell
 from flows.plan import Plan, TuneOptions, prepare
 from flows.progress import trial_progress
+from flows.racing import raced
 from flows.summary import Summary, as_text, summarise
 from llmpso.advisor import Advisor
 from llmpso.running.fingerprint import digest, objective_fingerprint
@@ -63,6 +64,7 @@ def tune(
     warm_up: Annotated[int, Field(ge=1)] = 2,
     replaced: Annotated[int, Field(ge=1)] = 2,
     batch: Annotated[int, Field(ge=1)] = 2,
+    racing: bool = False,
     decreasing_inertia: bool = False,
     start: list[str] | None = None,
     seed: Annotated[int, Field(ge=0)] = 0,
@@ -114,6 +116,7 @@ def tune(
         warm_up: Iterations before the language model is first asked.
         replaced: Particles that take its advice in each later iteration.
         batch: Particles that move at once in `guided`; as many as there are workers.
+        racing: Train all a little, stop the worse and go on with the others: far fewer epochs.
         decreasing_inertia: Let inertia fall from 0.9 to 0.4 over the study.
         start: Known configuration to evaluate first, as JSON; may be given several times.
         seed: Makes the study repeatable.
@@ -209,7 +212,7 @@ def _search(
         trial_progress(budget, plan.objective.metric, logger) as progress,
     ):
 
-        def evaluate_batch(trials: Sequence[Trial]) -> list[Trial]:
+        def train(trials: Sequence[Trial]) -> list[Trial]:
             told = [kept for trial in trials if (kept := ledger.answer(trial))]
             for trial in told:
                 progress(trial)
@@ -220,7 +223,8 @@ def _search(
             ledger.note_incumbent(progress.best)
             return told
 
-        return run_study(optimizer, evaluate_batch, budget, advisor, plan.study.limits)
+        evaluate = raced(plan.study.racing, train, ledger, progress)
+        return run_study(optimizer, evaluate, budget, advisor, plan.study.limits)
 
 
 def _decisive(plan: Plan) -> dict[str, Any]:

@@ -5,13 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from llmpso.advisor import Advisor, Call
 from llmpso.errors import LLMPSOError, SpecError
 from llmpso.limits import Limits, Meter, StopReason
 from llmpso.objectives.base import Objective
-from llmpso.running.evaluate import evaluate_trial
+from llmpso.running.racing import Racing, check_resumable
+from llmpso.running.threads import thread_evaluator
 from llmpso.search.credit import Credited, Record
 from llmpso.search.paper import PaperPSO
 from llmpso.search.population import Optimizer
@@ -60,6 +63,8 @@ class StudySpec:
     """Particles per iteration that take advice (`paper`)."""
     batch_size: int = 1
     """Particles that move at once (`guided`); as many as there are workers saves wall time."""
+    racing: Racing | None = None
+    """Stops the clearly worse trainings of a batch early; all are trained in full if None."""
     decreasing_inertia: bool = False
     """Inertia from 0.9 to 0.4 over the study, in place of the constriction's constant one."""
 
@@ -221,7 +226,7 @@ def minimize(
         **options: Further fields of `StudySpec`.
 
     Raises:
-        SpecError: An option is out of range.
+        SpecError: An option is out of range, or the objective cannot be raced.
         SpaceError: A start configuration lies outside the space.
 
     Example:
@@ -242,17 +247,13 @@ def minimize(
     )
     measured = objective if isinstance(objective, Objective) else _Function(objective)
 
-    def evaluate(trial: Trial) -> Trial:
-        told = evaluate_trial(measured, trial).trial
-        if on_trial is not None:
-            on_trial(told)
-        return told
-
+    if spec.racing is not None:
+        check_resumable(measured)
+    heard = on_trial or (lambda trial: None)
     optimizer = build_optimizer(spec, space, advisor)
-    with ThreadPoolExecutor(max_workers=n_workers) as pool:
-        return run_study(
-            optimizer, lambda trials: list(pool.map(evaluate, trials)), budget, advisor, limits
-        )
+    with ThreadPoolExecutor(max_workers=n_workers) as pool, TemporaryDirectory() as scratch:
+        evaluate = thread_evaluator(measured, spec.racing, pool, Path(scratch), heard)
+        return run_study(optimizer, evaluate, budget, advisor, limits)
 
 
 @dataclass(frozen=True, slots=True)

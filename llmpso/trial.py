@@ -46,6 +46,8 @@ class TrialState(StrEnum):
     PENDING = "pending"
     COMPLETE = "complete"
     FAILED = "failed"
+    PRUNED = "pruned"
+    """Stopped early by the race: it has values at low fidelity, and none that counts."""
 
 
 class FailureKind(StrEnum):
@@ -78,6 +80,8 @@ class Evaluation:
     """Figures per epoch, by name; element i belongs to epoch i + 1."""
     model: object | None = None
     """The trained model, if the objective keeps it."""
+    is_final: bool = False
+    """Whether more fidelity would change nothing, since the training ended by itself."""
     artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Small records that JSON can hold, by file name: a confusion matrix, for example."""
 
@@ -96,6 +100,14 @@ class Trial:
     """Index of the particle that carries it."""
     seed: int
     """Seed of this evaluation, derived from the study's."""
+    fidelity: float = 1.0
+    """Share of the full training to measure it at, or at which it was measured last; of less
+    than 1, a complete trial ended by itself."""
+    checkpoint: str = ""
+    """File that its training goes on from and leaves its state in; none if it is not raced."""
+    rungs: tuple[tuple[float, float], ...] = ()
+    """Lower fidelities at which it was measured, each with its value there, which is comparable
+    with other trials' values at that fidelity alone."""
     note: str = ""
     """Why this trial is not what the method would have proposed; empty if it is."""
     state: TrialState = TrialState.PENDING
@@ -109,19 +121,50 @@ class Trial:
     links: Mapping[str, str] = field(default_factory=dict)
     """Where its record lies, by kind: run, model."""
 
+    def measured(self, evaluation: Evaluation, seconds: float) -> Self:
+        """This trial after an evaluation at its fidelity: pending if there is more to train."""
+        value, is_whole = float(evaluation.value), self.fidelity == 1 or evaluation.is_final
+        told = self
+        if self.fidelity < 1 and math.isfinite(value):
+            told = replace(self, rungs=(*self.rungs, (self.fidelity, value)))
+        if is_whole or not math.isfinite(value):
+            return told.completed(evaluation, seconds)
+        return replace(told, metrics=dict(evaluation.metrics), seconds=self.seconds + seconds)
+
     def completed(self, evaluation: Evaluation, seconds: float) -> Self:
         """This trial with the value measured; failed as `nan` if that is not finite."""
+        told = replace(self, metrics=dict(evaluation.metrics))
         if not math.isfinite(evaluation.value):
             message = f"the objective returned {evaluation.value}"
-            return self.failed(Failure(FailureKind.NAN, message), seconds)
+            return told.failed(Failure(FailureKind.NAN, message), seconds)
         return replace(
-            self,
+            told,
             state=TrialState.COMPLETE,
             value=float(evaluation.value),
-            metrics=dict(evaluation.metrics),
-            seconds=seconds,
+            seconds=self.seconds + seconds,
         )
 
     def failed(self, failure: Failure, seconds: float) -> Self:
         """This trial without a value, and why."""
-        return replace(self, state=TrialState.FAILED, value=None, failure=failure, seconds=seconds)
+        total = self.seconds + seconds
+        return replace(self, state=TrialState.FAILED, value=None, failure=failure, seconds=total)
+
+    def pruned(self) -> Self:
+        """This trial, stopped where it is."""
+        return replace(self, state=TrialState.PRUNED)
+
+    def at(self, fidelity: float) -> Self | None:
+        """This trial as it was told at a fidelity, pending if it went on; None if never there."""
+        if self.state is not TrialState.PRUNED and self.fidelity == fidelity:
+            return self
+        rungs = tuple(rung for rung in self.rungs if rung[0] <= fidelity)
+        if not rungs or rungs[-1][0] != fidelity:
+            return None
+        return replace(
+            self,
+            state=TrialState.PENDING,
+            value=None,
+            failure=None,
+            fidelity=fidelity,
+            rungs=rungs,
+        )

@@ -4,15 +4,16 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from llmpso.errors import StorageError
 from llmpso.running.evaluate import Outcome, is_transient
-from llmpso.running.fingerprint import evaluation_address
+from llmpso.running.fingerprint import evaluation_address, training_address
+from llmpso.running.halfway import HalfwayStore
 from llmpso.running.spool import Entry, Spool
-from llmpso.trial import Trial
+from llmpso.trial import Trial, TrialState
 from tasks.lease import study_folder
 from tasks.tracking import (
     STORE_ERRORS,
@@ -25,8 +26,6 @@ from tasks.tracking import (
 from tasks.trial_runs import close_half_written, record_trial, recorded_trials, save_files
 
 logger = logging.getLogger(__name__)
-
-FIDELITY = 1.0
 
 QUIET_SECONDS = 5.0
 """After a failed delivery, evaluations go on for so long before the store is tried again."""
@@ -52,6 +51,7 @@ class Ledger:
         self._fingerprint = fingerprint
         self._folder = study_folder(study.run_id)
         self._spool = Spool(self._folder / "outcomes")
+        self._halfway = HalfwayStore(self._folder / "halfway")
         self._lock = threading.Lock()
         self._quiet_until = 0.0
         close_half_written(study)
@@ -60,7 +60,7 @@ class Ledger:
         self._links = {trial.number: trial.links for trial in recorded.values()}
         self._waiting = self._left_on_disk(recorded)
         left = {address: entry.trial for address, entry in self._waiting.items()}
-        self._kept = _worth_keeping(recorded | left)
+        self._kept = self._by_training(_worth_keeping(recorded | left).values())
         self.n_kept = len(self._kept)
 
     @property
@@ -70,32 +70,59 @@ class Ledger:
 
     def answer(self, trial: Trial) -> Trial | None:
         """The same evaluation as it was measured before; None if it must be measured."""
-        kept = self._kept.pop(evaluation_address(self._fingerprint, trial, FIDELITY), None)
-        if kept is None:
+        address = training_address(self._fingerprint, trial)
+        halfway = self._halfway.find(address) if trial.checkpoint else None
+        kept = self._kept.get(address) or (halfway and halfway.trial)
+        told = kept and kept.at(trial.fidelity)
+        if told is None:
             return None
-        return replace(
-            kept,
-            number=trial.number,
-            source=trial.source,
-            iteration=trial.iteration,
-            particle=trial.particle,
-        )
+        if told.state is not TrialState.PENDING:
+            del self._kept[address]
+        return _asked_as(trial, told)
 
-    def record(self, outcome: Outcome) -> Trial:
-        """Keep an evaluation for good; the trial has links if MLflow could take it at once.
+    def raced(self, trial: Trial) -> Trial:
+        """A trial that leaves its training's state with the study's files."""
+        path = self._halfway.checkpoint(training_address(self._fingerprint, trial))
+        return replace(trial, checkpoint=str(path))
+
+    def prune(self, trial: Trial) -> Trial:
+        """Record a trial that goes no further than its last rung.
 
         Raises:
             StorageError: There is no room for it.
         """
-        trial = outcome.trial
-        address = evaluation_address(self._fingerprint, trial, FIDELITY)
+        address = training_address(self._fingerprint, trial)
+        kept = self._kept.pop(address, None)
+        if kept is not None:
+            return _asked_as(trial, kept)
+        halfway = self._halfway.find(address)
+        if halfway is None:
+            raise StorageError(f"evaluation {trial.number} is gone from {self._folder}")
+        return self.record(halfway.pruned())
+
+    def record(self, outcome: Outcome) -> Trial:
+        """Keep an evaluation for good; the trial has links if MLflow could take it at once.
+
+        One whose training goes on later is kept on disk alone.
+
+        Raises:
+            StorageError: There is no room for it.
+        """
+        trial = replace(outcome.trial, checkpoint="")
+        training = training_address(self._fingerprint, trial)
+        address = evaluation_address(self._fingerprint, trial, trial.fidelity)
+        outcome = replace(outcome, trial=trial)
         try:
+            if trial.state is TrialState.PENDING:
+                self._halfway.keep(training, outcome)
+                return trial
             entry = self._spool.put(address, outcome, partial(save_files, outcome))
         except OSError as error:
             raise StorageError(
                 f"evaluation {trial.number} cannot be kept in {self._folder}: {error.strerror}; "
                 "make room, and run the same command again to go on from the last one kept"
             ) from error
+        self._halfway.forget(training)
         with self._lock:
             self._waiting[address] = entry
         self._deliver_unless_quiet()
@@ -138,6 +165,15 @@ class Ledger:
                 left[entry.address] = entry
         return left
 
+    def _by_training(self, trials: Iterable[Trial]) -> dict[str, Trial]:
+        """One trial for each training: of two, the one that did not fail."""
+        found: dict[str, Trial] = {}
+        for trial in trials:
+            address = training_address(self._fingerprint, trial)
+            if address not in found or trial.state is not TrialState.FAILED:
+                found[address] = trial
+        return found
+
     def _deliver_unless_quiet(self) -> None:
         if self._is_quiet():
             return
@@ -171,6 +207,17 @@ class Ledger:
             raise error
         self._quiet_until = time.monotonic() + QUIET_SECONDS
         logger.warning("MLflow does not answer: %d evaluations wait on disk", len(self._waiting))
+
+
+def _asked_as(trial: Trial, kept: Trial) -> Trial:
+    """A kept trial in the place of the one that asks for it."""
+    return replace(
+        kept,
+        number=trial.number,
+        source=trial.source,
+        iteration=trial.iteration,
+        particle=trial.particle,
+    )
 
 
 def _worth_keeping(trials: Mapping[str, Trial]) -> dict[str, Trial]:

@@ -60,7 +60,8 @@ def record_trial(study: StudyRun, entry: Entry) -> Trial:
         metrics=_trial_metrics(trial, entry.curves),
         tags=_outcome_tags(told),
     )
-    status = RunStatus.FINISHED if trial.state is TrialState.COMPLETE else RunStatus.FAILED
+    # A pruned trial did what was asked of it; its tag tells it from a complete one.
+    status = RunStatus.FAILED if trial.state is TrialState.FAILED else RunStatus.FINISHED
     store.set_terminated(run_id, RunStatus.to_string(status))
     return told
 
@@ -137,6 +138,7 @@ def _save_model(model: object, folder: Path) -> None:
 def _trial_tags(study: StudyRun, trial: Trial) -> dict[str, str]:
     tags = {
         MLFLOW_PARENT_RUN_ID: study.run_id,
+        "state": str(trial.state),
         "source": str(trial.source),
         "iteration": str(trial.iteration),
         "particle": str(trial.particle),
@@ -175,6 +177,8 @@ def _trial_metrics(trial: Trial, curves: Mapping[str, Sequence[float]]) -> list[
     final = {"seconds": trial.seconds} | dict(trial.metrics)
     if trial.value is not None:
         final["value"] = trial.value
+    if trial.state is TrialState.PRUNED:
+        final |= {"fidelity": trial.fidelity, "value_at_fidelity": trial.rungs[-1][1]}
     metrics = finite(final, now, step=trial.number)
     for name, curve in curves.items():
         for epoch, value in enumerate(curve, start=1):

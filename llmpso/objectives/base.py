@@ -33,6 +33,29 @@ class Objective(Protocol):
 
 
 @runtime_checkable
+class Resumable(Objective, Protocol):
+    """An objective whose trainings can stop and go on later: one that can be raced."""
+
+    def train_to(
+        self, params: Params, *, fidelity: float, seed: int, checkpoint: Path
+    ) -> Evaluation:
+        """Train one configuration up to a fidelity, from where its checkpoint got to.
+
+        Args:
+            params: One value per hyperparameter, in the user's units.
+            fidelity: Share of the full training effort, in (0, 1].
+            seed: The only source of randomness an evaluation may use.
+            checkpoint: File of this training alone, to be left with its state. Where it is not
+                there yet, or is further than `fidelity`, the training begins anew.
+
+        Returns:
+            Exactly what `evaluate` returns for the same arguments, metrics of the whole training
+            so far; `is_final` where the training ended by itself and would not go on.
+        """
+        ...
+
+
+@runtime_checkable
 class DescribedObjective(Objective, Protocol):
     """An objective that also tells people, and the advisor, what it is."""
 

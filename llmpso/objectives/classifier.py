@@ -1,6 +1,5 @@
 """A trained network that names what raw images show, with all it needs to do so."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -12,6 +11,7 @@ import torch
 from llmpso.data.images import Pixels
 from llmpso.errors import DataError
 from llmpso.objectives.cnn_network import CNNArchitecture, CNNetwork, classify
+from llmpso.objectives.saved import load_network, save_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +58,12 @@ class Classifier:
 
     def save(self, directory: Path) -> None:
         """Write `weights.pt` and `model.json` into an existing directory."""
-        torch.save(self.network.state_dict(), directory / "weights.pt")
         content = {
             "class_names": self.class_names,
             "shape": self.shape,
             "architecture": asdict(self.network.architecture),
         }
-        (directory / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        save_network(directory, self.network, content)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -73,11 +72,7 @@ class Classifier:
         Raises:
             DataError: The directory holds no such model.
         """
-        try:
-            content = json.loads((directory / "model.json").read_text(encoding="utf-8"))
-            weights = torch.load(directory / "weights.pt", weights_only=True, map_location="cpu")
-        except FileNotFoundError as error:
-            raise DataError(f"{str(directory)!r} holds no classifier: {error}") from error
+        content, weights = load_network(directory, "classifier")
         network = CNNetwork(CNNArchitecture(**content["architecture"]))
         network.load_state_dict(weights)
         height, width, channels = content["shape"]

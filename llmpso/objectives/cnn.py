@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from typing import Any
 
 import numpy as np
@@ -18,15 +17,9 @@ from llmpso.objectives.cnn_network import (
     classify,
 )
 from llmpso.objectives.image_baselines import baselines
+from llmpso.objectives.network import Lesson, NetworkObjective
 from llmpso.objectives.spaces import Tunables
-from llmpso.objectives.training import (
-    FitResult,
-    FitSettings,
-    check_positive,
-    choose_device,
-    fit,
-    n_epochs,
-)
+from llmpso.objectives.training import FitResult, FitSettings, check_positive
 from llmpso.retuning.promotion import HeldOut
 from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
@@ -64,12 +57,8 @@ TUNABLES = Tunables(
 )
 
 
-class CNNObjective:
-    """Validation error of a convolutional classifier, by its hyperparameters.
-
-    An evaluation is a function of parameters, fidelity and seed alone, to the last bit on a
-    CPU, whatever other threads do: nothing draws from torch's global generator.
-    """
+class CNNObjective(NetworkObjective[CNNetwork]):
+    """Validation error of a convolutional classifier, by its hyperparameters."""
 
     def __init__(
         self,
@@ -93,12 +82,9 @@ class CNNObjective:
         Raises:
             SpecError: An option is out of range.
         """
-        self.images, self.space = images, space or TUNABLES.named("standard")
-        TUNABLES.check(self.space)
-        check_positive("max_epochs", max_epochs)
+        super().__init__(TUNABLES, space, max_epochs, device)
         check_positive("batch_size", batch_size)
-        self.max_epochs, self.batch_size = max_epochs, batch_size
-        self.device = choose_device(device)
+        self.images, self.batch_size = images, batch_size
         values = torch.from_numpy(images.train.pixels).double()
         self._mean = values.mean(dim=(0, 1, 2)).tolist()
         self._deviation = values.std(dim=(0, 1, 2)).clamp(min=1.0).tolist()
@@ -137,7 +123,7 @@ class CNNObjective:
         settings = {
             "code": CODE_VERSION,
             "data": self.images.fingerprint,
-            "fixed": {k: v for k, v in TUNABLES.fixed.items() if k not in self.space},
+            "fixed": self._fixed,
             "max_epochs": self.max_epochs,
             "batch_size": self.batch_size,
             "device": self.device.type,
@@ -154,27 +140,7 @@ class CNNObjective:
         truth = np.array(self.images.class_names)[self.images.test.labels]
         return HeldOut((guesses != truth).astype(np.float64))
 
-    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
-        """Train one network.
-
-        Args:
-            params: One value per hyperparameter of the space.
-            fidelity: Share of the epochs, in (0, 1].
-            seed: Decides initial weights, batches, dropout and augmentation.
-
-        Returns:
-            The share of validation images that it gets wrong; NaN if training diverged.
-
-        Raises:
-            SpaceError: Parameters lie outside the space.
-            SpecError: The fidelity does.
-        """
-        chosen, epochs = TUNABLES.complete(self.space, params), n_epochs(fidelity, self.max_epochs)
-        network = self._network(chosen, seed)
-        result = self._fit(network, chosen, epochs, seed)
-        return self._measured(network, result)
-
-    def _network(self, chosen: Params, seed: int) -> CNNetwork:
+    def _network(self, chosen: Params, generator: torch.Generator) -> CNNetwork:
         height, width, channels = self.images.shape
         sizes = {name: chosen[name] for name in ("layers", "filters", "kernel", "dropout")}
         network = CNNetwork(
@@ -185,11 +151,10 @@ class CNNObjective:
                 **sizes,
             )
         )
-        network.initialise(torch.Generator().manual_seed(seed), self._mean, self._deviation)
-        return network.to(self.device)
+        network.initialise(generator, self._mean, self._deviation)
+        return network
 
-    def _fit(self, network: CNNetwork, chosen: Params, epochs: int, seed: int) -> FitResult:
-        generator = torch.Generator(self.device).manual_seed(seed)
+    def _lesson(self, network: CNNetwork, chosen: Params, generator: torch.Generator) -> Lesson:
         (pixels, labels), strength = self._train, chosen["augmentation"]
 
         def batch_loss(indices: Tensor) -> Tensor:
@@ -198,43 +163,36 @@ class CNNObjective:
 
         settings = FitSettings(
             learning_rate=chosen["learning_rate"],
-            max_epochs=epochs,
+            max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             max_samples=MAX_IMAGES,
             weight_decay=chosen["weight_decay"],
         )
-        return fit(
-            network,
+        return Lesson(
             batch_loss,
             lambda: _error(self._confusion(network, self._validation)),
             len(labels),
             settings,
-            generator,
         )
 
-    def _measured(self, network: CNNetwork, result: FitResult) -> Evaluation:
-        curves = {
+    def _curves(self, result: FitResult) -> dict[str, tuple[float, ...]]:
+        return {
             "train_loss": tuple(result.train_losses),
             "validation_error": tuple(result.validation_errors),
         }
-        metrics = {
-            "epochs": float(len(result.train_losses)),
-            "parameters": float(sum(weights.numel() for weights in network.parameters())),
+
+    def _measured(self, network: CNNetwork, chosen: Params, result: FitResult) -> Evaluation:
+        confusions = {
+            "validation": self._confusion(network, self._validation),
+            "test": self._confusion(network, self._test),
         }
-        if result.diverged:
-            return Evaluation(math.nan, metrics, curves)
-        with torch.inference_mode():
-            confusions = {
-                "validation": self._confusion(network, self._validation),
-                "test": self._confusion(network, self._test),
-            }
+        metrics: dict[str, float] = {}
         for part, confusion in confusions.items():
             metrics[f"{part}_accuracy"] = 1 - _error(confusion)
             metrics[f"{part}_f1"] = macro_f1(confusion)
-        metrics["best_epoch"] = float(result.best_epoch)
         model = Classifier(network.cpu(), self.images.class_names, self.images.shape)
         artifacts = {"confusion.json": self._told(confusions)}
-        return Evaluation(result.best_error, metrics, curves, model, artifacts)
+        return Evaluation(result.best_error, metrics, model=model, artifacts=artifacts)
 
     def _told(self, confusions: dict[str, Tensor]) -> dict[str, Any]:
         counts = {part: confusion.tolist() for part, confusion in confusions.items()}

@@ -1,6 +1,5 @@
 """A trained network with its preprocessing: from raw columns to the target's own unit."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -11,6 +10,7 @@ import torch
 from llmpso.data.inputs import InputEncoder
 from llmpso.errors import DataError
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast
+from llmpso.objectives.saved import load_network, save_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +77,10 @@ class Forecaster:
 
     def save(self, directory: Path) -> None:
         """Write `weights.pt` and `model.json` into an existing directory."""
-        torch.save(self.network.state_dict(), directory / "weights.pt")
         content = {name: value for name, value in vars(self).items() if name != "network"}
         content["architecture"] = asdict(self.network.architecture)
         content["encoder"] = asdict(self.encoder)
-        (directory / "model.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        save_network(directory, self.network, content)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -90,11 +89,7 @@ class Forecaster:
         Raises:
             DataError: The directory holds no such model.
         """
-        try:
-            content = json.loads((directory / "model.json").read_text(encoding="utf-8"))
-            weights = torch.load(directory / "weights.pt", weights_only=True, map_location="cpu")
-        except FileNotFoundError as error:
-            raise DataError(f"{str(directory)!r} holds no forecaster: {error}") from error
+        content, weights = load_network(directory, "forecaster")
         network = LSTMNetwork(Architecture(**content.pop("architecture")))
         network.load_state_dict(weights)
         encoder = InputEncoder.from_lists(content.pop("encoder"))

@@ -16,15 +16,9 @@ from llmpso.objectives.baselines import baselines
 from llmpso.objectives.forecaster import Forecaster
 from llmpso.objectives.held_out import held_out_losses, watched_columns
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
+from llmpso.objectives.network import Lesson, NetworkObjective
 from llmpso.objectives.spaces import Tunables
-from llmpso.objectives.training import (
-    FitResult,
-    FitSettings,
-    check_positive,
-    choose_device,
-    fit,
-    n_epochs,
-)
+from llmpso.objectives.training import FitResult, FitSettings, check_positive
 from llmpso.retuning.promotion import HeldOut
 from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
@@ -56,12 +50,8 @@ TUNABLES = Tunables(
 )
 
 
-class LSTMObjective:
-    """Validation error of an LSTM forecaster, by its hyperparameters.
-
-    An evaluation is a function of parameters, fidelity and seed alone, to the last bit on a
-    CPU, whatever other threads do: nothing draws from torch's global generator.
-    """
+class LSTMObjective(NetworkObjective[LSTMNetwork]):
+    """Validation error of an LSTM forecaster, by its hyperparameters."""
 
     def __init__(
         self,
@@ -91,11 +81,8 @@ class LSTMObjective:
             DataError: Window and horizon do not fit the series.
             SpecError: An option is out of range.
         """
-        self.series, self.space = series, space or TUNABLES.named("standard")
-        TUNABLES.check(self.space)
-        check_positive("max_epochs", max_epochs)
-        self.max_epochs = max_epochs
-        self.device = choose_device(device)
+        super().__init__(TUNABLES, space, max_epochs, device)
+        self.series = series
         # Cut at the longest window that may be tried, so that all are judged by the same rows.
         longest = int(self.space["window"].decode(1.0)) if "window" in self.space else window
         self.windows = make_windows(
@@ -130,7 +117,7 @@ class LSTMObjective:
         """The task, the size of the data and the training, in three sentences."""
         windows, columns = self.windows, self.windows.encoder.columns
         named = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
-        fixed = {k: str(v) for k, v in self._tunables.fixed.items() if k not in self.space}
+        fixed = self._fixed
         steps = f"last {fixed['window']}" if "window" in fixed else "last"
         batches = f"batches of {fixed['batch_size']}" if "batch_size" in fixed else "batches"
         return (
@@ -151,7 +138,7 @@ class LSTMObjective:
             "data": self.series.fingerprint,
             "longest": self.windows.window,
             "horizon": self.windows.horizon,
-            "fixed": {k: v for k, v in self._tunables.fixed.items() if k not in self.space},
+            "fixed": self._fixed,
             "max_epochs": self.max_epochs,
             "device": self.device.type,
         }
@@ -176,35 +163,13 @@ class LSTMObjective:
         """Squared errors of a model over the newest rows."""
         return held_out_losses(self.series, self.windows, model)
 
-    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
-        """Train one network.
-
-        Args:
-            params: One value per hyperparameter of the space.
-            fidelity: Share of the epochs, in (0, 1].
-            seed: Decides initial weights, batches and dropout.
-
-        Returns:
-            The validation RMSE in the target's unit; NaN if training diverged.
-
-        Raises:
-            SpaceError: Parameters lie outside the space.
-            SpecError: The fidelity does.
-        """
-        chosen = self._tunables.complete(self.space, params)
-        epochs = n_epochs(fidelity, self.max_epochs)
-        network = self._network(chosen, seed)
-        result = self._fit(network, chosen, epochs, seed)
-        return self._measured(network, result, chosen["window"])
-
-    def _network(self, chosen: Params, seed: int) -> LSTMNetwork:
+    def _network(self, chosen: Params, generator: torch.Generator) -> LSTMNetwork:
         sizes = {name: chosen[name] for name in ("layers", "hidden_units", "dropout")}
         network = LSTMNetwork(Architecture(n_inputs=self.windows.inputs.shape[1], **sizes))
-        network.initialise(torch.Generator().manual_seed(seed))
-        return network.to(self.device)
+        network.initialise(generator)
+        return network
 
-    def _fit(self, network: LSTMNetwork, chosen: Params, epochs: int, seed: int) -> FitResult:
-        generator = torch.Generator(self.device).manual_seed(seed)
+    def _lesson(self, network: LSTMNetwork, chosen: Params, generator: torch.Generator) -> Lesson:
         ends, scaled, window = self._train[0], self._scaled_targets, chosen["window"]
 
         def batch_loss(indices: Tensor) -> Tensor:
@@ -213,36 +178,31 @@ class LSTMObjective:
 
         settings = FitSettings(
             learning_rate=chosen["learning_rate"],
-            max_epochs=epochs,
+            max_epochs=self.max_epochs,
             batch_size=chosen["batch_size"],
             max_samples=MAX_WINDOWS,
         )
-        return fit(
-            network,
+        return Lesson(
             batch_loss,
             lambda: self._rmse(network, self._validation, window),
             len(ends),
             settings,
-            generator,
         )
 
-    def _measured(self, network: LSTMNetwork, result: FitResult, window: int) -> Evaluation:
-        curves = {
+    def _curves(self, result: FitResult) -> dict[str, tuple[float, ...]]:
+        return {
             "train_rmse": tuple(math.sqrt(loss) * self._deviation for loss in result.train_losses),
             "validation_rmse": tuple(result.validation_errors),
         }
+
+    def _measured(self, network: LSTMNetwork, chosen: Params, result: FitResult) -> Evaluation:
+        window = chosen["window"]
         metrics = {
-            "epochs": float(len(result.train_losses)),
-            "parameters": float(sum(weights.numel() for weights in network.parameters())),
+            "train_rmse": self._rmse(network, self._train_sample, window),
+            "test_rmse": self._rmse(network, self._test, window),
         }
-        if result.diverged:
-            return Evaluation(math.nan, metrics, curves)
-        with torch.inference_mode():
-            metrics["train_rmse"] = self._rmse(network, self._train_sample, window)
-            metrics["test_rmse"] = self._rmse(network, self._test, window)
-        metrics["best_epoch"] = float(result.best_epoch)
         model = self._forecaster(network.cpu(), window)
-        return Evaluation(result.best_error, metrics, curves, model)
+        return Evaluation(result.best_error, metrics, model=model)
 
     def _forecaster(self, network: LSTMNetwork, window: int) -> Forecaster:
         step = self.series.step

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from llmpso.errors import SpecError
+from llmpso.objectives.checkpoint import load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,13 @@ class FitResult:
     """Epoch of the lowest validation error, whose weights the network keeps."""
     diverged: bool = False
     """Whether a loss was not finite; fitting ended there and the weights mean nothing."""
+    ended: bool = False
+    """Whether fitting ended by itself: more epochs would change nothing."""
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs that were fitted to their end."""
+        return len(self.train_losses)
 
     @property
     def best_error(self) -> float:
@@ -51,6 +61,7 @@ def fit(
     n_samples: int,
     settings: FitSettings,
     generator: torch.Generator,
+    checkpoint: Path | None = None,
 ) -> FitResult:
     """Fit a network; it ends with the weights of its best epoch, in evaluation mode.
 
@@ -63,27 +74,70 @@ def fit(
         settings: How to fit.
         generator: Source of the batches, on the device of the samples; nothing else is drawn
             here.
+        checkpoint: File to go on from, if it is there, and to leave the state in. On a CPU the
+            result is that of a training which was never interrupted, to the last bit.
     """
-    optimizer = _optimizer(network, settings)
-    result, best_weights = FitResult(), _copy(network)
-    while len(result.train_losses) < settings.max_epochs:
+    fitting = _Fitting(network, _optimizer(network, settings), generator)
+    if checkpoint is not None:
+        fitting.restore(load_checkpoint(checkpoint), settings.max_epochs)
+    result = fitting.result
+    while not result.ended and result.n_epochs < settings.max_epochs:
         network.train()
         batches = _batches(n_samples, settings, generator)
-        loss = _train_epoch(network, batch_loss, batches, optimizer, settings)
+        loss = _train_epoch(network, batch_loss, batches, fitting.optimizer, settings)
         network.eval()
         with torch.inference_mode():
             error = validation_error() if math.isfinite(loss) else math.nan
+        fitting.note(loss, error, settings.patience)
+    if checkpoint is not None:
+        save_checkpoint(checkpoint, fitting.state())
+    network.eval()
+    if not result.diverged:
+        network.load_state_dict(fitting.best_weights)
+    return result
+
+
+class _Fitting:
+    """A training between two epochs: all that the next one depends on."""
+
+    def __init__(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+    ) -> None:
+        self.optimizer, self.result = optimizer, FitResult()
+        self.best_weights = _copy(network)
+        self._network, self._generator = network, generator
+
+    def note(self, loss: float, error: float, patience: int) -> None:
+        """Take in an epoch; an error that is not finite ends the training."""
+        result = self.result
         if not math.isfinite(error):
-            result.diverged = True
-            return result
+            result.diverged = result.ended = True
+            return
         if error < result.best_error:
-            result.best_epoch, best_weights = len(result.train_losses) + 1, _copy(network)
+            result.best_epoch, self.best_weights = result.n_epochs + 1, _copy(self._network)
         result.train_losses.append(loss)
         result.validation_errors.append(error)
-        if len(result.train_losses) - result.best_epoch >= settings.patience:
-            break
-    network.load_state_dict(best_weights)
-    return result
+        result.ended = result.n_epochs - result.best_epoch >= patience
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values alone."""
+        return {
+            "network": self._network.state_dict(),
+            "best_weights": self.best_weights,
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+            "result": asdict(self.result),
+        }
+
+    def restore(self, state: dict[str, Any] | None, max_epochs: int) -> None:
+        """Go on from a state, if there is one that is not further than this training goes."""
+        if state is None or len(state["result"]["train_losses"]) > max_epochs:
+            return
+        self._network.load_state_dict(state["network"])
+        self.best_weights = state["best_weights"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"])
+        self.result = FitResult(**state["result"])
 
 
 def n_epochs(fidelity: float, max_epochs: int) -> int:

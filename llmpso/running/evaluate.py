@@ -4,8 +4,9 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from llmpso.objectives.base import Objective
+from llmpso.objectives.base import Objective, Resumable
 from llmpso.text import one_line
 from llmpso.trial import Evaluation, Failure, FailureKind, Trial
 
@@ -33,14 +34,15 @@ Evaluate = Callable[[Trial], Outcome]
 """Turns a pending trial into its outcome, here or in another process; never raises."""
 
 
-def evaluate_trial(objective: Objective, trial: Trial, *, fidelity: float = 1.0) -> Outcome:
+def evaluate_trial(objective: Objective, trial: Trial) -> Outcome:
     """Evaluate one trial; whatever goes wrong makes a failed trial with its kind."""
-    trial, begin = replace(trial, started_at=time.time()), time.perf_counter()
+    trial = replace(trial, started_at=trial.started_at or time.time())
+    begin = time.perf_counter()
     try:
-        evaluation = objective.evaluate(trial.params, fidelity=fidelity, seed=trial.seed)
+        evaluation = _evaluation(objective, trial)
     except Exception as error:  # noqa: BLE001 - user code may raise anything; it is on record
         return failed_outcome(trial, error, time.perf_counter() - begin)
-    return Outcome(trial.completed(evaluation, time.perf_counter() - begin), evaluation)
+    return Outcome(trial.measured(evaluation, time.perf_counter() - begin), evaluation)
 
 
 def evaluate_persistently(measure: Evaluate, trial: Trial) -> Outcome:
@@ -72,6 +74,19 @@ def failure_kind(error: BaseException) -> FailureKind:
     if ran_out or "can't allocate memory" in str(error):
         return FailureKind.OUT_OF_MEMORY
     return FailureKind.EXCEPTION
+
+
+def _evaluation(objective: Objective, trial: Trial) -> Evaluation:
+    if not trial.checkpoint:
+        return objective.evaluate(trial.params, fidelity=trial.fidelity, seed=trial.seed)
+    if not isinstance(objective, Resumable):
+        raise TypeError(f"{type(objective).__name__} has no train_to: it cannot be raced")
+    return objective.train_to(
+        trial.params,
+        fidelity=trial.fidelity,
+        seed=trial.seed,
+        checkpoint=Path(trial.checkpoint),
+    )
 
 
 def _described(error: BaseException) -> str:

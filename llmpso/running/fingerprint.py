@@ -34,13 +34,16 @@ def objective_fingerprint(objective: object) -> str:
 
 def evaluation_address(fingerprint: str, trial: Trial, fidelity: float) -> str:
     """Where the evaluation of a trial is kept: the same for the same measurement, only."""
-    measured = {
-        "objective": fingerprint,
-        "params": dict(trial.params),
-        "fidelity": fidelity,
-        "seed": trial.seed,
-    }
-    return digest(measured)
+    return digest(_training(fingerprint, trial) | {"fidelity": fidelity})
+
+
+def training_address(fingerprint: str, trial: Trial) -> str:
+    """Where the training of a trial is kept, however far it got."""
+    return digest(_training(fingerprint, trial))
+
+
+def _training(fingerprint: str, trial: Trial) -> dict[str, Any]:
+    return {"objective": fingerprint, "params": dict(trial.params), "seed": trial.seed}
 
 
 def _source_files(kind: type) -> Iterable[Path]:

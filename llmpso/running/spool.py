@@ -79,12 +79,13 @@ def trial_record(trial: Trial) -> dict[str, Any]:
 def trial_of(record: Mapping[str, Any]) -> Trial:
     """The trial that `trial_record` made a record of."""
     failure = record["failure"]
-    enums = {
+    fields = {
         "source": Source(record["source"]),
         "state": TrialState(record["state"]),
         "failure": failure and Failure(FailureKind(failure["kind"]), failure["message"]),
+        "rungs": tuple((fidelity, value) for fidelity, value in record.get("rungs", ())),
     }
-    return Trial(**(dict(record) | enums))
+    return Trial(**(dict(record) | fields))
 
 
 def _entry(folder: Path) -> Entry:

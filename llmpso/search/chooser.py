@@ -17,10 +17,10 @@ from llmpso.search.proposers import Foreseeing, IsKnown, Progress, Proposer
 from llmpso.search.slots import Keys, Step, sensitivity
 from llmpso.search.surrogate import Surrogate, clipped_scores, fitted
 from llmpso.space import Params, SearchSpace
-from llmpso.trial import Source, Trial
+from llmpso.trial import Source, Trial, TrialState
 
-LEAST_COMPLETED = 2
-"""Completed trials without which there is nothing to rank."""
+LEAST_RANKED = 2
+"""Trials with a value, known or likely, without which there is nothing to rank."""
 
 
 class Chooser:
@@ -56,7 +56,7 @@ class Chooser:
     @property
     def is_ready(self) -> bool:
         """Whether there is enough to learn from."""
-        return len(self._completed()) >= LEAST_COMPLETED
+        return len(self._likely_values()) >= LEAST_RANKED
 
     def starts(self, n_free: int, is_known: IsKnown) -> list[tuple[Source, Params]]:
         """Known good configurations for at most `n_free` first positions."""
@@ -86,12 +86,12 @@ class Chooser:
         self._told += sorted(trials, key=lambda trial: trial.number)
         if self._step is None:
             return
-        values = np.array([value for _, value in self._completed()])
+        likely = self._likely_values()
+        scores = dict(zip(likely, clipped_scores(np.array(list(likely.values()))), strict=True))
         for trial in trials:
-            if trial.value is not None and trial.particle in self._step.promised:
-                score = clipped_scores(values)[np.flatnonzero(values == trial.value)[0]]
+            if trial.number in scores and trial.particle in self._step.promised:
                 promised = self._step.promised[trial.particle]
-                self.credit.judged(trial.source, won=bool(score <= promised))
+                self.credit.judged(trial.source, won=bool(scores[trial.number] <= promised))
 
     def _foresee(self) -> None:
         """Ask where the best is expected, unless an earlier study says more."""
@@ -134,7 +134,8 @@ class Chooser:
 
     def _surrogate(self) -> Surrogate:
         positions = np.array([self.space.encode(trial.params) for trial in self._told])
-        values = np.array([np.inf if t.value is None else t.value for t in self._told])
+        likely = self._likely_values()
+        values = np.array([likely.get(trial.number, np.inf) for trial in self._told])
         if self._expectation is None:
             return fitted(self.space, positions, values)
         expected, completed = self._expectation, np.isfinite(values)
@@ -142,6 +143,25 @@ class Chooser:
         return fitted(
             self.space, positions, values, trend=lambda places: share * expected.trend(places)
         )
+
+    def _likely_values(self) -> dict[int, float]:
+        """By number: values of completed trials, and what pruned ones would likely have come to.
+
+        Those are taken to be as far behind the incumbent as they were at the same fidelity.
+        """
+        completed = [trial for trial in self._told if trial.value is not None]
+        best = min(completed, key=lambda trial: (trial.value, trial.number), default=None)
+        if best is None or best.value is None:
+            return {}
+        likely: dict[int, float] = {}
+        for trial in self._told:
+            if trial.value is not None:
+                likely[trial.number] = trial.value
+            elif trial.state is TrialState.PRUNED:
+                fidelity, value = trial.rungs[-1]
+                behind = value - dict(best.rungs).get(fidelity, best.value)
+                likely[trial.number] = best.value + max(0.0, behind)
+        return likely
 
     def _completed(self) -> list[tuple[Params, float]]:
         return [(trial.params, trial.value) for trial in self._told if trial.value is not None]

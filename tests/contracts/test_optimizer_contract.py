@@ -3,7 +3,7 @@
 import importlib.util
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -116,6 +116,11 @@ def failed(trial: Trial) -> Trial:
     return trial.failed(Failure(FailureKind.EXCEPTION, "boom"), 0.0)
 
 
+def pruned(trial: Trial) -> Trial:
+    """Stopped early, where it seemed to be far better than anything."""
+    return replace(trial, fidelity=0.25).measured(Evaluation(-1000.0), 0.0).pruned()
+
+
 def study(
     optimizer: Optimizer,
     budget: int,
@@ -189,6 +194,17 @@ def test_some_failures_do_not_stop_it(case: Case) -> None:
 
     trials = study(case.build(SPACE, seed=0), 30, tell=tell)
     assert any(trial.value is not None for trial in trials)
+
+
+def test_pruned_trials_do_not_stop_it(case: Case) -> None:
+    def tell(trial: Trial) -> Trial:
+        return pruned(trial) if trial.number % 2 else told(trial)
+
+    optimizer = case.build(SPACE, seed=0)
+    trials = study(optimizer, 30, tell=tell)
+    assert len(trials) == 30
+    if isinstance(optimizer, PSO):
+        assert optimizer.swarm.gbest_value == min(t.value for t in trials if t.value is not None)
 
 
 def test_equal_values_do_not_stop_it(case: Case) -> None:

@@ -176,3 +176,13 @@ def test_the_trials_say_all_that_judges_them(tmp_path):
 
 def test_options_and_flow_name_the_same_parameters():
     assert set(BenchmarkOptions.__annotations__) == set(COMMAND.flow.parameters.properties)
+
+
+def test_racing_is_measured_and_its_raw_trials_kept(prefect_server, mlflow_store, tmp_path):
+    out = tmp_path / "out"
+    text = benchmark("racing", seeds=1, budget=6, workers=1, out=str(out))
+    assert text.startswith("| scenario ")
+    (run_id,) = mlflow.search_runs(experiment_names=["benchmark"])["run_id"]
+    kept = {file.path for file in mlflow.MlflowClient().list_artifacts(run_id, "report")}
+    assert kept == {f"report/{path.name}" for path in (out / "racing").iterdir()}
+    assert len(pd.read_csv(out / "racing" / "racing-trials.csv")) == 2 * 2 * 2 * 6

@@ -70,6 +70,17 @@ def test_an_evaluation_depends_on_its_arguments_alone(objective):
     assert measured(objective.evaluate(PARAMS, fidelity=1.0, seed=8)) != first
 
 
+def test_a_training_in_pieces_gives_the_same_bits(objective, tmp_path):
+    asked = {"params": PARAMS | {"dropout": 0.3}, "seed": 7}
+    pieces = [
+        objective.train_to(**asked, fidelity=share, checkpoint=tmp_path / "state")
+        for share in (0.3, 0.3, 0.6, 1.0)
+    ]
+    assert [piece.metrics["epochs"] for piece in pieces] == [1, 1, 2, 3]
+    for piece, share in zip(pieces, (0.3, 0.3, 0.6, 1.0), strict=True):
+        assert measured(piece) == measured(objective.evaluate(**asked, fidelity=share))
+
+
 def test_two_threads_give_the_same_bits_as_one(objective):
     jobs = [(PARAMS | {"layers": 1 + seed % 3, "dropout": 0.1 * seed}, seed) for seed in range(6)]
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from llmpso.errors import SpecError
+from llmpso.objectives.checkpoint import load_checkpoint
 from llmpso.objectives.training import FitSettings, choose_device, fit
 
 
@@ -137,3 +138,98 @@ def test_devices():
     if not torch.cuda.is_available():
         with pytest.raises(SpecError, match="torch finds no CUDA device"):
             choose_device("cuda")
+
+
+class Bends(nn.Module):
+    """A small network with dropout from a generator of its own."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.layer, self.generator = nn.Linear(3, 1), generator
+        for weights in self.layer.parameters():
+            nn.init.normal_(weights, generator=torch.Generator().manual_seed(1))
+        self.inputs = torch.linspace(-1, 1, 30).reshape(10, 3)
+
+    def loss(self, indices):
+        mask = torch.empty(len(indices), 3).bernoulli_(0.7, generator=self.generator)
+        return (self.layer(self.inputs[indices] * mask) - 1).square().mean()
+
+    def error(self):
+        return float((self.layer(self.inputs) - 1).square().mean()) / 1000 + next(self.jumps)
+
+
+def trained(epochs, checkpoint=None, patience=4):
+    """Weights, next random number and record of a training; its errors jump up and down."""
+    generator = torch.Generator().manual_seed(0)
+    network = Bends(generator)
+    jumps = [0.5, 0.9, 0.6, 0.1, 0.9, 0.9, 0.9, 0.9, 0.0, 0.0]
+    done = epochs_of(checkpoint)
+    network.jumps = iter(jumps[done if done <= epochs else 0 :])
+    result = fit(
+        network,
+        network.loss,
+        network.error,
+        10,
+        settings(max_epochs=epochs, patience=patience),
+        generator,
+        checkpoint,
+    )
+    weights = {name: tensor.tolist() for name, tensor in network.state_dict().items()}
+    return weights, torch.rand(3, generator=generator).tolist(), result
+
+
+def epochs_of(checkpoint):
+    if checkpoint is None or not checkpoint.exists():
+        return 0
+    return len(load_checkpoint(checkpoint)["result"]["train_losses"])
+
+
+@pytest.mark.parametrize("stops", [(1, 6), (2, 3, 4, 6), (5, 6), (6, 6)])
+def test_an_interrupted_training_ends_as_if_it_had_gone_through(tmp_path, stops):
+    whole = trained(6)
+    for stop in stops:
+        pieces = trained(stop, tmp_path / "state")
+    assert pieces == whole
+
+
+def test_patience_counts_on_through_a_checkpoint(tmp_path):
+    whole = trained(10)
+    assert whole[2].ended
+    assert whole[2].n_epochs == 8
+    for stop in (2, 5, 7, 9, 10):
+        pieces = trained(stop, tmp_path / "state")
+    assert pieces[2] == whole[2]
+    assert pieces[0] == whole[0]
+
+
+def test_a_checkpoint_that_is_further_than_asked_for_is_not_used(tmp_path):
+    trained(5, tmp_path / "state")
+    assert trained(3, tmp_path / "state") == trained(3)
+
+
+def test_a_diverged_training_stays_diverged(tmp_path):
+    network, calls = Line(), []
+
+    def loss(indices):
+        calls.append(1)
+        return network.loss(indices) * math.nan
+
+    for epochs in (1, 3):
+        fitted = fit(
+            network,
+            loss,
+            network.error,
+            4,
+            settings(max_epochs=epochs),
+            torch.Generator(),
+            tmp_path / "state",
+        )
+        assert fitted.diverged
+        assert fitted.ended
+    assert len(calls) == 1
+
+
+def test_a_checkpoint_holds_no_code(tmp_path):
+    trained(2, tmp_path / "state")
+    assert torch.load(tmp_path / "state", weights_only=True)["result"]["best_epoch"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["state"]

@@ -1,0 +1,35 @@
+"""The batches of a tracked study as races."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from flows.progress import TrialProgress
+from llmpso.running.racing import Race, Racing
+from llmpso.study import Evaluator
+from llmpso.trial import Trial
+from tasks.ledger import Ledger
+
+
+def raced(
+    racing: Racing | None, train: Evaluator, ledger: Ledger, progress: TrialProgress
+) -> Evaluator:
+    """What evaluates a batch: all of it in full, or as a race whose pruned trials are recorded.
+
+    Args:
+        racing: How to race; not at all if None.
+        train: Trains a batch to the fidelity of its trials.
+        ledger: Has the checkpoints, and takes the pruned trials.
+        progress: Hears of them.
+    """
+    if racing is None:
+        return train
+
+    def train_on(trials: Sequence[Trial]) -> Sequence[Trial]:
+        return train([ledger.raced(trial) for trial in trials])
+
+    def prune(trial: Trial) -> Trial:
+        told = ledger.prune(trial)
+        progress(told)
+        return told
+
+    return partial(Race(racing).run, train=train_on, prune=prune)

@@ -1,0 +1,146 @@
+"""What all trained networks share as objectives: epochs by fidelity, seeds and checkpoints."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from llmpso.objectives.spaces import Tunables
+from llmpso.objectives.training import (
+    FitResult,
+    FitSettings,
+    check_positive,
+    choose_device,
+    fit,
+    n_epochs,
+)
+from llmpso.space import Params, SearchSpace
+from llmpso.trial import Evaluation
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What one network is fitted to; see `llmpso.objectives.training.fit`."""
+
+    batch_loss: Callable[[Tensor], Tensor]
+    validation_error: Callable[[], float]
+    n_samples: int
+    settings: FitSettings
+
+
+class NetworkObjective(ABC, Generic[Network]):
+    """A network to be trained, by its hyperparameters.
+
+    An evaluation is a function of parameters, fidelity and seed alone, to the last bit on a
+    CPU, whatever other threads do: nothing draws from torch's global generator.
+
+    Args:
+        tunables: All hyperparameters of the network.
+        space: Those that may be tried.
+        max_epochs: Epochs at fidelity 1.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        SpecError: An option is out of range.
+    """
+
+    def __init__(
+        self, tunables: Tunables, space: SearchSpace | None, max_epochs: int, device: str
+    ) -> None:
+        self.space = space or tunables.named("standard")
+        tunables.check(self.space)
+        check_positive("max_epochs", max_epochs)
+        self._tunables, self.max_epochs = tunables, max_epochs
+        self.device = choose_device(device)
+
+    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
+        """Train one network.
+
+        Args:
+            params: One value per hyperparameter of the space.
+            fidelity: Share of the epochs, in (0, 1].
+            seed: Decides initial weights, batches and all else that is drawn.
+
+        Returns:
+            The validation error; NaN if training diverged.
+
+        Raises:
+            SpaceError: Parameters lie outside the space.
+            SpecError: The fidelity does.
+        """
+        return self._trained(params, fidelity, seed, None)
+
+    def train_to(
+        self, params: Params, *, fidelity: float, seed: int, checkpoint: Path
+    ) -> Evaluation:
+        """Train one network on from its checkpoint; see `llmpso.objectives.base.Resumable`.
+
+        Raises:
+            SpaceError: Parameters lie outside the space.
+            SpecError: The fidelity does.
+        """
+        return self._trained(params, fidelity, seed, checkpoint)
+
+    @property
+    def _fixed(self) -> dict[str, object]:
+        """What the space leaves out, with its value."""
+        return {k: v for k, v in self._tunables.fixed.items() if k not in self.space}
+
+    def _trained(
+        self, params: Params, fidelity: float, seed: int, checkpoint: Path | None
+    ) -> Evaluation:
+        chosen = self._tunables.complete(self.space, params)
+        epochs = n_epochs(fidelity, self.max_epochs)
+        network = self._network(chosen, torch.Generator().manual_seed(seed)).to(self.device)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        lesson = self._lesson(network, chosen, generator)
+        result = fit(
+            network,
+            lesson.batch_loss,
+            lesson.validation_error,
+            lesson.n_samples,
+            replace(lesson.settings, max_epochs=epochs),
+            generator,
+            checkpoint,
+        )
+        return self._evaluation(network, chosen, result)
+
+    def _evaluation(self, network: Network, chosen: Params, result: FitResult) -> Evaluation:
+        metrics = {
+            "epochs": float(result.n_epochs),
+            "parameters": float(sum(weights.numel() for weights in network.parameters())),
+        }
+        curves = self._curves(result)
+        if result.diverged:
+            return Evaluation(math.nan, metrics, curves, is_final=True)
+        with torch.inference_mode():
+            measured = self._measured(network, chosen, result)
+        return replace(
+            measured,
+            metrics=metrics | dict(measured.metrics) | {"best_epoch": float(result.best_epoch)},
+            curves=curves,
+            is_final=result.ended,
+        )
+
+    @abstractmethod
+    def _network(self, chosen: Params, generator: torch.Generator) -> Network:
+        """A network with its first weights, on the CPU."""
+
+    @abstractmethod
+    def _lesson(self, network: Network, chosen: Params, generator: torch.Generator) -> Lesson:
+        """What a network is fitted to; `max_epochs` of the settings is that of fidelity 1."""
+
+    @abstractmethod
+    def _curves(self, result: FitResult) -> dict[str, tuple[float, ...]]:
+        """The figures of each epoch in units for people."""
+
+    @abstractmethod
+    def _measured(self, network: Network, chosen: Params, result: FitResult) -> Evaluation:
+        """The lowest error of a training, with metrics, model and artifacts of the network."""

@@ -1,0 +1,154 @@
+"""Racing in a tracked study: what MLflow holds, what a kill costs, what is refused."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from flows.command import USAGE_ERROR, main
+from flows.tune import COMMAND, as_text, tune
+from llmpso.objectives import registry
+from tasks.lease import study_folder
+
+SOURCE = '''
+import json, math, os, signal
+from pathlib import Path
+from llmpso import Evaluation, Float, Integer, SearchSpace
+
+EPOCHS = 16
+
+
+class Steps:
+    """Learns in 16 epochs; notes each, and may be killed in the middle of one."""
+
+    name = "steps"
+    metric = "height (m)"
+    description = "A bowl that is reached from above."
+    space = SearchSpace({"x": Float(-5.0, 5.0), "n": Integer(1, 8)})
+
+    def evaluate(self, params, *, fidelity, seed):
+        raise AssertionError("a raced study trains by train_to alone")
+
+    def train_to(self, params, *, fidelity, seed, checkpoint):
+        done = json.loads(checkpoint.read_text()) if checkpoint.exists() else []
+        while len(done) < math.ceil(fidelity * EPOCHS):
+            note(f"{seed} {len(done) + 1}")
+            if len(done) + 1 == 6 and len(LOG.read_text().split()) > 100 and not KILLED.exists():
+                KILLED.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            rest = (1 - (len(done) + 1) / EPOCHS) * (1 + seed % 7)
+            done.append((params["x"] - 1) ** 2 + params["n"] / 8 + rest)
+        half = checkpoint.with_suffix(".part")
+        half.write_text(json.dumps(done))
+        half.replace(checkpoint)
+        return Evaluation(min(done), {"epochs": len(done)}, {"loss": tuple(done)})
+
+
+LOG, KILLED = Path("FOLDER/epochs.txt"), Path("FOLDER/killed")
+
+
+def note(line):
+    with LOG.open("a") as file:
+        file.write(line + "\\n")
+'''
+OPTIONS = {"method": "pso", "evaluations": 24, "seed": 2, "workers": 2, "racing": True}
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the objective `steps_objective:Steps` notes each epoch; it is never killed."""
+    (tmp_path / "steps_objective.py").write_text(SOURCE.replace("FOLDER", str(tmp_path)))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    sys.modules.pop("steps_objective", None)
+    registry._built.cache_clear()
+    (tmp_path / "epochs.txt").touch()
+    (tmp_path / "killed").touch()
+    return tmp_path / "epochs.txt"
+
+
+def children(parent: str) -> pd.DataFrame:
+    found = mlflow.search_runs(search_all_experiments=True)
+    own = found[found["tags.mlflow.parentRunId"] == parent]
+    return own.sort_values("tags.mlflow.runName", ignore_index=True)
+
+
+def outcomes(parent: str) -> list[list[str]]:
+    columns = ["tags.mlflow.runName", "params.x", "params.n", "metrics.value", "tags.state"]
+    columns += ["metrics.value_at_fidelity", "metrics.fidelity", "metrics.epochs"]
+    return children(parent)[columns].astype(str).values.tolist()
+
+
+def test_mlflow_tells_pruned_trials_from_complete_ones(prefect_server, mlflow_store, log) -> None:
+    summary = tune("steps_objective:Steps", **OPTIONS)
+    rows = children(summary.run_id)
+    states = Counter(rows["tags.state"])
+    assert set(states) == {"complete", "pruned"}
+    assert states.total() == summary.evaluations == 24
+    assert set(rows["status"]) == {"FINISHED"}
+    pruned, complete = (rows[rows["tags.state"] == state] for state in ("pruned", "complete"))
+    assert pruned["metrics.value"].isna().all()
+    assert (pruned["metrics.epochs"] == (16 * pruned["metrics.fidelity"]).round()).all()
+    assert pruned["metrics.value_at_fidelity"].notna().all()
+    assert summary.best_value == complete["metrics.value"].min()
+    epochs = len(log.read_text().splitlines())
+    assert epochs == summary.epochs == rows["metrics.epochs"].sum() < 24 * 16 / 2
+    assert summary.pruned == states["pruned"]
+    assert summary.full_trainings == pytest.approx(epochs / 16)
+    assert f"{summary.pruned} stopped early" in as_text(summary)
+    curve = mlflow.MlflowClient().get_metric_history(pruned["run_id"].iloc[0], "loss")
+    assert len(curve) == pruned["metrics.epochs"].iloc[0]
+    assert not study_folder(summary.run_id).exists()
+
+
+def test_processes_race_as_threads_do(prefect_server, mlflow_store, log) -> None:
+    threads = tune("steps_objective:Steps", **OPTIONS)
+    processes = tune("steps_objective:Steps", **OPTIONS, isolation="process")
+    assert outcomes(threads.run_id) == outcomes(processes.run_id)
+
+
+@pytest.mark.slow
+def test_a_killed_race_goes_on_from_its_rungs(prefect_server, mlflow_store, log) -> None:
+    whole = tune("steps_objective:Steps", **OPTIONS)
+    cost = len(log.read_text().splitlines())
+    log.write_text("")
+    (log.parent / "killed").unlink()
+
+    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(log.parent)!r})\n"]
+    command[-1] += "from flows.tune import tune\n"
+    command[-1] += f"tune('steps_objective:Steps', resume=True, **{OPTIONS!r})"
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    killed = subprocess.run(command, env=environment, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    before = log.read_text().splitlines()
+    found = mlflow.search_runs(search_all_experiments=True)
+    parents = found[found["tags.mlflow.parentRunId"].isna()]["run_id"]
+    stopped = parents[parents != whole.run_id].item()
+    assert list((study_folder(stopped) / "halfway").glob("*.pt"))
+
+    resumed = tune("steps_objective:Steps", **OPTIONS)
+    assert resumed.run_id == stopped
+    assert outcomes(resumed.run_id) == outcomes(whole.run_id)
+    again = Counter(log.read_text().splitlines())
+    # What was between two rungs when the power went is all that is trained twice.
+    twice = [epoch for epoch, times in again.items() if times > 1]
+    assert 0 < len(twice) < len(before) / 4
+    assert len(again) == cost
+    assert max(again.values()) == 2
+
+
+def test_an_objective_without_fidelity_is_refused(monkeypatch, capsys, mlflow_store) -> None:
+    arguments = ["flows.tune", "rastrigin", "--racing", "--advisor", "none"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert main(COMMAND) == USAGE_ERROR
+    error = capsys.readouterr().err
+    assert "has no train_to" in error
+    assert error.count("\n") == 1

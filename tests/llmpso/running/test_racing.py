@@ -1,0 +1,189 @@
+"""The race by itself: who goes on, who stops, and what never happens."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmpso.errors import SpecError
+from llmpso.running.racing import Race, Racing, check_resumable
+from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
+
+RACING = Racing(rungs=(0.25, 0.5), kept=0.5, among=0.5)
+VALUES = st.lists(
+    # The value at each rung and in the end; NaN fails.
+    st.tuples(*[st.one_of(st.integers(0, 9).map(float), st.just(math.nan))] * 3),
+    min_size=1,
+    max_size=8,
+)
+BATCHES = st.lists(VALUES, min_size=1, max_size=5)
+SHARES = (0.25, 0.5, 1.0)
+
+
+def trials_of(values, iteration=0, first=0):
+    return [
+        Trial(first + i, {"values": v}, Source.SWARM, iteration=iteration, particle=i, seed=i)
+        for i, v in enumerate(values)
+    ]
+
+
+class Track:
+    """Trains by looking values up, and keeps a record of what was asked."""
+
+    def __init__(self, ends_itself=()):
+        self.asked = []
+        self.ends_itself = ends_itself
+
+    def train(self, trials):
+        return [self._trained(trial) for trial in trials][::-1]
+
+    def _trained(self, trial):
+        self.asked.append((trial.number, trial.fidelity))
+        value = trial.params["values"][SHARES.index(trial.fidelity)]
+        is_final = trial.number in self.ends_itself
+        return trial.measured(
+            Evaluation(value, {"epochs": 4 * trial.fidelity}, is_final=is_final), 1.0
+        )
+
+    def prune(self, trial):
+        assert trial.state is TrialState.PRUNED
+        return replace(trial, note="seen")
+
+
+def raced(batches, racing=RACING):
+    race, track, told = Race(racing), Track(), []
+    for iteration, values in enumerate(batches):
+        told += race.run(trials_of(values, iteration, len(told)), track.train, track.prune)
+    return told, track
+
+
+@settings(deadline=None)
+@given(BATCHES)
+def test_every_trial_is_told_once_with_a_state_that_fits_how_far_it_got(batches):
+    told, track = raced(batches)
+    assert sorted(trial.number for trial in told) == list(range(sum(map(len, batches))))
+    for trial in told:
+        reached = [fidelity for number, fidelity in track.asked if number == trial.number]
+        assert reached == sorted(set(reached)) == list(SHARES[: len(reached)])
+        assert trial.fidelity == reached[-1]
+        if trial.state is TrialState.COMPLETE:
+            assert trial.fidelity == 1.0
+            assert trial.value == trial.params["values"][2]
+        elif trial.state is TrialState.PRUNED:
+            assert trial.value is None
+            assert trial.fidelity < 1.0
+            assert trial.rungs[-1] == (trial.fidelity, trial.params["values"][len(reached) - 1])
+            assert trial.note == "seen"
+        else:
+            assert trial.failure.kind is FailureKind.NAN
+
+
+@settings(deadline=None)
+@given(BATCHES)
+def test_the_same_values_make_the_same_race(batches):
+    first, second = (
+        [(t.number, t.state, t.fidelity) for t in raced(batches)[0]] for _ in range(2)
+    )
+    assert first == second
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_who_goes_on_was_no_worse_than_who_stops_at_the_same_rung(values):
+    told, _ = raced([values])
+    for rung in (0.25, 0.5):
+        at = {trial.number: dict(trial.rungs).get(rung) for trial in told}
+        stopped = [
+            at[t.number] for t in told if t.state is TrialState.PRUNED and t.fidelity == rung
+        ]
+        went_on = [at[t.number] for t in told if t.fidelity > rung and at[t.number] is not None]
+        assert max(went_on, default=-1) <= min(stopped, default=10)
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_a_first_batch_that_does_not_fail_brings_a_value(values):
+    whole = [tuple(0.0 if math.isnan(v) else v for v in row) for row in values]
+    told, _ = raced([whole])
+    assert any(trial.state is TrialState.COMPLETE for trial in told)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 64))
+def test_no_more_than_the_kept_share_goes_on(n):
+    told, track = raced([[(float(i),) * 3 for i in range(n)]])
+    reached = Counter(fidelity for _, fidelity in track.asked)
+    assert reached[0.25] == n
+    assert reached[0.5] == math.ceil(n / 2)
+    assert 0 in [trial.number for trial in told if trial.state is TrialState.COMPLETE]
+
+
+def test_a_batch_of_one_is_judged_by_the_earlier_ones():
+    told, _ = raced([[(3.0, 3.0, 3.0)], [(1.0, 1.0, 1.0)], [(3.5, 0.0, 0.0)], [(0.5, 0.5, 0.5)]])
+    states = [trial.state for trial in told]
+    assert states == [
+        TrialState.COMPLETE,
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.COMPLETE,
+    ]
+
+
+def test_a_training_that_ended_by_itself_is_complete_and_costs_no_more():
+    track = Track(ends_itself={0})
+    told = Race(RACING).run(
+        trials_of([(5.0,) * 3, (1.0,) * 3, (2.0,) * 3]), track.train, track.prune
+    )
+    by_number = {trial.number: trial for trial in told}
+    assert by_number[0].state is TrialState.COMPLETE
+    assert (by_number[0].value, by_number[0].fidelity) == (5.0, 0.25)
+    assert by_number[0].metrics["epochs"] == 1
+    assert [number for number, _ in track.asked].count(0) == 1
+    # Since there is a value, nothing else need go on; the better one does.
+    assert by_number[1].state is TrialState.COMPLETE
+
+
+def test_seconds_add_up_and_a_failure_keeps_what_was_known():
+    trial = trials_of([(1.0, 1.0, 1.0)])[0]
+    first = replace(trial, fidelity=0.25).measured(Evaluation(1.0, {"epochs": 1.0}), 2.0)
+    assert (first.state, first.seconds) == (TrialState.PENDING, 2.0)
+    lost = replace(first, fidelity=0.5).failed(Failure(FailureKind.LOST_WORKER, "gone"), 3.0)
+    assert (lost.seconds, lost.metrics) == (5.0, {"epochs": 1.0})
+    done = replace(first, fidelity=1.0).measured(Evaluation(0.5, {"epochs": 4.0}), 3.0)
+    assert (done.state, done.seconds, done.value) == (TrialState.COMPLETE, 5.0, 0.5)
+    assert done.at(0.25) == replace(
+        done, state=TrialState.PENDING, value=None, fidelity=0.25, rungs=((0.25, 1.0),)
+    )
+    assert done.at(1.0) is done
+    assert done.at(0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rungs": ()}, "rungs is (); it must rise between 0 and 1"),
+        ({"rungs": (0.5, 0.25)}, "it must rise between 0 and 1"),
+        ({"rungs": (0.0, 0.5)}, "it must rise between 0 and 1"),
+        ({"rungs": (0.5, 1.0)}, "it must rise between 0 and 1"),
+        ({"kept": 0.0}, "kept is 0.0; it must lie in (0, 1]"),
+        ({"among": 1.5}, "among is 1.5; it must lie in (0, 1]"),
+    ],
+)
+def test_a_race_that_makes_no_sense_is_refused(options, message):
+    with pytest.raises(SpecError) as error:
+        Racing(**options)
+    assert message in str(error.value)
+
+
+def test_an_objective_without_fidelity_is_refused():
+    class Plain:
+        name = "plain"
+
+        def evaluate(self, params, *, fidelity, seed):
+            return Evaluation(0.0)
+
+    with pytest.raises(SpecError, match="racing is on, but objective 'plain' has no train_to"):
+        check_resumable(Plain())

@@ -1,0 +1,139 @@
+"""Racing in a whole study: what the swarm hears of it, and what it costs."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmpso import Evaluation, Float, SearchSpace, minimize
+from llmpso.errors import SpecError
+from llmpso.running.racing import Racing
+from llmpso.search.chooser import Chooser
+from llmpso.search.guidance import GUIDED
+from llmpso.search.guided import GuidedPSO
+from llmpso.search.pso import PSO
+from llmpso.trial import Source, Trial, TrialState
+
+SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
+EPOCHS = 16
+
+
+class Learner:
+    """Comes down to a bowl's height from above, epoch by epoch; at first it seems far better.
+
+    So a value of a low fidelity that got into a best would be seen there.
+    """
+
+    def __init__(self) -> None:
+        self.spent = 0
+
+    def evaluate(self, params, *, fidelity, seed) -> Evaluation:
+        return self._trained(params, fidelity, 0)
+
+    def train_to(self, params, *, fidelity, seed, checkpoint: Path) -> Evaluation:
+        done = int(checkpoint.read_text()) if checkpoint.exists() else 0
+        evaluation = self._trained(params, fidelity, done)
+        checkpoint.write_text(str(math.ceil(fidelity * EPOCHS)))
+        return evaluation
+
+    def _trained(self, params, fidelity, done) -> Evaluation:
+        epochs = math.ceil(fidelity * EPOCHS)
+        self.spent += epochs - done
+        height = params["x"] ** 2 + params["y"] ** 2
+        return Evaluation(height - 1000 * (1 - fidelity), {"epochs": float(epochs)})
+
+
+@pytest.fixture(params=["pso", "guided"])
+def method(request) -> str:
+    return request.param
+
+
+def run(method, racing, seed=0, **options):
+    objective = Learner()
+    trials = []
+    result = minimize(
+        objective,
+        SPACE,
+        budget=40,
+        method=method,
+        seed=seed,
+        racing=racing,
+        on_trial=trials.append,
+        **options,
+    )
+    return result, objective.spent, trials
+
+
+def test_racing_costs_fewer_epochs_and_counts_them_all(method):
+    whole, full_cost, _ = run(method, None)
+    raced, cost, heard = run(method, Racing())
+    assert len(raced.trials) == len(whole.trials) == 40
+    assert full_cost == 40 * EPOCHS
+    assert cost == sum(trial.metrics["epochs"] for trial in raced.trials) < 0.7 * full_cost
+    assert {trial.state for trial in raced.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert sorted(trial.number for trial in heard) == list(range(40))
+    assert raced.best.state is TrialState.COMPLETE
+    assert 0 <= raced.best.value < 5
+
+
+def test_the_same_seed_makes_the_same_race_on_any_number_of_workers(method):
+    def told(**options):
+        return [
+            (trial.params, trial.state, trial.value, trial.rungs)
+            for trial in run(method, Racing(), seed=3, **options)[0].trials
+        ]
+
+    assert told() == told(n_workers=4)
+
+
+@pytest.mark.parametrize("kind", [PSO, GuidedPSO])
+def test_a_pruned_trial_touches_no_best(kind):
+    optimizer = kind(SPACE, n_particles=4, seed=1)
+    for _ in range(8):
+        before = optimizer.swarm.pbest_values.copy()
+        told = []
+        for trial in optimizer.ask():
+            if trial.number % 2:
+                low = Evaluation(-1000.0, {"epochs": 1.0})
+                told.append(_at(trial, 0.25).measured(low, 0.0).pruned())
+            else:
+                told.append(trial.completed(Evaluation(trial.params["x"] ** 2), 0.0))
+        optimizer.tell(told)
+        after = optimizer.swarm.pbest_values
+        assert after[np.isfinite(after)].min() >= 0
+        for trial in told:
+            if trial.state is TrialState.PRUNED:
+                assert after[trial.particle] == before[trial.particle]
+
+
+def test_the_surrogate_takes_a_pruned_trial_to_be_as_far_behind_as_it_was():
+    chooser = Chooser(SPACE, GUIDED)
+    best = _at(_trial(0), 0.25).measured(Evaluation(10.0), 0.0)
+    best = _at(best, 1.0).measured(Evaluation(4.0), 0.0)
+    behind = _at(_trial(1), 0.25).measured(Evaluation(13.0), 0.0).pruned()
+    ahead = _at(_trial(2), 0.25).measured(Evaluation(9.0), 0.0).pruned()
+    chooser.learn([best, behind, ahead])
+    assert chooser._likely_values() == {0: 4.0, 1: 7.0, 2: 4.0}
+    assert chooser.is_ready
+
+
+def test_without_a_value_nothing_can_be_said_of_pruned_trials():
+    chooser = Chooser(SPACE, GUIDED)
+    chooser.learn([_at(_trial(i), 0.25).measured(Evaluation(1.0), 0.0).pruned() for i in (0, 1)])
+    assert not chooser.is_ready
+
+
+def test_a_function_without_fidelity_is_refused():
+    with pytest.raises(SpecError, match="has no train_to"):
+        minimize(lambda params: params["x"], SPACE, budget=4, racing=Racing())
+
+
+def _trial(number: int) -> Trial:
+    params = {"x": float(number), "y": 0.0}
+    return Trial(number, params, Source.INITIAL, iteration=0, particle=number, seed=number)
+
+
+def _at(trial: Trial, fidelity: float) -> Trial:
+    return replace(trial, fidelity=fidelity)
