@@ -30,6 +30,10 @@ T = TypeVar("T")
 STUDY_TAG = "llmpso.study"
 """What a study is, as a hash."""
 
+KIND_TAG, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
+"""Else MLflow takes an experiment for one about prompts, because a model's replies are traced, and
+hides descriptions and curves."""
+
 STORE_ERRORS = (MlflowException, OSError)
 """What is raised where a store does not answer, or refuses."""
 
@@ -73,6 +77,7 @@ def open_experiment(name: str, metric: str) -> tuple[str, str]:
         found = store.get_experiment_by_name(name)
         experiment_id = found.experiment_id if found else store.create_experiment(name)
         store.set_experiment_tag(experiment_id, "metric", metric)
+        store.set_experiment_tag(experiment_id, KIND_TAG, MODEL_TRAINING)
         _check_artifacts(store.get_experiment(experiment_id).artifact_location)
     except (MlflowException, OSError) as error:
         raise SpecError(
@@ -176,18 +181,34 @@ def record_folder(study: StudyRun, folder: Path, path: str) -> None:
     client(study.tracking_uri).log_artifacts(study.run_id, str(folder), path)
 
 
+def run_url(study: StudyRun) -> str:
+    """The page of the parent run; empty if the store is no server."""
+    if urlsplit(study.tracking_uri).scheme not in ("http", "https"):
+        return ""
+    base = study.tracking_uri.rstrip("/")
+    # The page of a run for prompts, MLflow's default, shows no description and no curves.
+    view = "workflowType=machine_learning"
+    return f"{base}/#/experiments/{study.experiment_id}/runs/{study.run_id}?{view}"
+
+
 def record_summary(
-    study: StudyRun, figures: Mapping[str, float], text: str, tags: Mapping[str, str]
+    study: StudyRun, figures: Mapping[str, float], description: str, tags: Mapping[str, str]
 ) -> None:
-    """Write the study's figures and tags, and a text as its description, on the parent run."""
+    """Write the study's figures and tags, and a description in Markdown, on the parent run."""
     client(study.tracking_uri).log_batch(
         study.run_id,
         metrics=finite(figures, milliseconds(time.time()), step=0),
         tags=[
-            RunTag(MLFLOW_RUN_NOTE, f"```\n{text}\n```"),
+            RunTag(MLFLOW_RUN_NOTE, description),
             *(RunTag(key, value) for key, value in tags.items()),
         ],
     )
+
+
+def record_tags(study: StudyRun, tags: Mapping[str, str]) -> None:
+    """Write tags on the parent run."""
+    entries = [RunTag(key, value[:500]) for key, value in tags.items()]
+    client(study.tracking_uri).log_batch(study.run_id, tags=entries)
 
 
 def close_study(study: StudyRun, status: str) -> None:
