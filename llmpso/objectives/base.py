@@ -99,6 +99,15 @@ class Judged(Protocol):
 
 
 @runtime_checkable
+class Shown(Protocol):
+    """An objective that can show what a trained model does."""
+
+    def records(self, model: Any) -> Mapping[str, Mapping[str, Any]]:
+        """Small records that JSON can hold, by file name; `llmpso.pages` draws those it knows."""
+        ...
+
+
+@runtime_checkable
 class Watched(Protocol):
     """An objective whose data can be watched for drift."""
 

@@ -17,6 +17,7 @@ from llmpso.objectives.cnn_network import (
     classify,
 )
 from llmpso.objectives.image_baselines import baselines
+from llmpso.objectives.mistakes import classifier_records
 from llmpso.objectives.network import Lesson, NetworkObjective
 from llmpso.objectives.spaces import Tunables
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
@@ -139,6 +140,10 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         guesses = np.asarray(model.predict(self.images.test.pixels).idxmax(axis=1))
         truth = np.array(self.images.class_names)[self.images.test.labels]
         return HeldOut((guesses != truth).astype(np.float64))
+
+    def records(self, model: Any) -> dict[str, dict[str, Any]]:
+        """What a model takes for what on the test images, and its surest mistakes."""
+        return classifier_records(self.images, model)
 
     def _network(self, chosen: Params, generator: torch.Generator) -> CNNetwork:
         height, width, channels = self.images.shape

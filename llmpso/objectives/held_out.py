@@ -4,11 +4,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from llmpso.data.series import TimeSeries
 from llmpso.data.windows import Windows, split_rows
 from llmpso.errors import DataError
 from llmpso.retuning.promotion import HeldOut
+
+MOST_SHOWN = 336
+"""Forecasts that a page shows: two weeks of hours."""
 
 
 def watched_columns(series: TimeSeries) -> pd.DataFrame:
@@ -17,7 +21,13 @@ def watched_columns(series: TimeSeries) -> pd.DataFrame:
 
 
 def held_out_losses(series: TimeSeries, windows: Windows, model: Any) -> HeldOut:
-    """Squared errors of a model's forecasts over the test part.
+    """Squared errors of a model's forecasts over the test part; arguments as `foretold`."""
+    losses = np.square(foretold(series, windows, model) - windows.test.targets)
+    return HeldOut(losses, block=windows.window + windows.horizon, squared=True)
+
+
+def foretold(series: TimeSeries, windows: Windows, model: Any) -> NDArray[np.float64]:
+    """A model's forecasts of the targets of the test part, shape (n_windows,).
 
     Args:
         series: The series.
@@ -39,5 +49,21 @@ def held_out_losses(series: TimeSeries, windows: Windows, model: Any) -> HeldOut
             f"the model gives {len(forecasts)} forecasts for {len(frame)} new rows, and "
             f"{-places.min()} are to be judged: it looks back further than this objective"
         )
-    losses = np.square(forecasts[places] - windows.test.targets)
-    return HeldOut(losses, block=windows.window + windows.horizon, squared=True)
+    return np.asarray(forecasts[places])
+
+
+def forecast_record(series: TimeSeries, windows: Windows, model: Any) -> dict[str, Any]:
+    """The newest forecasts beside what came, for `llmpso.pages.model_charts`."""
+    rows = windows.test.ends[-MOST_SHOWN:] + windows.horizon
+    return {
+        "target": series.target,
+        "unit": series.unit,
+        "horizon": windows.horizon,
+        "times": [_day(time) for time in series.frame.index[rows]],
+        "truth": windows.test.targets[-MOST_SHOWN:].tolist(),
+        "forecast": foretold(series, windows, model)[-MOST_SHOWN:].tolist(),
+    }
+
+
+def _day(time: Any) -> str:
+    return f"{time:%Y-%m-%d}" if isinstance(time, pd.Timestamp) else str(time)

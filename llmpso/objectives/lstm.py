@@ -14,7 +14,7 @@ from llmpso.data.series import TimeSeries
 from llmpso.data.windows import Part, make_windows, split_rows, thin
 from llmpso.objectives.baselines import baselines
 from llmpso.objectives.forecaster import Forecaster
-from llmpso.objectives.held_out import held_out_losses, watched_columns
+from llmpso.objectives.held_out import forecast_record, held_out_losses, watched_columns
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
 from llmpso.objectives.network import Lesson, NetworkObjective
 from llmpso.objectives.spaces import Tunables
@@ -162,6 +162,10 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
     def held_out(self, model: Any) -> HeldOut:
         """Squared errors of a model over the newest rows."""
         return held_out_losses(self.series, self.windows, model)
+
+    def records(self, model: Any) -> dict[str, dict[str, Any]]:
+        """Forecasts of a model over the newest rows, beside what came."""
+        return {"forecast.json": forecast_record(self.series, self.windows, model)}
 
     def _network(self, chosen: Params, generator: torch.Generator) -> LSTMNetwork:
         sizes = {name: chosen[name] for name in ("layers", "hidden_units", "dropout")}

@@ -1,3 +1,4 @@
+import json
 import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +13,12 @@ from llmpso.data.image_files import load_images
 from llmpso.data.images import ImageSet, LabelledImages
 from llmpso.data.textures import load_textures
 from llmpso.errors import DataError, SpaceError, SpecError
-from llmpso.objectives.base import Baselined, DescribedObjective, Judged, SavableModel
+from llmpso.objectives.base import Baselined, DescribedObjective, Judged, SavableModel, Shown
 from llmpso.objectives.classifier import Classifier, _load_pyfunc
 from llmpso.objectives.cnn import TUNABLES, CNNObjective, macro_f1
 from llmpso.objectives.cnn_network import CNNArchitecture, CNNetwork, augment
 from llmpso.objectives.threads import limit_threads
+from llmpso.pages.model_charts import model_charts
 from llmpso.space import Float, SearchSpace
 
 WIDE = TUNABLES.named("wide")
@@ -149,6 +151,19 @@ def test_the_model_reproduces_the_figures_from_raw_images(objective, images):
     assert right == pytest.approx(evaluation.metrics["test_accuracy"])
     assert isinstance(objective, Judged)
     assert objective.held_out(evaluation.model).error == pytest.approx(1 - right)
+
+
+def test_the_mistakes_shown_are_those_of_the_confusion_matrix(objective):
+    evaluation = objective.evaluate(PARAMS, fidelity=1.0, seed=0)
+    assert isinstance(objective, Shown)
+    records = json.loads(json.dumps(objective.records(evaluation.model)))
+    counts = np.array(records["confusion.json"]["test"])
+    assert counts.tolist() == evaluation.artifacts["confusion.json"]["test"]
+    wrong = records["mistakes.json"]
+    assert wrong["total"] == counts.sum() - counts.trace()
+    assert len(wrong["images"]) == min(12, wrong["total"])
+    assert all(image["true"] != image["predicted"] for image in wrong["images"])
+    assert "confusion" in {chart.name for chart in model_charts(records)}
 
 
 def test_a_saved_model_reads_back_to_the_last_bit(objective, images, tmp_path):

@@ -1,13 +1,16 @@
 """A forecaster is judged on the newest rows alone, through the path on which it serves."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from llmpso.data.air_quality import load_taiwan
 from llmpso.errors import DataError
-from llmpso.objectives.base import Judged, Watched
+from llmpso.objectives.base import Judged, Shown, Watched
 from llmpso.objectives.lstm import LSTMObjective
+from llmpso.pages.model_charts import model_charts
 
 PARAMS = {"layers": 1, "hidden_units": 12, "learning_rate": 0.01, "dropout": 0.1}
 
@@ -36,6 +39,18 @@ def test_the_newest_rows_are_the_ones_held_out(objective) -> None:
     first = objective.windows.test.ends[0]
     assert first - objective.windows.window + 1 == len(objective.frame) - 283
     assert list(objective.frame)[0] == "AQI"
+
+
+def test_the_forecasts_shown_are_the_newest_and_their_error_that_of_the_test_part(
+    objective, evaluation
+) -> None:
+    assert isinstance(objective, Shown)
+    record = json.loads(json.dumps(objective.records(evaluation.model)))["forecast.json"]
+    errors = np.subtract(record["forecast"], record["truth"])
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(evaluation.metrics["test_rmse"], rel=1e-4)
+    assert len(record["times"]) == len(errors)
+    assert record["times"][-1] == f"{objective.series.frame.index[-1]:%Y-%m-%d}"
+    assert [chart.name for chart in model_charts({"forecast.json": record})] == ["forecast"]
 
 
 def test_a_model_that_looks_back_further_is_refused(objective) -> None:

@@ -1,0 +1,288 @@
+"""Charts to be explored in a browser, by Plotly: one page of its own, which needs no network.
+
+The library is part of the page, once for all charts: where MLflow shows an artifact, the page has
+no address, and files beside it cannot be found.
+"""
+
+import base64
+import html
+import json
+import math
+from functools import cache, singledispatch
+from importlib.resources import files
+from typing import Any
+
+from llmpso.pages.charts import (
+    Axis,
+    Bars,
+    Chart,
+    Counts,
+    Dots,
+    Images,
+    Mark,
+    Parallel,
+    Path,
+)
+from llmpso.pages.palette import FAINT, INK
+
+Trace = dict[str, Any]
+
+SYMBOLS = {
+    "circle": "circle",
+    "star": "star",
+    "diamond": "diamond",
+    "square": "square",
+    "cross": "x-thin",
+    "ring": "circle-open",
+}
+
+FONT = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
+
+GAP = 0.09
+"""Between two panels, as a share of the figure."""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 {font}; color: {ink}; max-width: 1080px; margin: auto; padding: 1.5rem }}
+h1 {{ font-size: 1.5rem; margin: 0 }} h2 {{ font-size: 1.15rem; margin: 2.2rem 0 0 }}
+p {{ margin: .2rem 0 .6rem; color: #555 }}
+nav a {{ margin-right: 1em; color: #0072B2; text-decoration: none }}
+figure {{ display: inline-block; margin: .5rem 1rem .5rem 0; text-align: center }}
+figure img {{ width: 112px; image-rendering: pixelated; border-radius: 4px }}
+</style>
+<h1>{title}</h1>
+<p>{subtitle}</p>
+<nav>{links}</nav>
+{sections}
+<script>{library}</script>
+<script>
+for (const [id, traces, layout] of {figures})
+  Plotly.newPlot(id, traces, layout, {{responsive: true, displaylogo: false}});
+</script>
+</html>
+"""
+
+
+def page(charts: list[Chart], title: str, subtitle: str) -> str:
+    """All charts as one HTML page."""
+    figures = [(chart.name, *_figure(chart)) for chart in charts if not _is_gallery(chart)]
+    return PAGE.format(
+        title=html.escape(title),
+        subtitle=html.escape(subtitle),
+        font=FONT,
+        ink=INK,
+        links="".join(
+            f'<a href="#{chart.name}-title">{html.escape(chart.title)}</a>' for chart in charts
+        ),
+        sections="\n".join(_section(chart) for chart in charts),
+        library=_library(),
+        # A text of the user's must not end the script.
+        figures=json.dumps(figures).replace("</", "<\\/"),
+    )
+
+
+@cache
+def _library() -> str:
+    """Plotly for the browser; read from the package, whose import takes far longer."""
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+def _section(chart: Chart) -> str:
+    head = (
+        f'<h2 id="{chart.name}-title">{html.escape(chart.title)}</h2>'
+        f"<p>{html.escape(chart.caption)}</p>"
+    )
+    if _is_gallery(chart):
+        return head + "".join(
+            _gallery(mark) for mark in chart.panels[0].marks if isinstance(mark, Images)
+        )
+    return f'{head}<div id="{chart.name}" style="height: {_height(chart)}px"></div>'
+
+
+def _is_gallery(chart: Chart) -> bool:
+    return isinstance(chart.panels[0].marks[0], Images)
+
+
+def _gallery(images: Images) -> str:
+    return "".join(
+        f'<figure><img alt="" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for png, caption in zip(images.pngs, images.captions, strict=True)
+    )
+
+
+def _height(chart: Chart) -> int:
+    first = chart.panels[0].marks[0]
+    if isinstance(first, Bars):
+        return 110 + 34 * len(first.names)
+    return 90 + 330 * math.ceil(len(chart.panels) / chart.n_columns)
+
+
+def _figure(chart: Chart) -> tuple[list[Trace], dict[str, Any]]:
+    """The traces and the layout of a chart, as Plotly's own JSON."""
+    traces: list[Trace] = []
+    layout: dict[str, Any] = {
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "margin": {"l": 70, "r": 20, "t": 40, "b": 55},
+        "plot_bgcolor": "white",
+        "hoverlabel": {"align": "left"},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    }
+    seen: set[str] = set()
+    for number, panel in enumerate(chart.panels, start=1):
+        suffix = "" if number == 1 else str(number)
+        across, up = _domain(number - 1, chart)
+        layout[f"xaxis{suffix}"] = _axis(panel.x) | {"domain": across, "anchor": f"y{suffix}"}
+        layout[f"yaxis{suffix}"] = _axis(panel.y) | {"domain": up, "anchor": f"x{suffix}"}
+        for mark in panel.marks:
+            trace = _trace(mark)
+            if trace["type"] != "parcoords":
+                trace |= {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+            trace |= _entry(trace.get("name", ""), seen)
+            layout = layout | _extra(mark)
+            traces.append(trace)
+    return traces, layout
+
+
+def _entry(name: str, seen: set[str]) -> Trace:
+    """One line of the legend for all traces of a name; a click hides them all."""
+    is_new = bool(name) and name not in seen
+    seen.add(name)
+    return {"showlegend": is_new, "legendgroup": name}
+
+
+def _domain(place: int, chart: Chart) -> tuple[list[float], list[float]]:
+    """The shares of width and height that a panel takes."""
+    n_columns, n_rows = chart.n_columns, math.ceil(len(chart.panels) / chart.n_columns)
+    row, column = divmod(place, n_columns)
+    width, height = (1 + GAP) / n_columns, (1 + 2 * GAP) / n_rows
+    left, top = column * width, 1 - row * height
+    return [left, left + width - GAP], [max(0.0, top - height + 2 * GAP), top]
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "title": {"text": axis.label},
+        "type": "log" if axis.log else "linear",
+        "gridcolor": FAINT,
+        "zeroline": False,
+        "automargin": True,
+    }
+    if axis.limits is not None:
+        told["range"] = [math.log10(end) for end in axis.limits] if axis.log else axis.limits
+    if axis.ticks:
+        places, names = zip(*axis.ticks, strict=True)
+        told |= {"tickvals": places, "ticktext": names}
+    return told
+
+
+def _extra(mark: Mark) -> dict[str, Any]:
+    """What a kind of mark asks of the whole layout."""
+    if isinstance(mark, Parallel):
+        return {"margin": {"l": 60, "r": 60, "t": 60, "b": 30}}
+    return {}
+
+
+@singledispatch
+def _trace(mark: Mark) -> Trace:
+    raise TypeError(f"{type(mark).__name__} cannot be drawn")
+
+
+@_trace.register
+def _(mark: Dots) -> Trace:
+    edge: dict[str, Any] = {"width": 2 if mark.symbol in ("cross", "ring") else 0.5}
+    edge |= {"color": mark.colour if mark.symbol in ("cross", "ring") else "white"}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": list(mark.x),
+        "y": list(mark.y),
+        "name": mark.name,
+        "text": [html.escape(text) for text in mark.texts],
+        "hoverinfo": "text" if mark.texts else "x+y",
+        "marker": {
+            "color": mark.colour,
+            "symbol": SYMBOLS[mark.symbol],
+            "size": mark.size,
+            "line": edge,
+        },
+    }
+
+
+@_trace.register
+def _(mark: Path) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": list(mark.x),
+        "y": list(mark.y),
+        "name": mark.name,
+        "opacity": mark.opacity,
+        "hoverinfo": "x+y+name" if mark.name else "skip",
+        "line": {
+            "color": mark.colour,
+            "width": mark.width,
+            "dash": "dash" if mark.dashed else "solid",
+            "shape": "hv" if mark.is_step else "linear",
+        },
+    }
+
+
+@_trace.register
+def _(mark: Bars) -> Trace:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "x": list(mark.values)[::-1],
+        "y": list(mark.names)[::-1],
+        "text": [f"{value:.0%}" for value in mark.values][::-1],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hoverinfo": "skip",
+        "marker": {"color": mark.colour},
+    }
+
+
+@_trace.register
+def _(mark: Counts) -> Trace:
+    sums = [max(1, sum(row)) for row in mark.counts]
+    shares = [
+        [count / total for count in row] for row, total in zip(mark.counts, sums, strict=True)
+    ]
+    return {
+        "type": "heatmap",
+        "x": list(mark.columns),
+        "y": list(mark.rows)[::-1],
+        "z": shares[::-1],
+        "text": [list(row) for row in mark.counts][::-1],
+        "texttemplate": "%{text}",
+        "colorscale": "Blues",
+        "reversescale": False,
+        "zmin": 0,
+        "zmax": 1,
+        "showscale": False,
+        "hovertemplate": "true %{y}, predicted %{x}: %{text} (%{z:.0%})<extra></extra>",
+    }
+
+
+@_trace.register
+def _(mark: Parallel) -> Trace:
+    columns = zip(*mark.lines, strict=True)
+    return {
+        "type": "parcoords",
+        "dimensions": [
+            {
+                "label": axis.label,
+                "values": list(values),
+                "range": [0, 1],
+                "tickvals": [place for place, _ in axis.ticks],
+                "ticktext": [name for _, name in axis.ticks],
+            }
+            for axis, values in zip(mark.axes, columns, strict=True)
+        ],
+        "line": {"color": list(mark.shades), "colorscale": "Viridis", "cmin": 0, "cmax": 1},
+        "labelfont": {"size": 13},
+    }

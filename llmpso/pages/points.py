@@ -1,0 +1,99 @@
+"""The trials of a study as coordinates: in the user's units, and in the unit cube."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmpso.pages.charts import Axis
+from llmpso.search.cube import Floats
+from llmpso.space import Categorical, Dimension, Integer, SearchSpace
+from llmpso.trial import Trial
+
+WIDE_RATIO = 20.0
+"""Largest over smallest value from which on an axis of values is logarithmic."""
+
+MOST_TICKS = 10
+"""Whole numbers that each get a tick of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The completed trials of a study, in the order of proposal."""
+
+    trials: tuple[Trial, ...]
+    space: SearchSpace
+    metric: str
+    """Name and unit of the value."""
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], space: SearchSpace, metric: str) -> "Points":
+        """Those of the trials that have a value."""
+        completed = [trial for trial in trials if trial.value is not None]
+        return cls(tuple(sorted(completed, key=lambda trial: trial.number)), space, metric)
+
+    @property
+    def values(self) -> Floats:
+        """What was measured, shape (n_trials,)."""
+        return np.array([trial.value for trial in self.trials], dtype=np.float64)
+
+    @property
+    def cube(self) -> Floats:
+        """Where it was measured, shape (n_trials, n_dims), unit cube."""
+        return np.array([self.space.encode(trial.params) for trial in self.trials])
+
+    @property
+    def value_axis(self) -> Axis:
+        """The axis of the values; logarithmic if they span more than an order of magnitude."""
+        low, high = float(self.values.min()), float(self.values.max())
+        return Axis(self.metric, log=low > 0 and high / low > WIDE_RATIO)
+
+    @property
+    def shades(self) -> Floats:
+        """The share of trials that are better than each, from 0 for the best to 1."""
+        ranks = self.values.argsort(kind="stable").argsort(kind="stable")
+        return np.asarray(ranks / max(1, len(ranks) - 1), dtype=np.float64)
+
+
+def axis(name: str, dimension: Dimension) -> Axis:
+    """The axis of a hyperparameter; choices have their own names."""
+    if isinstance(dimension, Categorical):
+        ticks = tuple((float(i), str(choice)) for i, choice in enumerate(dimension.choices))
+        return Axis(name, limits=(-0.5, len(ticks) - 0.5), ticks=ticks)
+    low, high = float(dimension.low), float(dimension.high)
+    if dimension.log:
+        margin = math.pow(high / low, 0.04)
+        ends = (low / margin, high * margin)
+        return Axis(name, log=True, limits=ends, ticks=_log_ticks(low, high))
+    margin = 0.04 * (high - low)
+    whole = isinstance(dimension, Integer) and dimension.size <= MOST_TICKS
+    ticks = tuple((float(n), str(n)) for n in range(int(low), int(high) + 1)) if whole else ()
+    return Axis(name, limits=(low - margin, high + margin), ticks=ticks)
+
+
+def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """The ends, and places between them at equal distance: powers of ten where they are enough."""
+    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
+    places = [10.0**power for power in range(first, last + 1)]
+    if len(places) < 3:
+        places = np.geomspace(low, high, 4).tolist()
+    return tuple((place, f"{place:.2g}" if place < 10 else f"{place:.0f}") for place in places)
+
+
+def coordinate(dimension: Dimension, value: object) -> float:
+    """The place of a value on the axis of its hyperparameter."""
+    if isinstance(dimension, Categorical):
+        return math.floor(dimension.encode(value) * len(dimension.choices))
+    return float(value)  # type: ignore[arg-type]
+
+
+def told(trial: Trial) -> str:
+    """A trial in one line."""
+    params = ", ".join(f"{name} {short(value)}" for name, value in trial.params.items())
+    return f"{short(trial.value)} · trial {trial.number} · {trial.source} · {params}"
+
+
+def short(value: object) -> str:
+    """A value with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,229 @@
+"""The charts of any study: how it came to its best, and what decided that."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from llmpso.pages.charts import Axis, Bars, Chart, Dots, Mark, Panel, Parallel, Path
+from llmpso.pages.importance import importances, ordered
+from llmpso.pages.palette import BLUE, GREY, INK, LOOKS, Look
+from llmpso.pages.points import Points, axis, coordinate, short, told
+from llmpso.search.cube import Floats
+from llmpso.space import Categorical, Dimension, SearchSpace
+from llmpso.study import improvements
+from llmpso.trial import Source, Trial
+
+Place = Callable[[Trial], tuple[float, float]]
+"""Where a trial lies in a panel."""
+
+MOST_SLICES, MOST_AXES, MOST_PATHS = 6, 8, 12
+"""More panels, axes and particles than these nobody can tell apart."""
+
+
+def study_charts(trials: Sequence[Trial], space: SearchSpace, metric: str) -> list[Chart]:
+    """Every chart that the trials are enough for; none without a completed trial.
+
+    Args:
+        trials: Those of one study.
+        space: What was searched.
+        metric: Name and unit of the value.
+    """
+    points = Points.of(trials, space, metric)
+    if not points.trials:
+        return []
+    shares = importances(points)
+    names = ordered(points, shares)
+    charts = [convergence(trials, points), parallel(points, names)]
+    charts += [importance(shares)] if shares else []
+    charts.append(slices(points, names))
+    charts += [trajectory(points, names)] if len(space) > 1 else []
+    return [*charts, sources(points)]
+
+
+def convergence(trials: Sequence[Trial], points: Points) -> Chart:
+    """Every value in its order, by source, and the best so far."""
+    numbers = [trial.number + 1 for trial in points.trials]
+    best = Path(
+        [*numbers, max(trial.number + 1 for trial in trials)],
+        [*(lowest := np.minimum.accumulate(points.values).tolist()), lowest[-1]],
+        "best so far",
+        INK,
+        is_step=True,
+    )
+    failed = [trial.number + 1 for trial in trials if trial.failure is not None]
+    worst = float(points.values.max())
+    lost = Dots(failed, [worst] * len(failed), "failed", GREY, "cross")
+    marks: list[Mark] = [best, *_by_source(points, lambda t: (t.number + 1, t.value or 0.0))]
+    marks += [lost] if failed else []
+    return Chart(
+        "convergence",
+        "How the best value was found",
+        "Each point is a training; the line is the best so far; stars came from the language "
+        "model.",
+        (Panel(tuple(marks), Axis("training"), points.value_axis),),
+    )
+
+
+def parallel(points: Points, names: Sequence[str]) -> Chart:
+    """Every configuration as a line over the most important hyperparameters."""
+    names = names[:MOST_AXES]
+    places = [list(points.space).index(name) for name in names]
+    low, high = float(points.values.min()), float(points.values.max())
+    heights = (points.values - low) / ((high - low) or 1.0)
+    # The best are drawn last, above the others.
+    order = np.argsort(-points.values, kind="stable")
+    lines = np.column_stack([points.cube[:, places], heights])[order]
+    value_ticks = ((0.0, short(low)), (1.0, short(high)))
+    axes = [_cube_axis(name, points.space[name]) for name in names]
+    bundle = Parallel(
+        [*axes, Axis(points.metric, ticks=value_ticks)],
+        lines.tolist(),
+        points.shades[order].tolist(),
+    )
+    return Chart(
+        "parallel",
+        "Which configurations were good",
+        "Each line is a training, dark where it was good; in the browser, drag along an axis to "
+        "keep some of them.",
+        (Panel((bundle,)),),
+    )
+
+
+def importance(shares: dict[str, float]) -> Chart:
+    """Bars of the hyperparameters' shares."""
+    bars = Bars(list(shares), list(shares.values()), BLUE)
+    return Chart(
+        "importance",
+        "Which hyperparameters decided",
+        "How much worse a random forest foretells the ranks of the trainings once a "
+        "hyperparameter is shuffled, as a share.",
+        (Panel((bars,), Axis("share of all importance")),),
+    )
+
+
+def slices(points: Points, names: Sequence[str]) -> Chart:
+    """The value against each hyperparameter alone."""
+    panels = tuple(_slice(points, name) for name in names[:MOST_SLICES])
+    return Chart(
+        "slices",
+        "The value by each hyperparameter",
+        "Each point is a training, seen along one hyperparameter, the most important first.",
+        panels,
+        n_columns=min(3, len(panels)),
+    )
+
+
+def _slice(points: Points, name: str) -> Panel:
+    dimension = points.space[name]
+    dots = _by_source(
+        points, lambda trial: (coordinate(dimension, trial.params[name]), trial.value or 0.0)
+    )
+    return Panel(tuple(dots), axis(name, dimension), points.value_axis)
+
+
+def trajectory(points: Points, names: Sequence[str]) -> Chart:
+    """The ways of the particles through the two most important dimensions."""
+    x, y = names[:2]
+
+    def place(trial: Trial) -> tuple[float, float]:
+        return (
+            coordinate(points.space[x], trial.params[x]),
+            coordinate(points.space[y], trial.params[y]),
+        )
+
+    ways = _ways(points)[:MOST_PATHS]
+    paths = [_way(list(map(place, way))) for way in ways]
+    best = points.trials[int(points.values.argmin())]
+    (best_x, best_y) = place(best)
+    crown = Dots([best_x], [best_y], "best", INK, "ring", 18.0, [told(best)])
+    return Chart(
+        "trajectory",
+        f"The swarm's way through {x} and {y}",
+        "A line joins the trainings of one particle in their order; stars are the language "
+        "model's points, the ring is the best.",
+        (
+            Panel(
+                (*paths, *_by_source(points, place), crown),
+                axis(x, points.space[x]),
+                axis(y, points.space[y]),
+            ),
+        ),
+    )
+
+
+def sources(points: Points) -> Chart:
+    """What each source was given, and what it lowered the best value by, over the study."""
+    gains = _gains(points)
+    met = list(dict.fromkeys(trial.source for trial in points.trials))
+    numbers = [trial.number + 1 for trial in points.trials]
+    gained = np.array([gains.get(trial.number, 0.0) for trial in points.trials])
+    given, lowered = [], []
+    for source in met:
+        is_own = np.array([trial.source is source for trial in points.trials])
+        given.append(_running(numbers, is_own, LOOKS[source]))
+        lowered.append(_running(numbers, is_own * gained, LOOKS[source]))
+    return Chart(
+        "sources",
+        "What each source brought",
+        "Left: trainings that a source was given. Right: by how much its trainings lowered the "
+        "best value, added up. Dashed lines are the language model's.",
+        (
+            Panel(tuple(given), Axis("training"), Axis("trainings given")),
+            Panel(tuple(lowered), Axis("training"), Axis(f"lowered {points.metric}")),
+        ),
+        n_columns=2,
+    )
+
+
+def _running(numbers: Sequence[int], parts: Floats, look: Look) -> Path:
+    """The sum of all parts up to each training."""
+    sums = np.cumsum(parts).tolist()
+    is_model = look.symbol == "star"
+    return Path(numbers, sums, look.label, look.colour, dashed=is_model, is_step=True)
+
+
+def _gains(points: Points) -> dict[int, float]:
+    """By how much a trial lowered the best value, by its number."""
+    lowered, best = {}, points.trials[0].value or 0.0
+    for trial in improvements(points.trials):
+        lowered[trial.number] = best - (trial.value or 0.0)
+        best = trial.value or 0.0
+    return lowered
+
+
+def _by_source(points: Points, place: Place) -> list[Dots]:
+    """One group of dots per source; the language model's are drawn last, on top."""
+    groups: dict[Source, list[Trial]] = {}
+    for trial in points.trials:
+        groups.setdefault(trial.source, []).append(trial)
+    order = sorted(groups, key=lambda source: LOOKS[source].symbol == "star")
+    return [_dots(LOOKS[source], groups[source], place) for source in order]
+
+
+def _dots(look: Look, trials: Sequence[Trial], place: Place) -> Dots:
+    x, y = zip(*map(place, trials), strict=True)
+    texts = [told(trial) for trial in trials]
+    return Dots(x, y, look.label, look.colour, look.symbol, look.size, texts)
+
+
+def _way(places: Sequence[tuple[float, float]]) -> Path:
+    x, y = zip(*places, strict=True)
+    return Path(x, y, "", GREY, 1.0, opacity=0.45)
+
+
+def _ways(points: Points) -> list[list[Trial]]:
+    """The trials of each particle that has more than one."""
+    ways: dict[int, list[Trial]] = {}
+    for trial in points.trials:
+        ways.setdefault(trial.particle, []).append(trial)
+    return [way for way in ways.values() if len(way) > 1]
+
+
+def _cube_axis(name: str, dimension: Dimension) -> Axis:
+    """An axis from 0 to 1 with the names of its choices, or of its ends and middle."""
+    if isinstance(dimension, Categorical):
+        ticks = tuple((dimension.encode(choice), str(choice)) for choice in dimension.choices)
+        return Axis(name, ticks=ticks)
+    places = (dimension.low, dimension.decode(0.5), dimension.high)
+    ticks = tuple((dimension.encode(place), f"{place:.3g}") for place in places)  # type: ignore[arg-type]
+    return Axis(name, ticks=ticks)

@@ -1,0 +1,179 @@
+"""The figures of a study, drawn from real trials."""
+
+import base64
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from llmpso import Categorical, Float, Integer, SearchSpace, Trial, minimize
+from llmpso.pages.charts import Chart, Dots, Parallel
+from llmpso.pages.charts import Path as Line
+from llmpso.pages.draw import draw
+from llmpso.pages.importance import importances
+from llmpso.pages.interactive import page
+from llmpso.pages.model_charts import model_charts
+from llmpso.pages.palette import LOOKS
+from llmpso.pages.points import Points
+from llmpso.pages.study_charts import study_charts
+from llmpso.trial import Source
+
+SPACE = SearchSpace(
+    {
+        "idle": Float(0.0, 1.0),
+        "rate": Float(1e-4, 1e-1, log=True),
+        "layers": Integer(1, 3),
+        "kind": Categorical(("relu", "</script>")),
+    }
+)
+METRIC = "error (%)"
+
+
+def value(params) -> float:
+    if params["layers"] == 3 and params["idle"] > 0.7:
+        raise RuntimeError("out of luck")
+    return 5 + (np.log10(params["rate"]) + 2.5) ** 2
+
+
+@pytest.fixture(scope="module")
+def trials() -> list[Trial]:
+    """A study in which the third trial is the language model's."""
+    told = minimize(value, SPACE, budget=40, method="pso", seed=3).trials
+    return [replace(t, source=Source.ADVISOR) if t.number == 2 else t for t in told]
+
+
+def named(charts: list[Chart], name: str) -> Chart:
+    (found,) = (chart for chart in charts if chart.name == name)
+    return found
+
+
+def test_every_source_has_a_look_of_its_own() -> None:
+    assert set(LOOKS) == set(Source)
+    assert len({(look.colour, look.symbol) for look in LOOKS.values()}) >= len(LOOKS) - 2
+
+
+def test_what_decides_the_value_is_found(trials) -> None:
+    shares = importances(Points.of(trials, SPACE, METRIC))
+    assert next(iter(shares)) == "rate"
+    assert shares["rate"] > 0.8
+    assert sum(shares.values()) == pytest.approx(1.0)
+
+
+def test_few_trials_say_nothing_of_importance(trials) -> None:
+    assert importances(Points.of(trials[:9], SPACE, METRIC)) == {}
+    assert "importance" not in {chart.name for chart in study_charts(trials[:9], SPACE, METRIC)}
+
+
+def test_the_convergence_marks_the_language_model_and_what_failed(trials) -> None:
+    (panel,) = named(study_charts(trials, SPACE, METRIC), "convergence").panels
+    dots = {mark.name: mark for mark in panel.marks if isinstance(mark, Dots)}
+    assert dots["language model"].symbol == "star"
+    assert list(dots["language model"].x) == [3]
+    failed = [trial.number + 1 for trial in trials if trial.failure]
+    assert len(failed) > 0
+    assert list(dots["failed"].x) == failed
+    (best,) = (mark for mark in panel.marks if isinstance(mark, Line))
+    assert list(best.y) == sorted(best.y, reverse=True)
+    assert best.y[-1] == min(trial.value for trial in trials if trial.value is not None)
+
+
+def test_the_sources_share_all_that_was_gained(trials) -> None:
+    given, lowered = named(study_charts(trials, SPACE, METRIC), "sources").panels
+    completed = [trial for trial in trials if trial.value is not None]
+    assert sum(path.y[-1] for path in given.marks) == len(completed)
+    gained = completed[0].value - min(trial.value for trial in completed)
+    assert sum(path.y[-1] for path in lowered.marks) == pytest.approx(gained)
+
+
+def test_the_parallel_lines_end_at_their_value(trials) -> None:
+    (panel,) = named(study_charts(trials, SPACE, METRIC), "parallel").panels
+    (bundle,) = (mark for mark in panel.marks if isinstance(mark, Parallel))
+    assert [axis.label for axis in bundle.axes][0] == "rate"
+    assert bundle.lines[-1][-1] == bundle.shades[-1] == 0.0
+    assert np.min(bundle.lines) >= 0
+    assert np.max(bundle.lines) <= 1
+
+
+def test_no_completed_trial_draws_nothing(tmp_path: Path, trials) -> None:
+    failed = [trial for trial in trials if trial.failure]
+    assert draw(study_charts(failed, SPACE, METRIC), tmp_path, "a", "b") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_trial_in_one_dimension_can_be_drawn(tmp_path: Path) -> None:
+    space = SearchSpace({"x": Float(1.0, 10.0, log=True)})
+    told = minimize(lambda params: params["x"], space, budget=1).trials
+    files = draw(study_charts(told, space, "x"), tmp_path, "a", "b")
+    assert {file.name for file in files} == {
+        "convergence.png",
+        "parallel.png",
+        "slices.png",
+        "sources.png",
+        "study.html",
+    }
+
+
+def test_a_space_of_many_dimensions_stays_readable() -> None:
+    space = SearchSpace({f"x{n}": Float(0.0, 1.0) for n in range(60)})
+    told = minimize(lambda p: p["x7"] + p["x9"], space, budget=120, method="pso").trials
+    charts = study_charts(told, space, "sum")
+    assert len(named(charts, "slices").panels) == 6
+    (bars,) = named(charts, "importance").panels[0].marks
+    assert {"x7", "x9"} <= set(bars.names[:4])
+
+
+def test_every_chart_becomes_a_picture_and_a_part_of_one_page(tmp_path: Path, trials) -> None:
+    charts = study_charts(trials, SPACE, METRIC) + model_charts(records())
+    files = draw(charts, tmp_path, "digits <1>", "forty trainings")
+    assert [file.name for file in files] == [f"{c.name}.png" for c in charts] + ["study.html"]
+    for file in files[:-1]:
+        with Image.open(file) as image:
+            assert image.width > 500
+            assert len(image.getcolors(maxcolors=2**24)) > 20
+    text = files[-1].read_text(encoding="utf-8")
+    assert "digits &lt;1&gt;" in text
+    assert 'src="http' not in text
+
+
+def test_the_page_holds_every_trial_and_no_foreign_script(trials) -> None:
+    text = page(study_charts(trials, SPACE, METRIC), "a", "b")
+    (figures,) = re.findall(r"of (\[.*\])\)\n  Plotly.newPlot", text)
+    assert "</script>" not in figures
+    told = {name: traces for name, traces, _ in json.loads(figures)}
+    completed = [trial for trial in trials if trial.value is not None]
+    hovered = [text for trace in told["convergence"] for text in trace.get("text", ())]
+    assert len(hovered) == len(completed)
+    assert len(told["parallel"][0]["line"]["color"]) == len(completed)
+
+
+def records() -> dict:
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(buffer, "PNG")
+    shown = {"true": "a", "predicted": "b", "png": base64.b64encode(buffer.getvalue()).decode()}
+    return {
+        "forecast.json": {
+            "target": "AQI",
+            "unit": "points",
+            "horizon": 6,
+            "times": [f"2024-01-{day:02d}" for day in range(1, 21)],
+            "truth": list(range(20)),
+            "forecast": list(range(1, 21)),
+        },
+        "confusion.json": {"classes": ["a", "b"], "test": [[5, 1], [0, 4]]},
+        "mistakes.json": {"total": 1, "images": [shown]},
+        "unknown.json": {},
+    }
+
+
+def test_records_make_the_charts_that_they_are_for() -> None:
+    assert [chart.name for chart in model_charts(records())] == [
+        "forecast",
+        "confusion",
+        "mistakes",
+    ]
+    assert model_charts({"mistakes.json": {"total": 0, "images": []}}) == []
