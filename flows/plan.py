@@ -92,6 +92,11 @@ class Plan:
     """Whether the best model becomes a version of it at once."""
 
     @property
+    def name(self) -> str:
+        """Of the study, for people."""
+        return f"{self.objective.name} · {self.study.method} · seed {self.study.seed}"
+
+    @property
     def n_threads(self) -> int:
         """Cores that each training may use, so that the workers do not fight over them."""
         return max(1, (os.cpu_count() or 1) // self.n_workers)

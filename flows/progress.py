@@ -1,70 +1,104 @@
-"""What a person sees while a study runs: a bar on a terminal, a log line per trial anywhere."""
+"""Where a study stands: kept as it goes, logged line by line, and shown to whoever looks."""
 
 import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Mapping
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+from llmpso.backends.base import Backend, Reply, Request
 from llmpso.trial import Trial, TrialState
 
 
-class TrialProgress:
-    """Hears of each trial as it ends, keeps the best and shows both.
+class StudyProgress:
+    """Hears of each trial as it ends, and knows what is under way.
 
     Args:
         budget: Evaluations in all.
         metric: Name and unit of the value.
         logger: Gets a line per trial.
-        bar: Shown beside the log, where there is a terminal.
     """
 
     def __init__(
-        self,
-        budget: int,
-        metric: str,
-        logger: logging.Logger | logging.LoggerAdapter,
-        bar: Progress,
+        self, budget: int, metric: str, logger: logging.Logger | logging.LoggerAdapter
     ) -> None:
-        self._budget = budget
-        self._logger = logger
-        self._bar = bar
-        self._task = bar.add_task(metric, total=budget, best="–", source="")
-        self._done = 0
+        self.budget = budget
+        self.metric = metric
+        self.trials: list[Trial] = []
         self.best: Trial | None = None
+        self.n_asked = 0
+        """Questions put to the language model."""
+        self.is_asking = False
+        """Whether the language model is being asked."""
+        self.began_at = time.monotonic()
+        self._n_begun = 0
+        self._logger = logger
+        self._lock = threading.Lock()
 
     def __call__(self, trial: Trial) -> None:
         """Count one trial, unless its training goes on."""
         if trial.state is TrialState.PENDING:
             return
-        self._done += 1
-        improved = trial.value is not None and (
-            self.best is None or self.best.value is None or trial.value < self.best.value
-        )
-        if improved:
-            self.best = trial
-            self._bar.update(self._task, best=f"{trial.value:.5g}", source=f"({trial.source})")
-        self._bar.advance(self._task)
-        self._logger.info("%d/%d  %s", self._done, self._budget, _line(trial, improved))
+        with self._lock:
+            self.trials.append(trial)
+            improved = trial.value is not None and (
+                self.best is None or self.best.value is None or trial.value < self.best.value
+            )
+            if improved:
+                self.best = trial
+            done = len(self.trials)
+        self._logger.info("%d/%d  %s", done, self.budget, _line(trial, improved))
+
+    def begin(self, n_trials: int) -> None:
+        """Note that so many more trials were given to the workers."""
+        self._n_begun = len(self.trials) + n_trials
+
+    @property
+    def n_in_flight(self) -> int:
+        """Trials that were given to the workers and have not ended."""
+        return max(0, self._n_begun - len(self.trials))
+
+    @property
+    def n_failed(self) -> int:
+        """Trials without a value."""
+        return sum(trial.failure is not None for trial in self.trials)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the rest takes if it goes on like this; None before the first trial."""
+        if not self.trials:
+            return None
+        spent = time.monotonic() - self.began_at
+        return spent / len(self.trials) * (self.budget - len(self.trials))
 
 
-@contextmanager
-def trial_progress(
-    budget: int, metric: str, logger: logging.Logger | logging.LoggerAdapter
-) -> Iterator[TrialProgress]:
-    """A progress display for the length of the block; the bar only on a terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("best [bold]{task.fields[best]}[/] {task.fields[source]}"),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
-        yield TrialProgress(budget, metric, logger, bar)
+class ListeningBackend:
+    """A backend that tells the progress while it is being asked."""
+
+    def __init__(self, backend: Backend, progress: StudyProgress) -> None:
+        self._backend = backend
+        self._progress = progress
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What the backend behind says of itself."""
+        return self._backend.identity
+
+    def complete(self, request: Request) -> Reply:
+        """Ask the backend behind.
+
+        Raises:
+            BackendError: The model did not answer.
+        """
+        self._progress.n_asked += 1
+        self._progress.is_asking = True
+        try:
+            return self._backend.complete(request)
+        finally:
+            self._progress.is_asking = False
+
+    def close(self) -> None:
+        """Close the backend behind."""
+        self._backend.close()
 
 
 def _line(trial: Trial, improved: bool) -> str:

@@ -291,7 +291,7 @@ def _report(
 
 def _record(plan: RetunePlan, run: StudyRun, report: Report) -> None:
     tags = {"outcome": str(report.outcome), "reason": report.reason, "version": report.version}
-    record_summary(run, report.figures(), as_text(report), tags)
+    record_summary(run, report.figures(), f"```\n{as_text(report)}\n```", tags)
     record_json(run, "report.json", report.record())
     history = promotions(run.tracking_uri, plan.name)
     record_table(run, "promotions.json", history)

@@ -12,6 +12,7 @@ from llmpso.objectives.base import Baselined
 from llmpso.search.credit import Record
 from llmpso.study import StudyResult, improvements
 from llmpso.trial import Source, Trial, TrialState
+from tasks.tracking import StudyRun, run_url
 
 STOPPED = {
     StopReason.BUDGET: "all evaluations were spent",
@@ -34,7 +35,11 @@ OF_MODEL = (Source.ADVISOR, Source.DEFAULT, Source.REFINE)
 class Summary:
     """The outcome of one study in plain values."""
 
+    study: str
+    """Its name, for people."""
     objective: str
+    description: str
+    """What was tuned, on what data."""
     metric: str
     method: str
     seed: int
@@ -76,6 +81,8 @@ class Summary:
     """Registered model as `name/version`; empty if no model was kept."""
     tracking_uri: str
     run_id: str
+    run_url: str
+    """Page of the run in MLflow; empty if the store is no server."""
     prefect_run: str
 
     @property
@@ -113,8 +120,7 @@ def summarise(
     begin: float,
     wall_seconds: float,
     model: str,
-    tracking_uri: str,
-    run_id: str,
+    study: StudyRun,
     prefect_run: str,
 ) -> Summary:
     """The summary of a finished study.
@@ -125,7 +131,9 @@ def summarise(
     best, calls, objective = result.best, result.calls, plan.objective
     asked = [call for call in calls if not call.cached]
     return Summary(
+        study=plan.name,
         objective=objective.name,
+        description=objective.description,
         metric=objective.metric,
         method=str(plan.study.method),
         seed=plan.study.seed,
@@ -154,8 +162,9 @@ def summarise(
         training_seconds=busy_seconds([t for t in result.trials if t.started_at >= begin]),
         llm_seconds=sum(call.seconds for call in calls),
         model=model,
-        tracking_uri=tracking_uri,
-        run_id=run_id,
+        tracking_uri=study.tracking_uri,
+        run_id=study.run_id,
+        run_url=run_url(study),
         prefect_run=prefect_run,
     )
 
@@ -207,8 +216,7 @@ def as_text(summary: Summary) -> str:
         f"{1000 * summary.overhead_seconds:.0f} ms per evaluation",
         "",
         f"model        {f'models:/{summary.model}' if summary.model else 'none was kept'}",
-        f"MLflow       mlflow ui --backend-store-uri {summary.tracking_uri}   "
-        f"(run {summary.run_id})",
+        f"MLflow       {summary.run_url or _opening(summary)}",
         f"Prefect      {summary.prefect_run}   (start it again with: prefect server start)",
     ]
     return "\n".join(lines)
@@ -218,6 +226,10 @@ def _pruned_text(summary: Summary) -> str:
     if not summary.pruned:
         return ""
     return f", {summary.pruned} stopped early ({summary.full_trainings:.3g} full trainings in all)"
+
+
+def _opening(summary: Summary) -> str:
+    return f"mlflow ui --backend-store-uri {summary.tracking_uri}   (run {summary.run_id})"
 
 
 def _kept_text(summary: Summary) -> str:
@@ -255,12 +267,13 @@ def _credit_text(summary: Summary) -> list[str]:
 
 
 def _indented(values: Mapping[str, Any]) -> list[str]:
-    return [f"  {name}: {_short(value)}" for name, value in values.items()]
+    return [f"  {name}: {short(value)}" for name, value in values.items()]
 
 
 def _joined(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_short(value)}" for name, value in values.items()) or "none"
+    return ", ".join(f"{name} {short(value)}" for name, value in values.items()) or "none"
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from prefect import flow, get_run_logger, runtime
-from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.urls import url_for
 from pydantic import Field
@@ -17,9 +16,12 @@ from pydantic import Field
 from flows.command import Command, main
 from flows.notify import HOOKS, load_notifier, tell
 from flows.plan import Plan, TuneOptions, prepare
-from flows.progress import trial_progress
+from flows.prefect_page import PrefectPage
+from flows.progress import ListeningBackend, StudyProgress
+from flows.publish import publish
 from flows.racing import raced
 from flows.summary import Summary, as_text, summarise
+from flows.terminal import shown_on_terminal
 from llmpso.advisor import Advisor
 from llmpso.running.fingerprint import digest, objective_fingerprint
 from llmpso.search.population import Optimizer
@@ -31,7 +33,7 @@ from tasks.ledger import Ledger
 from tasks.registry import MODEL_TAG
 from tasks.replies import KeptReplies
 from tasks.studies import StudyIdentity, open_study
-from tasks.tracking import STORE_ERRORS, record_summary, record_text, register_model
+from tasks.tracking import STORE_ERRORS, record_text, register_model
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -140,7 +142,6 @@ def tune(
     plan = prepare(options)
     get_run_logger().info("advisor: %s", plan.advisor_reason)
     summary = run_plan(plan)
-    create_markdown_artifact(f"```\n{as_text(summary)}\n```", key="summary")
     tell(notify, f"tune ended: {summary.objective}", as_text(summary))
     return summary
 
@@ -153,7 +154,7 @@ def run_plan(plan: Plan) -> Summary:
         experiment_id=plan.experiment_id,
         key=digest(_decisive(plan) | {"fingerprint": fingerprint}),
         fingerprint=fingerprint,
-        name=_study_name(plan),
+        name=plan.name,
         params=_study_params(plan),
         tags=_study_tags(plan),
     )
@@ -163,10 +164,13 @@ def run_plan(plan: Plan) -> Summary:
 
 def _run(plan: Plan, ledger: Ledger) -> Summary:
     begin, study = time.time(), ledger.study
-    advisor = plan.advisor(lambda backend: KeptReplies(CachedBackend(backend), study))
+    progress = StudyProgress(plan.study.budget, plan.objective.metric, get_run_logger())
+    advisor = plan.advisor(
+        lambda backend: ListeningBackend(KeptReplies(CachedBackend(backend), study), progress)
+    )
     optimizer = plan.optimizer(advisor)
     try:
-        result = _search(plan, ledger, optimizer, advisor)
+        result = _search(plan, ledger, optimizer, advisor, progress)
     except BaseException:
         with suppress(*STORE_ERRORS):
             record_text(study, "advisor/calls.jsonl", _calls_text(advisor))
@@ -184,14 +188,10 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
         begin=begin,
         wall_seconds=wall_seconds,
         model=_registered(plan, ledger, result.best),
-        tracking_uri=study.tracking_uri,
-        run_id=study.run_id,
+        study=study,
         prefect_run=url_for("flow-run", obj_id=str(runtime.flow_run.id)) or "",
     )
-    record_summary(
-        study, summary.figures(), as_text(summary), {"stop_reason": summary.stop_reason}
-    )
-    record_text(study, "summary.json", json.dumps(summary.record(), indent=2))
+    publish(plan, ledger, result, summary)
     return summary
 
 
@@ -203,13 +203,18 @@ def _registered(plan: Plan, ledger: Ledger, best: Trial) -> str:
 
 
 def _search(
-    plan: Plan, ledger: Ledger, optimizer: Optimizer, advisor: Advisor | None
+    plan: Plan,
+    ledger: Ledger,
+    optimizer: Optimizer,
+    advisor: Advisor | None,
+    progress: StudyProgress,
 ) -> StudyResult:
-    logger, budget = get_run_logger(), plan.study.budget
+    budget, page = plan.study.budget, PrefectPage(plan.study.budget, plan.objective.metric)
+    page.show(())
     with (
         ThreadPoolTaskRunner(max_workers=plan.n_workers) as runner,
         plan.evaluator() as measure,
-        trial_progress(budget, plan.objective.metric, logger) as progress,
+        shown_on_terminal(progress, plan.n_workers),
     ):
 
         def train(trials: Sequence[Trial]) -> list[Trial]:
@@ -219,12 +224,16 @@ def _search(
             known = {trial.number for trial in told}
             if missing := [trial for trial in trials if trial.number not in known]:
                 number = trials[0].iteration
+                progress.begin(len(missing))
                 told += iterate(number, missing, measure, ledger, runner, progress)
             ledger.note_incumbent(progress.best)
+            page.show(progress.trials)
             return told
 
         evaluate = raced(plan.study.racing, train, ledger, progress)
-        return run_study(optimizer, evaluate, budget, advisor, plan.study.limits)
+        result = run_study(optimizer, evaluate, budget, advisor, plan.study.limits)
+    page.show(result.trials, is_last=True)
+    return result
 
 
 def _decisive(plan: Plan) -> dict[str, Any]:
@@ -238,10 +247,6 @@ def _decisive(plan: Plan) -> dict[str, Any]:
         "space": repr(plan.objective.space),
         "model": model,
     }
-
-
-def _study_name(plan: Plan) -> str:
-    return f"{plan.objective.name} · {plan.study.method} · seed {plan.study.seed}"
 
 
 def _study_params(plan: Plan) -> dict[str, Any]:

@@ -176,18 +176,32 @@ def record_folder(study: StudyRun, folder: Path, path: str) -> None:
     client(study.tracking_uri).log_artifacts(study.run_id, str(folder), path)
 
 
+def run_url(study: StudyRun) -> str:
+    """The page of the parent run; empty if the store is no server."""
+    if urlsplit(study.tracking_uri).scheme not in ("http", "https"):
+        return ""
+    base = study.tracking_uri.rstrip("/")
+    return f"{base}/#/experiments/{study.experiment_id}/runs/{study.run_id}"
+
+
 def record_summary(
-    study: StudyRun, figures: Mapping[str, float], text: str, tags: Mapping[str, str]
+    study: StudyRun, figures: Mapping[str, float], description: str, tags: Mapping[str, str]
 ) -> None:
-    """Write the study's figures and tags, and a text as its description, on the parent run."""
+    """Write the study's figures and tags, and a description in Markdown, on the parent run."""
     client(study.tracking_uri).log_batch(
         study.run_id,
         metrics=finite(figures, milliseconds(time.time()), step=0),
         tags=[
-            RunTag(MLFLOW_RUN_NOTE, f"```\n{text}\n```"),
+            RunTag(MLFLOW_RUN_NOTE, description),
             *(RunTag(key, value) for key, value in tags.items()),
         ],
     )
+
+
+def record_tags(study: StudyRun, tags: Mapping[str, str]) -> None:
+    """Write tags on the parent run."""
+    entries = [RunTag(key, value[:500]) for key, value in tags.items()]
+    client(study.tracking_uri).log_batch(study.run_id, tags=entries)
 
 
 def close_study(study: StudyRun, status: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmpso.backends.base import Message
@@ -49,6 +49,8 @@ class Call:
     retries: int = 0
     cached: bool = False
     """Answered from the cache: no model was asked."""
+    asked_at: float = field(default=0.0, compare=False)
+    """When it was asked, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The advisor decides how a language model is asked and what of its answer counts."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -95,7 +96,7 @@ class Advisor:
         self, prompt: str, request: Request, parser: AdviceParser, iteration: int
     ) -> tuple[str, Parsed]:
         """One exchange, on record whatever comes of it."""
-        call = Call(iteration, prompt, request.messages)
+        call = Call(iteration, prompt, request.messages, asked_at=time.time())
         try:
             reply = self.backend.complete(request)
         except BackendError as error:

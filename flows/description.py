@@ -1,0 +1,92 @@
+"""A finished study in Markdown: for the page of its run in MLflow, and for Prefect."""
+
+import base64
+from collections.abc import Mapping, Sequence
+
+from flows.summary import STOPPED, Summary, short
+from llmpso.limits import StopReason
+from tasks.pages import FIGURES
+
+INLINE = ("convergence", "importance", "forecast", "confusion")
+"""Pictures that Prefect's page shows; MLflow has them all."""
+
+
+def description(summary: Summary) -> str:
+    """What was tuned, on what, what came of it, and how to use it."""
+    parts = [
+        f"{summary.description}",
+        _result(summary),
+        _table(["", *_figure_names(summary)], _compared(summary)),
+        _table(["hyperparameter", "best"], _params(summary)),
+        _loading(summary),
+        f"Figures are among the artifacts: `{FIGURES}/study.html` to explore, PNG to show."
+        + (f" [The run in Prefect]({summary.prefect_run})" if summary.prefect_run else ""),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def report(summary: Summary, pictures: Mapping[str, bytes]) -> str:
+    """The same for Prefect's page, with a link to MLflow and the most telling pictures."""
+    link = f"[The run in MLflow]({summary.run_url})" if summary.run_url else _opening(summary)
+    shown = [_picture(name, pictures[name]) for name in INLINE if name in pictures]
+    return "\n\n".join([f"## {summary.study}", link, description(summary), *shown])
+
+
+def _result(summary: Summary) -> str:
+    return (
+        f"**Best {summary.metric}: {short(summary.best_value)}**, after {summary.evaluations} "
+        f"trainings ({summary.failed} failed); {STOPPED[StopReason(summary.stop_reason)]}. "
+        f"Trial {summary.best_number}, from `{summary.best_source}`. "
+        f"Language model: {summary.advisor}."
+    )
+
+
+def _params(summary: Summary) -> list[list[str]]:
+    return [[name, f"`{short(value)}`"] for name, value in summary.best_params.items()]
+
+
+def _figure_names(summary: Summary) -> list[str]:
+    """The figures that a baseline has, and the best trial too."""
+    names = [name for figures in summary.baselines.values() for name in figures]
+    return [name for name in dict.fromkeys(names) if name in _tuned(summary)]
+
+
+def _tuned(summary: Summary) -> dict[str, float]:
+    named = summary.metric.split(" (")[0].replace(" ", "_").lower()
+    return {named: summary.best_value} | dict(summary.best_metrics)
+
+
+def _compared(summary: Summary) -> list[list[str]]:
+    """The tuned model beside its baselines; nothing without a common figure."""
+    names, rows = _figure_names(summary), {"**tuned**": _tuned(summary), **summary.baselines}
+    if not names:
+        return []
+    return [
+        [model, *(short(figures[name]) if name in figures else "" for name in names)]
+        for model, figures in rows.items()
+    ]
+
+
+def _loading(summary: Summary) -> str:
+    if not summary.model:
+        return ""
+    return (
+        "```python\nimport mlflow\n\n"
+        f'model = mlflow.pyfunc.load_model("models:/{summary.model}")\n```'
+    )
+
+
+def _opening(summary: Summary) -> str:
+    command = f"mlflow ui --backend-store-uri {summary.tracking_uri}"
+    return f"In MLflow: run `{summary.run_id}`, after `{command}`"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _picture(name: str, png: bytes) -> str:
+    return f"![{name}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})"

@@ -1,0 +1,92 @@
+"""A study on a terminal: one view that moves; where there is none, the log says the same."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from flows.progress import StudyProgress
+
+IS_QUIET: ContextVar[bool] = ContextVar("is_quiet", default=False)
+"""Whether the command was asked to say nothing but its result."""
+
+PARTICLE, REST, MOST_SHOWN = "●", "○", 24
+"""A training under way, one still to come of its batch; more are told as a number."""
+
+
+@contextmanager
+def shown_on_terminal(progress: StudyProgress, n_workers: int) -> Iterator[None]:
+    """Show a study for the length of the block, on a terminal and unless asked to be quiet."""
+    console = Console(stderr=True)
+    if IS_QUIET.get() or not sys.stderr.isatty():
+        yield
+        return
+    with Live(
+        get_renderable=lambda: view(progress, n_workers), console=console, refresh_per_second=4
+    ):
+        yield
+
+
+def view(progress: StudyProgress, n_workers: int) -> Group:
+    """The state of a study: how far, how good, by whom, and what is going on."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("metric", progress.metric)
+    table.add_row("best", _best(progress))
+    table.add_row("now", _now(progress, n_workers))
+    if progress.n_asked:
+        table.add_row("language model", _model(progress))
+    return Group(table, _bar(progress))
+
+
+def _bar(progress: StudyProgress) -> Table:
+    bar = Table.grid(padding=(0, 2))
+    done = len(progress.trials)
+    failed = f", {progress.n_failed} failed" if progress.n_failed else ""
+    bar.add_row(
+        ProgressBar(total=progress.budget, completed=done, width=36),
+        f"{done}/{progress.budget}{failed}",
+        Text(_left(progress.seconds_left), style="dim"),
+    )
+    return bar
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} left"
+
+
+def _best(progress: StudyProgress) -> Text:
+    best = progress.best
+    if best is None or best.value is None:
+        return Text("–")
+    since = len(progress.trials) - 1 - progress.trials.index(best)
+    text = Text(f"{best.value:.5g}", style="bold green")
+    text.append(f"  from {best.source}", style="default")
+    return text.append(f", {since} trainings ago" if since else ", just now", style="dim")
+
+
+def _now(progress: StudyProgress, n_workers: int) -> Text:
+    if progress.is_asking:
+        return Text("the language model is thinking", style="yellow")
+    if not progress.n_in_flight:
+        return Text("choosing where to go")
+    training = min(progress.n_in_flight, n_workers)
+    waiting = progress.n_in_flight - training
+    if progress.n_in_flight > MOST_SHOWN:
+        return Text(f"{training} train, {waiting} wait")
+    return Text(PARTICLE * training + REST * waiting + f"  {training} in flight")
+
+
+def _model(progress: StudyProgress) -> Text:
+    times = "once" if progress.n_asked == 1 else f"{progress.n_asked} times"
+    return Text(f"asked {times}")

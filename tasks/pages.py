@@ -1,0 +1,103 @@
+"""The pages of a study in MLflow: its figures, and its talk with the language model."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import SpanType
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from llmpso.advisor import Call
+from llmpso.objectives.base import DescribedObjective, Shown
+from llmpso.pages.charts import Chart
+from llmpso.pages.draw import draw
+from llmpso.pages.model_charts import model_charts
+from llmpso.pages.study_charts import study_charts
+from llmpso.trial import Trial
+from tasks.registry import load_model
+from tasks.tracking import StudyRun, record_folder
+
+FIGURES = "figures"
+"""Folder of the figures among the artifacts of the study's run."""
+
+
+@task(name="draw", task_run_name="draw the study", cache_policy=NO_CACHE)
+def draw_study(
+    study: StudyRun,
+    objective: DescribedObjective,
+    trials: Sequence[Trial],
+    best: Trial,
+    title: str,
+    subtitle: str,
+) -> dict[str, bytes]:
+    """Draw a study, and keep the figures on its run.
+
+    Args:
+        study: Where they go.
+        objective: What was tuned; shows what its model does if it is `Shown`.
+        trials: All of the study.
+        best: Its best trial, with a link to the model.
+        title: Of the page.
+        subtitle: One line below it.
+
+    Returns:
+        The pictures, PNG, by name.
+    """
+    charts = study_charts(trials, objective.space, objective.metric)
+    charts += _model_charts(study, objective, best)
+    with tempfile.TemporaryDirectory() as scratch:
+        files = draw(charts, Path(scratch), title, subtitle)
+        record_folder(study, Path(scratch), FIGURES)
+        return {file.stem: file.read_bytes() for file in files if file.suffix == ".png"}
+
+
+def _model_charts(study: StudyRun, objective: DescribedObjective, best: Trial) -> list[Chart]:
+    if not isinstance(objective, Shown) or "model" not in best.links:
+        return []
+    model = load_model(study.tracking_uri, best.links["model"])
+    return model_charts(objective.records(model))
+
+
+@task(name="trace", task_run_name="trace the language model's calls", cache_policy=NO_CACHE)
+def trace_calls(study: StudyRun, calls: Sequence[Call], model: Mapping[str, str]) -> None:
+    """Keep every exchange with the language model as a trace of the study's run.
+
+    Args:
+        study: Whose they are.
+        calls: In their order; one that the cache answered took no time.
+        model: What tells the model from another; never a key.
+    """
+    mlflow.set_tracking_uri(study.tracking_uri)
+    for call in calls:
+        _trace(study, call, model)
+
+
+def _trace(study: StudyRun, call: Call, model: Mapping[str, str]) -> None:
+    begin = int(call.asked_at * 1e9)
+    span = mlflow.start_span_no_context(
+        f"iteration {call.iteration} · {call.prompt}",
+        span_type=SpanType.CHAT_MODEL,
+        inputs={"messages": [asdict(message) for message in call.messages]},
+        attributes={
+            **{f"llm.{key}": value for key, value in model.items()},
+            "mlflow.chat.tokenUsage": {
+                "input_tokens": call.prompt_tokens,
+                "output_tokens": call.completion_tokens,
+                "total_tokens": call.prompt_tokens + call.completion_tokens,
+            },
+            "problems": list(call.problems),
+            "cached": call.cached,
+            "retries": call.retries,
+        },
+        metadata={"mlflow.sourceRun": study.run_id},
+        experiment_id=study.experiment_id,
+        start_time_ns=begin,
+    )
+    span.end(
+        outputs={"reply": call.reply},
+        status="OK" if call.reply else "ERROR",
+        end_time_ns=begin + int(call.seconds * 1e9),
+    )
