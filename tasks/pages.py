@@ -73,6 +73,8 @@ def trace_calls(study: StudyRun, calls: Sequence[Call], model: Mapping[str, str]
     mlflow.set_tracking_uri(study.tracking_uri)
     for call in calls:
         _trace(study, call, model)
+    # They are written by a thread, which must not outlive the study.
+    mlflow.flush_trace_async_logging()
 
 
 def _trace(study: StudyRun, call: Call, model: Mapping[str, str]) -> None:

@@ -60,7 +60,7 @@ figure img {{ width: 112px; image-rendering: pixelated; border-radius: 4px }}
 <script>{library}</script>
 <script>
 for (const [id, traces, layout] of {figures})
-  Plotly.newPlot(id, traces, layout, {{responsive: true, displaylogo: false}});
+  Plotly.newPlot(id, traces, layout, {{responsive: true, displayModeBar: false}});
 </script>
 </html>
 """
@@ -74,9 +74,7 @@ def page(charts: list[Chart], title: str, subtitle: str) -> str:
         subtitle=html.escape(subtitle),
         font=FONT,
         ink=INK,
-        links="".join(
-            f'<a href="#{chart.name}-title">{html.escape(chart.title)}</a>' for chart in charts
-        ),
+        links="".join(f'<a href="#{chart.name}-title">{chart.name}</a>' for chart in charts),
         sections="\n".join(_section(chart) for chart in charts),
         library=_library(),
         # A text of the user's must not end the script.
@@ -166,7 +164,8 @@ def _domain(place: int, chart: Chart) -> tuple[list[float], list[float]]:
 def _axis(axis: Axis) -> dict[str, Any]:
     told: dict[str, Any] = {
         "title": {"text": axis.label},
-        "type": "log" if axis.log else "linear",
+        # Not "linear" for the others: bars and tables have names on their axes.
+        "type": "log" if axis.log else "-",
         "gridcolor": FAINT,
         "zeroline": False,
         "automargin": True,

@@ -63,10 +63,10 @@ def axis(name: str, dimension: Dimension) -> Axis:
         return Axis(name, limits=(-0.5, len(ticks) - 0.5), ticks=ticks)
     low, high = float(dimension.low), float(dimension.high)
     if dimension.log:
-        margin = math.pow(high / low, 0.04)
+        margin = math.pow(high / low, 0.06)
         ends = (low / margin, high * margin)
         return Axis(name, log=True, limits=ends, ticks=_log_ticks(low, high))
-    margin = 0.04 * (high - low)
+    margin = 0.06 * (high - low)
     whole = isinstance(dimension, Integer) and dimension.size <= MOST_TICKS
     ticks = tuple((float(n), str(n)) for n in range(int(low), int(high) + 1)) if whole else ()
     return Axis(name, limits=(low - margin, high + margin), ticks=ticks)

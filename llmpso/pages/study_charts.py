@@ -76,7 +76,7 @@ def parallel(points: Points, names: Sequence[str]) -> Chart:
     value_ticks = ((0.0, short(low)), (1.0, short(high)))
     axes = [_cube_axis(name, points.space[name]) for name in names]
     bundle = Parallel(
-        [*axes, Axis(points.metric, ticks=value_ticks)],
+        [*axes, Axis("value", ticks=value_ticks)],
         lines.tolist(),
         points.shades[order].tolist(),
     )

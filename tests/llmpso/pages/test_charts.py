@@ -151,6 +151,15 @@ def test_the_page_holds_every_trial_and_no_foreign_script(trials) -> None:
     assert len(told["parallel"][0]["line"]["color"]) == len(completed)
 
 
+def test_names_are_told_apart_from_numbers_on_an_axis(trials) -> None:
+    text = page(study_charts(trials, SPACE, METRIC) + model_charts(records()), "a", "b")
+    (figures,) = re.findall(r"of (\[.*\])\)\n  Plotly.newPlot", text)
+    layouts = {name: layout for name, _, layout in json.loads(figures)}
+    # "linear" would leave out what has no number.
+    assert layouts["importance"]["yaxis"]["type"] == "-"
+    assert layouts["confusion"]["xaxis"]["type"] == "-"
+
+
 def records() -> dict:
     buffer = io.BytesIO()
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(buffer, "PNG")
