@@ -3,6 +3,7 @@
 A page that cannot be updated is a warning, once; the study goes on without.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.exceptions import PrefectException
 
 from flows.summary import short
@@ -41,6 +44,7 @@ class PrefectPage:
         self._budget = budget
         self._metric = metric
         self._progress: UUID | None = None
+        self._leaders: UUID | None = None
         self._begin = self._next = time.monotonic()
         self._is_away = False
 
@@ -72,8 +76,15 @@ class PrefectPage:
         return f"{text}, about {seconds / 60:.0f} min left" if trials and left else text
 
     def _show_leaders(self, trials: Sequence[Trial]) -> None:
-        if rows := leaderboard(trials, self._metric):
-            create_table_artifact(rows, key="leaderboard", description="The best trials so far")
+        rows = leaderboard(trials, self._metric)
+        if rows and self._leaders is None:
+            self._leaders = create_table_artifact(
+                rows, key="leaderboard", description="The best trials so far"
+            )
+        elif rows:
+            # Created anew, it would be one more card on the page each time.
+            with get_client(sync_client=True) as prefect:
+                prefect.update_artifact(self._leaders, ArtifactUpdate(data=json.dumps(rows)))
 
 
 def leaders(trials: Sequence[Trial]) -> list[Trial]:

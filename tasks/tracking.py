@@ -30,6 +30,10 @@ T = TypeVar("T")
 STUDY_TAG = "llmpso.study"
 """What a study is, as a hash."""
 
+KIND_TAG, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
+"""Else MLflow takes an experiment for one about prompts, because a model's replies are traced, and
+hides descriptions and curves."""
+
 STORE_ERRORS = (MlflowException, OSError)
 """What is raised where a store does not answer, or refuses."""
 
@@ -73,6 +77,7 @@ def open_experiment(name: str, metric: str) -> tuple[str, str]:
         found = store.get_experiment_by_name(name)
         experiment_id = found.experiment_id if found else store.create_experiment(name)
         store.set_experiment_tag(experiment_id, "metric", metric)
+        store.set_experiment_tag(experiment_id, KIND_TAG, MODEL_TRAINING)
         _check_artifacts(store.get_experiment(experiment_id).artifact_location)
     except (MlflowException, OSError) as error:
         raise SpecError(
@@ -181,7 +186,9 @@ def run_url(study: StudyRun) -> str:
     if urlsplit(study.tracking_uri).scheme not in ("http", "https"):
         return ""
     base = study.tracking_uri.rstrip("/")
-    return f"{base}/#/experiments/{study.experiment_id}/runs/{study.run_id}"
+    # The page of a run for prompts, MLflow's default, shows no description and no curves.
+    view = "workflowType=machine_learning"
+    return f"{base}/#/experiments/{study.experiment_id}/runs/{study.run_id}?{view}"
 
 
 def record_summary(
