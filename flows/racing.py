@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from flows.progress import TrialProgress
+from flows.progress import StudyProgress
 from llmpso.running.racing import Race, Racing
 from llmpso.study import Evaluator
 from llmpso.trial import Trial
@@ -11,7 +11,7 @@ from tasks.ledger import Ledger
 
 
 def raced(
-    racing: Racing | None, train: Evaluator, ledger: Ledger, progress: TrialProgress
+    racing: Racing | None, train: Evaluator, ledger: Ledger, progress: StudyProgress
 ) -> Evaluator:
     """What evaluates a batch: all of it in full, or as a race whose pruned trials are recorded.
 
