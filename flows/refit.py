@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from prefect import get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.progress import trial_progress
+from flows.progress import StudyProgress
 from flows.retune_plan import RetunePlan
+from flows.terminal import shown_on_terminal
 from llmpso.errors import LLMPSOError
 from llmpso.retuning.promotion import HeldOut, Rule, Verdict, compare_refits
 from llmpso.search.population import trial_seed
@@ -97,10 +98,12 @@ def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
 
 def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[Trial]:
     tune = plan.tune
+    progress = StudyProgress(len(trials), tune.objective.metric, get_run_logger())
+    progress.begin(len(trials))
     with (
         ThreadPoolTaskRunner(max_workers=tune.n_workers) as runner,
         tune.evaluator() as measure,
-        trial_progress(len(trials), tune.objective.metric, get_run_logger()) as progress,
+        shown_on_terminal(progress, tune.n_workers),
     ):
         told = iterate(0, trials, measure, ledger, runner, progress)
     ledger.deliver()

@@ -318,7 +318,13 @@ def _params(plan: RetunePlan) -> dict[str, Any]:
     }
 
 
-COMMAND = Command(retune, name="flows.retune", check=prepare_retune, as_text=as_text)
+COMMAND = Command(
+    retune,
+    name="flows.retune",
+    check=prepare_retune,
+    as_text=as_text,
+    as_record=Report.record,
+)
 
 if __name__ == "__main__":
     raise SystemExit(main(COMMAND))

@@ -279,7 +279,20 @@ COMMAND = Command(
     name="flows.tune",
     check=lambda arguments: prepare(TuneOptions(**arguments)),
     as_text=as_text,
+    as_record=Summary.record,
+    examples=(
+        "--evaluations 60 --advisor none",
+        "--csv measurements.csv --target pm2.5 --horizon 6",
+        "cnn --images photographs/ --space wide",
+        "own_model:train --space-file own_model.yaml --json",
+    ),
 )
+
+
+def run() -> int:
+    """The script `llmpso-tune`."""
+    return main(COMMAND)
+
 
 if __name__ == "__main__":
     raise SystemExit(main(COMMAND))

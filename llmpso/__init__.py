@@ -4,6 +4,7 @@ from llmpso.advisor import Advisor, Task
 from llmpso.errors import LLMPSOError
 from llmpso.limits import Limits, StopReason
 from llmpso.objectives.base import Objective
+from llmpso.pages.live import LivePlot
 from llmpso.search.paper import PaperPSO
 from llmpso.search.pso import PSO
 from llmpso.space import Categorical, Float, Integer, SearchSpace
@@ -19,6 +20,7 @@ __all__ = [
     "Integer",
     "LLMPSOError",
     "Limits",
+    "LivePlot",
     "Objective",
     "PaperPSO",
     "SearchSpace",

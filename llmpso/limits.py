@@ -31,6 +31,13 @@ class Limits:
     """What ends a study before its evaluations are spent; None is no limit.
 
     They are looked at between batches: what has begun is finished, and the best so far is kept.
+
+    Example:
+        >>> from llmpso import Float, SearchSpace, minimize
+        >>> space = SearchSpace({"x": Float(-5, 5)})
+        >>> ends = Limits(target=0.5)
+        >>> minimize(lambda p: p["x"] ** 2, space, budget=500, limits=ends).stop_reason.value
+        'target'
     """
 
     target: float | None = None

@@ -32,7 +32,13 @@ def _check_bounds(dimension: "Float | Integer") -> None:
 
 @dataclass(frozen=True, slots=True)
 class Float:
-    """A real number in [low, high], searched on a logarithmic scale if `log`."""
+    """A real number in [low, high], searched on a logarithmic scale if `log`.
+
+    Example:
+        >>> rate = Float(1e-4, 1e-2, log=True)
+        >>> round(rate.decode(0.5), 6)
+        0.001
+    """
 
     low: float
     high: float
@@ -76,6 +82,14 @@ class Integer:
     """A whole number from low to high, both included; on a logarithmic scale if `log`.
 
     On the linear scale every value owns an equal share of [0, 1].
+
+    Example:
+        >>> Integer(1, 4).size
+        4
+        >>> Integer(4, 1)
+        Traceback (most recent call last):
+        ...
+        llmpso.errors.SpaceError: Integer(low=4, high=1): low must be less than high
     """
 
     low: int
@@ -118,7 +132,11 @@ class Integer:
 class Categorical:
     """One of several choices; `ordered` if neighbours in the list are alike.
 
-    An ordered list of numbers is a grid: `Categorical([16, 32, 64, 128], ordered=True)`.
+    An ordered list of numbers is a grid.
+
+    Example:
+        >>> Categorical((16, 32, 64, 128), ordered=True).decode(0.6)
+        64
     """
 
     choices: tuple[Any, ...]

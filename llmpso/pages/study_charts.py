@@ -11,7 +11,7 @@ from llmpso.pages.points import Points, axis, coordinate, short, told
 from llmpso.search.cube import Floats
 from llmpso.space import Categorical, Dimension, SearchSpace
 from llmpso.study import improvements
-from llmpso.trial import Source, Trial
+from llmpso.trial import Source, Trial, TrialState
 
 Place = Callable[[Trial], tuple[float, float]]
 """Where a trial lies in a panel."""
@@ -50,11 +50,10 @@ def convergence(trials: Sequence[Trial], points: Points) -> Chart:
         INK,
         is_step=True,
     )
-    failed = [trial.number + 1 for trial in trials if trial.failure is not None]
-    worst = float(points.values.max())
-    lost = Dots(failed, [worst] * len(failed), "failed", GREY, "cross")
     marks: list[Mark] = [best, *_by_source(points, lambda t: (t.number + 1, t.value or 0.0))]
-    marks += [lost] if failed else []
+    worst = float(points.values.max())
+    marks += _without_value(trials, TrialState.FAILED, "failed", "cross", worst)
+    marks += _without_value(trials, TrialState.PRUNED, "stopped early", "ring", worst)
     return Chart(
         "convergence",
         "How the best value was found",
@@ -62,6 +61,14 @@ def convergence(trials: Sequence[Trial], points: Points) -> Chart:
         "model.",
         (Panel(tuple(marks), Axis("training"), points.value_axis),),
     )
+
+
+def _without_value(
+    trials: Sequence[Trial], state: TrialState, name: str, symbol: str, height: float
+) -> list[Mark]:
+    """Those that ended in a state, in a row above all others."""
+    numbers = [trial.number + 1 for trial in trials if trial.state is state]
+    return [Dots(numbers, [height] * len(numbers), name, GREY, symbol)] if numbers else []
 
 
 def parallel(points: Points, names: Sequence[str]) -> Chart:

@@ -40,6 +40,14 @@ class PSO(Population):
     Raises:
         SpecError: An option is out of range, or `start` holds more than `n_particles`.
         SpaceError: A start configuration lies outside the space, or is there twice.
+
+    Example:
+        >>> from llmpso import Evaluation, Float, SearchSpace
+        >>> swarm = PSO(SearchSpace({"x": Float(-5, 5)}), n_particles=4, seed=1)
+        >>> trials = swarm.ask(4)
+        >>> swarm.tell([t.completed(Evaluation(t.params["x"] ** 2), seconds=0.1) for t in trials])
+        >>> [trial.iteration for trial in swarm.ask(4)]
+        [1, 1, 1, 1]
     """
 
     def __init__(

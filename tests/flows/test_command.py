@@ -1,13 +1,17 @@
 """The command line: what it explains, what it refuses, and how."""
 
+import json
 import os
+import shlex
 import subprocess
 import sys
 
+import mlflow
 import pytest
 
-from flows.command import USAGE_ERROR, main
+from flows.command import INTERRUPTED, USAGE_ERROR, _app, main
 from flows.tune import COMMAND
+from tasks.iterate import iterate
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -60,6 +64,8 @@ def test_help_explains_every_option(monkeypatch, capsys) -> None:
         "--workers",
         "--fresh",
         "--isolation",
+        "--quiet",
+        "--json",
     ):
         assert option in text
     assert "Trainings to spend" in text
@@ -89,3 +95,50 @@ def test_the_command_starts_its_own_server_and_tells_where_to_look(
     assert "models:/bowl/1" in done.stdout
     assert "mlflow ui --backend-store-uri sqlite:///" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_json_is_all_of_standard_output(
+    prefect_server, mlflow_store, bowl, monkeypatch, capsys
+) -> None:
+    arguments = [bowl, "--method", "pso", "--evaluations", "6", "--workers", "2"]
+    assert run(monkeypatch, *arguments, "--json", "--quiet") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["evaluations"], record["method"]) == (6, "pso")
+    assert set(record["best_params"]) == {"x", "n"}
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(
+    prefect_server, mlflow_store, bowl, monkeypatch, capsys
+) -> None:
+    def interrupted(number, *rest):
+        if number == 1:
+            raise KeyboardInterrupt
+        return iterate(number, *rest)
+
+    arguments = [bowl, "--method", "pso", "--evaluations", "12", "--workers", "2"]
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.tune.iterate", interrupted)
+        assert run(patch, *arguments) == INTERRUPTED
+    assert "run the same command again" in capsys.readouterr().err
+    assert list(mlflow.search_runs(search_all_experiments=True)["status"]).count("KILLED") == 1
+    assert run(monkeypatch, *arguments, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["kept"] == 6
+
+
+def test_help_shows_examples_that_are_understood_and_the_exit_codes(monkeypatch, capsys) -> None:
+    assert run(monkeypatch, "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "130 interrupted" in text
+    for example in COMMAND.examples:
+        assert f"python -m flows.tune {example}" in text
+        app, launched = _app(COMMAND)
+        called, _, _ = app.parse_args(shlex.split(example), exit_on_error=False)
+        assert called is launched
+
+
+def test_the_script_completes_its_options(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/llmpso-tune"])
+    app, _ = _app(COMMAND)
+    completion = app.generate_completion(shell="bash")
+    assert "--max-llm-calls" in completion
+    assert "--install-completion" in completion

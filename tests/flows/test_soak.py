@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.progress import TrialProgress
+from flows.progress import StudyProgress
 from flows.tune import tune
 from llmpso.trial import Trial
 
@@ -51,16 +51,16 @@ def test_a_long_study_does_not_grow(
     rows: list[tuple[float, float, int, int]] = []
     told = 0
 
-    whole = TrialProgress.__call__
+    whole = StudyProgress.__call__
 
-    def note(self: TrialProgress, trial: Trial) -> None:
+    def note(self: StudyProgress, trial: Trial) -> None:
         nonlocal told
         whole(self, trial)
         told += 1
         if told % (N_EVALUATIONS // N_ROWS) == 0:
             rows.append((time.perf_counter(), *resources()))
 
-    monkeypatch.setattr(TrialProgress, "__call__", note)
+    monkeypatch.setattr(StudyProgress, "__call__", note)
     begin = time.perf_counter()
     summary = tune(
         "cheap_objective:Cheap", method="pso", evaluations=N_EVALUATIONS, particles=10, workers=2

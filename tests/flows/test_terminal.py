@@ -1,0 +1,72 @@
+"""What a terminal shows of a study, and what it does not where there is none."""
+
+import io
+import logging
+
+import pytest
+from rich.console import Console
+
+from flows.progress import ListeningBackend, StudyProgress
+from flows.terminal import IS_QUIET, shown_on_terminal, view
+from llmpso.backends.base import Message, Reply, Request
+from llmpso.backends.scripted import ScriptedBackend
+from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
+
+
+def trial(number: int, value: float | None, source: Source = Source.SWARM) -> Trial:
+    pending = Trial(number, {"x": 0.5}, source, 0, 0, 0)
+    if value is None:
+        return pending.failed(Failure(FailureKind.TIMEOUT, "too slow"), 1.0)
+    return pending.completed(Evaluation(value), 1.0)
+
+
+@pytest.fixture
+def progress() -> StudyProgress:
+    return StudyProgress(10, "validation RMSE (µg/m³)", logging.getLogger("a-test"))
+
+
+def seen(progress: StudyProgress) -> str:
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    console.print(view(progress, n_workers=2))
+    return console.file.getvalue()
+
+
+def test_before_the_first_trial_there_is_no_best(progress) -> None:
+    assert "0/10" in seen(progress)
+    assert "choosing where to go" in seen(progress)
+
+
+def test_the_view_tells_best_source_and_what_is_under_way(progress) -> None:
+    progress(trial(0, 30.0))
+    progress(trial(1, 26.5, Source.DEFAULT))
+    progress(trial(2, None))
+    progress.begin(3)
+    text = seen(progress)
+    assert "3/10, 1 failed" in text
+    assert "26.5  from default, 1 trainings ago" in text
+    assert "●●○  2 in flight" in text
+    assert "left" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_view_tells_that_the_language_model_is_thinking(progress) -> None:
+    def answer(request: Request) -> Reply:
+        assert "the language model is thinking" in seen(progress)
+        return Reply("{}", 1, 1, seconds=0.1)
+
+    backend = ListeningBackend(ScriptedBackend(answer), progress)
+    backend.complete(Request((Message("user", "where?"),), {}))
+    assert "thinking" not in seen(progress)
+    assert "asked once" in seen(progress)
+
+
+@pytest.mark.parametrize(("is_terminal", "is_quiet"), [(False, False), (True, True)])
+def test_no_view_without_a_terminal_or_if_asked_to_be_quiet(
+    progress, monkeypatch, capsys, is_terminal, is_quiet
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    token = IS_QUIET.set(is_quiet)
+    with shown_on_terminal(progress, 2):
+        progress(trial(0, 30.0))
+    IS_QUIET.reset(token)
+    assert capsys.readouterr().err == ""

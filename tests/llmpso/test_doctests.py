@@ -1,0 +1,36 @@
+"""The examples in the docstrings run, and say what comes out."""
+
+import doctest
+import importlib
+import inspect
+
+import pytest
+
+import llmpso
+
+MODULES = sorted(
+    {
+        inspect.getmodule(getattr(llmpso, name)).__name__
+        for name in llmpso.__all__
+        if ">>>" in (inspect.getdoc(getattr(llmpso, name)) or "")
+    }
+)
+
+
+def test_the_public_names_have_examples() -> None:
+    assert set(MODULES) >= {
+        "llmpso.limits",
+        "llmpso.pages.live",
+        "llmpso.search.pso",
+        "llmpso.space",
+        "llmpso.study",
+    }
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_are_right(module: str) -> None:
+    failed, attempted = doctest.testmod(
+        importlib.import_module(module), optionflags=doctest.ELLIPSIS
+    )
+    assert attempted > 0
+    assert failed == 0
