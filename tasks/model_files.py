@@ -4,8 +4,10 @@ MLflow looks up packages, and tries the example, for each model anew: 20 to 70 m
 study differ in their weights, so MLflow writes what they share once, and it is copied from there.
 """
 
+import io
 import json
 import pickle
+import shutil
 import tempfile
 import threading
 import time
@@ -51,8 +53,7 @@ def write_model(model: object, folder: Path) -> None:
 def _written(model: object, folder: Path) -> Mapping[str, bytes]:
     """Write a model's weights; the files that it shares with others of its kind."""
     if isinstance(model, SavableModel):
-        (folder / _WEIGHTS).mkdir()
-        model.save(folder / _WEIGHTS)
+        _copy_weights(model, folder / _WEIGHTS)
         example = model.example
         signature = infer_signature(example, model.predict(example))
         kept = json.dumps(signature.to_dict()), pickle.dumps(example)
@@ -63,13 +64,27 @@ def _written(model: object, folder: Path) -> Mapping[str, bytes]:
             f"the objective's model is a {type(model).__name__}; it must be a torch.nn.Module, or "
             "have save, predict, example and loader_module"
         )
-    if isinstance(model, torch.jit.ScriptModule):
-        model.save(folder / _TORCH_WEIGHTS)
-    else:
-        pickle_module = mlflow.pytorch.pickle_module
-        torch.save(model, folder / _TORCH_WEIGHTS, pickle_module=pickle_module)
+    (folder / _TORCH_WEIGHTS).write_bytes(_pickled(model))
     with _once:
         return _shared_by_torch()
+
+
+# On a full disk torch raises errors of its own: the spool must see what the system says.
+
+
+def _copy_weights(model: SavableModel, folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        model.save(Path(scratch))
+        shutil.copytree(scratch, folder)
+
+
+def _pickled(model: torch.nn.Module) -> bytes:
+    content = io.BytesIO()
+    if isinstance(model, torch.jit.ScriptModule):
+        torch.jit.save(model, content)
+    else:
+        torch.save(model, content, pickle_module=mlflow.pytorch.pickle_module)
+    return content.getvalue()
 
 
 @lru_cache(maxsize=64)

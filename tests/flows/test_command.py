@@ -59,7 +59,7 @@ def test_help_explains_every_option(monkeypatch, capsys) -> None:
         "--llm-url",
         "--workers",
         "--fresh",
-        "--isolation",
+        "--runner",
     ):
         assert option in text
     assert "Trainings to spend" in text
