@@ -15,8 +15,8 @@ from llmpso.limits import Limits
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.running.evaluate import Evaluate
-from llmpso.running.isolation import Isolation, evaluator
 from llmpso.running.racing import Racing, check_resumable
+from llmpso.running.runner import Runner, cluster_places, evaluator
 from llmpso.search.population import Optimizer
 from llmpso.study import StudySpec, build_optimizer
 from tasks.tracking import open_experiment
@@ -60,7 +60,9 @@ class TuneOptions:
     llm_url: str | None
     temperature: float
     workers: int | None
-    isolation: str
+    runner: str
+    address: str | None
+    per_gpu: int | None
     timeout: float | None
     memory: int | None
     resume: bool
@@ -81,7 +83,7 @@ class Plan:
     """Which language model is asked, and why this one."""
     temperature: float
     n_workers: int
-    isolation: Isolation
+    runner: Runner
     resume: bool
     """Whether to go on with the same study where it was interrupted."""
     tracking_uri: str
@@ -99,13 +101,15 @@ class Plan:
     @property
     def n_threads(self) -> int:
         """Cores that each training may use, so that the workers do not fight over them."""
+        if self.runner.address is not None:
+            return 1
         return max(1, (os.cpu_count() or 1) // self.n_workers)
 
     def evaluator(self) -> AbstractContextManager[Evaluate]:
         """What evaluates the trials."""
         return evaluator(
             self.objective_spec,
-            self.isolation,
+            self.runner,
             n_workers=self.n_workers,
             n_threads=self.n_threads,
         )
@@ -132,8 +136,8 @@ def prepare(options: TuneOptions) -> Plan:
     """
     study = _study_spec(options)
     objective_spec = _objective_spec(options)
-    n_workers = _n_workers(options.workers)
-    isolation = Isolation(options.isolation, options.timeout, options.memory)
+    runner = _runner(options)
+    n_workers = _n_workers(options.workers, runner)
     objective = build_objective(objective_spec)
     if study.racing is not None:
         check_resumable(objective)
@@ -149,7 +153,7 @@ def prepare(options: TuneOptions) -> Plan:
         advisor_reason=reason,
         temperature=options.temperature,
         n_workers=n_workers,
-        isolation=isolation,
+        runner=runner,
         resume=options.resume,
         tracking_uri=tracking_uri,
         experiment_id=experiment_id,
@@ -214,10 +218,22 @@ def _objective_spec(options: TuneOptions) -> ObjectiveSpec:
     )
 
 
-def _n_workers(workers: int | None) -> int:
+def _runner(options: TuneOptions) -> Runner:
+    return Runner(
+        kind=options.runner,
+        address=options.address,
+        timeout=options.timeout,
+        memory_mb=options.memory,
+        per_gpu=options.per_gpu,
+    )
+
+
+def _n_workers(workers: int | None, runner: Runner) -> int:
+    """As many as asked for; else as many as the cluster, or this machine, has places for."""
     if workers is not None and workers < 1:
         raise SpecError(f"workers is {workers!r}; it must be at least 1")
-    return workers or os.cpu_count() or 1
+    n_places = (os.cpu_count() or 1) if runner.address is None else cluster_places(runner)
+    return workers or n_places
 
 
 def _backend(options: TuneOptions) -> tuple[Backend | None, str]:

@@ -78,7 +78,9 @@ def retune(
     llm_model: str | None = None,
     llm_url: str | None = None,
     workers: Annotated[int, Field(ge=1, le=256)] | None = None,
-    isolation: Literal["thread", "process"] = "thread",
+    runner: Literal["thread", "process", "dask", "ray"] = "thread",
+    address: str | None = None,
+    per_gpu: Annotated[int, Field(ge=1)] | None = None,
     timeout: Annotated[float, Field(gt=0)] | None = None,
     memory: Annotated[int, Field(ge=1)] | None = None,
     experiment: str | None = None,
@@ -120,7 +122,10 @@ def retune(
         llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
         llm_url: Address of the OpenAI-compatible or Ollama server.
         workers: Trainings that run at once; as many as there are cores if not given.
-        isolation: Run trainings in threads, or in processes of their own that can be killed.
+        runner: Where trainings run: in threads, in processes of their own that can be killed, or
+            on the workers of a Dask or Ray cluster.
+        address: That of the cluster; one is started on this machine if not given.
+        per_gpu: Trainings that share one GPU; each worker sees one GPU only.
         timeout: Seconds after which a training is killed and counts as failed.
         memory: MiB that the process of a training may take before it is killed.
         experiment: MLflow experiment; the objective's name if not given.

@@ -75,7 +75,9 @@ def tune(
     llm_url: str | None = None,
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7,
     workers: Annotated[int, Field(ge=1, le=256)] | None = None,
-    isolation: Literal["thread", "process"] = "thread",
+    runner: Literal["thread", "process", "dask", "ray"] = "thread",
+    address: str | None = None,
+    per_gpu: Annotated[int, Field(ge=1)] | None = None,
     timeout: Annotated[float, Field(gt=0)] | None = None,
     memory: Annotated[int, Field(ge=1)] | None = None,
     resume: Annotated[bool, Parameter(negative="--fresh")] = True,
@@ -128,7 +130,10 @@ def tune(
         llm_url: Address of the OpenAI-compatible or Ollama server.
         temperature: Spread of the language model's answers.
         workers: Trainings that run at once; as many as there are cores if not given.
-        isolation: Run trainings in threads, or in processes of their own that can be killed.
+        runner: Where trainings run: in threads, in processes of their own that can be killed, or
+            on the workers of a Dask or Ray cluster.
+        address: That of the cluster; one is started on this machine if not given.
+        per_gpu: Trainings that share one GPU; each worker sees one GPU only.
         timeout: Seconds after which a training is killed and counts as failed.
         memory: MiB that the process of a training may take before it is killed.
         resume: Go on with the same study where it was interrupted; `--fresh` begins it anew.

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 
@@ -30,12 +31,19 @@ logger = logging.getLogger(__name__)
 QUIET_SECONDS = 5.0
 """After a failed delivery, evaluations go on for so long before the store is tried again."""
 
+N_WRITERS = 4
+"""Records under way to a server at once; SQLite takes one writer at a time."""
+
+CLOSE_SECONDS = 10.0
+"""How long a study that failed or was interrupted waits for what is under way."""
+
 
 class Ledger:
     """What a study measured, in MLflow or on the way there.
 
     An evaluation is kept on disk as soon as it is measured, and leaves the disk once MLflow has
-    it. While MLflow does not answer, the study goes on; `deliver` waits for it in the end.
+    it: threads of the ledger's own see to that while the study goes on. It also goes on while
+    MLflow does not answer; `deliver` waits for it in the end.
 
     Args:
         study: Where the records go. What it holds already answers the same evaluations again.
@@ -54,6 +62,11 @@ class Ledger:
         self._halfway = HalfwayStore(self._folder / "halfway")
         self._lock = threading.Lock()
         self._quiet_until = 0.0
+        self._refusal: Exception | None = None
+        self._is_closing = False
+        self._under_way: set[Future[None]] = set()
+        n_writers = 1 if study.tracking_uri.startswith("sqlite") else N_WRITERS
+        self._writers = ThreadPoolExecutor(n_writers, thread_name_prefix="ledger")
         close_half_written(study)
         recorded = recorded_trials(study)
         self._incumbents = recorded_incumbents(study)
@@ -90,6 +103,7 @@ class Ledger:
 
         Raises:
             StorageError: There is no room for it.
+            MlflowException: MLflow refused an earlier one.
         """
         address = training_address(self._fingerprint, trial)
         kept = self._kept.pop(address, None)
@@ -101,13 +115,16 @@ class Ledger:
         return self.record(halfway.pruned())
 
     def record(self, outcome: Outcome) -> Trial:
-        """Keep an evaluation for good; the trial has links if MLflow could take it at once.
+        """Keep an evaluation for good, on disk; the records follow.
 
         One whose training goes on later is kept on disk alone.
 
         Raises:
             StorageError: There is no room for it.
+            MlflowException: MLflow refused an earlier one.
         """
+        if self._refusal is not None:
+            raise self._refusal
         trial = replace(outcome.trial, checkpoint="")
         training = training_address(self._fingerprint, trial)
         address = evaluation_address(self._fingerprint, trial, trial.fidelity)
@@ -125,8 +142,10 @@ class Ledger:
         self._halfway.forget(training)
         with self._lock:
             self._waiting[address] = entry
-        self._deliver_unless_quiet()
-        return self.linked(trial)
+        under_way = self._writers.submit(self._deliver_unless_quiet)
+        self._under_way.add(under_way)
+        under_way.add_done_callback(self._under_way.discard)
+        return trial
 
     def linked(self, trial: Trial) -> Trial:
         """A trial with the links that it has by now."""
@@ -140,16 +159,26 @@ class Ledger:
             record_incumbent(self.study, trial)
             self._incumbents.add(trial.number)
         except STORE_ERRORS as error:
-            self._be_quiet(error)
+            if not is_away(error):
+                raise
+            self._be_quiet()
 
     def deliver(self) -> None:
         """Bring all that waits to MLflow.
 
         Raises:
             StorageError: It stayed away for too long; all of it is still on disk.
+            MlflowException: It refused to take some of it.
         """
+        wait(self._under_way.copy())
         patiently(self._deliver, f"record {len(self._waiting)} evaluations")
         patiently(partial(close_half_written, self.study), "close runs that were cut short")
+
+    def close(self) -> None:
+        """End the threads; what they do not bring to MLflow in time stays on disk."""
+        wait(self._under_way.copy(), CLOSE_SECONDS)
+        self._is_closing = True
+        self._writers.shutdown(cancel_futures=True)
 
     def forget(self) -> None:
         """Remove the files of a study that is recorded to its end."""
@@ -180,11 +209,14 @@ class Ledger:
         try:
             self._deliver()
         except STORE_ERRORS as error:
-            self._be_quiet(error)
+            if is_away(error):
+                self._be_quiet()
+            else:
+                self._refusal = error
 
     def _deliver(self) -> None:
-        """Record what waits, the newest first; threads share the work."""
-        while entry := self._taken():
+        """Record what waits; threads share the work."""
+        while not self._is_closing and (entry := self._taken()):
             try:
                 told = record_trial(self.study, entry)
             except BaseException:
@@ -196,15 +228,14 @@ class Ledger:
 
     def _taken(self) -> Entry | None:
         with self._lock:
-            return self._waiting.popitem()[1] if self._waiting else None
+            first = next(iter(self._waiting), None)
+            return None if first is None else self._waiting.pop(first)
 
     def _is_quiet(self) -> bool:
         return time.monotonic() < self._quiet_until
 
-    def _be_quiet(self, error: Exception) -> None:
-        """Leave the store alone for a while, if it is merely away."""
-        if not is_away(error):
-            raise error
+    def _be_quiet(self) -> None:
+        """Leave the store alone for a while."""
         self._quiet_until = time.monotonic() + QUIET_SECONDS
         logger.warning("MLflow does not answer: %d evaluations wait on disk", len(self._waiting))
 

@@ -1,7 +1,7 @@
 """A study's record from its first evaluation to its last, over as many processes as it takes."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -62,7 +62,8 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
         ledger = Ledger(study, identity.fingerprint)
         if ledger.n_kept:
             get_run_logger().info("going on with %d evaluations kept", ledger.n_kept)
-        yield ledger
+        with closing(ledger):
+            yield ledger
         status = "FINISHED"
     except Exception:
         status = "FAILED"

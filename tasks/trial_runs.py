@@ -3,25 +3,22 @@
 import itertools
 import json
 import platform
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-import mlflow
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
-from mlflow.models import infer_signature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from llmpso.objectives.base import SavableModel
 from llmpso.running.evaluate import Outcome
 from llmpso.running.spool import Entry, trial_of, trial_record
 from llmpso.trial import Trial, TrialState
+from tasks.model_files import write_model
 from tasks.tracking import StudyRun, client, finite, milliseconds
 
-MODEL_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas")]
-"""What loading a model needs; named, because inferring it takes seconds per model."""
+VERSIONS = {"python": platform.python_version(), "torch": version("torch")}
 
 MODEL = "model"
 """Folder of the model, in the spool and among the artifacts of its run."""
@@ -41,19 +38,14 @@ def record_trial(study: StudyRun, entry: Entry) -> Trial:
     The run ends as the very last step: one that is still open was never wholly written.
     """
     store, trial = client(study.tracking_uri), entry.trial
-    run_id = store.create_run(
+    run = store.create_run(
         study.experiment_id,
         start_time=milliseconds(trial.started_at),
         run_name=f"{trial.number:03d} {trial.source}",
         tags=_trial_tags(study, trial) | {ADDRESS_TAG: entry.address},
-    ).info.run_id
-    links = {"run": run_id}
-    if (entry.folder / MODEL).is_dir():
-        store.log_artifacts(run_id, str(entry.folder / MODEL), MODEL)
-        links["model"] = f"runs:/{run_id}/{MODEL}"
-    if (entry.folder / RECORDS).is_dir():
-        store.log_artifacts(run_id, str(entry.folder / RECORDS))
-    told = replace(trial, links=links)
+    )
+    run_id = run.info.run_id
+    told = replace(trial, links={"run": run_id} | _record_files(study, run, entry.folder))
     store.log_batch(
         run_id,
         params=[Param(name, str(value)) for name, value in trial.params.items()],
@@ -64,6 +56,18 @@ def record_trial(study: StudyRun, entry: Entry) -> Trial:
     status = RunStatus.FAILED if trial.state is TrialState.FAILED else RunStatus.FINISHED
     store.set_terminated(run_id, RunStatus.to_string(status))
     return told
+
+
+def _record_files(study: StudyRun, run: Run, folder: Path) -> dict[str, str]:
+    """Write an entry's files; the link to its model if there is one."""
+    # The client would ask the server for the run first, to know its folder.
+    files = get_artifact_repository(run.info.artifact_uri, tracking_uri=study.tracking_uri)
+    if (folder / RECORDS).is_dir():
+        files.log_artifacts(str(folder / RECORDS))
+    if not (folder / MODEL).is_dir():
+        return {}
+    files.log_artifacts(str(folder / MODEL), MODEL)
+    return {"model": f"runs:/{run.info.run_id}/{MODEL}"}
 
 
 def recorded_trials(study: StudyRun) -> dict[str, Trial]:
@@ -104,35 +108,10 @@ def save_files(outcome: Outcome, folder: Path) -> None:
     if outcome.trial.state is not TrialState.COMPLETE or outcome.evaluation is None:
         return
     if outcome.evaluation.model is not None:
-        _save_model(outcome.evaluation.model, folder)
+        write_model(outcome.evaluation.model, folder / MODEL)
     for name, content in outcome.evaluation.artifacts.items():
         (folder / RECORDS).mkdir(exist_ok=True)
         (folder / RECORDS / name).write_text(json.dumps(content), encoding="utf-8")
-
-
-def _save_model(model: object, folder: Path) -> None:
-    """Write a model in MLflow's own format into a folder."""
-    if not isinstance(model, SavableModel):
-        mlflow.pytorch.save_model(
-            model,
-            folder / MODEL,
-            pip_requirements=MODEL_REQUIREMENTS,
-            serialization_format="pickle",
-        )
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        data = Path(scratch, "data")
-        data.mkdir()
-        model.save(data)
-        example = model.example
-        mlflow.pyfunc.save_model(
-            folder / MODEL,
-            loader_module=model.loader_module,
-            data_path=str(data),
-            signature=infer_signature(example, model.predict(example)),
-            input_example=example,
-            pip_requirements=MODEL_REQUIREMENTS,
-        )
 
 
 def _trial_tags(study: StudyRun, trial: Trial) -> dict[str, str]:
@@ -143,9 +122,8 @@ def _trial_tags(study: StudyRun, trial: Trial) -> dict[str, str]:
         "iteration": str(trial.iteration),
         "particle": str(trial.particle),
         "seed": str(trial.seed),
-        "python": platform.python_version(),
-        "torch": version("torch"),
         "host": platform.node(),
+        **VERSIONS,
     }
     if trial.note:
         tags["note"] = trial.note[:500]

@@ -30,6 +30,12 @@ def failed_outcome(trial: Trial, error: Exception, seconds: float) -> Outcome:
     return Outcome(trial.failed(Failure(failure_kind(error), _described(error)), seconds), None)
 
 
+def ended_outcome(trial: Trial, failure: Failure, started_at: float) -> Outcome:
+    """The outcome of a trial whose worker could not answer."""
+    begun = replace(trial, started_at=started_at)
+    return Outcome(begun.failed(failure, time.time() - started_at), None)
+
+
 Evaluate = Callable[[Trial], Outcome]
 """Turns a pending trial into its outcome, here or in another process; never raises."""
 

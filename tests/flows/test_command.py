@@ -63,7 +63,7 @@ def test_help_explains_every_option(monkeypatch, capsys) -> None:
         "--llm-url",
         "--workers",
         "--fresh",
-        "--isolation",
+        "--runner",
         "--quiet",
         "--json",
     ):

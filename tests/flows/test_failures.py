@@ -20,7 +20,7 @@ def test_processes_give_the_same_trials_as_threads(prefect_server, mlflow_store,
     options = {"method": "pso", "evaluations": 12, "seed": 2, "workers": 2}
     tune(bowl, **options)
     in_threads = trials()
-    summary = tune(bowl, isolation="process", timeout=60, **options)
+    summary = tune(bowl, runner="process", timeout=60, **options)
     assert trials() == in_threads
     assert "exception" in {row[-1] for row in in_threads}
     assert mlflow.pytorch.load_model(f"models:/{summary.model}").in_features == 1

@@ -110,7 +110,7 @@ def test_mlflow_tells_pruned_trials_from_complete_ones(prefect_server, mlflow_st
 
 def test_processes_race_as_threads_do(prefect_server, mlflow_store, log) -> None:
     threads = tune("steps_objective:Steps", **OPTIONS)
-    processes = tune("steps_objective:Steps", **OPTIONS, isolation="process")
+    processes = tune("steps_objective:Steps", **OPTIONS, runner="process")
     assert outcomes(threads.run_id) == outcomes(processes.run_id)
 
 

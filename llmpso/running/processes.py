@@ -1,4 +1,4 @@
-"""Where evaluations run: in threads of this process, or in processes that can be killed.
+"""Evaluations in processes of this machine, which can be killed.
 
 Processes are kept from one evaluation to the next, with the data loaded. One that takes too long,
 takes too much memory or dies makes a failed trial, and is replaced.
@@ -6,8 +6,6 @@ takes too much memory or dies makes a failed trial, and is replaced.
 
 import math
 import os
-import pickle
-import queue
 import signal
 import subprocess
 import sys
@@ -15,15 +13,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Literal
 
-from llmpso.errors import SpecError
-from llmpso.objectives.registry import ObjectiveSpec, build_objective
-from llmpso.objectives.threads import limit_threads
-from llmpso.running.evaluate import Evaluate, Outcome, evaluate_trial
+from llmpso.running.evaluate import Evaluate, Outcome, ended_outcome
+from llmpso.running.gpus import check_gpus
+from llmpso.running.pool import ClosedError, Pool
+from llmpso.running.site import Site, unpacked
 from llmpso.trial import Failure, FailureKind, Trial
 
 LOOK_SECONDS = 0.05
@@ -34,96 +31,43 @@ EXIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Isolation:
-    """What evaluations may take, and what keeps them to it."""
+class Limits:
+    """What one evaluation may take."""
 
-    kind: Literal["thread", "process"] | str = "thread"
     timeout: float | None = None
-    """Seconds for one evaluation."""
+    """Seconds."""
     memory_mb: int | None = None
-    """Resident memory of one worker process, in MiB."""
-
-    def __post_init__(self) -> None:
-        """Refuse limits that nothing would enforce."""
-        if self.kind not in ("thread", "process"):
-            raise SpecError(f"isolation is {self.kind!r}; it must be thread or process")
-        for name, limit in (("timeout", self.timeout), ("memory", self.memory_mb)):
-            if limit is not None and not limit > 0:
-                raise SpecError(f"{name} is {limit!r}; it must be greater than 0")
-            if limit is not None and self.kind == "thread":
-                raise SpecError(
-                    f"{name} is {limit!r}, but a thread cannot be stopped; add --isolation process"
-                )
-        if self.memory_mb is not None and not Path("/proc/self/statm").exists():
-            raise SpecError(f"memory is {self.memory_mb!r}; it can only be limited on Linux")
+    """Resident memory of the process, in MiB."""
 
 
 @contextmanager
-def evaluator(
-    spec: ObjectiveSpec, isolation: Isolation, *, n_workers: int, n_threads: int
-) -> Iterator[Evaluate]:
-    """What evaluates trials, called from up to `n_workers` threads at once.
+def process_pool(site: Site, n_workers: int, limits: Limits) -> Iterator[Evaluate]:
+    """What evaluates trials in processes, called from up to `n_workers` threads at once.
 
     Args:
-        spec: The objective.
-        isolation: Where evaluations run, and what they may take.
+        site: What each process is to do.
         n_workers: Processes, started at their first trial.
-        n_threads: Cores that one evaluation may use.
+        limits: A process that goes beyond them is killed.
+
+    Raises:
+        SpecError: There are too few GPUs.
     """
-    if isolation.kind == "thread":
-        objective = build_objective(spec)
-
-        def measure(trial: Trial) -> Outcome:
-            limit_threads(n_threads)
-            return evaluate_trial(objective, trial)
-
-        yield measure
-        return
+    if site.per_gpu is not None:
+        check_gpus(n_workers, site.per_gpu)
     with tempfile.TemporaryDirectory() as scratch:
-        pool = _Pool([_Worker(spec, isolation, n_threads, scratch) for _ in range(n_workers)])
+        pool = Pool([_Worker(site, limits, scratch) for _ in range(n_workers)])
         try:
             yield pool.evaluate
         finally:
             pool.close()
 
 
-class ClosedError(Exception):
-    """The study ended while this evaluation was under way: it is not to be told."""
-
-
-class _Pool:
-    """Workers, each of which one thread has at a time."""
-
-    def __init__(self, workers: list["_Worker"]) -> None:
-        self._workers = workers
-        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
-        for worker in reversed(workers):
-            self._idle.put(worker)
-
-    def evaluate(self, trial: Trial) -> Outcome:
-        """Evaluate one trial; what becomes of the worker is a failure of the trial."""
-        worker = self._idle.get()
-        try:
-            return worker.evaluate(trial)
-        finally:
-            self._idle.put(worker)
-
-    def close(self) -> None:
-        """Kill all workers, and wait for the threads that hear of it."""
-        for worker in self._workers:
-            worker.stop()
-        for _ in self._workers:
-            self._idle.get().discard()
-
-
 class _Worker:
     """One process, started when it is needed and again after it was lost."""
 
-    def __init__(
-        self, spec: ObjectiveSpec, isolation: Isolation, n_threads: int, scratch: str
-    ) -> None:
-        self._isolation = isolation
-        self._settings = (spec, n_threads, scratch)
+    def __init__(self, site: Site, limits: Limits, scratch: str) -> None:
+        self._limits = limits
+        self._settings = (site, scratch)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._is_stopped = False
@@ -149,8 +93,7 @@ class _Worker:
             failure = self._lost()
         if self._is_stopped:
             raise ClosedError
-        begun = replace(trial, started_at=started_at)
-        return Outcome(begun.failed(failure, time.time() - started_at), None)
+        return ended_outcome(trial, failure, started_at)
 
     def stop(self) -> None:
         """Kill the process; whoever waits for it hears that it is gone."""
@@ -193,7 +136,7 @@ class _Worker:
         self, process: subprocess.Popen[bytes], connection: Connection
     ) -> Failure | None:
         """Wait for the outcome; a failure if the process takes more than it may."""
-        timeout, memory_mb = self._isolation.timeout, self._isolation.memory_mb
+        timeout, memory_mb = self._limits.timeout, self._limits.memory_mb
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while not connection.poll(LOOK_SECONDS):
             if time.monotonic() > deadline:
@@ -212,8 +155,7 @@ class _Worker:
 
 
 def _read(path: Path) -> Outcome:
-    """What our own child wrote: the one pickle that is trusted."""
-    outcome: Outcome = pickle.loads(path.read_bytes())
+    outcome = unpacked(path.read_bytes())
     path.unlink()
     return outcome
 

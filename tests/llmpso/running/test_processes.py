@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from llmpso.errors import SpecError
 from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.running.evaluate import Evaluate, evaluate_persistently
-from llmpso.running.isolation import ClosedError, Isolation, evaluator
+from llmpso.running.pool import ClosedError
+from llmpso.running.runner import Runner, evaluator
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 
 OBJECTIVE = '''
@@ -87,8 +87,8 @@ def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectiveSpec:
 
 @pytest.fixture
 def measure(moody: ObjectiveSpec) -> Iterator[Evaluate]:
-    isolation = Isolation("process", timeout=4.0, memory_mb=900)
-    with evaluator(moody, isolation, n_workers=1, n_threads=1) as measure:
+    runner = Runner("process", timeout=4.0, memory_mb=900)
+    with evaluator(moody, runner, n_workers=1, n_threads=1) as measure:
         yield measure
 
 
@@ -98,7 +98,7 @@ def trial(mood: str, number: int = 0) -> Trial:
 
 
 def test_a_process_measures_what_a_thread_does_and_stays(moody, measure):
-    with evaluator(moody, Isolation(), n_workers=1, n_threads=1) as here:
+    with evaluator(moody, Runner(), n_workers=1, n_threads=1) as here:
         own = here(trial("well"))
     first, second = measure(trial("well")), measure(trial("well", 1))
     assert first.trial.value == own.trial.value
@@ -145,8 +145,7 @@ def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
         except ClosedError:
             raised.append(ClosedError)
 
-    isolation = Isolation("process")
-    with evaluator(moody, isolation, n_workers=1, n_threads=1) as measure:
+    with evaluator(moody, Runner("process"), n_workers=1, n_threads=1) as measure:
         thread = threading.Thread(target=evaluate, args=(measure,))
         thread.start()
         pid = wait_for_pid(tmp_path / "mark")
@@ -157,10 +156,10 @@ def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
 
 def test_workers_die_with_a_parent_that_is_killed(moody, tmp_path):
     code = f"""
-from llmpso.running.isolation import Isolation, evaluator
+from llmpso.running.runner import Runner, evaluator
 from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.trial import Source, Trial
-with evaluator(ObjectiveSpec({moody.name!r}), Isolation("process"), n_workers=1, n_threads=1) as m:
+with evaluator(ObjectiveSpec({moody.name!r}), Runner("process"), n_workers=1, n_threads=1) as m:
     m(Trial(0, {{"mood": "naps", "x": 0.5}}, Source.SWARM, 0, 0, 0))
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -188,17 +187,3 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
     except FileNotFoundError:
         return False
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("fork",), "isolation is 'fork'; it must be thread or process"),
-        (("process", 0.0), "timeout is 0.0; it must be greater than 0"),
-        (("thread", 5.0), "timeout is 5.0, but a thread cannot be stopped; add --isolation"),
-        (("thread", None, 100), "memory is 100, but a thread cannot be stopped; add --isolation"),
-    ],
-)
-def test_limits_that_nothing_would_enforce_are_refused(arguments, message):
-    with pytest.raises(SpecError, match=message):
-        Isolation(*arguments)

@@ -1,0 +1,70 @@
+"""A GPU for each worker process of a machine: so many processes per GPU, and no more.
+
+A place on a GPU is a lock that a process holds until it ends, in whatever way. So workers that
+were started by others, on a cluster, or again after a crash, share the GPUs of their machine as
+well, and so do two studies.
+"""
+
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from llmpso.errors import SpecError
+
+DEVICES = "CUDA_VISIBLE_DEVICES"
+
+_held: list[FileLock] = []
+"""Never let go: the process ends with it."""
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that this process may use."""
+    named = os.environ.get(DEVICES)
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def check_gpus(n_workers: int, per_gpu: int) -> None:
+    """Refuse more workers than the GPUs of this machine have places.
+
+    Raises:
+        SpecError: There are too few.
+    """
+    n_gpus = len(visible_gpus())
+    if n_workers > n_gpus * per_gpu:
+        raise SpecError(
+            f"per_gpu is {per_gpu!r}, and {n_gpus} GPUs can be used: room for {n_gpus * per_gpu} "
+            f"workers, not for {n_workers}; set --workers"
+        )
+
+
+@cache
+def take_gpu(per_gpu: int) -> str:
+    """Take a place on a GPU for as long as this process lives; it sees no other GPU then.
+
+    In time: CUDA reads which devices are visible when it is first used.
+
+    Raises:
+        SpecError: All places are taken.
+    """
+    gpus = visible_gpus()
+    folder = Path(tempfile.gettempdir(), "llmpso-gpus")
+    folder.mkdir(exist_ok=True)
+    for place in range(per_gpu):
+        for gpu in gpus:
+            lock = FileLock(folder / f"{gpu}.{place}")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            _held.append(lock)
+            os.environ[DEVICES] = gpu
+            return gpu
+    raise SpecError(
+        f"all {len(gpus) * per_gpu} places on the {len(gpus)} GPUs of this machine are taken"
+    )

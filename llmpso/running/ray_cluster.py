@@ -1,0 +1,157 @@
+"""Evaluations on a Ray cluster: one that is there, or one on this machine for one study.
+
+Each worker is an actor, which keeps the objective, and which Ray gives its GPU. The tasks are
+Ray's own, not Prefect's: a worker needs no way to Prefect's server.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from llmpso.errors import SpecError
+from llmpso.running.evaluate import Evaluate, Outcome, ended_outcome
+from llmpso.running.pool import ClosedError, Pool
+from llmpso.running.site import Site, unpacked
+from llmpso.trial import Failure, FailureKind, Trial
+
+try:
+    import ray
+    from ray.exceptions import RayActorError
+except ImportError as error:
+    message = "runner is 'ray', which is not installed: pip install 'llmpso[ray]'"
+    raise SpecError(message) from error
+
+
+@contextmanager
+def ray_cluster(site: Site, n_workers: int, address: str | None) -> Iterator[Evaluate]:
+    """What evaluates trials on a cluster, called from up to `n_workers` threads at once.
+
+    Args:
+        site: What each worker is to do.
+        n_workers: Actors, each of which takes as many cores as an evaluation may use.
+        address: That of the cluster, for example `ray://10.0.0.1:10001`.
+
+    Raises:
+        SpecError: The cluster does not answer, or is too small.
+        LLMPSOError: A worker cannot build the objective.
+    """
+    with _connected(address, n_cores=n_workers * site.n_threads):
+        needs = _needs(site)
+        _check_room(needs, n_workers)
+        # Ray deals out the GPUs.
+        workers = [_Worker(replace(site, per_gpu=None), needs) for _ in range(n_workers)]
+        workers[0].prepare()
+        pool = Pool(workers)
+        try:
+            yield pool.evaluate
+        finally:
+            pool.close()
+
+
+def places(address: str) -> int:
+    """How many evaluations a cluster can take at once: its cores.
+
+    Raises:
+        SpecError: It does not answer.
+    """
+    with _connected(address):
+        return int(ray.cluster_resources().get("CPU", 0))
+
+
+@contextmanager
+def _connected(address: str | None, n_cores: int | None = None) -> Iterator[None]:
+    own = {"num_cpus": n_cores, "include_dashboard": False}
+    where = own if address is None else {"address": address}
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise SpecError(
+            f"address is {address!r}, where no Ray cluster answers ({error}); start one with "
+            "`ray start --head`"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _needs(site: Site) -> dict[str, float]:
+    """What one actor takes of the cluster."""
+    gpus = {} if site.per_gpu is None else {"GPU": 1 / site.per_gpu}
+    return {"CPU": float(site.n_threads)} | gpus
+
+
+def _check_room(needs: dict[str, float], n_workers: int) -> None:
+    """Refuse more actors than the cluster has room for; the last of them would wait forever."""
+    found = ray.cluster_resources()
+    for name, amount in needs.items():
+        if n_workers * amount > found.get(name, 0.0):
+            raise SpecError(
+                f"the Ray cluster has {found.get(name, 0.0):g} {name}, and {n_workers} workers "
+                f"need {n_workers * amount:g}; set --workers"
+            )
+
+
+class _Worker:
+    """One actor, started when it is needed and again, maybe elsewhere, after it was lost."""
+
+    def __init__(self, site: Site, needs: dict[str, float]) -> None:
+        self._site = site
+        self._needs = needs
+        self._actor: Any = None
+        self._is_stopped = False
+
+    def prepare(self) -> None:
+        """Build the objective."""
+        ray.get(self._running().prepare.remote())
+
+    def evaluate(self, trial: Trial) -> Outcome:
+        """The outcome that the actor sent, or how it was lost.
+
+        Raises:
+            ClosedError: The actor was stopped.
+        """
+        if self._is_stopped:
+            raise ClosedError
+        started_at = time.time()
+        try:
+            return unpacked(ray.get(self._running().measure.remote(trial)))
+        except RayActorError as error:
+            self.discard()
+            if self._is_stopped:
+                raise ClosedError from error
+            lost = " ".join(str(error).split())[:200]
+        return ended_outcome(trial, Failure(FailureKind.LOST_WORKER, lost), started_at)
+
+    def stop(self) -> None:
+        """Kill the actor; whoever waits for it hears that it is gone."""
+        self._is_stopped = True
+        if self._actor is not None:
+            ray.kill(self._actor)
+
+    def discard(self) -> None:
+        """Do without the actor."""
+        self._actor = None
+
+    def _running(self) -> Any:
+        if self._actor is None:
+            cores, gpus = self._needs["CPU"], self._needs.get("GPU", 0)
+            actor = ray.remote(_Place).options(num_cpus=cores, num_gpus=gpus)
+            self._actor = actor.remote(self._site)
+        return self._actor
+
+
+class _Place:
+    """What lives in the actor's process."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def prepare(self) -> None:
+        self._site.prepare()
+
+    def measure(self, trial: Trial) -> bytes:
+        return self._site.measure(trial)
