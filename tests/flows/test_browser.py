@@ -133,7 +133,7 @@ def test_a_click_leads_from_prefect_to_mlflow_and_to_the_champion(browser, repor
 
     base = study["run_url"].partition("#")[0]
     browser.get(f"{base}#/models/{report['model']}")
-    found(browser, "//*[contains(text(), 'champion')]")
+    found(browser, "//*[text()[contains(., 'champion')]]")
 
 
 def test_the_figures_are_drawn_where_mlflow_shows_them(browser, report) -> None:
