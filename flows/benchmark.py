@@ -86,7 +86,7 @@ def benchmark(
     try:
         report = _run(plan, report_only)
         record_folder(study, plan.root / plan.suite, "report")
-        record_summary(study, report.figures, report.headline, {})
+        record_summary(study, report.figures, f"```\n{report.headline}\n```", {})
         status = "FINISHED"
     finally:
         close_study(study, status)

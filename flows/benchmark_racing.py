@@ -26,7 +26,7 @@ def benchmark_racing(options: BenchmarkOptions, n_workers: int) -> str:
             trials = run_races(processes, range(options.seeds), options.budget)
         report = write_races(trials, folder)
         record_folder(study, folder, "report")
-        record_summary(study, report.figures, report.headline, {})
+        record_summary(study, report.figures, f"```\n{report.headline}\n```", {})
         status = "FINISHED"
     finally:
         close_study(study, status)
