@@ -1,15 +1,16 @@
 """The README does what it says: its examples run as they are written."""
 
+import importlib
 import re
 import shlex
 from pathlib import Path
 
-import cyclopts
 import mlflow
 import pytest
 import torch
 
 from flows.benchmark import benchmark
+from flows.command import _app
 from flows.retune import retune
 from flows.retune_report import Outcome
 from flows.select_prompt import select_prompt
@@ -32,6 +33,19 @@ def test_the_notebook_example_runs() -> None:
     exec(block("minimize(train"), names)  # noqa: S102 - our own README
     assert names["result"].best.value < 0.2
     assert len(names["result"].trials) == 30
+
+
+def test_the_scikit_learn_example_runs() -> None:
+    names: dict = {}
+    exec(block("HistGradientBoosting"), names)  # noqa: S102 - our own README
+    assert names["best"].value < 0.08
+
+
+def test_the_pictures_are_there() -> None:
+    project = Path(__file__).parents[1]
+    shown = re.findall(r"!\[.*?\]\((.+?)\)", README)
+    assert len(shown) == 3
+    assert all((project / picture).is_file() for picture in shown)
 
 
 def test_the_model_of_your_own_is_tuned_as_written(
@@ -75,20 +89,20 @@ def test_the_commands_name_files_and_options_that_exist() -> None:
     for script in re.findall(r"`((?:mlflow|deployments)/\w+\.sh)`", README):
         assert (project / script).is_file()
     foreign = {"backend-store-uri", "env-manager", "model-uri", "port"}
-    foreign |= {"type", "pool", "no-prompt", "prefect-file", "all", "watch"}
+    foreign |= {"type", "pool", "no-prompt", "prefect-file", "from-file", "all", "watch", "dist"}
+    foreign |= {"quiet", "json", "install-completion"}
     options = set(re.findall(r"--([a-z][a-z-]+)", README)) - foreign - {"help", "fresh"}
     functions = (tune.fn, retune.fn, benchmark.fn, surface.fn, select_prompt.fn, serve)
     names = {name.replace("_", "-") for f in functions for name in f.__annotations__}
     assert options <= names
 
 
-@pytest.mark.parametrize(
-    "line", re.findall(r"^python -m flows\.(?:tune|benchmark|surface) .+", README, re.MULTILINE)
-)
+@pytest.mark.parametrize("line", re.findall(r"^python -m flows\.(?:\w+) .+", README, re.MULTILINE))
 def test_the_commands_are_understood_as_written(line: str) -> None:
     module, *arguments = shlex.split(line)[2:]
-    flow = {"flows.tune": tune, "flows.benchmark": benchmark, "flows.surface": surface}[module]
-    app = cyclopts.App()
-    app.default(flow)
+    if module == "flows.rollback":
+        assert arguments == ["lstm-air-quality"]
+        return
+    app, launched = _app(importlib.import_module(module).COMMAND)
     called, _, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
-    assert called is flow
+    assert called is launched

@@ -172,6 +172,9 @@ def _axis(axis: Axis) -> dict[str, Any]:
     }
     if axis.limits is not None:
         told["range"] = [math.log10(end) for end in axis.limits] if axis.log else axis.limits
+    if axis.log:
+        # Else a narrow axis has a line at every digit.
+        told["dtick"] = "D2"
     if axis.ticks:
         places, names = zip(*axis.ticks, strict=True)
         told |= {"tickvals": places, "ticktext": names}
