@@ -6,14 +6,11 @@
 # LLMPSO_WORK_POOL          where runs wait         (llmpso)
 # PREFECT_WORKER_WEBSERVER_HOST, PREFECT_WORKER_WEBSERVER_PORT
 #                           where the worker says that it is well     (127.0.0.1, 8080)
-# PREFECT_FLOWS_HEARTBEAT_FREQUENCY
-#                           seconds between a run's signs of life     (30)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 : "${PREFECT_API_URL:?is not set; name the Prefect server, for example http://127.0.0.1:4200/api}"
 export PREFECT_WORKER_WEBSERVER_HOST=${PREFECT_WORKER_WEBSERVER_HOST:-127.0.0.1}
-export PREFECT_FLOWS_HEARTBEAT_FREQUENCY=${PREFECT_FLOWS_HEARTBEAT_FREQUENCY:-30}
 pool=${LLMPSO_WORK_POOL:-llmpso}
 prefect work-pool create "$pool" --type process --overwrite
 prefect --no-prompt deploy --prefect-file deployments/prefect.yaml --all

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings.models.flows import FlowsSettings
 
 PROJECT = Path(__file__).parents[2]
 PREFECT = str(Path(sys.executable).with_name("prefect"))
 RUN = (PREFECT, "deployment", "run", "retune/lstm-air-quality", "--watch")
 SMALL = ("evaluations=2", "particles=2", "refits=2", "max_seconds=300")
+AUTOMATIONS = PROJECT / "deployments" / "automations.yaml"
 N_EVALUATIONS = 150
 TUNE = (PREFECT, "deployment", "run", "tune/lstm-air-quality")
 STUDY = ("objective=rastrigin", "method=pso", f"evaluations={N_EVALUATIONS}", "patience=1000")
@@ -33,10 +36,27 @@ def environment(services) -> dict[str, str]:
         "PREFECT_WORKER_WEBSERVER_PORT": str(well),
         "MLFLOW_TRACKING_URI": f"sqlite:///{services.folder}/mlflow.db",
         "PREFECT_HOME": str(services.folder / "prefect"),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     }
     services.start(["bash", "deployments/start.sh"], shared)
     services.wait_for(f"{shared['PREFECT_API_URL']}/health")
+    look_sooner(services.folder / "automations.yaml", shared)
     return shared
+
+
+def look_sooner(file: Path, environment: dict[str, str]) -> None:
+    """Ship the automation, with less patience: our runs give a sign of life more often."""
+    shipped = AUTOMATIONS.read_text()
+    hasty = shipped.replace("within: 600", "within: 100")
+    assert hasty != shipped
+    file.write_text(hasty)
+    command = [PREFECT, "automation", "create", "--from-file", str(file)]
+    subprocess.run(command, env=os.environ | environment, check=True)
+
+
+def test_no_run_that_lives_is_taken_for_a_crashed_one() -> None:
+    (automation,) = yaml.safe_load(AUTOMATIONS.read_text())["automations"]
+    assert automation["trigger"]["within"] > 3 * FlowsSettings().heartbeat_frequency
 
 
 @pytest.fixture
