@@ -3,8 +3,9 @@
 import base64
 from collections.abc import Mapping, Sequence
 
-from flows.summary import STOPPED, Summary, short
+from flows.summary import STOPPED, Summary
 from llmpso.limits import StopReason
+from llmpso.text import short
 from tasks.pages import FIGURES
 
 INLINE = ("convergence", "importance", "forecast", "confusion")

@@ -20,7 +20,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.exceptions import PrefectException
 
-from flows.summary import short
+from flows.progress import StudyProgress
+from llmpso.text import short
 from llmpso.trial import Trial
 
 AWAY = (httpx.HTTPError, PrefectException)
@@ -36,47 +37,44 @@ class PrefectPage:
     """The progress artifact and the leaderboard of the flow run around it.
 
     Args:
-        budget: Evaluations in all.
-        metric: Name and unit of the value.
+        study: What they show.
     """
 
-    def __init__(self, budget: int, metric: str) -> None:
-        self._budget = budget
-        self._metric = metric
+    def __init__(self, study: StudyProgress) -> None:
+        self._study = study
         self._progress: UUID | None = None
         self._leaders: UUID | None = None
-        self._begin = self._next = time.monotonic()
+        self._next = time.monotonic()
         self._is_away = False
 
-    def show(self, trials: Sequence[Trial], *, is_last: bool = False) -> None:
+    def show(self, *, is_last: bool = False) -> None:
         """Update both, unless that was done a moment ago, or Prefect is away."""
         if self._is_away or (time.monotonic() < self._next and not is_last):
             return
         try:
-            self._show_progress(trials)
-            self._show_leaders(trials)
+            self._show_progress()
+            self._show_leaders()
         except AWAY as error:
             self._is_away = True
             get_run_logger().warning("Prefect's page of the study is not updated: %s", error)
         self._next = time.monotonic() + PAUSE_SECONDS
 
-    def _show_progress(self, trials: Sequence[Trial]) -> None:
-        share, text = 100.0 * len(trials) / self._budget, self._told(trials)
+    def _show_progress(self) -> None:
+        share, text = 100.0 * len(self._study.trials) / self._study.budget, self._told()
         if self._progress is None:
             self._progress = create_progress_artifact(share, key="progress", description=text)
         else:
             update_progress_artifact(self._progress, share, description=text)
 
-    def _told(self, trials: Sequence[Trial]) -> str:
-        left = self._budget - len(trials)
-        seconds = (time.monotonic() - self._begin) / max(1, len(trials)) * left
-        text = f"{len(trials)} of {self._budget} evaluations"
-        if best := leaders(trials)[:1]:
-            text += f", best {self._metric} {short(best[0].value)} (from {best[0].source})"
-        return f"{text}, about {seconds / 60:.0f} min left" if trials and left else text
+    def _told(self) -> str:
+        study, seconds = self._study, self._study.seconds_left
+        text = f"{len(study.trials)} of {study.budget} evaluations"
+        if study.best is not None:
+            text += f", best {study.metric} {short(study.best.value)} (from {study.best.source})"
+        return f"{text}, about {seconds / 60:.0f} min left" if seconds else text
 
-    def _show_leaders(self, trials: Sequence[Trial]) -> None:
-        rows = leaderboard(trials, self._metric)
+    def _show_leaders(self) -> None:
+        rows = leaderboard(self._study.trials, self._study.metric)
         if rows and self._leaders is None:
             self._leaders = create_table_artifact(
                 rows, key="leaderboard", description="The best trials so far"

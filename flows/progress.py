@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from llmpso.backends.base import Backend, Reply, Request
+from llmpso.text import short
 from llmpso.trial import Trial, TrialState
 
 
@@ -102,7 +103,7 @@ class ListeningBackend:
 
 
 def _line(trial: Trial, improved: bool) -> str:
-    params = ", ".join(f"{name}={_short(value)}" for name, value in trial.params.items())
+    params = ", ".join(f"{name}={short(value)}" for name, value in trial.params.items())
     if trial.failure is not None:
         return f"failed ({trial.failure.kind}: {trial.failure.message})  {trial.source}  {params}"
     if trial.state is TrialState.PRUNED:
@@ -110,7 +111,3 @@ def _line(trial: Trial, improved: bool) -> str:
         return f"stopped at {fidelity:.0%} with {value:.5g}  {trial.source}  {params}"
     mark = "  ← best so far" if improved else ""
     return f"{trial.value:.5g}  {trial.source}  {params}{mark}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

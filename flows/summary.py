@@ -11,6 +11,7 @@ from llmpso.limits import StopReason
 from llmpso.objectives.base import Baselined
 from llmpso.search.credit import Record
 from llmpso.study import StudyResult, improvements
+from llmpso.text import short
 from llmpso.trial import Source, Trial, TrialState
 from tasks.tracking import StudyRun, run_url
 
@@ -272,8 +273,3 @@ def _indented(values: Mapping[str, Any]) -> list[str]:
 
 def _joined(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {short(value)}" for name, value in values.items()) or "none"
-
-
-def short(value: object) -> str:
-    """A value with four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -214,8 +214,8 @@ def _search(
     advisor: Advisor | None,
     progress: StudyProgress,
 ) -> StudyResult:
-    budget, page = plan.study.budget, PrefectPage(plan.study.budget, plan.objective.metric)
-    page.show(())
+    page = PrefectPage(progress)
+    page.show()
     with (
         ThreadPoolTaskRunner(max_workers=plan.n_workers) as runner,
         plan.evaluator() as measure,
@@ -232,12 +232,12 @@ def _search(
                 progress.begin(len(missing))
                 told += iterate(number, missing, measure, ledger, runner, progress)
             ledger.note_incumbent(progress.best)
-            page.show(progress.trials)
+            page.show()
             return told
 
         evaluate = raced(plan.study.racing, train, ledger, progress)
-        result = run_study(optimizer, evaluate, budget, advisor, plan.study.limits)
-    page.show(result.trials, is_last=True)
+        result = run_study(optimizer, evaluate, plan.study.budget, advisor, plan.study.limits)
+    page.show(is_last=True)
     return result
 
 

@@ -1,10 +1,16 @@
 """Foreign words, fit for logs, records and terminals."""
 
 
-def one_line(text: str, limit: int = 500) -> str:
-    """Text on one line; control characters, lone surrogates and invisible marks are shown as �.
+def one_line(text: object, limit: int = 500) -> str:
+    """Text, or that of an exception, on one line.
 
-    A database refuses some of them, and a terminal obeys others.
+    Control characters, lone surrogates and invisible marks are shown as �: a database refuses
+    some of them, and a terminal obeys others.
     """
-    line = " ".join(text.split())[:limit]
+    line = " ".join(str(text).split())[:limit]
     return "".join(character if character.isprintable() else "�" for character in line)
+
+
+def short(value: object) -> str:
+    """A value with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -22,6 +22,7 @@ from llmpso.errors import RegistryError, SpaceError, StorageError
 from llmpso.retuning.drift import Reference
 from llmpso.retuning.warm_start import Known, parsed_params
 from llmpso.space import Params, SearchSpace
+from llmpso.text import one_line
 from tasks.tracking import StudyRun, client, is_away
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -86,8 +87,8 @@ def store_answers(uri: str, name: str) -> Iterator[None]:
         if not is_away(error):
             raise
         raise StorageError(
-            f"MLflow at {uri} stopped answering ({_one_line(error)}); what serves {name!r} is as "
-            "it was: start again once it is back"
+            f"MLflow at {uri} stopped answering ({one_line(error, 200)}); what serves {name!r} is "
+            "as it was: start again once it is back"
         ) from error
 
 
@@ -144,8 +145,8 @@ def load_model(uri: str, address: str) -> Any:
         return (mlflow.pytorch if is_torch else mlflow.pyfunc).load_model(address)
     except (MlflowException, OSError) as error:
         raise RegistryError(
-            f"the artifact of {address} cannot be loaded ({_one_line(error)}); bring it back to "
-            "the artifact store, or let another version serve: python -m flows.rollback"
+            f"the artifact of {address} cannot be loaded ({one_line(error, 200)}); bring it back "
+            "to the artifact store, or let another version serve: python -m flows.rollback"
         ) from error
 
 
@@ -275,7 +276,7 @@ def _params(uri: str, version: ModelVersion, space: SearchSpace) -> dict[str, An
         ) from error
     except MlflowException as error:
         raise RegistryError(
-            f"{address} does not tell its parameters ({_one_line(error)}); give the version a "
+            f"{address} does not tell its parameters ({one_line(error, 200)}); give the version a "
             "tag params with a JSON object"
         ) from error
 
@@ -309,7 +310,3 @@ def _trials(study: StudyRun, space: SearchSpace) -> list[Known]:
 
 def _now() -> str:
     return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

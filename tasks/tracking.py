@@ -21,6 +21,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from llmpso.errors import SpecError, StorageError
+from llmpso.text import one_line
 from llmpso.trial import Trial
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def open_experiment(name: str, metric: str) -> tuple[str, str]:
     except (MlflowException, OSError) as error:
         raise SpecError(
             f"MLFLOW_TRACKING_URI is {uri!r}, which cannot be used for experiment {name!r} "
-            f"({_one_line(error)}); start that server, or name a store that can be written"
+            f"({one_line(error, 200)}); start that server, or name a store that can be written"
         ) from error
     return uri, experiment_id
 
@@ -232,9 +233,10 @@ def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECO
             if time.monotonic() + pause > deadline:
                 raise StorageError(
                     f"MLflow did not answer for {seconds:.0f} s, cannot {what} "
-                    f"({_one_line(error)}); what was measured is kept: run the same command again"
+                    f"({one_line(error, 200)}); what was measured is kept: run the same command "
+                    "again"
                 ) from error
-            logger.warning("MLflow does not answer (%s); trying on", _one_line(error))
+            logger.warning("MLflow does not answer (%s); trying on", one_line(error, 200))
         time.sleep(pause)
         pause = min(2 * pause, 15.0)
 
@@ -262,10 +264,6 @@ def finite(metrics: Mapping[str, float], timestamp: int, step: int) -> list[Metr
         for name, value in metrics.items()
         if math.isfinite(value)
     ]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def milliseconds(seconds: float) -> int:

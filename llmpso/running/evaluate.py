@@ -96,4 +96,4 @@ def _evaluation(objective: Objective, trial: Trial) -> Evaluation:
 
 
 def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {one_line(str(error))}"
+    return f"{type(error).__name__}: {one_line(error)}"

@@ -15,6 +15,7 @@ from llmpso.errors import SpecError
 from llmpso.running.evaluate import Evaluate, Outcome, ended_outcome
 from llmpso.running.pool import ClosedError, Pool
 from llmpso.running.site import Site, unpacked
+from llmpso.text import one_line
 from llmpso.trial import Failure, FailureKind, Trial
 
 try:
@@ -123,7 +124,7 @@ class _Worker:
             self.discard()
             if self._is_stopped:
                 raise ClosedError from error
-            lost = " ".join(str(error).split())[:200]
+            lost = one_line(error, 200)
         return ended_outcome(trial, Failure(FailureKind.LOST_WORKER, lost), started_at)
 
     def stop(self) -> None:
