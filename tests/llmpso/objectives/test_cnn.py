@@ -1,7 +1,5 @@
 import json
 import math
-import pickle
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +8,12 @@ import torch
 
 from llmpso.data.image_collection import parse_groups
 from llmpso.data.image_files import load_images
-from llmpso.data.images import ImageSet, LabelledImages
 from llmpso.data.textures import load_textures
 from llmpso.errors import DataError, SpaceError, SpecError
 from llmpso.objectives.base import Baselined, DescribedObjective, Judged, SavableModel, Shown
 from llmpso.objectives.classifier import Classifier, _load_pyfunc
 from llmpso.objectives.cnn import TUNABLES, CNNObjective, macro_f1
 from llmpso.objectives.cnn_network import CNNArchitecture, CNNetwork, augment
-from llmpso.objectives.threads import limit_threads
 from llmpso.pages.model_charts import model_charts
 from llmpso.space import Float, SearchSpace
 
@@ -33,46 +29,9 @@ PARAMS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    limit_threads(1)
-    yield
-    limit_threads(before)
-
-
-def stripes(n: int, seed: int) -> LabelledImages:
-    """Noise with stripes that lie or stand: alike to any linear model."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 2
-    waves = 128 + 100 * np.sin(np.arange(12) + rng.uniform(0, 2 * np.pi, (n, 1)))
-    lying = np.repeat(waves[:, :, None], 12, axis=2)
-    pixels = np.where(labels[:, None, None] == 0, lying, lying.swapaxes(1, 2))
-    noisy = np.clip(pixels + rng.normal(0, 40, pixels.shape), 0, 255).astype(np.uint8)
-    return LabelledImages(np.repeat(noisy[..., None], 3, axis=3), labels)
-
-
-@pytest.fixture(scope="module")
-def images() -> ImageSet:
-    parts = [stripes(n, seed) for seed, n in enumerate((160, 80, 60))]
-    return ImageSet(*parts, ("lying", "standing"), "stripes", "noise with stripes", "a test")
-
-
 @pytest.fixture(scope="module")
 def objective(images) -> CNNObjective:
     return CNNObjective(images, max_epochs=3, device="cpu", space=WIDE)
-
-
-def measured(evaluation):
-    """All that an evaluation says, weights included, to the last bit."""
-    weights = evaluation.model.network.state_dict()
-    return (
-        evaluation.value,
-        dict(evaluation.metrics),
-        dict(evaluation.curves),
-        dict(evaluation.artifacts),
-        {name: tensor.numpy().tobytes() for name, tensor in weights.items()},
-    )
 
 
 def test_it_describes_itself(objective, images):
@@ -83,47 +42,6 @@ def test_it_describes_itself(objective, images):
     assert list(CNNObjective(images).space) == ["layers", "filters", "learning_rate", "dropout"]
     for fact in ("lying, standing apart", "160 images of 12 × 12 pixels", "80 validation"):
         assert fact in objective.description
-
-
-def test_an_evaluation_depends_on_its_arguments_alone(objective):
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    first = measured(objective.evaluate(PARAMS, fidelity=1.0, seed=7))
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(2)
-    assert measured(objective.evaluate(PARAMS, fidelity=1.0, seed=7)) == first
-    assert measured(objective.evaluate(PARAMS, fidelity=1.0, seed=8)) != first
-
-
-def test_a_training_in_pieces_gives_the_same_bits(objective, tmp_path):
-    asked = {"params": PARAMS | {"dropout": 0.3}, "seed": 7}
-    pieces = [
-        objective.train_to(**asked, fidelity=share, checkpoint=tmp_path / "state")
-        for share in (0.3, 0.3, 0.6, 1.0)
-    ]
-    assert [piece.metrics["epochs"] for piece in pieces] == [1, 1, 2, 3]
-    for piece, share in zip(pieces, (0.3, 0.3, 0.6, 1.0), strict=True):
-        assert measured(piece) == measured(objective.evaluate(**asked, fidelity=share))
-
-
-def test_two_threads_give_the_same_bits_as_one(objective):
-    jobs = [(PARAMS | {"layers": 1 + seed % 4, "dropout": 0.1 * seed}, seed) for seed in range(5)]
-
-    def run(job):
-        limit_threads(1)
-        return measured(objective.evaluate(job[0], fidelity=1.0, seed=job[1]))
-
-    one_after_the_other = [run(job) for job in jobs]
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(run, jobs)) == one_after_the_other
-
-
-def test_a_pickled_objective_gives_the_same_bits(objective):
-    twin = pickle.loads(pickle.dumps(objective))
-    assert twin.fingerprint == objective.fingerprint
-    assert measured(twin.evaluate(PARAMS, fidelity=1.0, seed=0)) == measured(
-        objective.evaluate(PARAMS, fidelity=1.0, seed=0)
-    )
 
 
 def test_figures_fit_each_other(objective):
@@ -209,7 +127,7 @@ def test_training_that_diverges_gives_nan(images):
     assert evaluation.artifacts == {}
 
 
-def test_fingerprint_follows_data_and_settings(objective, images):
+def test_fingerprint_follows_data_and_settings(objective, images, other_test_images):
     def fingerprint(data=images, **options):
         return CNNObjective(
             data, **({"max_epochs": 3, "device": "cpu", "space": WIDE} | options)
@@ -220,7 +138,7 @@ def test_fingerprint_follows_data_and_settings(objective, images):
         fingerprint(max_epochs=4),
         fingerprint(batch_size=32),
         fingerprint(space=TUNABLES.named("paper")),
-        fingerprint(replace(images, test=stripes(60, 9))),
+        fingerprint(replace(images, test=other_test_images)),
     ]
     assert len({objective.fingerprint, *others}) == 5
 

@@ -1,6 +1,4 @@
 import math
-import pickle
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -14,19 +12,10 @@ from llmpso.data.windows import split_rows
 from llmpso.errors import DataError, SpaceError, SpecError
 from llmpso.objectives.base import Baselined, DescribedObjective
 from llmpso.objectives.lstm import TUNABLES, LSTMObjective
-from llmpso.objectives.threads import limit_threads
 from llmpso.space import Float, SearchSpace
 
 PARAMS = {"layers": 2, "hidden_units": 12, "learning_rate": 0.01, "dropout": 0.3}
 GOOD = {"layers": 1, "hidden_units": 87, "learning_rate": 0.027, "dropout": 0.48}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    limit_threads(1)
-    yield
-    limit_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +28,6 @@ def objective(taiwan):
     return LSTMObjective(taiwan, max_epochs=3, device="cpu")
 
 
-def measured(evaluation):
-    """All that an evaluation says, weights included, to the last bit."""
-    weights = evaluation.model.network.state_dict()
-    return (
-        evaluation.value,
-        dict(evaluation.metrics),
-        dict(evaluation.curves),
-        {name: tensor.numpy().tobytes() for name, tensor in weights.items()},
-    )
-
-
 def test_it_describes_itself(objective):
     assert isinstance(objective, DescribedObjective)
     assert isinstance(objective, Baselined)
@@ -58,47 +36,6 @@ def test_it_describes_itself(objective):
     assert list(objective.space) == ["layers", "hidden_units", "learning_rate", "dropout"]
     for fact in ("AQI, 6 steps ahead", "798 overlapping", "batches of 64", "most 3 epochs", "O3"):
         assert fact in objective.description
-
-
-def test_an_evaluation_depends_on_its_arguments_alone(objective):
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    first = measured(objective.evaluate(PARAMS, fidelity=1.0, seed=7))
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(2)
-    assert measured(objective.evaluate(PARAMS, fidelity=1.0, seed=7)) == first
-    assert measured(objective.evaluate(PARAMS, fidelity=1.0, seed=8)) != first
-
-
-def test_a_training_in_pieces_gives_the_same_bits(objective, tmp_path):
-    asked = {"params": PARAMS | {"dropout": 0.3}, "seed": 7}
-    pieces = [
-        objective.train_to(**asked, fidelity=share, checkpoint=tmp_path / "state")
-        for share in (0.3, 0.3, 0.6, 1.0)
-    ]
-    assert [piece.metrics["epochs"] for piece in pieces] == [1, 1, 2, 3]
-    for piece, share in zip(pieces, (0.3, 0.3, 0.6, 1.0), strict=True):
-        assert measured(piece) == measured(objective.evaluate(**asked, fidelity=share))
-
-
-def test_two_threads_give_the_same_bits_as_one(objective):
-    jobs = [(PARAMS | {"layers": 1 + seed % 3, "dropout": 0.1 * seed}, seed) for seed in range(6)]
-
-    def run(job):
-        limit_threads(1)
-        return measured(objective.evaluate(job[0], fidelity=1.0, seed=job[1]))
-
-    one_after_the_other = [run(job) for job in jobs]
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(run, jobs)) == one_after_the_other
-
-
-def test_a_pickled_objective_gives_the_same_bits(objective):
-    twin = pickle.loads(pickle.dumps(objective))
-    assert twin.fingerprint == objective.fingerprint
-    assert measured(twin.evaluate(PARAMS, fidelity=1.0, seed=0)) == measured(
-        objective.evaluate(PARAMS, fidelity=1.0, seed=0)
-    )
 
 
 def test_curves_and_metrics_fit_each_other(objective):
@@ -110,7 +47,7 @@ def test_curves_and_metrics_fit_each_other(objective):
     assert evaluation.metrics["parameters"] == recurrent + (12 + 1) + (14 + 1)
 
 
-def test_windows_of_all_lengths_are_judged_by_the_same_rows(taiwan):
+def test_windows_of_all_lengths_are_judged_by_the_same_rows(taiwan, measured):
     wide = TUNABLES.named("wide")
     objective = LSTMObjective(taiwan, max_epochs=2, device="cpu", space=wide)
     longest = LSTMObjective(taiwan, window=48, max_epochs=2, batch_size=32, device="cpu")

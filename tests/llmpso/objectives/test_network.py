@@ -1,0 +1,79 @@
+"""What every network of ours must hold to, the LSTM and the CNN."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from llmpso.data.air_quality import load_taiwan
+from llmpso.objectives import cnn, lstm
+from llmpso.objectives.threads import limit_threads
+
+LSTM = {"layers": 2, "hidden_units": 12, "learning_rate": 0.01, "dropout": 0.3}
+CNN = {
+    "layers": 2,
+    "filters": 6,
+    "learning_rate": 0.01,
+    "dropout": 0.3,
+    "kernel": 3,
+    "weight_decay": 0.001,
+    "augmentation": 0.5,
+}
+
+
+@pytest.fixture(params=["lstm", "cnn"])
+def objective(request, images):
+    if request.param == "lstm":
+        return lstm.LSTMObjective(load_taiwan(), max_epochs=3, device="cpu")
+    wide = cnn.TUNABLES.named("wide")
+    return cnn.CNNObjective(images, max_epochs=3, device="cpu", space=wide)
+
+
+@pytest.fixture
+def params(objective):
+    return CNN if "filters" in objective.space else LSTM
+
+
+def test_an_evaluation_depends_on_its_arguments_alone(objective, params, measured):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = measured(objective.evaluate(params, fidelity=1.0, seed=7))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert measured(objective.evaluate(params, fidelity=1.0, seed=7)) == first
+    assert measured(objective.evaluate(params, fidelity=1.0, seed=8)) != first
+
+
+def test_a_training_in_pieces_gives_the_same_bits(objective, params, measured, tmp_path):
+    asked = {"params": params, "seed": 7}
+    pieces = [
+        objective.train_to(**asked, fidelity=share, checkpoint=tmp_path / "state")
+        for share in (0.3, 0.3, 0.6, 1.0)
+    ]
+    assert [piece.metrics["epochs"] for piece in pieces] == [1, 1, 2, 3]
+    for piece, share in zip(pieces, (0.3, 0.3, 0.6, 1.0), strict=True):
+        assert measured(piece) == measured(objective.evaluate(**asked, fidelity=share))
+
+
+def test_two_threads_give_the_same_bits_as_one(objective, params, measured):
+    most = objective.space["layers"].high
+    jobs = [
+        (params | {"layers": 1 + seed % most, "dropout": 0.1 * seed}, seed) for seed in range(6)
+    ]
+
+    def run(job):
+        limit_threads(1)
+        return measured(objective.evaluate(job[0], fidelity=1.0, seed=job[1]))
+
+    one_after_the_other = [run(job) for job in jobs]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, jobs)) == one_after_the_other
+
+
+def test_a_pickled_objective_gives_the_same_bits(objective, params, measured):
+    twin = pickle.loads(pickle.dumps(objective))
+    assert twin.fingerprint == objective.fingerprint
+    assert measured(twin.evaluate(params, fidelity=1.0, seed=0)) == measured(
+        objective.evaluate(params, fidelity=1.0, seed=0)
+    )
