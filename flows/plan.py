@@ -140,7 +140,7 @@ def prepare(options: TuneOptions) -> Plan:
     n_workers = _n_workers(options.workers, runner)
     objective = build_objective(objective_spec)
     if study.racing is not None:
-        check_resumable(objective)
+        _check_race(objective, runner)
     tracking_uri, experiment_id = open_experiment(
         options.experiment or objective.name, objective.metric
     )
@@ -161,6 +161,15 @@ def prepare(options: TuneOptions) -> Plan:
     )
     plan.optimizer(plan.advisor(lambda backend: backend))
     return plan
+
+
+def _check_race(objective: DescribedObjective, runner: Runner) -> None:
+    check_resumable(objective)
+    if runner.address is not None:
+        raise SpecError(
+            f"address is {runner.address!r}, and racing is on: trainings go on from checkpoints, "
+            "which lie on this machine; leave one of them out"
+        )
 
 
 def _study_spec(options: TuneOptions) -> StudySpec:

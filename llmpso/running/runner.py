@@ -66,11 +66,6 @@ class Runner:
         if self.memory_mb is not None and not Path("/proc/self/statm").exists():
             raise SpecError(f"memory is {self.memory_mb!r}; it can only be limited on Linux")
 
-    @property
-    def is_cluster(self) -> bool:
-        """Whether the workers may be on other machines."""
-        return self.kind in CLUSTERS
-
 
 def evaluator(
     spec: ObjectiveSpec, runner: Runner, *, n_workers: int, n_threads: int

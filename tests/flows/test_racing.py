@@ -13,8 +13,12 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from flows.command import USAGE_ERROR, main
+from flows.plan import _check_race
 from flows.tune import COMMAND, as_text, tune
+from llmpso.errors import SpecError
 from llmpso.objectives import registry
+from llmpso.objectives.registry import ObjectiveSpec, build_objective
+from llmpso.running.runner import Runner
 from tasks.lease import study_folder
 
 SOURCE = '''
@@ -152,3 +156,11 @@ def test_an_objective_without_fidelity_is_refused(monkeypatch, capsys, mlflow_st
     error = capsys.readouterr().err
     assert "has no train_to" in error
     assert error.count("\n") == 1
+
+
+def test_a_race_over_machines_is_refused() -> None:
+    runner = Runner("dask", address="tcp://10.0.0.1:8786")
+    lstm = build_objective(ObjectiveSpec("lstm"))
+    with pytest.raises(SpecError, match="checkpoints, which lie on this machine; leave one"):
+        _check_race(lstm, runner)
+    _check_race(lstm, Runner("dask"))
