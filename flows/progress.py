@@ -3,9 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
 
-from llmpso.backends.base import Backend, Reply, Request
+from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.text import short
 from llmpso.trial import Trial, TrialState
 
@@ -72,17 +71,12 @@ class StudyProgress:
         return spent / len(self.trials) * (self.budget - len(self.trials))
 
 
-class ListeningBackend:
+class ListeningBackend(BackendAround):
     """A backend that tells the progress while it is being asked."""
 
     def __init__(self, backend: Backend, progress: StudyProgress) -> None:
-        self._backend = backend
+        super().__init__(backend)
         self._progress = progress
-
-    @property
-    def identity(self) -> Mapping[str, str]:
-        """What the backend behind says of itself."""
-        return self._backend.identity
 
     def complete(self, request: Request) -> Reply:
         """Ask the backend behind.
@@ -96,10 +90,6 @@ class ListeningBackend:
             return self._backend.complete(request)
         finally:
             self._progress.is_asking = False
-
-    def close(self) -> None:
-        """Close the backend behind."""
-        self._backend.close()
 
 
 def _line(trial: Trial, improved: bool) -> str:

@@ -10,7 +10,7 @@ from prefect import task
 from prefect.context import TaskRunContext
 from prefect.states import Failed, State
 
-from llmpso.backends.base import Backend, Reply, Request
+from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.errors import BackendError
 
 
@@ -37,16 +37,8 @@ def ask_model(backend: Backend, request: Request) -> dict[str, Any] | State[None
         return Failed(message=str(error))
 
 
-class CachedBackend:
+class CachedBackend(BackendAround):
     """A backend whose every question goes through the cached task."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    @property
-    def identity(self) -> Mapping[str, str]:
-        """What the backend behind says of itself."""
-        return self._backend.identity
 
     def complete(self, request: Request) -> Reply:
         """Ask, or take the reply from an earlier run; a cached one costs no time.
@@ -59,7 +51,3 @@ class CachedBackend:
             raise BackendError(state.message or "the model did not answer")
         reply = Reply(**state.result())
         return replace(reply, cached=True, seconds=0.0) if state.name == "Cached" else reply
-
-    def close(self) -> None:
-        """Close the backend behind."""
-        self._backend.close()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from llmpso.backends.base import Backend, Reply, Request
+from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.errors import BackendError
 from llmpso.running.fingerprint import digest
 from tasks.lease import study_folder
@@ -18,7 +18,7 @@ from tasks.tracking import STORE_ERRORS, StudyRun, record_text, recorded_text
 ARTIFACT = "advisor/replies.jsonl"
 
 
-class KeptReplies:
+class KeptReplies(BackendAround):
     """A backend whose replies are those of the interrupted study, as far as they reach.
 
     Args:
@@ -27,7 +27,7 @@ class KeptReplies:
     """
 
     def __init__(self, backend: Backend, study: StudyRun) -> None:
-        self._backend = backend
+        super().__init__(backend)
         self._study = study
         self._file = study_folder(study.run_id) / "replies.jsonl"
         self._lines = self._kept_lines()
@@ -35,11 +35,6 @@ class KeptReplies:
         for line in self._lines:
             record = json.loads(line)
             self._kept[record["question"]].append(record)
-
-    @property
-    def identity(self) -> Mapping[str, str]:
-        """What the backend behind says of itself."""
-        return self._backend.identity
 
     def complete(self, request: Request) -> Reply:
         """The reply of the interrupted study, time and tokens included; else ask.
@@ -60,10 +55,6 @@ class KeptReplies:
             raise
         self._keep({"question": question, "reply": asdict(reply)})
         return reply
-
-    def close(self) -> None:
-        """Close the backend behind."""
-        self._backend.close()
 
     def _kept_lines(self) -> list[str]:
         """Whole lines from disk, which are never fewer; on another machine, from MLflow."""

@@ -74,3 +74,19 @@ class Backend(Protocol):
     def close(self) -> None:
         """Free what the backend holds; asking again afterwards is an error."""
         ...
+
+
+class BackendAround:
+    """A backend that adds something to another: base of those that differ in `complete` alone."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What the backend behind says of itself."""
+        return self._backend.identity
+
+    def close(self) -> None:
+        """Close the backend behind."""
+        self._backend.close()
