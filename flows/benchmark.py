@@ -19,7 +19,7 @@ from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import Batch, load_trials, process_pool
 from llmpso.benchmark.scenarios import write_scenarios
 from tasks.benchmark import run_studies
-from tasks.tracking import close_study, record_folder, record_summary, start_study
+from tasks.tracking import record_folder, record_summary, recorded
 
 ALL_WITHOUT_MODEL = (
     "default-only,random,pso,pso-unique,guided,placebo,surrogate,"
@@ -75,21 +75,16 @@ def benchmark(
     if suite == "racing":
         return benchmark_racing(options, workers or os.cpu_count() or 1)
     plan = prepare_benchmark(options)
-    study = start_study(
+    with recorded(
         plan.tracking_uri,
         plan.experiment_id,
         f"{suite} · {seeds} seeds",
         params=asdict(options),
         tags={"suite": suite},
-    )
-    status = "FAILED"
-    try:
+    ) as study:
         report = _run(plan, report_only)
         record_folder(study, plan.root / plan.suite, "report")
         record_summary(study, report.figures, f"```\n{report.headline}\n```", {})
-        status = "FINISHED"
-    finally:
-        close_study(study, status)
     create_markdown_artifact(report.text, key=f"benchmark-{suite}")
     return f"{report.headline}\n\n{plan.root / plan.suite}"
 

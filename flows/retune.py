@@ -36,10 +36,9 @@ from tasks.registry import (
     record_json,
     record_table,
     store_answers,
-    tag_run,
 )
 from tasks.studies import StudyIdentity, open_study
-from tasks.tracking import StudyRun, record_folder, record_summary
+from tasks.tracking import StudyRun, record_folder, record_summary, record_tags
 
 EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
 """Ends of a study that are worth a message: money or time ran out."""
@@ -172,7 +171,7 @@ def _run(plan: RetunePlan, ledger: Ledger) -> Report:
     if leave:
         return _kept(plan, run, leave, **known)
     summary = run_plan(plan.tune)
-    tag_run(run, {"study": summary.run_id})
+    record_tags(run, {"study": summary.run_id})
     return _compared(plan, ledger, known | {"study": summary})
 
 

@@ -241,12 +241,6 @@ def record_json(study: StudyRun, path: str, content: Mapping[str, Any]) -> None:
     client(study.tracking_uri).log_dict(study.run_id, dict(content), path)
 
 
-def tag_run(study: StudyRun, tags: Mapping[str, str]) -> None:
-    """Write tags on a run."""
-    for key, value in tags.items():
-        client(study.tracking_uri).set_tag(study.run_id, key, value)
-
-
 def _let_serve(uri: str, name: str, version: str, before: str) -> None:
     store = client(uri)
     if before:

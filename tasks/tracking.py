@@ -6,7 +6,8 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -210,6 +211,23 @@ def record_tags(study: StudyRun, tags: Mapping[str, str]) -> None:
     """Write tags on the parent run."""
     entries = [RunTag(key, value[:500]) for key, value in tags.items()]
     client(study.tracking_uri).log_batch(study.run_id, tags=entries)
+
+
+@contextmanager
+def recorded(
+    uri: str,
+    experiment_id: str,
+    run_name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> Iterator[StudyRun]:
+    """A parent run that ends with the block: FINISHED, or FAILED with an error."""
+    study, status = start_study(uri, experiment_id, run_name, params, tags), "FAILED"
+    try:
+        yield study
+        status = "FINISHED"
+    finally:
+        close_study(study, status)
 
 
 def close_study(study: StudyRun, status: str) -> None:
