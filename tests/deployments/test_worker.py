@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -92,24 +93,25 @@ def test_of_two_runs_at_once_one_completes_and_one_is_cancelled(
 @pytest.mark.slow
 @pytest.mark.parametrize("dies_with_it", [False, True], ids=["run", "run and worker"])
 def test_a_run_that_was_killed_is_marked_and_goes_on(
-    services, worker, environment: dict[str, str], monkeypatch, dies_with_it: bool
+    services, worker, environment: dict[str, str], dies_with_it: bool
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", environment["MLFLOW_TRACKING_URI"])
-    seed = f"seed={int(dies_with_it)}"
-    command = [*TUNE, *(part for setting in (*STUDY, seed) for part in ("--param", setting))]
+    seed = int(dies_with_it)
+    settings = (*STUDY, f"seed={seed}")
+    command = [*TUNE, *(part for setting in settings for part in ("--param", setting))]
+    n_kept = partial(n_measured, environment["MLFLOW_TRACKING_URI"], seed)
     shared = {"cwd": PROJECT, "env": os.environ | environment, "check": True}
     subprocess.run(command, **shared)
-    until(lambda: n_measured(seed) >= 10)
+    until(lambda: n_kept() >= 10)
     if dies_with_it:
         os.killpg(worker.pid, signal.SIGKILL)
     for pid in run_processes(environment["PREFECT_API_URL"]):
         os.kill(pid, signal.SIGKILL)
-    kept = n_measured(seed)
+    kept = n_kept()
     until(lambda: "Running" not in states(environment))
     if dies_with_it:
         start_worker(services, environment)
     subprocess.run([*command, "--watch"], **shared)
-    assert kept < N_EVALUATIONS == n_measured(seed)
+    assert kept < N_EVALUATIONS == n_kept()
     assert "Crashed" in states(environment)
     assert "Running" not in states(environment)
 
@@ -127,16 +129,17 @@ def run_processes(api: str) -> list[int]:
     return found
 
 
-def n_measured(seed: str) -> int:
+def n_measured(store: str, seed: int) -> int:
     """Evaluations of a study that are in MLflow; an interrupted one goes on in the same run."""
-    name, _, number = seed.partition("=")
-    is_study = f"params.{name} = '{number}' and params.method = 'pso'"
-    runs = mlflow.search_runs(search_all_experiments=True, filter_string=is_study)
-    if runs.empty:
+    client = mlflow.MlflowClient(store)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    is_study = f"params.seed = '{seed}' and params.method = 'pso'"
+    studies = client.search_runs(experiments, is_study)
+    if not studies:
         return 0
-    (parent,) = runs["run_id"]
-    of_it = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'FINISHED'"
-    return len(mlflow.search_runs(search_all_experiments=True, filter_string=of_it))
+    (study,) = studies
+    of_it = f"tags.`mlflow.parentRunId` = '{study.info.run_id}'"
+    return len(client.search_runs(experiments, f"{of_it} and attributes.status = 'FINISHED'"))
 
 
 def states(environment: dict[str, str]) -> set[str | None]:
