@@ -1,6 +1,7 @@
 """A long study does not grow: memory, file handles and time per evaluation stay flat.
 
-`LLMPSO_SOAK_EVALUATIONS=1000 pytest tests/flows/test_soak.py -s` for the long form.
+`LLMPSO_SOAK_EVALUATIONS=1000 LLMPSO_SOAK_SECONDS=7 pytest tests/flows/test_soak.py -s` for the
+long form: an hour of evaluations of seven seconds each, two at a time.
 """
 
 import os
@@ -15,9 +16,12 @@ from flows.tune import tune
 from llmpso.trial import Trial
 
 N_EVALUATIONS = int(os.environ.get("LLMPSO_SOAK_EVALUATIONS", "100"))
+SECONDS = float(os.environ.get("LLMPSO_SOAK_SECONDS", "0"))
+"""What one evaluation takes, at the least."""
 N_ROWS = 10
 
-OBJECTIVE = """
+OBJECTIVE = f"""
+import time
 import torch
 from llmpso import Evaluation, Float, SearchSpace
 
@@ -25,12 +29,13 @@ class Cheap:
     name = "cheap"
     metric = "height"
     description = "A bowl."
-    space = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
+    space = SearchSpace({{"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)}})
 
     def evaluate(self, params, *, fidelity, seed):
+        time.sleep({SECONDS})
         value = params["x"] ** 2 + params["y"] ** 2
         curve = tuple(value + 1 / epoch for epoch in range(1, 21))
-        return Evaluation(value, {"depth": 1.0}, {"loss": curve}, torch.nn.Linear(64, 64))
+        return Evaluation(value, {{"depth": 1.0}}, {{"loss": curve}}, torch.nn.Linear(64, 64))
 """
 
 
