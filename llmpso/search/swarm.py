@@ -100,17 +100,18 @@ class Swarm:
         """The swarm after some particles were evaluated.
 
         Args:
-            indices: Particles that were evaluated.
+            indices: Particles that were evaluated, each named once.
             evaluated: Where, shape (len(indices), n_dims): a position after snapping to the space.
             values: What was measured, shape (len(indices),); inf for a failed trial, which
                 touches no best.
         """
         current, pbest = self.values.copy(), self.pbest_values.copy()
         pbest_positions = self.pbest_positions.copy()
-        current[indices] = values
-        for index, position, value in zip(indices, evaluated, values, strict=True):
-            if value < pbest[index]:
-                pbest[index], pbest_positions[index] = value, position
+        particles = np.asarray(indices)
+        current[particles] = values
+        is_better = values < pbest[particles]
+        pbest[particles[is_better]] = values[is_better]
+        pbest_positions[particles[is_better]] = evaluated[is_better]
         return replace(
             self,
             values=current,
@@ -135,12 +136,18 @@ def initial_swarm(
     return Swarm(positions, velocities.clip(-limit, limit), unknown, positions, unknown)
 
 
-def informants(topology: Topology, n_particles: int) -> NDArray[np.bool_]:
-    """Who informs whom, shape (n_particles, n_particles): row i marks who informs particle i."""
+def best_informants(topology: Topology, pbest_values: Floats) -> NDArray[np.intp]:
+    """The particle whose best each particle hears of, the first of equals.
+
+    Returns:
+        Shape (n_particles,), or (1,) where all hear of the same one.
+    """
     if topology is Topology.STAR:
-        return np.ones((n_particles, n_particles), dtype=np.bool_)
-    own = np.eye(n_particles, dtype=np.bool_)
-    return own | np.roll(own, 1, axis=1) | np.roll(own, -1, axis=1)
+        return np.array([pbest_values.argmin()])
+    every = np.arange(len(pbest_values))
+    heard = np.sort([np.roll(every, 1), every, np.roll(every, -1)], axis=0)
+    best: NDArray[np.intp] = heard[pbest_values[heard].argmin(axis=0), every]
+    return best
 
 
 def move(
@@ -151,42 +158,55 @@ def move(
     A best that does not exist yet pulls nobody. Positions are reflected at the walls of the
     unit cube, and the velocity with them.
     """
-    every = np.arange(swarm.n_particles)
-    positions, velocities = moves(swarm, every, coefficients, topology, rng)
+    positions, velocities = moves(swarm, slice(None), coefficients, topology, rng)
     return replace(swarm, positions=positions, velocities=velocities)
 
 
 def moves(
     swarm: Swarm,
-    particles: NDArray[np.intp],
+    particles: NDArray[np.intp] | slice,
     coefficients: Coefficients,
     topology: Topology,
     rng: np.random.Generator,
 ) -> tuple[Floats, Floats]:
     """Draw one step for each of the particles listed; a particle listed often is drawn often.
 
+    Arrays are written over where they may be: a large swarm's step costs what its memory does.
+
     Returns:
-        Positions and velocities after the step, each of shape (len(particles), n_dims).
+        Positions and velocities after the step, each of shape (n_drawn, n_dims).
     """
-    informing = np.where(informants(topology, swarm.n_particles), swarm.pbest_values, np.inf)
-    lbest = informing.argmin(axis=1)[particles]
-    positions, shape = swarm.positions[particles], (len(particles), swarm.positions.shape[1])
-    pull = coefficients.cognitive * rng.random(shape) * _way(swarm, particles, particles)
-    pull += coefficients.social * rng.random(shape) * _way(swarm, particles, lbest)
-    velocities = coefficients.inertia * swarm.velocities[particles] + pull
+    lbest = best_informants(topology, swarm.pbest_values)
+    if topology is not Topology.STAR:
+        lbest = lbest[particles]
+    positions = swarm.positions[particles]
+    velocities = _pull(swarm, particles, positions, coefficients.cognitive, rng)
+    velocities += _pull(swarm, lbest, positions, coefficients.social, rng)
+    velocities += coefficients.inertia * swarm.velocities[particles]
     limit = coefficients.velocity_limit
-    return _reflected(positions, velocities.clip(-limit, limit))
+    return _reflected(positions, np.clip(velocities, -limit, limit, out=velocities))
 
 
-def _way(swarm: Swarm, particles: NDArray[np.intp], to: NDArray[np.intp]) -> Floats:
-    """From particle `particles[i]` to the best of particle `to[i]`; zero where there is none."""
-    known = np.isfinite(swarm.pbest_values[to])[:, np.newaxis]
-    return np.where(known, swarm.pbest_positions[to] - swarm.positions[particles], 0.0)
+def _pull(
+    swarm: Swarm,
+    to: NDArray[np.intp] | slice,
+    positions: Floats,
+    strength: float,
+    rng: np.random.Generator,
+) -> Floats:
+    """Towards the bests of the particles `to`; nothing towards one that does not exist yet."""
+    pull: Floats = rng.random(positions.shape)
+    pull *= strength
+    pull *= swarm.pbest_positions[to] - positions
+    if not (known := np.isfinite(swarm.pbest_values[to])).all():
+        pull *= known[:, np.newaxis]
+    return pull
 
 
 def _reflected(positions: Floats, velocities: Floats) -> tuple[Floats, Floats]:
     """One step, bounced off the walls; a velocity of at most 1 meets a wall at most once."""
     ahead = positions + velocities
-    outside = (ahead < 0) | (ahead > 1)
-    folded = np.where(ahead < 0, -ahead, np.where(ahead > 1, 2 - ahead, ahead))
-    return folded, np.where(outside, -velocities, velocities)
+    folded = np.abs(ahead)
+    np.minimum(folded, 2 - folded, out=folded)
+    np.negative(velocities, where=folded != ahead, out=velocities)
+    return folded, velocities

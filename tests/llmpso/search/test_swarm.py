@@ -9,7 +9,7 @@ from llmpso.search.swarm import (
     LinearInertia,
     Swarm,
     Topology,
-    informants,
+    best_informants,
     initial_swarm,
     move,
     moves,
@@ -67,10 +67,18 @@ def test_walls_reflect_position_and_velocity() -> None:
 
 
 def test_a_ring_informs_neighbours_only() -> None:
-    ring = informants(Topology.RING, 5)
-    assert ring.sum(axis=1).tolist() == [3] * 5
-    assert np.flatnonzero(ring[0]).tolist() == [0, 1, 4]
-    assert informants(Topology.STAR, 5).all()
+    values = np.array([3.0, 5.0, 2.0, 4.0, 1.0])
+    assert best_informants(Topology.RING, values).tolist() == [4, 2, 2, 4, 4]
+    assert best_informants(Topology.STAR, values).tolist() == [4]
+
+
+def test_in_a_ring_without_a_value_nearby_no_best_is_heard_of() -> None:
+    positions = np.linspace(0.1, 0.9, 6)[:, np.newaxis]
+    values = np.array([0.0, np.inf, np.inf, np.inf, np.inf, np.inf])
+    swarm = swarm_of(positions, np.zeros((6, 1)), positions, values)
+    moved = move(swarm, Coefficients(), Topology.RING, FixedRandom(0.5))
+    np.testing.assert_array_equal(moved.positions[2:5], positions[2:5])
+    assert (moved.positions[[1, 5]] < positions[[1, 5]]).all()
 
 
 def test_a_ring_hides_a_far_best() -> None:
