@@ -14,6 +14,7 @@ from pydantic import Field
 
 from flows.benchmark_plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
 from flows.benchmark_racing import benchmark_racing
+from flows.benchmark_speed import benchmark_speed, speed_tables
 from flows.command import Command, main
 from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import Batch, load_trials, process_pool
@@ -26,11 +27,14 @@ ALL_WITHOUT_MODEL = (
     "optuna-tpe,optuna-gp,optuna-cma,pyswarms"
 )
 
+APART = {"racing": benchmark_racing, "speed": benchmark_speed}
+"""Suites that compare something other than arms."""
+
 
 @flow(name="benchmark", flow_run_name="{suite} · {seeds} seeds")
 def benchmark(
     suite: Literal[
-        "tables-dev", "tables-report", "functions", "plain-rastrigin", "paper", "racing"
+        "tables-dev", "tables-report", "functions", "plain-rastrigin", "paper", "racing", "speed"
     ] = "tables-dev",
     *,
     arms: str = ALL_WITHOUT_MODEL,
@@ -53,11 +57,12 @@ def benchmark(
     Args:
         suite: Problems to solve; the tables of `tables-report` are for frozen designs only, and
             `paper` has the paper's three scenarios: Rastrigin, LSTM and CNN. `racing` has
-            studies of its own, with racing and without.
+            studies of its own, with racing and without; `speed` times all but training.
         arms: Methods, with commas between; `+default` after a name starts it from a default.
-        problems: Those of the suite to solve, with commas between; all if not given.
-        seeds: Paired studies per problem and arm, with seeds from 0.
-        budget: Evaluations per study.
+        problems: Those of the suite to solve, with commas between; all if not given. Of `speed`,
+            its tables.
+        seeds: Paired studies per problem and arm, with seeds from 0; repetitions in `speed`.
+        budget: Evaluations per study; those of `speed` have so many and ten times as many.
         workers: Processes; as many as there are cores if not given. Results do not depend on it.
         out: Folder of trials, tables and figures.
         report_only: Make tables and figures anew, from the trials that are there.
@@ -72,8 +77,8 @@ def benchmark(
         The table of the arms, as Markdown.
     """
     options = BenchmarkOptions(**locals())
-    if suite == "racing":
-        return benchmark_racing(options, workers or os.cpu_count() or 1)
+    if suite in APART:
+        return APART[suite](options, workers or os.cpu_count() or 1)
     plan = prepare_benchmark(options)
     with recorded(
         plan.tracking_uri,
@@ -133,8 +138,11 @@ def _run_batches(
 
 
 def _check(arguments: dict[str, Any]) -> None:
-    if arguments["suite"] != "racing":
-        prepare_benchmark(BenchmarkOptions(**arguments))
+    options = BenchmarkOptions(**arguments)
+    if options.suite == "speed":
+        speed_tables(options)
+    elif options.suite not in APART:
+        prepare_benchmark(options)
 
 
 COMMAND = Command(

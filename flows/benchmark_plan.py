@@ -63,7 +63,7 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
     Raises:
         LLMPSOError: A name is unknown, a library is missing, or the model is out of reach.
     """
-    problems, arms = suite(options.suite, _names(options.problems)), _arms(options.arms)
+    problems, arms = suite(options.suite, names_of(options.problems)), _arms(options.arms)
     root = Path(options.out)
     uri, experiment_id = open_experiment(options.experiment, "evaluations to the best 1%")
     backend = _backend(options, root) if any(arm.voice.is_model for arm in arms) else None
@@ -81,12 +81,13 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
     )
 
 
-def _names(listed: str | None) -> list[str]:
+def names_of(listed: str | None) -> list[str]:
+    """What is listed with commas between; nothing if not given."""
     return [] if listed is None else [name.strip() for name in listed.split(",")]
 
 
 def _arms(names: str) -> list[Arm]:
-    arms = [find_arm(name) for name in _names(names)]
+    arms = [find_arm(name) for name in names_of(names)]
     if len({arm.name for arm in arms}) < len(arms):
         raise SpecError(f"arms is {names!r}; each may be named once")
     return arms

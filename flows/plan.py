@@ -1,10 +1,9 @@
 """From flat flow parameters to a checked plan: all that can be refused is refused here."""
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmpso.advisor import Advisor, Task
@@ -15,6 +14,7 @@ from llmpso.limits import Limits
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.running.evaluate import Evaluate
+from llmpso.running.layout import Layout, measured_layout
 from llmpso.running.racing import Racing, check_resumable
 from llmpso.running.runner import Runner, cluster_places, evaluator
 from llmpso.search.population import Optimizer
@@ -60,6 +60,7 @@ class TuneOptions:
     llm_url: str | None
     temperature: float
     workers: int | None
+    threads: int | None
     runner: str
     address: str | None
     per_gpu: int | None
@@ -82,7 +83,7 @@ class Plan:
     advisor_reason: str
     """Which language model is asked, and why this one."""
     temperature: float
-    n_workers: int
+    layout: Layout
     runner: Runner
     resume: bool
     """Whether to go on with the same study where it was interrupted."""
@@ -99,11 +100,9 @@ class Plan:
         return f"{self.objective.name} · {self.study.method} · seed {self.study.seed}"
 
     @property
-    def n_threads(self) -> int:
-        """Cores that each training may use, so that the workers do not fight over them."""
-        if self.runner.address is not None:
-            return 1
-        return max(1, (os.cpu_count() or 1) // self.n_workers)
+    def n_workers(self) -> int:
+        """Trainings that run at once."""
+        return self.layout.n_workers
 
     def evaluator(self) -> AbstractContextManager[Evaluate]:
         """What evaluates the trials."""
@@ -111,7 +110,7 @@ class Plan:
             self.objective_spec,
             self.runner,
             n_workers=self.n_workers,
-            n_threads=self.n_threads,
+            n_threads=self.layout.n_threads,
         )
 
     def advisor(self, through: Callable[[Backend], Backend]) -> Advisor | None:
@@ -137,7 +136,7 @@ def prepare(options: TuneOptions) -> Plan:
     study = _study_spec(options)
     objective_spec = _objective_spec(options)
     runner = _runner(options)
-    n_workers = _n_workers(options.workers, runner)
+    layout = _layout(options, runner, study)
     objective = build_objective(objective_spec)
     if study.racing is not None:
         _check_race(objective, runner)
@@ -152,7 +151,7 @@ def prepare(options: TuneOptions) -> Plan:
         backend=backend,
         advisor_reason=reason,
         temperature=options.temperature,
-        n_workers=n_workers,
+        layout=layout,
         runner=runner,
         resume=options.resume,
         tracking_uri=tracking_uri,
@@ -237,12 +236,17 @@ def _runner(options: TuneOptions) -> Runner:
     )
 
 
-def _n_workers(workers: int | None, runner: Runner) -> int:
-    """As many as asked for; else as many as the cluster, or this machine, has places for."""
-    if workers is not None and workers < 1:
-        raise SpecError(f"workers is {workers!r}; it must be at least 1")
-    n_places = (os.cpu_count() or 1) if runner.address is None else cluster_places(runner)
-    return workers or n_places
+def _layout(options: TuneOptions, runner: Runner, study: StudySpec) -> Layout:
+    """As asked for; else by a cluster's places, or by what this machine does best."""
+    for name in ("workers", "threads"):
+        if (asked := getattr(options, name)) is not None and asked < 1:
+            raise SpecError(f"{name} is {asked!r}; it must be at least 1")
+    if runner.address is not None:
+        return Layout(options.workers or cluster_places(runner), options.threads or 1)
+    if options.workers and options.threads:
+        return Layout(options.workers, options.threads)
+    layout = measured_layout(study.n_at_once, options.workers)
+    return replace(layout, n_threads=options.threads or layout.n_threads)
 
 
 def _backend(options: TuneOptions) -> tuple[Backend | None, str]:

@@ -1,24 +1,26 @@
 """A Prefect server for runs on a machine that has none."""
 
-import os
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 from platformdirs import user_log_path
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import tethered
-from llmpso.errors import LLMPSOError
+from flows.servers import (
+    HOST,
+    free_port,
+    is_free,
+    is_healthy,
+    start_tethered,
+    wait_until_healthy,
+)
 
-HOST, PORT = "127.0.0.1", 4200
+PORT = 4200
 
 
 @contextmanager
@@ -29,15 +31,15 @@ def local_prefect_server(timeout: float = 120.0) -> Iterator[str]:
     them later, writes its log to a file, and ends with the block, or with this process.
     """
     configured = PREFECT_API_URL.value()
-    if configured or _is_healthy(_api(PORT)):
+    if configured or is_healthy(_api(PORT)):
         url = configured or _api(PORT)
         with temporary_settings({PREFECT_API_URL: url}):
             yield url
         return
-    port = PORT if _is_free(PORT) else _free_port()
+    port = PORT if is_free(PORT) else free_port()
     process = _start(port)
     try:
-        _wait_until_healthy(process, port, timeout)
+        wait_until_healthy(process, _api(port), _complaint(port), timeout)
         with temporary_settings({PREFECT_API_URL: _api(port)}):
             yield _api(port)
     finally:
@@ -72,46 +74,16 @@ def _log_file() -> Path:
 
 
 def _start(port: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "prefect", "server", "start"]
-    tether = [sys.executable, "-I", tethered.__file__]
-    with _log_file().open("wb") as log:
-        return subprocess.Popen(
-            [*tether, *command, "--host", HOST, "--port", str(port)],
-            # Never written to: it tells the server of our end, even by SIGKILL.
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Without the second, the pages ask the usual port whatever the server's own is.
-            env=os.environ
-            | {"PREFECT_API_URL": _api(port), "PREFECT_SERVER_UI_API_URL": _api(port)},
-        )
+    return start_tethered(
+        ["prefect", "server", "start", "--host", HOST, "--port", str(port)],
+        _log_file(),
+        # Without the second, the pages ask the usual port whatever the server's own is.
+        {"PREFECT_API_URL": _api(port), "PREFECT_SERVER_UI_API_URL": _api(port)},
+    )
 
 
-def _wait_until_healthy(process: subprocess.Popen[bytes], port: int, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while not _is_healthy(_api(port)):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise LLMPSOError(
-                f"the Prefect server did not start on port {port}; see {_log_file()}, "
-                "or set PREFECT_API_URL to a server that runs"
-            )
-        time.sleep(0.25)
-
-
-def _is_healthy(api: str) -> bool:
-    try:
-        return httpx.get(f"{api}/health", timeout=2.0).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) != 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+def _complaint(port: int) -> str:
+    return (
+        f"the Prefect server did not start on port {port}; see {_log_file()}, "
+        "or set PREFECT_API_URL to a server that runs"
+    )

@@ -77,6 +77,7 @@ def retune(
     llm_model: str | None = None,
     llm_url: str | None = None,
     workers: Annotated[int, Field(ge=1, le=256)] | None = None,
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None,
     runner: Literal["thread", "process", "dask", "ray"] = "thread",
     address: str | None = None,
     per_gpu: Annotated[int, Field(ge=1)] | None = None,
@@ -120,7 +121,8 @@ def retune(
         advisor: Language model, `none` by default: a schedule should cost nothing unasked.
         llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
         llm_url: Address of the OpenAI-compatible or Ollama server.
-        workers: Trainings that run at once; as many as there are cores if not given.
+        workers: Trainings that run at once; measured at the start if not given.
+        threads: Cores that one training may use; measured at the start if not given.
         runner: Where trainings run: in threads, in processes of their own that can be killed, or
             on the workers of a Dask or Ray cluster.
         address: That of the cluster; one is started on this machine if not given.

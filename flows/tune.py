@@ -75,6 +75,7 @@ def tune(
     llm_url: str | None = None,
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7,
     workers: Annotated[int, Field(ge=1, le=256)] | None = None,
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None,
     runner: Literal["thread", "process", "dask", "ray"] = "thread",
     address: str | None = None,
     per_gpu: Annotated[int, Field(ge=1)] | None = None,
@@ -129,7 +130,8 @@ def tune(
         llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
         llm_url: Address of the OpenAI-compatible or Ollama server.
         temperature: Spread of the language model's answers.
-        workers: Trainings that run at once; as many as there are cores if not given.
+        workers: Trainings that run at once; measured at the start if not given.
+        threads: Cores that one training may use; measured at the start if not given.
         runner: Where trainings run: in threads, in processes of their own that can be killed, or
             on the workers of a Dask or Ray cluster.
         address: That of the cluster; one is started on this machine if not given.
@@ -259,7 +261,8 @@ def _study_params(plan: Plan) -> dict[str, Any]:
     space = {f"space.{name}": repr(dimension) for name, dimension in plan.objective.space.items()}
     study = asdict(plan.study) | {"history": len(plan.study.history)}
     limits = {f"limits.{name}": limit for name, limit in study.pop("limits").items()}
-    return study | limits | asdict(plan.objective_spec) | {"workers": plan.n_workers} | space
+    layout = {"workers": plan.layout.n_workers, "threads": plan.layout.n_threads}
+    return study | limits | asdict(plan.objective_spec) | layout | space
 
 
 def _study_tags(plan: Plan) -> dict[str, str]:

@@ -84,6 +84,11 @@ class StudySpec:
             return self.n_particles
         return 4 if self.method == Method.GUIDED else 6
 
+    @property
+    def n_at_once(self) -> int:
+        """Trials that are proposed at once."""
+        return self.batch_size if self.method == Method.GUIDED else self.swarm_size
+
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:

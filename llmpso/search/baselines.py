@@ -185,19 +185,14 @@ class _PySwarms:
     def __init__(
         self, space: SearchSpace, n_particles: int, seed: int, start: Sequence[Params]
     ) -> None:
-        # Else it takes over the root logger, and writes report.log, as soon as it is imported.
-        os.environ.setdefault("LOG_CFG", str(PYSWARMS_LOGGING))
-        try:
-            from pyswarms.backend import generators, handlers, operators, topology
-        except ImportError as error:
-            raise _missing("PySwarms") from error
-        self._space, self._operators, self._topology = space, operators, topology.Star()
+        backend = pyswarms_backend()
+        self._space, self._operators, self._topology = space, backend, backend.topology.Star()
         self._bounds = (np.zeros(len(space)), np.ones(len(space)))
-        self._boundary = handlers.BoundaryHandler(strategy="periodic")
-        self._velocity = handlers.VelocityHandler(strategy="unmodified")
+        self._boundary = backend.handlers.BoundaryHandler(strategy="periodic")
+        self._velocity = backend.handlers.VelocityHandler(strategy="unmodified")
         self._random = np.random.RandomState(seed)
         with self._own_randomness():
-            self._swarm = generators.create_swarm(
+            self._swarm = backend.create_swarm(
                 n_particles, len(space), bounds=self._bounds, options=PYSWARMS_OPTIONS
             )
         for particle, params in enumerate(start[:n_particles]):
@@ -232,6 +227,21 @@ class _PySwarms:
         finally:
             self._random.set_state(np.random.get_state())
             np.random.set_state(outside)
+
+
+def pyswarms_backend() -> Any:
+    """The functions that a swarm of PySwarms is made of.
+
+    Raises:
+        SpecError: It is not installed.
+    """
+    # Else it takes over the root logger, and writes report.log, as soon as it is imported.
+    os.environ.setdefault("LOG_CFG", str(PYSWARMS_LOGGING))
+    try:
+        from pyswarms import backend
+    except ImportError as error:
+        raise _missing("PySwarms") from error
+    return backend
 
 
 def _missing(package: str) -> SpecError:

@@ -9,7 +9,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from flows import benchmark_plan
+from flows import benchmark_plan, machinery
 from flows.benchmark import COMMAND, benchmark
 from flows.benchmark_plan import BenchmarkOptions
 from flows.command import USAGE_ERROR, main
@@ -186,3 +186,32 @@ def test_racing_is_measured_and_its_raw_trials_kept(prefect_server, mlflow_store
     kept = {file.path for file in mlflow.MlflowClient().list_artifacts(run_id, "report")}
     assert kept == {f"report/{path.name}" for path in (out / "racing").iterdir()}
     assert len(pd.read_csv(out / "racing" / "racing-trials.csv")) == 2 * 2 * 2 * 6
+
+
+def test_speed_is_measured_and_its_raw_figures_kept(prefect_server, mlflow_store, tmp_path):
+    options = {"seeds": 1, "budget": 2, "workers": 1, "out": str(tmp_path)}
+    text = benchmark("speed", problems="steps,surrogate", **options)
+    assert "## One step of a swarm" in text
+    raw = pd.read_csv(tmp_path / "speed" / "steps-raw.csv")
+    assert set(raw["what"]) == {"ours", "PySwarms", "memory"}
+    assert (raw["seconds"] > 0).all()
+    assert len(pd.read_csv(tmp_path / "speed" / "surrogate.csv")) == 4
+    again = benchmark("speed", problems="steps,surrogate", report_only=True, **options)
+    assert again == text
+    (run,) = mlflow.search_runs(search_all_experiments=True, max_results=1).itertuples()
+    kept = {item.path for item in mlflow.MlflowClient().list_artifacts(run.run_id, "report")}
+    assert "report/steps-raw.csv" in kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", machinery.SYSTEMS)
+def test_a_study_of_each_tuner_is_timed(system, prefect_server):
+    assert machinery.seconds_of_study("http", system, 2) > 0
+
+
+def test_an_unknown_table_of_speed_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(
+        sys, "argv", ["flows.benchmark", "--suite", "speed", "--problems", "taste"]
+    )
+    assert main(COMMAND) == USAGE_ERROR
+    assert "machinery, racing, runners, steps, surrogate" in capsys.readouterr().err

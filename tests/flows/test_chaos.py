@@ -118,15 +118,16 @@ class Chaos:
         while self.n_kills < N_KILLS:
             begun = self.lines()
             status = self.run(options, is_killed=True)
-            self.check(self.lines()[len(begun) :])
+            lines = self.lines()[len(begun) :]
+            assert not self.kept & {seed for word, seed in lines if word == "begin"}
             if status == 0:
                 return
             self.n_kills += 1
+            self.look_back(lines)
         assert self.run(options) == 0
 
-    def check(self, lines: list[tuple[str, int]]) -> None:
-        """Nothing that was kept before is measured again; what is kept stays kept."""
-        assert not self.kept & {seed for word, seed in lines if word == "begin"}
+    def look_back(self, lines: list[tuple[str, int]]) -> None:
+        """What was kept before the kill is kept after it; what ended unseen is counted."""
         before, self.kept = self.kept, self.seen()
         assert not self.kept or before <= self.kept
         self.n_unseen += len({seed for word, seed in lines if word == "end"} - self.kept)

@@ -1,0 +1,114 @@
+"""The suite `speed` of the benchmark: what everything but training costs, beside others."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from flows.benchmark_plan import BenchmarkOptions, names_of
+from flows.machinery import machinery_table, measure_machinery
+from llmpso.benchmark.racing import race_table, run_races, study_table
+from llmpso.benchmark.report import markdown
+from llmpso.benchmark.runs import process_pool
+from llmpso.benchmark.scaling import measure_runners, runner_table
+from llmpso.benchmark.steps import (
+    measure_steps,
+    measure_surrogate,
+    step_table,
+    surrogate_table,
+)
+from llmpso.errors import SpecError
+from tasks.tracking import open_experiment, record_folder, record_summary, recorded
+
+N_TRAININGS = 12
+N_RACE_EVALUATIONS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedTable:
+    """One table: what is measured, and how the raw figures become rows."""
+
+    title: str
+    measure: Callable[[BenchmarkOptions, int], pd.DataFrame]
+    """From the options and the number of processes to the raw figures."""
+    condense: Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def _races(options: BenchmarkOptions, n_workers: int) -> pd.DataFrame:
+    with process_pool(n_workers) as processes:
+        return run_races(processes, range(options.seeds), N_RACE_EVALUATIONS)
+
+
+TABLES = {
+    "machinery": SpeedTable(
+        "Time per evaluation beyond training",
+        lambda options, _: measure_machinery(options.budget, options.seeds),
+        machinery_table,
+    ),
+    "racing": SpeedTable(
+        "Epochs until the target, with racing and without",
+        _races,
+        lambda raw: race_table(study_table(raw)),
+    ),
+    "runners": SpeedTable(
+        "Trainings of the default LSTM a minute",
+        lambda options, n: measure_runners(N_TRAININGS, options.seeds, n),
+        runner_table,
+    ),
+    "steps": SpeedTable(
+        "One step of a swarm (µs)", lambda options, _: measure_steps(options.seeds), step_table
+    ),
+    "surrogate": SpeedTable(
+        "Fit of the surrogate and screening of 100 candidates",
+        lambda options, _: measure_surrogate(options.seeds),
+        surrogate_table,
+    ),
+}
+
+
+def speed_tables(options: BenchmarkOptions) -> dict[str, SpeedTable]:
+    """The tables that are asked for, or all.
+
+    Raises:
+        SpecError: One is not known.
+    """
+    names = names_of(options.problems) or list(TABLES)
+    for name in names:
+        if name not in TABLES:
+            raise SpecError(f"problems holds {name!r}; tables of speed are {', '.join(TABLES)}")
+    return {name: TABLES[name] for name in names}
+
+
+def benchmark_speed(options: BenchmarkOptions, n_workers: int) -> str:
+    """Measure table by table, keep the raw figures, and record all of it.
+
+    Returns:
+        The tables, as Markdown, and where they lie.
+    """
+    tables = speed_tables(options)
+    uri, experiment_id = open_experiment(options.experiment, "seconds")
+    folder = Path(options.out) / "speed"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"speed · {options.seeds} repetitions"
+    with recorded(uri, experiment_id, name, asdict(options), {"suite": "speed"}) as study:
+        write = partial(_written, options=options, n_workers=n_workers, folder=folder)
+        text = "\n\n".join(write(name, table) for name, table in tables.items())
+        (folder / "speed.md").write_text(text, encoding="utf-8")
+        record_folder(study, folder, "report")
+        record_summary(study, {}, f"```\n{text}\n```", {})
+    return f"{text}\n\n{folder}"
+
+
+def _written(
+    name: str, table: SpeedTable, *, options: BenchmarkOptions, n_workers: int, folder: Path
+) -> str:
+    """The table as Markdown, from raw figures that are measured, or from those that are there."""
+    path = folder / f"{name}-raw.csv"
+    if not options.report_only:
+        table.measure(options, n_workers).to_csv(path, index=False)
+    condensed = table.condense(pd.read_csv(path))
+    condensed.to_csv(folder / f"{name}.csv", index=False)
+    shown = condensed.astype(object).where(condensed.notna(), "")
+    return f"## {table.title}\n\n{markdown(shown)}"

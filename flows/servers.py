@@ -1,0 +1,69 @@
+"""Servers of our own on this machine: each ends with the process that started it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from flows import tethered
+from llmpso.errors import LLMPSOError
+
+HOST = "127.0.0.1"
+
+
+def start_tethered(
+    command: Sequence[str], log: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a module of Python's as a server that ends when we do, even by SIGKILL."""
+    tether = [sys.executable, "-I", tethered.__file__, sys.executable, "-m"]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [*tether, *command],
+            # Never written to: it tells the server of our end.
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environment,
+        )
+
+
+def wait_until_healthy(
+    process: subprocess.Popen[bytes], address: str, complaint: str, timeout: float = 120.0
+) -> None:
+    """Wait until a server answers at `address`/health.
+
+    Raises:
+        LLMPSOError: It ended, or does not answer in time: the complaint.
+    """
+    deadline = time.monotonic() + timeout
+    while not is_healthy(address):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise LLMPSOError(complaint)
+        time.sleep(0.25)
+
+
+def is_healthy(address: str) -> bool:
+    """Whether a server answers there."""
+    try:
+        return httpx.get(f"{address}/health", timeout=2.0).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,95 @@
+"""How many trainings at once, and how many cores for each: measured on the machine as it is.
+
+A container may have less than its machine shows, cores may be halves of one, and other programs
+may hold them; small networks, trained in threads, wait for one another. A short training of the
+kind that is to come shows it.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import repeat
+
+import torch
+
+from llmpso.objectives.threads import limit_threads
+
+PROBE_SECONDS = 0.15
+"""For each layout that is tried."""
+
+CLEARLY = 1.3
+"""How many times more a layout must do to be taken in place of one before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Trainings at once, and cores for each."""
+
+    n_workers: int
+    n_threads: int
+
+
+@cache
+def measured_layout(n_at_once: int, n_workers: int | None = None) -> Layout:
+    """The layout that trains most on this machine as it is.
+
+    More trainings are preferred to more cores for each: threads that share a training wait for
+    each other as soon as anything else runs. What comes second must do clearly more to be taken.
+
+    Args:
+        n_at_once: Trainings that the search proposes at once.
+        n_workers: Trainings that may run at once; measured too if None.
+    """
+    n_cores = usable_cores()
+    if n_workers is None:
+        n_workers = _best([Layout(n, 1) for n in _halved(n_cores)]).n_workers
+    n_busy = min(n_workers, n_at_once)
+    n_threads = _best([Layout(n_busy, 1), Layout(n_busy, max(1, n_cores // n_busy))]).n_threads
+    return Layout(n_workers, n_threads)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+
+
+def _best(layouts: Sequence[Layout]) -> Layout:
+    """The first, or one that does clearly more than all before it."""
+    best, *others = dict.fromkeys(layouts)
+    most = _trained(best) if others else 0.0
+    for layout in others:
+        if (trained := _trained(layout)) > CLEARLY * most:
+            best, most = layout, trained
+    return best
+
+
+def _halved(number: int) -> list[int]:
+    return [number, *_halved(number // 2)] if number > 1 else [1]
+
+
+def _trained(layout: Layout) -> float:
+    """Steps a second of all trainings together."""
+    with ThreadPoolExecutor(layout.n_workers) as pool:
+        n_steps = sum(pool.map(_steps, repeat(layout.n_threads, layout.n_workers)))
+    return n_steps / PROBE_SECONDS
+
+
+def _steps(n_threads: int) -> int:
+    """Steps of a small recurrent network within the time of a probe, the first left out."""
+    before = torch.get_num_threads()
+    limit_threads(n_threads)
+    network = torch.nn.LSTM(8, 32, batch_first=True)
+    inputs = torch.zeros(64, 24, 8)
+    n_steps, begin = -1, time.perf_counter()
+    while time.perf_counter() - begin < PROBE_SECONDS:
+        network(inputs)[0].sum().backward()
+        if n_steps < 0:
+            begin = time.perf_counter()
+        n_steps += 1
+    limit_threads(before)
+    return n_steps
