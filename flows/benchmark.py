@@ -34,11 +34,19 @@ APART = {"racing": benchmark_racing, "speed": benchmark_speed}
 @flow(name="benchmark", flow_run_name="{suite} · {seeds} seeds")
 def benchmark(
     suite: Literal[
-        "tables-dev", "tables-report", "functions", "plain-rastrigin", "paper", "racing", "speed"
+        "tables-dev",
+        "tables-report",
+        "functions",
+        "plain-rastrigin",
+        "paper",
+        "live",
+        "racing",
+        "speed",
     ] = "tables-dev",
     *,
     arms: str = ALL_WITHOUT_MODEL,
     problems: str | None = None,
+    csv: str | None = None,
     seeds: Annotated[int, Field(ge=1, le=1_000)] = 20,
     budget: Annotated[int, Field(ge=1, le=1_000)] = 60,
     workers: Annotated[int, Field(ge=1, le=256)] | None = None,
@@ -56,11 +64,13 @@ def benchmark(
 
     Args:
         suite: Problems to solve; the tables of `tables-report` are for frozen designs only, and
-            `paper` has the paper's three scenarios: Rastrigin, LSTM and CNN. `racing` has
-            studies of its own, with racing and without; `speed` times all but training.
+            `paper` has the paper's three scenarios: Rastrigin, LSTM and CNN. `live` trains the
+            latter two in earnest, which takes hours. `racing` has studies of its own, with
+            racing and without; `speed` times all but training.
         arms: Methods, with commas between; `+default` after a name starts it from a default.
         problems: Those of the suite to solve, with commas between; all if not given. Of `speed`,
             its tables.
+        csv: The file `city_day.csv` of air quality in Indian cities, for the LSTM of `live`.
         seeds: Paired studies per problem and arm, with seeds from 0; repetitions in `speed`.
         budget: Evaluations per study; those of `speed` have so many and ten times as many.
         workers: Processes; as many as there are cores if not given. Results do not depend on it.
@@ -100,7 +110,7 @@ def _run(plan: BenchmarkPlan, report_only: bool) -> Report:
     folder = plan.root / plan.suite
     folder.mkdir(parents=True, exist_ok=True)
     trials = load_trials(plan.batches, plan.root)
-    if plan.suite == "paper":
+    if plan.suite in ("paper", "live"):
         return write_scenarios(trials, folder, plan.model)
     return write_report(trials, plan.suite, folder)
 

@@ -1,7 +1,7 @@
 """From the benchmark's flat parameters to a checked plan."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llmpso import data
@@ -9,7 +9,7 @@ from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
 from llmpso.backends.recorded import RecordedBackend
 from llmpso.benchmark.arms import Arm, build_search, find_arm
-from llmpso.benchmark.problems import Problem, suite
+from llmpso.benchmark.problems import LiveProblem, Problem, suite
 from llmpso.benchmark.runs import Batch
 from llmpso.errors import SpecError
 from tasks.tracking import open_experiment
@@ -25,6 +25,7 @@ class BenchmarkOptions:
     suite: str
     arms: str
     problems: str | None
+    csv: str | None
     seeds: int
     budget: int
     workers: int | None
@@ -63,12 +64,14 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
     Raises:
         LLMPSOError: A name is unknown, a library is missing, or the model is out of reach.
     """
-    problems, arms = suite(options.suite, names_of(options.problems)), _arms(options.arms)
+    problems, arms = _problems(options), _arms(options.arms)
     root = Path(options.out)
     uri, experiment_id = open_experiment(options.experiment, "evaluations to the best 1%")
     backend = _backend(options, root) if any(arm.voice.is_model for arm in arms) else None
     for arm in arms:
         build_search(arm, problems[0], 0, backend)
+    for problem in problems[1:]:
+        problem.objective(0)
     return BenchmarkPlan(
         suite=options.suite,
         batches=tuple(_batch(p, a, options, backend) for p in problems for a in arms),
@@ -78,6 +81,14 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
         n_workers=options.workers or os.cpu_count() or 1,
         tracking_uri=uri,
         experiment_id=experiment_id,
+    )
+
+
+def _problems(options: BenchmarkOptions) -> tuple[Problem, ...]:
+    found = suite(options.suite, names_of(options.problems))
+    return tuple(
+        replace(problem, csv=options.csv) if isinstance(problem, LiveProblem) else problem
+        for problem in found
     )
 
 

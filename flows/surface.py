@@ -10,10 +10,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.command import Command, main
-from llmpso.data.series import load_csv
-from llmpso.data.textures import load_textures
-from llmpso.errors import SpecError
 from llmpso.objectives.cnn import CNNObjective
+from llmpso.objectives.live_surface import surface_network
 from llmpso.objectives.lstm import LSTMObjective
 from llmpso.objectives.surfaces import (
     SEEDS,
@@ -69,7 +67,7 @@ def prepare(
         LLMPSOError: The data or the file cannot be used.
     """
     chosen = find_surface(name)
-    objective = _lstm(chosen, csv) if name == "lstm" else _cnn(chosen, csv)
+    objective = surface_network(chosen, csv)
     path = Path(out or f"surface_{name}.csv")
     return chosen, objective, SurfaceFile(path, chosen, settings(chosen, objective))
 
@@ -85,19 +83,6 @@ def as_text(chosen: Surface, path: Path) -> str:
         f"{means.median():.4g}, worst {means.max():.4g}\n"
         f"standard deviation between configurations {means.std():.2g}, between seeds {noise:.2g}"
     )
-
-
-def _lstm(chosen: Surface, csv: str | None) -> LSTMObjective:
-    if csv is None:
-        raise SpecError("csv is missing; name the file city_day.csv (README, paper's scenarios)")
-    series = load_csv(csv, "AQI", where={"City": "Delhi"}, unit="AQI points")
-    return LSTMObjective(series, space=chosen.space, **chosen.options)
-
-
-def _cnn(chosen: Surface, csv: str | None) -> CNNObjective:
-    if csv is not None:
-        raise SpecError("csv is for lstm; the cnn learns the textures that ship")
-    return CNNObjective(load_textures(), space=chosen.space, **chosen.options)
 
 
 def _check(arguments: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from llmpso.errors import SpecError
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.functions import FUNCTIONS, FunctionObjective
 from llmpso.objectives.grid import TOP_SHARE
+from llmpso.objectives.live_surface import LiveSurface
 from llmpso.objectives.surfaces import SurfaceObjective
 from llmpso.objectives.tables import (
     DEVELOPMENT_TABLES,
@@ -139,6 +140,35 @@ class SurfaceProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveProblem:
+    """The networks of a surface trained in earnest, with seeds that the surface has not seen.
+
+    The target is the surface's, and was there before.
+    """
+
+    surface: str
+    csv: str | None = None
+    """The file that the LSTM's surface was trained on."""
+
+    @property
+    def name(self) -> str:
+        """That of the surface, and that it is trained."""
+        return f"live-{self.surface}"
+
+    def objective(self, seed: int) -> LiveSurface:
+        """The trainings of the study with this seed."""
+        return LiveSurface(self.surface, seed, self.csv)
+
+    def scale(self, seed: int) -> Scale:
+        """That of the surface."""
+        return SurfaceProblem(self.surface).scale(seed)
+
+    def default(self, seed: int) -> Params:
+        """That of the surface."""
+        return SURFACE_DEFAULTS[self.surface]
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionProblem:
     """An analytic function; each seed shifts and turns it otherwise, unless it is plain."""
 
@@ -184,6 +214,7 @@ SUITES: Mapping[str, tuple[Problem, ...]] = {
         SurfaceProblem("lstm"),
         SurfaceProblem("cnn"),
     ),
+    "live": (LiveProblem("lstm"), LiveProblem("cnn")),
 }
 """All problems by suite."""
 
