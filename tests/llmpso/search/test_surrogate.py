@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from llmpso.search import surrogate
+from llmpso.search import gaussian_process
 from llmpso.search.surrogate import expected_improvement, fitted, normal_scores
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 
@@ -34,12 +34,12 @@ def test_scores_forget_the_scale() -> None:
 
 def test_gradient_of_the_likelihood() -> None:
     positions = sample(PLANE, 15)
-    apart = surrogate._apart(positions, positions, np.zeros(2, dtype=bool))
+    apart = gaussian_process.apart(positions, positions, np.zeros(2, dtype=bool))
     scores, theta = normal_scores(bowl(positions)), np.array([0.2, -0.4, 0.1, -3.0])
     expected = approx_fprime(
-        theta, lambda t: surrogate._negative_log_likelihood(t, apart, scores)[0], 1e-6
+        theta, lambda t: gaussian_process.negative_log_likelihood(t, apart, scores)[0], 1e-6
     )
-    gradient = surrogate._negative_log_likelihood(theta, apart, scores)[1]
+    gradient = gaussian_process.negative_log_likelihood(theta, apart, scores)[1]
     assert gradient == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
@@ -58,7 +58,7 @@ def test_it_is_surer_where_it_was() -> None:
 
 def test_choices_without_order_are_all_equally_far() -> None:
     positions = np.array([[0.5, (i + 0.5) / 3] for i in range(3)])
-    apart = surrogate._apart(positions, positions, np.array([False, True]))
+    apart = gaussian_process.apart(positions, positions, np.array([False, True]))
     assert np.array_equal(apart[1], 1 - np.eye(3))
 
 

@@ -1,0 +1,122 @@
+"""The mathematics of a Gaussian process: covariance, conditioning, likely hyperparameters.
+
+Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006: marginal likelihood (2.30)
+and its gradient (5.9), Matérn 5/2 (4.17). Length-scale prior that grows with the dimension:
+Hvarfner, Hellsten and Nardi, Vanilla Bayesian Optimization Performs Great in High Dimensions,
+2024. `theta` holds the logs of the length scales, of the signal's and of the noise's variance.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
+from scipy.optimize import minimize
+
+from llmpso.search.cube import Floats
+
+MAX_FITTED = 150
+"""Observations that the hyperparameters are fitted on; all of them are predicted from."""
+
+JITTER = 1e-6
+"""Least noise variance: keeps the covariance invertible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Log-normal priors (mean and deviation of the logarithm) on the model's hyperparameters."""
+
+    length: float = 0.0
+    """Of a length scale in one dimension; half the log of the number of dimensions is added."""
+    length_deviation: float = 1.0
+    signal: float = 0.0
+    signal_deviation: float = 1.0
+    noise: float = -5.0
+    noise_deviation: float = 1.5
+
+
+PRIOR = Prior()
+
+
+def apart(a: Floats, b: Floats, unordered: NDArray[np.bool_]) -> Floats:
+    """Squared distances by dimension, shape (n_dims, n_a, n_b): 0 or 1 where nothing is near."""
+    difference = a.T[:, :, np.newaxis] - b.T[:, np.newaxis, :]
+    squared = difference**2
+    squared[unordered] = difference[unordered] != 0
+    return squared
+
+
+def covariance(theta: Floats, apart: Floats) -> Floats:
+    """Of the places that are so far apart, shape (n_a, n_b), without noise."""
+    r = np.sqrt(5 * np.tensordot(np.exp(-2 * theta[:-2]), apart, axes=1))
+    correlated: Floats = math.exp(theta[-2]) * (1 + r + r**2 / 3) * np.exp(-r)
+    return correlated
+
+
+def conditioned(theta: Floats, apart: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    """Lower Cholesky factor of the observations' covariance, and its inverse times the scores."""
+    noisy = covariance(theta, apart)
+    noisy[np.diag_indices_from(noisy)] += math.exp(theta[-1]) + JITTER
+    factor = cholesky(noisy, lower=True, check_finite=False)
+    return factor, cho_solve((factor, True), scores, check_finite=False)
+
+
+def posterior(
+    theta: Floats, cholesky: Floats, weights: Floats, cross: Floats
+) -> tuple[Floats, Floats]:
+    """Means and variances at some places, each of shape (n_places,): (2.25) and (2.26).
+
+    Args:
+        theta: The hyperparameters.
+        cholesky: Lower factor of the observations' covariance.
+        weights: Its inverse times the scores.
+        cross: Covariance of places and observations, shape (n_places, n_observations).
+    """
+    shrunk = solve_triangular(cholesky, cross.T, lower=True, check_finite=False)
+    variances: Floats = math.exp(theta[-2]) - np.sum(shrunk**2, axis=0)
+    return cross @ weights, variances
+
+
+def most_probable(apart: Floats, scores: Floats, prior: Prior) -> Floats:
+    """The hyperparameters that the scores and the prior make most probable."""
+    n_dims = len(apart)
+    means = np.full(n_dims + 2, prior.length + 0.5 * math.log(n_dims))
+    means[-2:] = prior.signal, prior.noise
+    deviations = np.full(n_dims + 2, prior.length_deviation)
+    deviations[-2:] = prior.signal_deviation, prior.noise_deviation
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        value, gradient = negative_log_likelihood(theta, apart, scores)
+        off = (theta - means) / deviations
+        return value + 0.5 * float(off @ off), gradient + off / deviations
+
+    bounds = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
+    found = minimize(
+        loss, means, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40}
+    )
+    theta: Floats = found.x
+    return theta
+
+
+def negative_log_likelihood(theta: Floats, apart: Floats, scores: Floats) -> tuple[float, Floats]:
+    """Minus (2.30) without its constant, and its gradient by (5.9)."""
+    scales = np.exp(-2 * theta[:-2])
+    r = np.sqrt(5 * np.tensordot(scales, apart, axes=1))
+    decay = math.exp(theta[-2]) * np.exp(-r)
+    covariance = decay * (1 + r + r**2 / 3)
+    noisy = covariance.copy()
+    noise = math.exp(theta[-1])
+    noisy[np.diag_indices_from(noisy)] += noise + JITTER
+    factor = cholesky(noisy, lower=True, check_finite=False)
+    weights = cho_solve((factor, True), scores, check_finite=False)
+    value = 0.5 * float(scores @ weights) + float(np.log(np.diag(factor)).sum())
+    inverse, _ = dpotri(factor, lower=1)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    slope = 0.5 * (inverse - np.outer(weights, weights))
+    # d covariance / d log length_j = 5/3 (1 + r) decay * apart_j * scale_j
+    shared = (slope * decay * (1 + r) * (5 / 3)).ravel()
+    lengths = (apart.reshape(len(apart), -1) @ shared) * scales
+    variances = float(np.sum(slope * covariance)), noise * float(np.trace(slope))
+    return value, np.append(lengths, variances)
