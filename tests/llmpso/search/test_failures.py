@@ -59,7 +59,7 @@ def share_failed(method: str, seed: int) -> float:
 
 
 def test_a_search_keeps_away_from_a_region_that_keeps_failing() -> None:
-    """Where values promise more just beyond the edge; drawn by values alone, it fails nearly always.
+    """Values promise more just beyond the edge: by them alone nearly all of its trials fail.
 
     The mean of eight searches has a standard error of 0.03; seen on ten others: 0.37.
     """
