@@ -1,6 +1,8 @@
-"""The promoted model answers over HTTP, from raw columns."""
+"""The promoted model answers over HTTP, from raw columns, served as the README says."""
 
-import sys
+import re
+import shlex
+from pathlib import Path
 
 import httpx
 import mlflow
@@ -8,6 +10,8 @@ import pytest
 
 from flows.retune import retune
 from llmpso.data.air_quality import load_taiwan
+
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -17,13 +21,10 @@ def test_the_champion_answers_requests_with_raw_columns(
     small = {"evaluations": 2, "particles": 2, "refits": 2, "max_seconds": 60}
     report = retune(method="pso", workers=2, **small)
     port = str(services.free_port())
-    services.start(
-        [
-            *(sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"),
-            *("--model-uri", f"models:/{report.model}@champion", "--port", port),
-        ],
-        {"MLFLOW_TRACKING_URI": mlflow_store},
-    )
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    written = re.search(r"^mlflow models serve .+", readme, flags=re.MULTILINE)
+    command = shlex.split(written.group().replace("--port 5001", f"--port {port}"))
+    services.start(command, {"MLFLOW_TRACKING_URI": mlflow_store})
     services.wait_for(f"http://127.0.0.1:{port}/ping")
     rows = load_taiwan().frame.iloc[-30:].reset_index()
     content = rows.assign(Time=rows["Time"].astype(str)).to_json(orient="split", index=False)
