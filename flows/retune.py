@@ -38,7 +38,13 @@ from tasks.registry import (
     store_answers,
 )
 from tasks.studies import StudyIdentity, open_study
-from tasks.tracking import StudyRun, record_folder, record_summary, record_tags
+from tasks.tracking import (
+    StudyRun,
+    describe_model,
+    record_folder,
+    record_summary,
+    record_tags,
+)
 
 EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
 """Ends of a study that are worth a message: money or time ran out."""
@@ -278,6 +284,7 @@ def _promoted(
         retune_run=run.run_id,
     )
     version = promote(plan.tune.tracking_uri, promotion)
+    describe_model(plan.tune.tracking_uri, plan.name, objective.description)
     return _report(plan, run, outcome, reason, version, before, known)
 
 

@@ -33,7 +33,7 @@ from tasks.ledger import Ledger
 from tasks.registry import MODEL_TAG
 from tasks.replies import KeptReplies
 from tasks.studies import StudyIdentity, open_study
-from tasks.tracking import STORE_ERRORS, record_text, register_model
+from tasks.tracking import STORE_ERRORS, describe_model, record_text, register_model
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -206,7 +206,10 @@ def _registered(plan: Plan, ledger: Ledger, best: Trial) -> str:
     """The new version, where the study's best model is to become one at once."""
     if not plan.registers:
         return ""
-    return register_model(ledger.study, ledger.linked(best), plan.model_name)
+    version = register_model(ledger.study, ledger.linked(best), plan.model_name)
+    if version:
+        describe_model(plan.tracking_uri, plan.model_name, plan.objective.description)
+    return version
 
 
 def _search(

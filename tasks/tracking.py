@@ -275,6 +275,25 @@ def register_model(study: StudyRun, trial: Trial, name: str) -> str:
     return f"{name}/{mlflow.register_model(trial.links['model'], name, tags=tags).version}"
 
 
+def describe_model(uri: str, name: str, objective: str) -> None:
+    """Write on a registered model's page what it does and how to load it, unless somebody has.
+
+    Args:
+        uri: The store.
+        name: Of the registered model.
+        objective: What it was tuned for.
+    """
+    store = client(uri)
+    if not store.get_registered_model(name).description:
+        text = (
+            f"{objective}\n\n```python\nimport mlflow\n\n"
+            f'model = mlflow.pyfunc.load_model("models:/{name}/1")  # a version\n'
+            f'model = mlflow.pyfunc.load_model("models:/{name}@champion")  # the one that serves, '
+            "since flows.retune promoted it\n```"
+        )
+        store.update_registered_model(name, description=text)
+
+
 def finite(metrics: Mapping[str, float], timestamp: int, step: int) -> list[Metric]:
     """MLflow's pages break on NaN and inf (mlflow#16555): a failure is a tag, not a metric."""
     return [

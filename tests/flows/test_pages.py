@@ -77,6 +77,10 @@ def test_a_study_leaves_figures_a_description_and_traces_in_mlflow(
     assert run.data.tags["method"] == "guided"
     assert run.data.tags["model"] == "bowl"
 
+    page = mlflow.MlflowClient().get_registered_model("bowl").description
+    assert page.startswith("A bowl whose bottom lies at x = 1")
+    assert 'load_model("models:/bowl/1")' in page
+
     (trace,) = traced(summary.run_id)
     (span,) = trace.data.spans
     assert trace.info.state == TraceState.OK
