@@ -1,9 +1,10 @@
 """The suite `speed` of the benchmark: what everything but training costs, beside others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -31,14 +32,15 @@ class SpeedTable:
     """One table: what is measured, and how the raw figures become rows."""
 
     title: str
-    measure: Callable[[BenchmarkOptions, int], pd.DataFrame]
-    """From the options and the number of processes to the raw figures."""
+    measure: Callable[[BenchmarkOptions, int], Iterable[dict[str, Any]]]
+    """From the options and the number of processes to rows of raw figures, as they come."""
     condense: Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def _races(options: BenchmarkOptions, n_workers: int) -> pd.DataFrame:
+def _races(options: BenchmarkOptions, n_workers: int) -> Iterable[dict[str, Any]]:
     with process_pool(n_workers) as processes:
-        return run_races(processes, range(options.seeds), N_RACE_EVALUATIONS)
+        trials = run_races(processes, range(options.seeds), N_RACE_EVALUATIONS)
+    return trials.to_dict("records")
 
 
 TABLES = {
@@ -107,7 +109,10 @@ def _written(
     """The table as Markdown, from raw figures that are measured, or from those that are there."""
     path = folder / f"{name}-raw.csv"
     if not options.report_only:
-        table.measure(options, n_workers).to_csv(path, index=False)
+        path.unlink(missing_ok=True)
+        for row in table.measure(options, n_workers):
+            # At once: what took half an hour to measure must not go with its last minute.
+            pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
     condensed = table.condense(pd.read_csv(path))
     condensed.to_csv(folder / f"{name}.csv", index=False)
     shown = condensed.astype(object).where(condensed.notna(), "")

@@ -47,12 +47,11 @@ SHORT_ONLY = (
 """So slow per trial that the long study would take the greater part of the time."""
 
 
-def measure_machinery(evaluations: int, repeats: int) -> pd.DataFrame:
+def measure_machinery(evaluations: int, repeats: int) -> Iterator[dict[str, Any]]:
     """Seconds of whole studies that cost nothing to train, one row per study; all take turns.
 
     Each is a process of its own, with an empty store of its own.
     """
-    rows: list[dict[str, Any]] = []
     plans = product(
         range(repeats), ("sqlite", "http"), (evaluations, LONGER * evaluations), SYSTEMS
     )
@@ -61,8 +60,7 @@ def measure_machinery(evaluations: int, repeats: int) -> pd.DataFrame:
             continue
         labels = {"store": store, "system": system, "evaluations": n_evaluations}
         seconds = seconds_of_study(store, system, n_evaluations)
-        rows.append(labels | {"repeat": repeat, "seconds": seconds})
-    return pd.DataFrame(rows)
+        yield labels | {"repeat": repeat, "seconds": seconds}
 
 
 def machinery_table(raw: pd.DataFrame) -> pd.DataFrame:

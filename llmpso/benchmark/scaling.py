@@ -1,7 +1,7 @@
 """How many trainings a minute each runner does, one at a time and several."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
@@ -18,17 +18,15 @@ PARAMS = {"layers": 2, "hidden_units": 32, "learning_rate": 0.003, "dropout": 0.
 """A middling configuration of the default LSTM: what is compared is where it is trained."""
 
 
-def measure_runners(evaluations: int, repeats: int, n_workers: int) -> pd.DataFrame:
+def measure_runners(evaluations: int, repeats: int, n_workers: int) -> Iterator[dict[str, Any]]:
     """Seconds for so many trainings of the default LSTM, one row per repetition; all take turns.
 
     Every training has one core, and each worker has trained once before the clock starts.
     """
-    rows: list[dict[str, Any]] = []
     for repeat, kind, workers in product(range(repeats), KINDS, (1, n_workers)):
         seconds = _seconds(Runner(kind), workers, evaluations)
         labels = {"runner": kind, "workers": workers, "repeat": repeat}
-        rows.append(labels | {"evaluations": evaluations, "seconds": seconds})
-    return pd.DataFrame(rows)
+        yield labels | {"evaluations": evaluations, "seconds": seconds}
 
 
 def runner_table(raw: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """What the search itself costs: a step of the swarm, and the surrogate's fit and screening."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
 from typing import Any
@@ -26,16 +26,14 @@ COEFFICIENTS = Coefficients()
 Step = Callable[[], object]
 
 
-def measure_steps(repeats: int) -> pd.DataFrame:
+def measure_steps(repeats: int) -> Iterator[dict[str, Any]]:
     """Seconds of one step of each swarm, one row per repetition; all take turns."""
-    rows: list[dict[str, Any]] = []
     with threadpool_limits(limits=1):
         for n_particles, n_dims in product(PARTICLES, DIMENSIONS):
             steps = _swarm_steps(n_particles, n_dims)
             for repeat, (name, step) in product(range(repeats), steps.items()):
                 labels = {"particles": n_particles, "dimensions": n_dims, "repeat": repeat}
-                rows.append(labels | {"what": name, "seconds": seconds_of(step)})
-    return pd.DataFrame(rows)
+                yield labels | {"what": name, "seconds": seconds_of(step)}
 
 
 def step_table(raw: pd.DataFrame) -> pd.DataFrame:
@@ -47,14 +45,12 @@ def step_table(raw: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def measure_surrogate(repeats: int) -> pd.DataFrame:
+def measure_surrogate(repeats: int) -> Iterator[dict[str, Any]]:
     """Seconds to fit the surrogate and to screen 100 candidates, one row per repetition."""
-    rows: list[dict[str, Any]] = []
     with threadpool_limits(limits=1):
         for n_observations, repeat in product(OBSERVATIONS, range(repeats)):
             seconds = seconds_of(_screening(n_observations, seed=repeat), at_least=0.0)
-            rows.append({"observations": n_observations, "repeat": repeat, "seconds": seconds})
-    return pd.DataFrame(rows)
+            yield {"observations": n_observations, "repeat": repeat, "seconds": seconds}
 
 
 def surrogate_table(raw: pd.DataFrame) -> pd.DataFrame:
