@@ -96,7 +96,7 @@ def _tracking(store: str, folder: Path) -> Iterator[str]:
     address, log = f"http://{HOST}:{(port := free_port())}", folder / "server.log"
     command = ["mlflow", "server", "--host", HOST, "--port", str(port)]
     places = ["--backend-store-uri", database, "--artifacts-destination", str(folder / "models")]
-    process = start_tethered([*command, *places], log, {})
+    process = start_tethered([*command, *places], log, folder / "users", {})
     try:
         wait_until_healthy(process, address, f"the MLflow server did not start on port {port}")
         yield address

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from platformdirs import user_log_path
+from filelock import FileLock
+from platformdirs import user_log_path, user_runtime_path
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.servers import (
     HOST,
+    Users,
     free_port,
     is_free,
     is_healthy,
@@ -28,23 +30,37 @@ def local_prefect_server(timeout: float = 120.0) -> Iterator[str]:
     """Yield the URL of a Prefect API: the one configured, one on the usual port, or our own.
 
     Our own keeps its records in the user's Prefect database, where `prefect server start` shows
-    them later, writes its log to a file, and ends with the block, or with this process.
+    them later, writes its log to a file, and ends with the last of the commands that use it.
     """
-    configured = PREFECT_API_URL.value()
-    if configured or is_healthy(_api(PORT)):
-        url = configured or _api(PORT)
-        with temporary_settings({PREFECT_API_URL: url}):
-            yield url
+    if configured := PREFECT_API_URL.value():
+        yield configured
         return
-    port = PORT if is_free(PORT) else free_port()
-    process = _start(port)
+    with _shared_server(timeout) as url, temporary_settings({PREFECT_API_URL: url}):
+        yield url
+
+
+@contextmanager
+def _shared_server(timeout: float) -> Iterator[str]:
+    """The server on the usual port; started, by one of those who need it, if there is none."""
+    process, port = None, PORT
+    with FileLock(_shared_file("starting")):
+        users = Users(_shared_file("users"))
+        if not is_healthy(_api(PORT)):
+            port = PORT if is_free(PORT) else free_port()
+            process = _start(port, users.path)
+            wait_until_healthy(process, _api(port), _complaint(port), timeout)
     try:
-        wait_until_healthy(process, _api(port), _complaint(port), timeout)
-        with temporary_settings({PREFECT_API_URL: _api(port)}):
-            yield _api(port)
+        yield _api(port)
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        if process is not None and not users.are_others():
+            process.terminate()
+            process.wait(timeout=30)
+        users.leave()
+
+
+def _shared_file(name: str) -> Path:
+    """A file that all commands of a user on this machine find: they share its ports too."""
+    return user_runtime_path("llmpso", ensure_exists=True) / f"prefect-{PORT}.{name}"
 
 
 def wait_until_recorded(flow_run_id: str, timeout: float = 15.0) -> None:
@@ -73,10 +89,11 @@ def _log_file() -> Path:
     return user_log_path("llmpso", ensure_exists=True) / "prefect-server.log"
 
 
-def _start(port: int) -> subprocess.Popen[bytes]:
+def _start(port: int, users: Path) -> subprocess.Popen[bytes]:
     return start_tethered(
         ["prefect", "server", "start", "--host", HOST, "--port", str(port)],
         _log_file(),
+        users,
         # Without the second, the pages ask the usual port whatever the server's own is.
         {"PREFECT_API_URL": _api(port), "PREFECT_SERVER_UI_API_URL": _api(port)},
     )

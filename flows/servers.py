@@ -1,5 +1,6 @@
-"""Servers of our own on this machine: each ends with the process that started it."""
+"""Servers of our own on this machine: each ends with the last process that uses it."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -16,15 +17,40 @@ from llmpso.errors import LLMPSOError
 HOST = "127.0.0.1"
 
 
+class Users:
+    """A place among those who use a server; given up in whatever way its process ends.
+
+    Args:
+        file: The same for all who use that server.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.path = file
+        self._file = file.open("a")
+        fcntl.flock(self._file, fcntl.LOCK_SH)
+
+    def are_others(self) -> bool:
+        """Whether somebody else uses it; if not, nobody else can from now on."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+    def leave(self) -> None:
+        """Give the place up."""
+        self._file.close()
+
+
 def start_tethered(
-    command: Sequence[str], log: Path, environment: Mapping[str, str]
+    command: Sequence[str], log: Path, users: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start a module of Python's as a server that ends when we do, even by SIGKILL."""
-    tether = [sys.executable, "-I", tethered.__file__, sys.executable, "-m"]
+    """Start a module of Python's as a server that ends after us and its users, even by SIGKILL."""
+    tether = [sys.executable, "-I", tethered.__file__, str(users), sys.executable, "-m"]
     with log.open("wb") as output:
         return subprocess.Popen(
             [*tether, *command],
-            # Never written to: it tells the server of our end.
+            # Never written to: it tells the tether of our end.
             stdin=subprocess.PIPE,
             start_new_session=True,
             stdout=output,

@@ -1,8 +1,10 @@
-"""Run a command for as long as the parent lives: `python tethered.py COMMAND…`.
+"""Run a command for as long as it is used: `python tethered.py USERS COMMAND…`.
 
-The parent holds the other end of our standard input. However it ends, that is closed.
+The parent holds the other end of our standard input: however it ends, that is closed. Whoever else
+uses the command holds a lock on the file USERS, which goes with it likewise.
 """
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -12,27 +14,30 @@ from types import FrameType
 GRACE_SECONDS = 15.0
 
 
-def main(command: list[str]) -> int:
-    """Run the command until it ends, or the parent does."""
+def main(users: str, *command: str) -> int:
+    """Run the command until it ends, or the parent and all users have."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def end(signal_number: int, frame: FrameType | None) -> None:
         process.terminate()
 
     signal.signal(signal.SIGTERM, end)
-    threading.Thread(target=_end_with_parent, args=(process,), daemon=True).start()
+    threading.Thread(target=_end_with_users, args=(process, users), daemon=True).start()
     return process.wait()
 
 
-def _end_with_parent(process: subprocess.Popen[bytes]) -> None:
+def _end_with_users(process: subprocess.Popen[bytes], users: str) -> None:
     while sys.stdin.buffer.read(1):
         pass
-    process.terminate()
-    try:
-        process.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    with open(users, "a") as file:
+        # Held until the command has ended: who comes now waits, and starts another.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        process.terminate()
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main(*sys.argv[1:]))
