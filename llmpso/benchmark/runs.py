@@ -55,7 +55,7 @@ class Batch:
 
 
 def run_batch(batch: Batch, root: Path, executor: Executor, backend: Backend | None) -> int:
-    """Run what is missing of a batch, and keep it.
+    """Run what is missing of a batch, and keep each study as it ends.
 
     Returns:
         How many studies were run.
@@ -63,8 +63,8 @@ def run_batch(batch: Batch, root: Path, executor: Executor, backend: Backend | N
     seeds = batch.missing(root)
     if seeds:
         run = partial(study_rows, batch.problem, batch.arm, batch.budget)
-        studies = executor.map(run, seeds, repeat(backend))
-        _write(batch, root, [row for study in studies for row in study])
+        for rows in executor.map(run, seeds, repeat(backend)):
+            _write(batch, root, rows)
     return len(seeds)
 
 
@@ -138,14 +138,13 @@ def _trial_rows(trials: Sequence[Trial], space: SearchSpace) -> Iterator[Row]:
         seen.add(key)
 
 
-def _write(batch: Batch, root: Path, rows: list[Row]) -> None:
+def _write(batch: Batch, root: Path, study: list[Row]) -> None:
     """One file, whole or not at all."""
     folder = batch.folder(root)
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = [row["seed"] for row in rows]
-    part = folder / f"seeds-{min(seeds)}-{max(seeds)}.parquet"
+    part = folder / f"seed-{study[0]['seed']}.parquet"
     unfinished = part.with_suffix(".unfinished")
-    pd.DataFrame(rows).to_parquet(unfinished, index=False)
+    pd.DataFrame(study).to_parquet(unfinished, index=False)
     unfinished.replace(part)
 
 

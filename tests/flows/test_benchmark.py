@@ -109,7 +109,18 @@ def test_a_changed_arm_is_run_anew(tmp_path):
         with pytest.raises(DataError, match="2 studies of 'guided' on 'levy-2' are not in"):
             load_trials([changed], tmp_path)
         assert run_batch(changed, tmp_path, pool, None) == 2
-    assert len(parts(tmp_path)) == 2
+    assert len(parts(tmp_path)) == 4
+
+
+def test_what_is_interrupted_keeps_the_studies_that_have_ended(tmp_path):
+    class Interrupted:
+        def map(self, run, seeds, backends):
+            yield run(seeds[0], next(backends))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(batch("pso", seeds=3), tmp_path, Interrupted(), None)
+    assert batch("pso", seeds=3).missing(tmp_path) == (1, 2)
 
 
 def test_a_new_version_of_the_code_lets_old_results_expire(tmp_path, monkeypatch):
