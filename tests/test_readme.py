@@ -89,7 +89,17 @@ def test_the_commands_name_files_and_options_that_exist() -> None:
     for script in re.findall(r"`((?:mlflow|deployments)/\w+\.sh)`", README):
         assert (project / script).is_file()
     foreign = {"backend-store-uri", "env-manager", "model-uri", "port"}
-    foreign |= {"type", "pool", "no-prompt", "prefect-file", "from-file", "all", "watch", "dist"}
+    foreign |= {
+        "type",
+        "pool",
+        "no-prompt",
+        "no-serve-artifacts",
+        "prefect-file",
+        "from-file",
+        "all",
+        "watch",
+        "dist",
+    }
     foreign |= {"quiet", "json", "install-completion"}
     options = set(re.findall(r"--([a-z][a-z-]+)", README)) - foreign - {"help", "fresh"}
     functions = (tune.fn, retune.fn, benchmark.fn, surface.fn, select_prompt.fn, serve)
