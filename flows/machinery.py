@@ -38,11 +38,11 @@ SYSTEMS: dict[str, Callable[[int, str], None]] = {
     OURS: _own_study,
     "Optuna, its MLflow callback, models by log_model": optuna_study,
     "Optuna, its MLflow callback, weights as a file": bare_optuna_study,
-    "Ray Tune, its MLflow callback, checkpoints": ray_study,
+    "Ray Tune, its MLflow callback, no model in MLflow": ray_study,
 }
 SHORT_ONLY = (
     "Optuna, its MLflow callback, models by log_model",
-    "Ray Tune, its MLflow callback, checkpoints",
+    "Ray Tune, its MLflow callback, no model in MLflow",
 )
 """So slow per trial that the long study would take the greater part of the time."""
 

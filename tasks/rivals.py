@@ -1,7 +1,7 @@
 """The same cheap study under other tuners, tracked as their users would: what is compared with.
 
-Each keeps per evaluation what `flows.tune` keeps: parameters, the value, the model, and under
-Optuna the curve. Where there is a slow way and a fast one, the rival gets the fast one.
+Each keeps parameters and value per evaluation; Optuna also the curve and the model in MLflow, as
+`flows.tune` does. Where there is a slow way and a fast one, the rival gets the fast one.
 """
 
 import logging
@@ -79,7 +79,7 @@ def _log(evaluation: Evaluation, *, is_bare: bool) -> None:
 
 
 def ray_study(evaluations: int, tracking_uri: str) -> None:
-    """Ray Tune with its MLflow callback, which keeps each trial's checkpoint as artifacts.
+    """Ray Tune with its MLflow callback: figures go to MLflow, models only to Ray's own folder.
 
     Trials report once, without their curve: every report is a round trip of its own.
     """

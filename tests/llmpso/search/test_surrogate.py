@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
@@ -89,17 +87,6 @@ def test_a_trend_speaks_where_nothing_is_known() -> None:
     model = fitted(PLANE, known, bowl(known), trend=lambda places: 10 * places[:, 0])
     low, high = model.predict(np.array([[0.0, 0.5], [1.0, 0.5]])).means
     assert high - low > 1
-
-
-@pytest.mark.parametrize(("n", "seconds"), [(60, 0.05), (500, 0.5)])
-def test_it_is_fast(n: int, seconds: float) -> None:
-    known, new = sample(PLANE, n), sample(PLANE, 100, seed=1)
-    took = []
-    for _ in range(5):
-        begin = time.process_time()
-        fitted(PLANE, known, bowl(known)).predict(new)
-        took.append(time.process_time() - begin)
-    assert min(took) < seconds
 
 
 @pytest.mark.parametrize("values", [[1.0, 1.0, 1.0], [1.0, 2.0, np.inf]])
