@@ -26,7 +26,7 @@ Keys = set[tuple[Any, ...]]
 FIRST_CREDIT = 8.0
 """Trials that the surrogate is taken to have ranked rightly before the study."""
 
-EARNING = (0.7, 0.9)
+EARNING = (0.5, 0.7)
 """Belief at which the surrogate has lost every slot, and at which it has all of them."""
 
 
