@@ -32,7 +32,7 @@ from llmpso.search.population import Optimizer, trial_seed
 from llmpso.search.proposers import Placebo, Proposer
 from llmpso.search.pso import PSO
 
-RESULTS_VERSION = 3
+RESULTS_VERSION = 5
 """To be raised whenever the library's code changes what any arm does: old results then expire."""
 
 PAPER_TEMPERATURE = 0.7

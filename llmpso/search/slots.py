@@ -30,6 +30,11 @@ EARNING = (0.5, 0.7)
 """Belief at which the surrogate has lost every slot, and at which it has all of them."""
 
 
+EXPLORED_DIMS = 5
+"""Dimensions, some of them real, up to which places anywhere are of use. With more they lie far
+from all that is known, and expected improvement takes them for that alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pick:
     """A candidate, and what the surrogate thinks of it."""
@@ -129,12 +134,13 @@ class Step:
     def _pool(
         self, moves: Floats, bests: Sequence[Floats], rng: np.random.Generator
     ) -> list[Candidate]:
-        n_changes, n_explored = self._guidance.n_changes, self._guidance.n_explored
-        changed = [local_changes(self._space, best, n_changes, rng) for best in bests]
-        anywhere = rng.random((n_explored, len(self._space)))
+        n_changes, space = self._guidance.n_changes, self._space
+        changed = [local_changes(space, best, n_changes, rng) for best in bests]
+        is_wide = len(space) > EXPLORED_DIMS and not math.isfinite(space.size)
+        anywhere = rng.random((0 if is_wide else self._guidance.n_explored, len(space)))
         known = set(self._taken)
-        own = unseen(self._space, moves, Source.SWARM, known)
-        return own + unseen(self._space, np.vstack([*changed, anywhere]), Source.SURROGATE, known)
+        own = unseen(space, moves, Source.SWARM, known)
+        return own + unseen(space, np.vstack([*changed, anywhere]), Source.SURROGATE, known)
 
     def _disposed(self, own: Pick) -> tuple[Pick, str]:
         """The best advice has the slot if its source has the credit; and what it displaced."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import mlflow
 import pytest
+from mlflow.models import convert_input_example_to_serving_input
 
 from flows.retune import retune
 from llmpso.data.air_quality import load_taiwan
@@ -27,11 +28,9 @@ def test_the_champion_answers_requests_with_raw_columns(
     services.start(command, {"MLFLOW_TRACKING_URI": mlflow_store})
     services.wait_for(f"http://127.0.0.1:{port}/ping")
     rows = load_taiwan().frame.iloc[-30:].reset_index()
-    content = rows.assign(Time=rows["Time"].astype(str)).to_json(orient="split", index=False)
-    request = f'{{"dataframe_split": {content}}}'
     reply = httpx.post(
         f"http://127.0.0.1:{port}/invocations",
-        content=request,
+        content=convert_input_example_to_serving_input(rows),
         headers={"Content-Type": "application/json"},
         timeout=60.0,
     )
