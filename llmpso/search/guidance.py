@@ -16,7 +16,7 @@ class Guidance:
     n_changes: int = 25
     """Draws of a change of the best configuration, and as many of a particle's own best."""
     n_explored: int = 25
-    """Draws from the whole space, unless it is too wide for them."""
+    """Draws from the whole space, but for wide ones (`llmpso.search.slots.EXPLORED_DIMS`)."""
     n_defaults: int = 1
     """First positions that the proposer may fill."""
     n_refinements: int = 0

@@ -29,7 +29,6 @@ FIRST_CREDIT = 8.0
 EARNING = (0.5, 0.7)
 """Belief at which the surrogate has lost every slot, and at which it has all of them."""
 
-
 EXPLORED_DIMS = 5
 """Dimensions, some of them real, up to which places anywhere are of use. With more they lie far
 from all that is known, and expected improvement takes them for that alone."""
@@ -92,7 +91,7 @@ class Step:
         rugged functions, are a few steps away, and every plain step cost evaluations.
         """
         drawn = rng.random()
-        if math.isfinite(self._space.size):
+        if _is_grid(self._space):
             return True
         n_trials = len(self._surrogate.scores)
         belief = (FIRST_CREDIT + n_trials * self._surrogate.skill) / (FIRST_CREDIT + n_trials)
@@ -136,7 +135,7 @@ class Step:
     ) -> list[Candidate]:
         n_changes, space = self._guidance.n_changes, self._space
         changed = [local_changes(space, best, n_changes, rng) for best in bests]
-        is_wide = len(space) > EXPLORED_DIMS and not math.isfinite(space.size)
+        is_wide = len(space) > EXPLORED_DIMS and not _is_grid(space)
         anywhere = rng.random((0 if is_wide else self._guidance.n_explored, len(space)))
         known = set(self._taken)
         own = unseen(space, moves, Source.SWARM, known)
@@ -153,6 +152,11 @@ class Step:
             self._credit.proposed(source, admitted=False)
             return own, ""
         return rival, _displaced(rival, own)
+
+
+def _is_grid(space: SearchSpace) -> bool:
+    """Whether it has no real numbers."""
+    return math.isfinite(space.size)
 
 
 def sensitivity(space: SearchSpace, surrogate: Surrogate) -> dict[str, float]:
