@@ -28,7 +28,7 @@ def ends(pid: int, seconds: float = 10) -> bool:
         try:
             if Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
                 return True
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # before or after it was opened
             return True
         time.sleep(0.05)
     return False
