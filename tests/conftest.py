@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,6 +60,24 @@ def mlflow_store(
     mlflow.set_tracking_uri(uri)
     yield uri
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def ends() -> Callable[..., bool]:
+    """Whether a process ends in some seconds; one that nobody has waited for has ended too."""
+
+    def ended(pid: int, seconds: float = 10.0) -> bool:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
+                    return True
+            except (FileNotFoundError, ProcessLookupError):  # before or after it was opened
+                return True
+            time.sleep(0.05)
+        return False
+
+    return ended
 
 
 class Services:

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -22,20 +21,8 @@ time.sleep(600)
 """
 
 
-def ends(pid: int, seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
-                return True
-        except (FileNotFoundError, ProcessLookupError):  # before or after it was opened
-            return True
-        time.sleep(0.05)
-    return False
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_command_ends_with_its_parent(number, tmp_path) -> None:
+def test_a_command_ends_with_its_parent(number, tmp_path, ends) -> None:
     command = [sys.executable, "-c", PARENT, str(tmp_path / "users")]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     pid = int(parent.stdout.readline())
@@ -45,7 +32,7 @@ def test_a_command_ends_with_its_parent(number, tmp_path) -> None:
     assert ends(pid)
 
 
-def test_a_command_that_others_use_ends_with_the_last_of_them(tmp_path) -> None:
+def test_a_command_that_others_use_ends_with_the_last_of_them(tmp_path, ends) -> None:
     users = Users(tmp_path / "users")
     command = [sys.executable, "-c", PARENT, str(users.path)]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -107,7 +94,7 @@ def test_commands_begun_at_once_share_a_server_until_the_last_has_ended(
     assert not is_healthy(address)
 
 
-def test_a_command_ends_with_its_tether(tmp_path) -> None:
+def test_a_command_ends_with_its_tether(tmp_path, ends) -> None:
     users = str(tmp_path / "users")
     command = [sys.executable, "-I", tethered.__file__, users, sys.executable, "-c", SLEEPER]
     tether = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

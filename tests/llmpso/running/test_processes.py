@@ -154,7 +154,7 @@ def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_workers_die_with_a_parent_that_is_killed(moody, tmp_path):
+def test_workers_die_with_a_parent_that_is_killed(moody, tmp_path, ends):
     code = f"""
 from llmpso.running.runner import Runner, evaluator
 from llmpso.objectives.registry import ObjectiveSpec
@@ -167,10 +167,7 @@ with evaluator(ObjectiveSpec({moody.name!r}), Runner("process"), n_workers=1, n_
     pid = wait_for_pid(tmp_path / "mark")
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(pid)
+    assert ends(pid)
 
 
 def wait_for_pid(mark: Path) -> int:
@@ -179,11 +176,3 @@ def wait_for_pid(mark: Path) -> int:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return int(mark.read_text())
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # before or after it was opened
-        return False
