@@ -16,6 +16,7 @@ def description(summary: Summary) -> str:
     """What was tuned, on what, what came of it, and how to use it."""
     parts = [
         f"{summary.description}",
+        "\n".join(f"- Note: {note}" for note in summary.notes),
         _result(summary),
         _table(["", *_figure_names(summary)], _compared(summary)),
         _table(["hyperparameter", "best"], _params(summary)),

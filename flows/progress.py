@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.text import short
@@ -16,13 +17,19 @@ class StudyProgress:
         budget: Evaluations in all.
         metric: Name and unit of the value.
         logger: Gets a line per trial.
+        notes: What people should know of the data; each is a warning of the log.
     """
 
     def __init__(
-        self, budget: int, metric: str, logger: logging.Logger | logging.LoggerAdapter
+        self,
+        budget: int,
+        metric: str,
+        logger: logging.Logger | logging.LoggerAdapter,
+        notes: Sequence[str] = (),
     ) -> None:
         self.budget = budget
         self.metric = metric
+        self.notes = tuple(notes)
         self.trials: list[Trial] = []
         self.best: Trial | None = None
         self.n_asked = 0
@@ -33,6 +40,8 @@ class StudyProgress:
         self._n_begun = 0
         self._logger = logger
         self._lock = threading.Lock()
+        for note in self.notes:
+            logger.warning("%s", note)
 
     def __call__(self, trial: Trial) -> None:
         """Count one trial, unless its training goes on."""

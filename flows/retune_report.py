@@ -86,6 +86,7 @@ def as_text(report: Report) -> str:
             f"study      {study.evaluations} evaluations, best {study.best_value:.4g} from "
             f"{study.best_source}; {STOPPED[StopReason(study.stop_reason)]}",
             f"           {study.best_params}",
+            *(f"note       {note}" for note in study.notes),
         ]
     lines += ["", f"serves     models:/{report.model}@champion   (version {report.version})"]
     if report.outcome is Outcome.PROMOTED:

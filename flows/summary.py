@@ -8,7 +8,7 @@ from typing import Any
 from flows.plan import Plan
 from llmpso.advisor import Call
 from llmpso.limits import StopReason
-from llmpso.objectives.base import Baselined
+from llmpso.objectives.base import Baselined, notes_of
 from llmpso.search.credit import Record
 from llmpso.study import StudyResult, improvements
 from llmpso.text import short
@@ -41,6 +41,8 @@ class Summary:
     objective: str
     description: str
     """What was tuned, on what data."""
+    notes: tuple[str, ...]
+    """What people should know of the data: what was left out, mended or decided."""
     metric: str
     method: str
     seed: int
@@ -135,6 +137,7 @@ def summarise(
         study=plan.name,
         objective=objective.name,
         description=objective.description,
+        notes=notes_of(objective),
         metric=objective.metric,
         method=str(plan.study.method),
         seed=plan.study.seed,
@@ -207,6 +210,7 @@ def as_text(summary: Summary) -> str:
         *_indented(summary.best_metrics),
         *(f"  {name}: {_joined(figures)}" for name, figures in summary.baselines.items()),
         "",
+        *(f"note         {note}" for note in summary.notes),
         f"advisor      {summary.advisor}",
         f"sources      {_joined(summary.by_source)}",
         f"improved by  {_joined(summary.improved_by_source)}",

@@ -27,6 +27,8 @@ def shown_on_terminal(progress: StudyProgress, n_workers: int) -> Iterator[None]
     if IS_QUIET.get() or not sys.stderr.isatty():
         yield
         return
+    for note in progress.notes:
+        console.print(Text(f"note: {note}", style="yellow"))
     with Live(
         get_renderable=lambda: view(progress, n_workers), console=console, refresh_per_second=4
     ):

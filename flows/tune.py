@@ -23,6 +23,7 @@ from flows.racing import raced
 from flows.summary import Summary, as_text, summarise
 from flows.terminal import shown_on_terminal
 from llmpso.advisor import Advisor
+from llmpso.objectives.base import notes_of
 from llmpso.running.fingerprint import digest, objective_fingerprint
 from llmpso.search.population import Optimizer
 from llmpso.study import StudyResult, run_study
@@ -34,6 +35,9 @@ from tasks.registry import MODEL_TAG
 from tasks.replies import KeptReplies
 from tasks.studies import StudyIdentity, open_study
 from tasks.tracking import STORE_ERRORS, describe_model, record_text, register_model
+
+MOST_OF_A_TAG = 5_000
+"""Characters that every store of MLflow keeps of a tag."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -171,7 +175,9 @@ def run_plan(plan: Plan) -> Summary:
 
 def _run(plan: Plan, ledger: Ledger) -> Summary:
     begin, study = time.time(), ledger.study
-    progress = StudyProgress(plan.study.budget, plan.objective.metric, get_run_logger())
+    progress = StudyProgress(
+        plan.study.budget, plan.objective.metric, get_run_logger(), notes_of(plan.objective)
+    )
     advisor = plan.advisor(
         lambda backend: ListeningBackend(KeptReplies(CachedBackend(backend), study), progress)
     )
@@ -276,6 +282,8 @@ def _study_tags(plan: Plan) -> dict[str, str]:
         MODEL_TAG: plan.model_name,
         "advisor": plan.advisor_reason,
     }
+    if notes := notes_of(plan.objective):
+        tags["notes"] = "\n".join(notes)[:MOST_OF_A_TAG]
     identity = plan.backend.identity if plan.backend else {}
     return tags | {f"advisor.{key}": value for key, value in identity.items()}
 

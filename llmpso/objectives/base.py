@@ -90,6 +90,21 @@ class Baselined(Protocol):
 
 
 @runtime_checkable
+class SupportsNotes(Protocol):
+    """An objective that did something to its data, or chose something, that people should know."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One plain sentence each; empty if there is nothing to say."""
+        ...
+
+
+def notes_of(objective: object) -> tuple[str, ...]:
+    """What people should know of an objective's data; nothing if it has no notes."""
+    return tuple(objective.notes) if isinstance(objective, SupportsNotes) else ()
+
+
+@runtime_checkable
 class Judged(Protocol):
     """An objective that can judge a trained model on data that no trial was chosen by."""
 

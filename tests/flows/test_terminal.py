@@ -70,3 +70,11 @@ def test_no_view_without_a_terminal_or_if_asked_to_be_quiet(
         progress(trial(0, 30.0))
     IS_QUIET.reset(token)
     assert capsys.readouterr().err == ""
+
+
+def test_what_people_should_know_of_the_data_is_a_warning_of_the_log(caplog) -> None:
+    notes = ("column 'No' is left out: it merely counts rows",)
+    StudyProgress(10, "error", logging.getLogger("a-test"), notes)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == notes[0]
