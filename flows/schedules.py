@@ -1,44 +1,48 @@
-"""The deployments of a file, checked: what they run, with which parameters, and when."""
+"""When a deployment runs: a schedule as `prefect deploy` reads it, and its next date."""
 
 import asyncio
-import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Self
 
 import pydantic
-import yaml
-from prefect import Flow
-from prefect.client.schemas.objects import ConcurrencyLimitConfig
-from prefect.exceptions import ParameterTypeError, SignatureMismatchError
-from prefect.schedules import Cron, RRule, Schedule
-from prefect.server.schemas.schedules import CronSchedule, RRuleSchedule
+from prefect.schedules import Schedule
+from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from flows.retune import retune
-from flows.tune import tune
 from llmpso.errors import SpecError
 
-FLOWS: Mapping[str, Flow[..., Any]] = {
-    "flows/retune.py:retune": retune,
-    "flows/tune.py:tune": tune,
-}
-"""What may be deployed, by entry point."""
 
-DATA = ("model", "objective", "csv", "target", "where", "images", "classes", "space_file")
-"""Parameters that decide which model is meant."""
+class ScheduleEntry(BaseModel):
+    """One schedule of a deployment, with the keys that Prefect's file format has."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """When a deployment runs."""
+    cron: str | None = None
+    interval: timedelta | None = None
+    """Seconds, `HH:MM:SS` or ISO 8601."""
+    rrule: str | None = None
+    """A recurrence rule (RFC 5545)."""
+    timezone: str = "UTC"
+    """Any name of the IANA database."""
+    anchor_date: datetime | None = None
+    """What an interval is counted from; the moment of serving if not given."""
+    day_or: bool = True
+    """Whether a cron line's day of the month and day of the week are joined by OR."""
+    active: bool = True
+    parameters: dict[str, Any] = {}
+    """Those of the runs of this schedule, in place of the deployment's."""
+    slug: str | None = None
 
-    rule: str
-    """A cron line, or a recurrence rule (RFC 5545)."""
-    timezone: str
-    is_cron: bool
-    is_active: bool
+    @model_validator(mode="after")
+    def _has_one_rule(self) -> Self:
+        if sum(rule is not None for rule in (self.cron, self.interval, self.rrule)) != 1:
+            raise ValueError("it must have exactly one of cron, interval and rrule")
+        return self
+
+    @property
+    def rule(self) -> str:
+        """The rule as people write it."""
+        return self.cron or self.rrule or f"every {self.interval}"
 
     def following(self) -> datetime:
         """When it runs next.
@@ -56,111 +60,23 @@ class Timing:
         if not found:
             raise SpecError(
                 f"schedule {self.rule!r} in {self.timezone!r} lies in the past, or on days that "
-                "do not exist: it would never run; mend the rule"
+                "do not exist: it would never run; correct the rule"
             )
         return found[0]
 
     def as_schedule(self) -> Schedule:
         """As Prefect takes it."""
-        kind = Cron if self.is_cron else RRule
-        return kind(self.rule, timezone=self.timezone, active=self.is_active)
+        return Schedule(**self.model_dump(exclude={"anchor_date"}), **self._anchor())
 
-    def _server_schedule(self) -> CronSchedule | RRuleSchedule:
-        if self.is_cron:
-            return CronSchedule(cron=self.rule, timezone=self.timezone)
-        return RRuleSchedule(rrule=self.rule, timezone=self.timezone)
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduledFlow:
-    """One deployment."""
-
-    flow: Flow[..., Any]
-    name: str
-    description: str
-    parameters: Mapping[str, Any]
-    timings: Sequence[Timing]
-    tags: Sequence[str]
-    limit: ConcurrencyLimitConfig | None
-
-    @property
-    def full_name(self) -> str:
-        """As `prefect deployment run` takes it."""
-        return f"{self.flow.name}/{self.name}"
-
-
-def load_deployments(path: Path) -> list[ScheduledFlow]:
-    """The deployments of a file that `prefect deploy` reads too.
-
-    Raises:
-        SpecError: A flow, a parameter or a schedule is wrong, or two deployments retune one model.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        entries = content["deployments"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise SpecError(f"file {str(path)!r} names no deployments ({reason})") from error
-    deployments = [_deployment(entry) for entry in entries]
-    _check_models(deployments)
-    return deployments
-
-
-def _deployment(entry: Mapping[str, Any]) -> ScheduledFlow:
-    name, entrypoint = entry.get("name", ""), entry.get("entrypoint", "")
-    if entrypoint not in FLOWS:
-        near = difflib.get_close_matches(entrypoint, FLOWS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(FLOWS)}"
-        raise SpecError(f"deployment {name!r} runs {entrypoint!r}; {hint}")
-    flow, parameters = FLOWS[entrypoint], entry.get("parameters") or {}
-    _check_parameters(flow, name, parameters)
-    limit = entry.get("concurrency_limit")
-    timings = [_timing(name, schedule) for schedule in entry.get("schedules") or []]
-    for timing in timings:
-        timing.following()
-    return ScheduledFlow(
-        flow=flow,
-        name=name,
-        description=entry.get("description", ""),
-        parameters=parameters,
-        timings=timings,
-        tags=entry.get("tags") or [],
-        limit=None if limit is None else ConcurrencyLimitConfig(**limit),
-    )
-
-
-def _timing(name: str, schedule: Mapping[str, Any]) -> Timing:
-    rule = schedule.get("cron") or schedule.get("rrule")
-    if not rule:
-        raise SpecError(
-            f"a schedule of {name!r} is {dict(schedule)!r}; it must have cron or rrule"
-        )
-    return Timing(
-        str(rule),
-        schedule.get("timezone", "UTC"),
-        is_cron="cron" in schedule,
-        is_active=schedule.get("active", True),
-    )
-
-
-def _check_parameters(flow: Flow[..., Any], name: str, parameters: Mapping[str, Any]) -> None:
-    try:
-        flow.validate_parameters(dict(parameters))
-    except (ParameterTypeError, SignatureMismatchError) as error:
-        reason = " ".join(str(error).split())
-        raise SpecError(f"deployment '{flow.name}/{name}': {reason}") from error
-
-
-def _check_models(deployments: Sequence[ScheduledFlow]) -> None:
-    """Refuse two deployments that would retune the same model."""
-    seen: dict[tuple[str, ...], str] = {}
-    for deployment in deployments:
-        if deployment.flow is not retune:
-            continue
-        model = tuple(str(deployment.parameters.get(key)) for key in DATA)
-        if model in seen:
-            raise SpecError(
-                f"{seen[model]!r} and {deployment.full_name!r} retune the same model; give each "
-                "model one deployment, with as many schedules as you like"
+    def _server_schedule(self) -> CronSchedule | IntervalSchedule | RRuleSchedule:
+        """What the server computes dates by."""
+        if self.cron is not None:
+            return CronSchedule(cron=self.cron, timezone=self.timezone, day_or=self.day_or)
+        if self.interval is not None:
+            return IntervalSchedule(
+                interval=self.interval, timezone=self.timezone, **self._anchor()
             )
-        seen[model] = deployment.full_name
+        return RRuleSchedule(rrule=str(self.rrule), timezone=self.timezone)
+
+    def _anchor(self) -> dict[str, Any]:
+        return {} if self.anchor_date is None else {"anchor_date": self.anchor_date}

@@ -1,14 +1,17 @@
 """All deployments on one machine, without a work pool: `python -m flows.serve`."""
 
+import json
 import sys
 from pathlib import Path
 
 import cyclopts
 from prefect import serve as serve_deployments
+from prefect.deployments.runner import RunnerDeployment
 
 from flows.command import USAGE_ERROR
+from flows.deployment_file import ScheduledFlow, load_deployments
 from flows.prefect_server import local_prefect_server
-from flows.schedules import ScheduledFlow, load_deployments
+from flows.schedules import ScheduleEntry
 from llmpso.errors import LLMPSOError
 
 FILE = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
@@ -27,7 +30,7 @@ def serve(file: Path = FILE, *, check: bool = False, limit: int = 1) -> int:
     """
     try:
         deployments = load_deployments(file)
-        print("\n".join(_lines(deployments)))
+        print("\n".join(map(_line, deployments)))
         if not check:
             _serve(deployments, limit)
     except LLMPSOError as error:
@@ -39,35 +42,34 @@ def serve(file: Path = FILE, *, check: bool = False, limit: int = 1) -> int:
 def _serve(deployments: list[ScheduledFlow], limit: int) -> None:
     with local_prefect_server() as api:
         print(f"serving at {api}; stop with Ctrl-C", flush=True)
-        serve_deployments(
-            *(
-                deployment.flow.to_deployment(
-                    deployment.name,
-                    description=deployment.description,
-                    parameters=dict(deployment.parameters),
-                    schedules=[timing.as_schedule() for timing in deployment.timings],
-                    tags=list(deployment.tags),
-                    concurrency_limit=deployment.limit,
-                )
-                for deployment in deployments
-            ),
-            limit=limit,
-        )
+        serve_deployments(*map(_runner_deployment, deployments), limit=limit)
 
 
-def _lines(deployments: list[ScheduledFlow]) -> list[str]:
-    return [
-        f"{deployment.full_name}: "
-        + (
-            "; ".join(
-                f"{timing.rule} ({timing.timezone}), "
-                + (f"next {timing.following():%Y-%m-%d %H:%M}" if timing.is_active else "paused")
-                for timing in deployment.timings
-            )
-            or "when asked for"
-        )
-        for deployment in deployments
-    ]
+def _runner_deployment(deployment: ScheduledFlow) -> RunnerDeployment:
+    entry = deployment.entry
+    made: RunnerDeployment = deployment.flow.to_deployment(  # type: ignore[assignment]
+        entry.name,
+        description=entry.description,
+        parameters=entry.parameters,
+        schedules=[schedule.as_schedule() for schedule in entry.schedules],
+        tags=entry.tags,
+        paused=entry.paused,
+        concurrency_limit=entry.concurrency_limit,
+        enforce_parameter_schema=entry.enforce_parameter_schema,
+    )
+    return made
+
+
+def _line(deployment: ScheduledFlow) -> str:
+    entry = deployment.entry
+    times = "; ".join(map(_time, entry.schedules)) or "when asked for"
+    return f"{deployment.full_name}: {'paused: ' if entry.paused else ''}{times}"
+
+
+def _time(schedule: ScheduleEntry) -> str:
+    following = f"next {schedule.following():%Y-%m-%d %H:%M}" if schedule.active else "paused"
+    own = f" with {json.dumps(schedule.parameters)}" if schedule.parameters else ""
+    return f"{schedule.rule} ({schedule.timezone}), {following}{own}"
 
 
 if __name__ == "__main__":

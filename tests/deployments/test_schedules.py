@@ -1,14 +1,14 @@
 """The deployments of the file can run, and what could not is refused in one line."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
 from flows.command import USAGE_ERROR
-from flows.schedules import load_deployments
+from flows.deployment_file import load_deployments
 from flows.serve import FILE, serve
 from llmpso.errors import SpecError
 
@@ -24,13 +24,14 @@ def test_every_deployment_of_the_file_can_run() -> None:
         "tune/own",
     ]
     for deployment in deployments:
-        assert deployment.limit.limit == 1
-        assert deployment.limit.collision_strategy.value == "CANCEL_NEW"
-        assert deployment.tags
-        assert deployment.description
-        for timing in deployment.timings:
-            assert timing.timezone == "Europe/Berlin"
-            assert timing.following() > datetime.now(UTC)
+        entry = deployment.entry
+        assert entry.concurrency_limit.limit == 1
+        assert entry.concurrency_limit.collision_strategy.value == "CANCEL_NEW"
+        assert entry.tags
+        assert entry.description
+        for schedule in entry.schedules:
+            assert schedule.timezone == "Europe/Berlin"
+            assert schedule.following() > datetime.now(UTC)
 
 
 def test_the_file_names_no_path_of_anyones_machine() -> None:
@@ -63,7 +64,33 @@ def written(folder: Path, *changes: dict) -> Path:
             "schedule '0 3 * * 1' in 'Europe/Berln': Value error, Invalid timezone",
         ),
         ({"schedules": [{"cron": "every day"}]}, "Invalid cron string"),
-        ({"schedules": [{"interval": 5}]}, "it must have cron or rrule"),
+        ({"schedules": [{"timezone": "UTC"}]}, "exactly one of cron, interval and rrule"),
+        (
+            {"schedules": [{"cron": "@daily", "interval": 60}]},
+            "exactly one of cron, interval and rrule",
+        ),
+        ({"schedules": [{"cron": "@daily", "activ": False}]}, "schedules.0.activ is not read"),
+        ({"schedule": {"cron": "@daily"}}, "has both schedule and schedules"),
+        (
+            {"schedules": [{"cron": "@daily", "parameters": {"refits": 1}}]},
+            "refits: Input should be greater than or equal to 2",
+        ),
+        (
+            {"schedules": [{"cron": "@daily", "parameters": {"evaluatons": 7}}]},
+            "sets 'evaluatons'; did you mean 'evaluations'?",
+        ),
+        ({"parameters": {"csv": "{{ $NO_SUCH }}/x.csv"}}, "NO_SUCH is not set"),
+        (
+            {"parameters": {"csv": "{{ prefect.variables.file }}"}},
+            "holds {{ prefect.variables.file }}, which only `prefect deploy` fills in",
+        ),
+        ({"triggers": [{"enabled": True}]}, "triggers is not read by flows.serve"),
+        (
+            {"schedules": [{"interval": 60, "anchor_date": date(2026, 1, 1)}]},
+            "holds a value that is no text or number; quote it",
+        ),
+        ({"name": ""}, "deployment '': name is ''"),
+        ({"concurrency_limit": "many"}, "concurrency_limit"),
         (
             {"entrypoint": "flows/retunes.py:retune"},
             "runs 'flows/retunes.py:retune'; did you mean 'flows/retune.py:retune'?",
@@ -104,3 +131,66 @@ def test_what_is_served_is_listed_with_its_next_run(capsys) -> None:
         lines[0],
     )
     assert lines[-1] == "tune/own: when asked for"
+
+
+def test_every_way_to_write_a_schedule_is_read(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        {"schedules": None, "schedule": {"cron": "@daily", "timezone": "Europe/Berlin"}},
+        {
+            "name": "own",
+            "parameters": {"model": "own"},
+            "schedules": [
+                {"interval": 3600, "anchor_date": "2026-01-01T00:30:00+00:00"},
+                {"interval": "PT6H"},
+                {"rrule": "FREQ=WEEKLY;BYDAY=MO", "active": False},
+                {"cron": "0 3 13 * 5", "day_or": False, "slug": "friday-13"},
+            ],
+        },
+    )
+    single, several = load_deployments(path)
+    assert [schedule.rule for schedule in single.entry.schedules] == ["@daily"]
+    hourly, six, weekly, friday = several.entry.schedules
+    assert hourly.following().minute == 30
+    assert six.as_schedule().interval == timedelta(hours=6)
+    assert not weekly.as_schedule().active
+    assert friday.following().weekday() == 4
+    assert friday.following().day == 13
+
+
+def test_a_schedules_own_parameters_reach_its_runs(tmp_path: Path, capsys) -> None:
+    nightly = {"cron": "0 3 * * *", "slug": "nightly", "parameters": {"evaluations": 77}}
+    path = written(tmp_path, {"schedules": [nightly]})
+    assert serve(path, check=True) == 0
+    assert 'with {"evaluations": 77}' in capsys.readouterr().out
+    (schedule,) = load_deployments(path)[0].entry.schedules
+    assert schedule.as_schedule().parameters == {"evaluations": 77}
+    assert schedule.as_schedule().slug == "nightly"
+
+
+def test_a_schedule_that_retunes_anothers_model_is_refused(tmp_path: Path) -> None:
+    other = {"cron": "@daily", "parameters": {"model": "mine"}}
+    path = written(
+        tmp_path, {"schedules": [other]}, {"name": "b", "parameters": {"model": "mine"}}
+    )
+    with pytest.raises(SpecError, match="retune the same model"):
+        load_deployments(path)
+
+
+def test_variables_of_the_environment_are_filled_in(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DATA_FOLDER", "/mnt/sensors")
+    parameters = {"csv": "{{ $DATA_FOLDER }}/load.csv", "target": "load"}
+    path = written(tmp_path, {"parameters": parameters})
+    (deployment,) = load_deployments(path)
+    assert deployment.entry.parameters["csv"] == "/mnt/sensors/load.csv"
+
+
+def test_a_name_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, {}, {"parameters": {"model": "other"}})
+    with pytest.raises(SpecError, match="2 deployments are named 'retune/lstm-air-quality'"):
+        load_deployments(path)
+
+
+def test_a_paused_deployment_says_so(tmp_path: Path, capsys) -> None:
+    assert serve(written(tmp_path, {"paused": True}), check=True) == 0
+    assert "retune/lstm-air-quality: paused: " in capsys.readouterr().out

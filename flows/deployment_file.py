@@ -1,0 +1,205 @@
+"""The deployments of a file, checked: what they run, with which parameters, and when.
+
+The file is that of `prefect deploy`. A key means here what it means there, or is refused.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+from prefect import Flow
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.exceptions import ParameterTypeError
+from prefect.utilities.templating import apply_values, find_placeholders
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from flows.retune import retune
+from flows.schedules import ScheduleEntry
+from flows.tune import tune
+from llmpso.errors import SpecError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+FLOWS: Mapping[str, Flow[..., Any]] = {
+    "flows/retune.py:retune": retune,
+    "flows/tune.py:tune": tune,
+}
+"""What may be deployed, by entry point."""
+
+DATA = ("objective", "csv", "target", "where", "images", "classes", "space_file")
+"""Parameters that decide which model is meant, where none is named."""
+
+WORKERS_OWN = ("build", "push", "pull", "work_pool", "version", "version_type", "flow_name")
+"""Keys that say how a worker gets the code; who serves has it."""
+
+
+class DeploymentEntry(BaseModel):
+    """What a file says of one deployment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    entrypoint: str
+    description: str = ""
+    tags: list[str] = []
+    parameters: dict[str, Any] = {}
+    schedules: list[ScheduleEntry] = []
+    paused: bool = False
+    concurrency_limit: ConcurrencyLimitConfig | int | None = None
+    enforce_parameter_schema: bool = True
+
+    @field_validator("description", "tags", "parameters", "schedules", mode="before")
+    @classmethod
+    def _empty(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        """A key without a value says nothing."""
+        return cls.model_fields[str(info.field_name)].default if value is None else value
+
+    @field_validator("tags", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledFlow:
+    """One deployment."""
+
+    flow: Flow[..., Any]
+    entry: DeploymentEntry
+
+    @property
+    def full_name(self) -> str:
+        """As `prefect deployment run` takes it."""
+        return f"{self.flow.name}/{self.entry.name}"
+
+    def runs(self) -> Iterator[dict[str, Any]]:
+        """The parameters that its runs may have: when asked for, and by each schedule."""
+        yield self.entry.parameters
+        for schedule in self.entry.schedules:
+            yield self.entry.parameters | schedule.parameters
+
+
+def load_deployments(path: Path) -> list[ScheduledFlow]:
+    """The deployments of a file that `prefect deploy` reads too.
+
+    Raises:
+        SpecError: A flow, a parameter or a schedule is wrong, or two deployments retune one model.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = list(content["deployments"])
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise SpecError(f"file {str(path)!r} names no deployments ({reason})") from error
+    deployments = [_deployment(entry) for entry in entries]
+    _check_names(deployments)
+    _check_models(deployments)
+    return deployments
+
+
+def _deployment(content: Any) -> ScheduledFlow:
+    if not isinstance(content, Mapping):
+        raise SpecError(f"a deployment is {content!r}; it must have a name and an entrypoint")
+    label = f"deployment {content.get('name', '')!r}"
+    served = {key: value for key, value in content.items() if key not in WORKERS_OWN}
+    entry = _read(DeploymentEntry, _one_form(_filled_in(served, label), label), label)
+    deployment = ScheduledFlow(_flow(entry), entry)
+    for parameters in deployment.runs():
+        _check_parameters(deployment, parameters)
+    for schedule in entry.schedules:
+        schedule.following()
+    return deployment
+
+
+def _filled_in(content: dict[str, Any], label: str) -> dict[str, Any]:
+    """Variables of the environment, `{{ $NAME }}`, in the place of their names."""
+    try:
+        placeholders = find_placeholders(content)
+    except ValueError as error:  # YAML reads 2026-01-01 as a date
+        raise SpecError(f"{label} holds a value that is no text or number; quote it") from error
+    for placeholder in sorted(placeholders):
+        if not placeholder.name.startswith("$"):
+            raise SpecError(
+                f"{label} holds {placeholder.full_match}, which only `prefect deploy` fills in; "
+                "write the value, or a variable of the environment as {{ $NAME }}"
+            )
+        if placeholder.name[1:] not in os.environ:
+            raise SpecError(
+                f"{label} holds {placeholder.full_match}, and {placeholder.name[1:]} is not set"
+            )
+    filled: dict[str, Any] = apply_values(content, {})
+    return filled
+
+
+def _one_form(content: dict[str, Any], label: str) -> dict[str, Any]:
+    """A single `schedule` as a list of one."""
+    single = content.pop("schedule", None)
+    if single and content.get("schedules"):
+        raise SpecError(f"{label} has both schedule and schedules; keep schedules")
+    return content | ({"schedules": [single]} if single else {})
+
+
+def _read(kind: type[Model], content: dict[str, Any], label: str) -> Model:
+    try:
+        return kind.model_validate(content)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise SpecError(f"{label}: {where} is not read by flows.serve; remove it") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SpecError(f"{label}: {where} is {first['input']!r}; {reason}") from error
+
+
+def _flow(entry: DeploymentEntry) -> Flow[..., Any]:
+    entrypoint = str(PurePosixPath(entry.entrypoint))
+    if entrypoint not in FLOWS:
+        near = difflib.get_close_matches(entrypoint, FLOWS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(FLOWS)}"
+        raise SpecError(f"deployment {entry.name!r} runs {entry.entrypoint!r}; {hint}")
+    return FLOWS[entrypoint]
+
+
+def _check_parameters(deployment: ScheduledFlow, parameters: dict[str, Any]) -> None:
+    known = list(signature(deployment.flow.fn).parameters)
+    for name in parameters:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise SpecError(f"deployment {deployment.full_name!r} sets {name!r}; {hint}")
+    try:
+        deployment.flow.validate_parameters(parameters)
+    except ParameterTypeError as error:
+        reason = " ".join(str(error).split())
+        raise SpecError(f"deployment {deployment.full_name!r}: {reason}") from error
+
+
+def _check_names(deployments: Sequence[ScheduledFlow]) -> None:
+    """Refuse a second deployment of a name, which would replace the first."""
+    names = [deployment.full_name for deployment in deployments]
+    for name in names:
+        if names.count(name) > 1:
+            raise SpecError(f"{names.count(name)} deployments are named {name!r}; rename them")
+
+
+def _check_models(deployments: Sequence[ScheduledFlow]) -> None:
+    """Refuse two deployments that would retune the same model."""
+    seen: dict[tuple[str, ...], str] = {}
+    for deployment in deployments:
+        if deployment.flow is not retune:
+            continue
+        name = deployment.full_name
+        for parameters in deployment.runs():
+            named = parameters.get("model")
+            model = (named,) if named else tuple(str(parameters.get(key)) for key in DATA)
+            if seen.setdefault(model, name) != name:
+                raise SpecError(
+                    f"{seen[model]!r} and {name!r} retune the same model; give each model one "
+                    "deployment, with as many schedules as you like"
+                )
