@@ -7,10 +7,13 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from llmpso.errors import SpaceError
 from llmpso.space import Categorical, Dimension, Float, Integer, SearchSpace
+from llmpso.text import one_line
+from llmpso.user_code import UserCodeError, run_foreign
 
 KINDS: Mapping[str, type[Dimension]] = {
     "float": Float,
@@ -19,6 +22,9 @@ KINDS: Mapping[str, type[Dimension]] = {
 }
 """What `type` of a hyperparameter may be."""
 
+WORDS = {"yes": True, "on": True, "no": False, "off": False}
+"""Truth values of YAML 1.1, text in 1.2: people write both."""
+
 
 def load_space(path: str | Path) -> SearchSpace:
     """The space that a file describes.
@@ -26,10 +32,11 @@ def load_space(path: str | Path) -> SearchSpace:
     YAML has one entry per hyperparameter, with the fields of `Float`, `Integer` or `Categorical`:
 
         rate: {type: float, low: 0.0001, high: 0.1, log: true}
-        units: {type: integer, low: 8, high: 256}
-        optimizer: {type: categorical, choices: [adam, sgd]}
+        units: {type: integer, low: 32, high: 256, step: 32}
+        optimizer: {type: categorical, choices: [adam, sgd, null]}
 
-    A Python file has a `SearchSpace` under the name `space`.
+    It is read as YAML 1.2: `no` is text, `1e-4` a number, `010` ten. A Python file has a
+    `SearchSpace` under the name `space`.
 
     Raises:
         SpaceError: There is no such file, or it describes no space.
@@ -47,30 +54,37 @@ def load_space(path: str | Path) -> SearchSpace:
 
 def _from_python(path: Path) -> SearchSpace:
     try:
-        found = runpy.run_path(str(path)).get("space")
-    except (SyntaxError, ImportError, NameError, AttributeError, TypeError) as error:
-        raise SpaceError(f"it cannot be run: {type(error).__name__}: {error}") from error
+        found = run_foreign(lambda: runpy.run_path(str(path))).get("space")
+    except UserCodeError as error:
+        raise SpaceError(f"it cannot be run: {error}") from error
     if not isinstance(found, SearchSpace):
-        raise SpaceError(f"space is {found!r}; it must be a SearchSpace")
+        raise SpaceError(f"space is {one_line(repr(found), 100)}; it must be a SearchSpace")
     return found
 
 
 def _from_yaml(path: Path) -> SearchSpace:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpaceError(f"it is no YAML ({' '.join(str(error).split())})") from error
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise SpaceError(f"it is no YAML ({_told(error)})") from error
+    except OSError as error:
+        raise SpaceError(f"it cannot be read ({error.strerror})") from error
     if not isinstance(content, dict) or not content:
         raise SpaceError("it must hold one entry per hyperparameter, such as x: {type: float, …}")
     return SearchSpace({name: _dimension(name, entry) for name, entry in content.items()})
 
 
+def _told(error: Exception) -> str:
+    """What is wrong, and in which line."""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return one_line(error)
+    problem = str(error.problem).partition(" with value")[0]
+    return f"line {error.problem_mark.line + 1}: {one_line(problem)}"
+
+
 def _dimension(name: str, entry: object) -> Dimension:
-    if not isinstance(entry, dict) or entry.get("type") not in KINDS:
-        kind = entry.get("type") if isinstance(entry, dict) else entry
-        raise SpaceError(f"{name} has the type {kind!r}; it must be one of: {', '.join(KINDS)}")
-    fields = {key: value for key, value in entry.items() if key != "type"}
-    kind = KINDS[entry["type"]]
+    kind = _kind(name, entry)
+    fields = {key: value for key, value in dict(entry).items() if key != "type"}  # type: ignore[call-overload]
     parameters = signature(kind).parameters
     for field in fields:
         if field not in parameters:
@@ -81,14 +95,50 @@ def _dimension(name: str, entry: object) -> Dimension:
     if missing:
         raise SpaceError(f"{name} lacks {' and '.join(missing)}")
     try:
-        return kind(**{key: _plain(value) for key, value in fields.items()})
+        _check_meant(fields.get("choices"))
+        return kind(**{key: _flag(key, value) for key, value in fields.items()})
     except SpaceError as error:
         raise SpaceError(f"{name}: {error}") from error
 
 
-def _plain(value: Any) -> Any:
-    """A value as it was meant: YAML 1.1 reads 1e-4 as text, for want of a point."""
-    try:
-        return float(value) if isinstance(value, str) and "e" in value.lower() else value
-    except ValueError:
+def _kind(name: object, entry: object) -> type[Dimension]:
+    if isinstance(entry, dict) and "type" not in entry:
+        raise SpaceError(f"{name} has no type; it must be one of: {', '.join(KINDS)}")
+    kind = entry["type"] if isinstance(entry, dict) else entry
+    if not isinstance(kind, str) or kind not in KINDS or not isinstance(entry, dict):
+        shown = one_line(repr(kind), 100)
+        raise SpaceError(f"{name} has the type {shown}; it must be one of: {', '.join(KINDS)}")
+    return KINDS[kind]
+
+
+def _flag(field: str, value: Any) -> Any:
+    """Where only true and false may stand, `yes` is as good."""
+    if field not in ("log", "ordered") or not isinstance(value, str):
         return value
+    return WORDS.get(value.lower(), value)
+
+
+def _check_meant(choices: object) -> None:
+    """Refuse text that was hardly meant as text."""
+    listed = choices if isinstance(choices, list) else []
+    if "None" in listed:
+        raise SpaceError("choice 'None' is text in YAML; write null")
+    if listed and all(isinstance(c, str) and c.lower() in WORDS for c in listed):
+        raise SpaceError(
+            f"choices {listed} are text in YAML; write true and false, or other words"
+        )
+    numbers = [c for c in listed if isinstance(c, int | float) and not isinstance(c, bool)]
+    like_numbers = [choice for choice in listed if isinstance(choice, str) and _is_number(choice)]
+    if numbers and like_numbers:
+        raise SpaceError(
+            f"choice {like_numbers[0]!r} is text among numbers; write it without quotes, or all "
+            "of them in quotes"
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -117,7 +117,11 @@ def dimension_text(name: str, dimension: Dimension) -> str:
     if isinstance(dimension, Categorical):
         kind = "ordered choices" if dimension.ordered else "choices"
         return f"{name}: {kind} {json.dumps(list(dimension.choices))}"
+    if dimension.low == dimension.high:
+        return f"{name}: always {dimension.low:g}"
     kind = "number" if isinstance(dimension, Float) else "whole number"
+    if dimension.step not in (None, 1):
+        kind += f" in steps of {dimension.step:g}"
     scale = ", log scale" if dimension.log else ""
     return f"{name}: {kind} from {dimension.low:g} to {dimension.high:g}{scale}"
 
@@ -129,7 +133,13 @@ def _particle_text(particle: ParticleView) -> str:
 
 def _row(values: Mapping[str, Any]) -> str:
     """The values alone: repeating the names for each particle doubles the prompt."""
-    return ", ".join(number(v) if isinstance(v, float) else str(v) for v in values.values())
+    return ", ".join(map(_cell, values.values()))
+
+
+def _cell(value: Any) -> str:
+    if value is None or isinstance(value, tuple):
+        return json.dumps(value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _best_text(best: ParticleView | None) -> str:

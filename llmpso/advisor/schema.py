@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from llmpso.dimensions import values
 from llmpso.space import Categorical, Dimension, Float, SearchSpace
+
+MOST_LISTED = 100
+"""Values of a grid that are listed one by one; of a longer one only the bounds are told."""
 
 
 def advice_schema(space: SearchSpace, n_suggestions: int, velocity_limit: float) -> dict[str, Any]:
@@ -56,5 +60,7 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 def _value_schema(dimension: Dimension) -> dict[str, Any]:
     if isinstance(dimension, Categorical):
         return {"enum": list(dimension.choices)}
+    if dimension.step not in (None, 1) and dimension.size <= MOST_LISTED:
+        return {"enum": list(values(dimension))}
     kind = "number" if isinstance(dimension, Float) else "integer"
     return {"type": kind, "minimum": dimension.low, "maximum": dimension.high}

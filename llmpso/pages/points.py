@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llmpso.dimensions import values
 from llmpso.pages.charts import Axis
 from llmpso.search.cube import Floats
-from llmpso.space import Categorical, Dimension, Integer, SearchSpace
+from llmpso.space import Categorical, Dimension, SearchSpace
 from llmpso.trial import Trial
 
 WIDE_RATIO = 20.0
@@ -62,13 +63,15 @@ def axis(name: str, dimension: Dimension) -> Axis:
         ticks = tuple((float(i), str(choice)) for i, choice in enumerate(dimension.choices))
         return Axis(name, limits=(-0.5, len(ticks) - 0.5), ticks=ticks)
     low, high = float(dimension.low), float(dimension.high)
+    if low == high:
+        return Axis(name, limits=(low - 0.5, low + 0.5), ticks=((low, f"{low:g}"),))
     if dimension.log:
         margin = math.pow(high / low, 0.06)
         ends = (low / margin, high * margin)
         return Axis(name, log=True, limits=ends, ticks=_log_ticks(low, high))
     margin = 0.06 * (high - low)
-    whole = isinstance(dimension, Integer) and dimension.size <= MOST_TICKS
-    ticks = tuple((float(n), str(n)) for n in range(int(low), int(high) + 1)) if whole else ()
+    listed = values(dimension) if dimension.size <= MOST_TICKS else ()
+    ticks = tuple((float(value), short(value)) for value in listed)
     return Axis(name, limits=(low - margin, high + margin), ticks=ticks)
 
 

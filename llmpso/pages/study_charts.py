@@ -231,6 +231,8 @@ def _cube_axis(name: str, dimension: Dimension) -> Axis:
     if isinstance(dimension, Categorical):
         ticks = tuple((dimension.encode(choice), str(choice)) for choice in dimension.choices)
         return Axis(name, ticks=ticks)
-    places = (dimension.low, dimension.decode(0.5), dimension.high)
+    if dimension.low == dimension.high:
+        return Axis(name, ticks=((0.5, f"{dimension.low:.3g}"),))
+    places = (dimension.decode(0.0), dimension.decode(0.5), dimension.decode(1.0))
     ticks = tuple((dimension.encode(place), f"{place:.3g}") for place in places)  # type: ignore[arg-type]
     return Axis(name, ticks=ticks)

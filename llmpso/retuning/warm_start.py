@@ -49,7 +49,10 @@ def parsed_params(space: SearchSpace, texts: Mapping[str, str]) -> dict[str, Any
 def _parsed(space: SearchSpace, name: str, text: str) -> Any:
     dimension = space[name]
     if isinstance(dimension, Categorical):
-        return next((choice for choice in dimension.choices if str(choice) == text), text)
+        alike = [choice for choice in dimension.choices if str(choice) == text]
+        if len(alike) > 1:
+            raise SpaceError(f"{name} is {text!r}; that may be {alike[0]!r} or {alike[1]!r}")
+        return alike[0] if alike else text
     try:
         return int(text) if isinstance(dimension, Integer) else float(text)
     except ValueError:

@@ -255,9 +255,9 @@ def _distribution(dimension: Dimension) -> Any:
         if dimension.ordered:
             return distributions.IntDistribution(0, len(dimension.choices) - 1)
         return distributions.CategoricalDistribution(dimension.choices)
-    if isinstance(dimension, Integer):
-        return distributions.IntDistribution(dimension.low, dimension.high, log=dimension.log)
-    return distributions.FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+    whole = isinstance(dimension, Integer)
+    kind: Any = distributions.IntDistribution if whole else distributions.FloatDistribution
+    return kind(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
 
 
 def _indexed(dimension: Dimension, value: Any) -> Any:

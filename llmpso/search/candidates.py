@@ -5,6 +5,7 @@ Local changes of one or two hyperparameters of a best configuration follow SMAC'
 neighbour or is redrawn.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpso.search.cube import Floats, folded
-from llmpso.space import Categorical, Dimension, Float, Params, Position, SearchSpace
+from llmpso.space import Categorical, Dimension, Params, Position, SearchSpace
 from llmpso.trial import Source
 
 REDRAWN = 0.5
@@ -78,7 +79,7 @@ def places(space: SearchSpace, candidates: Sequence[Candidate]) -> Floats:
 
 def _smooth(space: SearchSpace) -> NDArray[np.bool_]:
     """Which dimensions are real numbers, shape (n_dims,)."""
-    return np.array([isinstance(dimension, Float) for dimension in space.values()])
+    return np.array([math.isinf(dimension.size) for dimension in space.values()])
 
 
 def _shares(space: SearchSpace) -> Floats:

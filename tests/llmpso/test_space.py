@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -5,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmpso import Categorical, Float, Integer, SearchSpace
+from llmpso import Categorical, Float, Integer, SearchSpace, StopReason, minimize
 from llmpso.errors import SpaceError
+from llmpso.study import Method
 
 bounded = st.floats(-1e6, 1e6).map(lambda x: round(x, 6))
 
@@ -86,12 +88,63 @@ def test_every_integer_owns_an_equal_share_on_the_linear_scale() -> None:
         (lambda: Float(0, math.inf), "Float(low=0, high=inf): both bounds must be finite"),
         (lambda: Float("a", 1), "Float(low='a'): the bound must be a number"),
         (lambda: Integer(1.5, 3), "Integer(low=1.5): the bound must be a whole number"),
-        (lambda: Integer(3, 3), "Integer(low=3, high=3): low must be less than high"),
+        (lambda: Integer(True, 3), "Integer(low=True): the bound must be a whole number"),
+        (lambda: Integer(1, math.inf), "Integer(high=inf): the bound must be a whole number"),
+        (
+            lambda: Integer(0, 2**60),
+            "Integer(low=0, high=1152921504606846976): bounds must lie within ±2**50, or whole "
+            "numbers run together; search the exponent instead",
+        ),
+        (
+            lambda: Float(-1e308, 1e308),
+            "Float(low=-1e+308, high=1e+308): the distance of the bounds is beyond a computer's "
+            "numbers",
+        ),
+        (
+            lambda: Float(1e-300, 1e300, log=True),
+            "Float(low=1e-300, high=1e+300): the ratio of the bounds is beyond a computer's "
+            "numbers",
+        ),
+        (lambda: Float(0, 1, log="yes"), "Float(log='yes'): it must be true or false"),
+        (lambda: Float(0, 1, step=0), "Float(step=0): the step must be greater than 0"),
+        (lambda: Float(0, 1, step="1"), "Float(step='1'): the step must be a number"),
+        (lambda: Integer(1, 9, step=1.5), "Integer(step=1.5): the step must be a whole number"),
+        (
+            lambda: Integer(1, 9, step=10),
+            "Integer(step=10): the step must not be greater than high - low",
+        ),
+        (
+            lambda: Integer(1, 9, step=2, log=True),
+            "Integer(step=2, log=True): steps are equal on the linear scale only; leave one of "
+            "them out, or list the values as ordered choices",
+        ),
         (lambda: Categorical([]), "Categorical(choices=[]): at least one choice is needed"),
         (lambda: Categorical(["a", "a"]), "Categorical(choices=['a', 'a']): choices must differ"),
         (
-            lambda: Categorical([None]),
-            "Categorical: choice None must be a string, a number or a bool",
+            lambda: Categorical([{}]),
+            "Categorical: choice {} must be a string, a finite number, a bool, None, or a list "
+            "of these",
+        ),
+        (
+            lambda: Categorical([math.nan]),
+            "Categorical: choice nan must be a string, a finite number, a bool, None, or a list "
+            "of these",
+        ),
+        (
+            lambda: Categorical("sgd"),
+            'Categorical(choices=\'sgd\'): choices must be a list, such as ["adam", "sgd"]',
+        ),
+        (
+            lambda: Categorical(
+                {
+                    "b",
+                }
+            ),
+            'Categorical(choices={\'b\'}): choices must be a list, such as ["adam", "sgd"]',
+        ),
+        (
+            lambda: SearchSpace([("a", Integer(1, 2))]),
+            "SearchSpace is given a list; it must be a dict of hyperparameters by name",
         ),
         (lambda: SearchSpace({}), "SearchSpace({}): at least one hyperparameter is needed"),
         (
@@ -164,3 +217,93 @@ def test_a_finite_space_can_be_listed() -> None:
     assert len({space.key(params) for params in listed}) == 6
     with pytest.raises(SpaceError, match="cannot be listed"):
         list(SPACE.configurations())
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_without_end_is_refused_in_a_short_line(digits) -> None:
+    for kind in (Float, Integer):
+        with pytest.raises(SpaceError, match="both bounds must be finite") as caught:
+            kind(0, 10**digits)
+        assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("dimension", "expected"),
+    [
+        (Integer(32, 256, step=32), [32, 64, 96, 128, 160, 192, 224, 256]),
+        (Integer(1, 10, step=4), [1, 5, 9]),
+        (Float(0.1, 0.5, step=0.1), [0.1, 0.2, 0.3, 0.4, 0.5]),
+        (Float(-1, 1, step=0.75), [-1, -0.25, 0.5]),
+    ],
+)
+def test_a_step_leaves_its_multiples_equal_shares(dimension, expected) -> None:
+    assert dimension.size == len(expected)
+    decoded = [dimension.decode(u) for u in np.linspace(0, 0.999999, 600)]
+    assert [decoded.count(value) for value in expected] == [600 // len(expected)] * len(expected)
+    for value in expected:
+        assert dimension.validate(value) == value
+        assert dimension.decode(dimension.encode(value)) == value
+    assert [c["x"] for c in SearchSpace({"x": dimension}).configurations()] == expected
+
+
+def test_a_value_between_steps_is_refused_and_a_rounded_one_is_not() -> None:
+    with pytest.raises(SpaceError, match="must be 32 plus a multiple of 32"):
+        Integer(32, 256, step=32).validate(48)
+    with pytest.raises(SpaceError, match=r"must be 0.1 plus a multiple of 0.1"):
+        Float(0.1, 0.5, step=0.1).validate(0.25)
+    assert Float(0.1, 0.5, step=0.1).validate(0.1 + 0.2) == 0.3
+
+
+@pytest.mark.parametrize(
+    "dimension",
+    [Integer(5, 5), Integer(5, 5, log=True), Float(5, 5), Float(5, 5, log=True), Categorical([5])],
+)
+def test_a_fixed_value_is_the_only_one(dimension) -> None:
+    assert dimension.size == 1
+    assert [dimension.decode(u) for u in (0.0, 0.3, 1.0)] == [5, 5, 5]
+    assert 0 < dimension.encode(dimension.validate(5)) < 1
+
+
+def test_none_and_lists_are_choices_that_come_back_from_json() -> None:
+    space = SearchSpace({"sizes": Categorical([[64, 64], [128], None, [1, [2, None]]])})
+    assert space["sizes"].choices == ((64, 64), (128,), None, (1, (2, None)))
+    for params in space.configurations():
+        read = json.loads(json.dumps(params))
+        assert space.validate(read) == params
+        assert space.key(read) == space.key(params)
+        assert space.decode(space.encode(params)) == params
+    with pytest.raises(SpaceError, match="must be one of"):
+        space.validate({"sizes": [64.0, 64]})
+
+
+def test_choices_of_numpy_become_plain_ones() -> None:
+    choices = Categorical(np.array([0.5, 2.0])).choices
+    assert choices == (0.5, 2.0)
+    assert {type(choice) for choice in choices} == {float}
+    mixed = Categorical([np.int64(2), np.bool_(True), np.str_("a")]).choices
+    assert [type(choice) for choice in mixed] == [int, bool, str]
+    assert type(Float(np.float32(0.5), 1).low) is float
+
+
+def test_a_study_of_steps_fixed_values_and_none_stays_inside_its_space() -> None:
+    space = SearchSpace(
+        {
+            "units": Integer(32, 256, step=32),
+            "rate": Float(0.1, 0.5, step=0.1),
+            "fixed": Float(0.1, 0.1, log=True),
+            "schedule": Categorical([None, "cosine"]),
+            "sizes": Categorical([[64, 64], [128]]),
+        }
+    )
+
+    def cost(params):
+        return params["rate"] + params["units"] / 100 + len(params["sizes"])
+
+    for method in Method:
+        result = minimize(cost, space, budget=24, method=method)
+        assert [space.validate(trial.params) for trial in result.trials] == [
+            trial.params for trial in result.trials
+        ]
+    whole = minimize(cost, space, budget=1000, method="guided")
+    assert len(whole.trials) == space.size == 160
+    assert whole.stop_reason is StopReason.EXHAUSTED

@@ -39,6 +39,32 @@ def test_yaml_and_python_describe_the_same_space(tmp_path: Path) -> None:
         ("space.yaml", "", "it must hold one entry per hyperparameter"),
         ("space.yaml", "{rate: [1", "it is no YAML"),
         ("space.yaml", "rate: 3", "rate has the type 3; it must be one of: float, integer, cat"),
+        ("space.yaml", "space: {rate: {type: float}}", "space has no type; it must be one of: fl"),
+        ("space.yaml", "a: 1\nb: 2\na: 3", 'it is no YAML (line 3: found duplicate key "a")'),
+        ("space.yaml", "a:\n  type: float\n  low: 0\n  low: 1", "(line 4: found duplicate key"),
+        ("space.yaml", "a: {type: categorical, choices: sgd}", "choices must be a list, such as"),
+        ("space.yaml", "a: {type: categorical, choices: 5}", "choices must be a list, such as"),
+        ("space.yaml", "a: {type: categorical, choices: {b: 1}}", "choices must be a list, such"),
+        (
+            "space.yaml",
+            "a: {type: categorical, choices: [None, b]}",
+            "'None' is text in YAML;",
+        ),
+        ("space.yaml", "a: {type: categorical, choices: [yes, no]}", "write true and false, or o"),
+        (
+            "space.yaml",
+            "a: {type: categorical, choices: [1, '2']}",
+            "choice '2' is text among",
+        ),
+        ("space.yaml", "a: {type: categorical, choices: [2024-01-01]}", "must be a string, a fin"),
+        ("space.yaml", "a: {type: integer, low: 1, high: '9'}", "the bound must be a whole numbe"),
+        ("space.yaml", "a: {type: float, low: 0, high: 1, log: maybe}", "must be true or false"),
+        ("space.yaml", "a: {type: [float]}", "a has the type ['float']; it must be one of"),
+        ("space.yaml", "a: !!python/object:os.system {}", "it is no YAML (line 1: could not"),
+        ("space.yaml", "---\na: 1\n---\nb: 2", "it is no YAML (line 3: but found another doc"),
+        ("space.yaml", "[" * 5000, "it is no YAML ("),
+        ("space.yaml", "a: {type: float, low: 0, high: .inf}", "both bounds must be finite"),
+        ("space.yaml", "1: {type: float, low: 0, high: 1}", "name 1 must be a non-empty string"),
         ("space.yaml", "rate: {type: real, low: 0, high: 1}", "rate has the type 'real'"),
         ("space.yaml", "rate: {type: float, low: 0, hihg: 1}", "'hihg'; did you mean 'high'?"),
         ("space.yaml", "rate: {type: float, low: 0}", "rate lacks high"),
@@ -46,6 +72,9 @@ def test_yaml_and_python_describe_the_same_space(tmp_path: Path) -> None:
         ("space.yaml", "rate: {type: float, low: a, high: 1}", "the bound must be a number"),
         ("space.py", "spaces = 1", "space is None; it must be a SearchSpace"),
         ("space.py", "import no_such_module", "it cannot be run: ModuleNotFoundError"),
+        ("space.py", "x = 1\nraise KeyError('rate')", "run: KeyError: 'rate' (space.py, line 2)"),
+        ("space.py", "import sys; sys.exit(3)", "it cannot be run: SystemExit: 3 (space.py, line"),
+        ("space.py", "def f(:", "it cannot be run: SyntaxError: invalid syntax"),
     ],
 )
 def test_a_file_that_describes_no_space_is_refused(
@@ -58,3 +87,37 @@ def test_a_file_that_describes_no_space_is_refused(
     assert message in str(caught.value)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (
+            "{type: categorical, choices: [1e-4, 1E3]}",
+            Categorical((1e-4, 1e3)),
+        ),
+        ("{type: categorical, choices: [on, off, layer]}", Categorical(("on", "off", "layer"))),
+        ("{type: categorical, choices: [scale, auto, 0.1]}", Categorical(("scale", "auto", 0.1))),
+        ("{type: categorical, choices: ['1', '2']}", Categorical(("1", "2"))),
+        ("{type: categorical, choices: [null, ~, a]}", None),
+        ("{type: categorical, choices: [null, [3, 5], a]}", Categorical((None, (3, 5), "a"))),
+        ("{type: integer, low: 010, high: 1_000}", Integer(10, 1000)),
+        ("{type: integer, low: 1, high: 1e3}", Integer(1, 1000)),
+        ("{type: integer, low: 32, high: 256, step: 32}", Integer(32, 256, step=32)),
+        ("{type: float, low: 0, high: 1, step: 0.25}", Float(0, 1, step=0.25)),
+        ("{type: float, low: 0.1, high: 1, log: yes}", Float(0.1, 1, log=True)),
+        ("{type: integer, low: 5, high: 5}", Integer(5, 5)),
+    ],
+)
+def test_yaml_means_what_is_written(tmp_path: Path, entry: str, expected: object) -> None:
+    (tmp_path / "space.yaml").write_text(f"no: {entry}")
+    if expected is None:
+        with pytest.raises(SpaceError, match="choices must differ"):
+            load_space(tmp_path / "space.yaml")
+    else:
+        assert dict(load_space(tmp_path / "space.yaml")) == {"no": expected}
+
+
+def test_a_file_of_windows_is_read(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_bytes(b"\xef\xbb\xbfa: {type: float, low: 0, high: 1}\r\n")
+    assert dict(load_space(tmp_path / "space.yaml")) == {"a": Float(0, 1)}

@@ -3,10 +3,11 @@ import logging
 
 import pytest
 
-from llmpso import Advisor, Float, Integer, SearchSpace, Task
+from llmpso import Advisor, Categorical, Float, Integer, SearchSpace, Task
 from llmpso.advisor import ParticleView, SwarmView
-from llmpso.advisor.prompt import paper_prompt
-from llmpso.advisor.schema import advice_schema
+from llmpso.advisor.advice import AdviceParser
+from llmpso.advisor.prompt import dimension_text, paper_prompt
+from llmpso.advisor.schema import advice_schema, configuration_schema
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import BackendError
 
@@ -126,3 +127,31 @@ def test_more_than_was_asked_for_is_left_out(n_suggestions: int) -> None:
     backend = ScriptedBackend([reply(GOOD, BETTER)])
     _, advice = advise(backend, n_suggestions)
     assert len(advice.suggestions) == n_suggestions
+
+
+def test_steps_fixed_values_and_none_are_told_and_taken_back():
+    space = SearchSpace(
+        {
+            "units": Integer(32, 96, step=32),
+            "steps": Float(0, 1, step=0.001),
+            "fixed": Integer(5, 5),
+            "sizes": Categorical([[64, 64], [128], None]),
+        }
+    )
+    told = [dimension_text(name, dimension) for name, dimension in space.items()]
+    assert told == [
+        "units: whole number in steps of 32 from 32 to 96",
+        "steps: number in steps of 0.001 from 0 to 1",
+        "fixed: always 5",
+        "sizes: choices [[64, 64], [128], null]",
+    ]
+    answer = configuration_schema(space, 1)["properties"]["configuration"]["properties"]
+    assert answer["units"] == {"enum": [32, 64, 96]}
+    assert answer["steps"] == {"type": "number", "minimum": 0, "maximum": 1}
+    assert json.loads(json.dumps(answer["sizes"])) == {"enum": [[64, 64], [128], None]}
+    reply = {"units": 64, "steps": 0.5, "fixed": 5, "sizes": [64, 64]}
+    parser = AdviceParser(space, None, lambda params: False)
+    (suggestion,) = parser.parse(json.dumps({"configuration": reply})).suggestions
+    assert suggestion.position == reply | {"sizes": (64, 64)}
+    again = parser.parse(json.dumps({"configuration": reply}))
+    assert again.problems[0].endswith("was suggested already")

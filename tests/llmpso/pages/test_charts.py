@@ -186,3 +186,22 @@ def test_records_make_the_charts_that_they_are_for() -> None:
         "mistakes",
     ]
     assert model_charts({"mistakes.json": {"total": 0, "images": []}}) == []
+
+
+def test_steps_fixed_values_none_and_lists_are_drawn(tmp_path: Path) -> None:
+    space = SearchSpace(
+        {
+            "units": Integer(32, 256, step=32),
+            "rate": Float(0.1, 0.5, step=0.1),
+            "fixed": Float(0.1, 0.1, log=True),
+            "sizes": Categorical([[64, 64], [128], None]),
+        }
+    )
+    told = minimize(lambda params: params["units"] * params["rate"], space, budget=20).trials
+    charts = study_charts(told, space, METRIC)
+    assert all(path.stat().st_size > 1000 for path in draw(charts, tmp_path, "title", "text"))
+    axes = {panel.x.label: panel.x for panel in named(charts, "slices").panels}
+    assert [text for _, text in axes["units"].ticks] == [str(n) for n in range(32, 257, 32)]
+    assert [text for _, text in axes["rate"].ticks] == ["0.1", "0.2", "0.3", "0.4", "0.5"]
+    assert [text for _, text in axes["fixed"].ticks] == ["0.1"]
+    assert [text for _, text in axes["sizes"].ticks] == ["(64, 64)", "(128,)", "None"]

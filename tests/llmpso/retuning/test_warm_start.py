@@ -65,3 +65,11 @@ def test_the_gain_is_a_ratio_of_means_with_its_interval() -> None:
     assert total.ratio == pytest.approx(0.675)
     assert total.low < 0.675 < total.high
     assert np.isfinite([total.low, total.high]).all()
+
+
+def test_none_and_lists_come_back_from_text_unless_two_choices_read_alike() -> None:
+    space = SearchSpace({"sizes": Categorical([None, [64, 64], "0.1", 0.1])})
+    for choice in (None, (64, 64)):
+        assert parsed_params(space, {"sizes": str(choice)}) == {"sizes": choice}
+    with pytest.raises(SpaceError, match="sizes is '0.1'; that may be '0.1' or 0.1"):
+        parsed_params(space, {"sizes": "0.1"})

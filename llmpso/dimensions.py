@@ -1,0 +1,355 @@
+"""One hyperparameter: what it may be, in the user's units, and its image in [0, 1]."""
+
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from llmpso.errors import SpaceError
+
+LARGEST_WHOLE = 2**50
+"""A place in [0, 1] tells so many whole numbers apart: it has 53 bits, and rounding takes some."""
+
+_OF_GRID = 1e-9
+"""Share of a step by which a value may miss its place, as 0.1 + 0.2 does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Float:
+    """A real number in [low, high], searched on a logarithmic scale if `log`.
+
+    With a `step` it is one of low, low + step, … up to high. Equal bounds make a fixed value.
+
+    Example:
+        >>> rate = Float(1e-4, 1e-2, log=True)
+        >>> round(rate.decode(0.5), 6)
+        0.001
+        >>> Float(0.1, 0.5, step=0.1).decode(0.5)
+        0.3
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that are no interval."""
+        for field, bound in (("low", self.low), ("high", self.high), ("step", self.step)):
+            if field == "step" and bound is None:
+                continue
+            if not is_real(bound):
+                named = "bound" if field != "step" else field
+                raise SpaceError(f"Float({field}={_shown(bound)}): the {named} must be a number")
+            object.__setattr__(self, field, _plain_number(bound))
+        _check_bounds(self)
+        if self.step is not None:
+            _check_step(self, self.step)
+
+    @property
+    def size(self) -> float:
+        """Number of distinct values."""
+        if self.low == self.high:
+            return 1
+        if self.step is None:
+            return math.inf
+        return int((_decimal(self.high) - _decimal(self.low)) / _decimal(self.step)) + 1
+
+    def validate(self, value: Any) -> float:
+        """The value as a float; `SpaceError` if it is none in [low, high], or between steps."""
+        if not is_real(value) or not self.low <= value <= self.high:
+            raise SpaceError(f"must be a number from {self.low:g} to {self.high:g}")
+        if self.step is None:
+            return float(value)
+        index = (float(value) - self.low) / self.step
+        if abs(index - round(index)) > _OF_GRID * max(1.0, abs(index)):
+            raise SpaceError(f"must be {self.low:g} plus a multiple of {self.step:g}")
+        return self.at(round(index))
+
+    def encode(self, value: float) -> float:
+        """The place of a valid value in [0, 1]."""
+        if self.low == self.high:
+            return 0.5
+        if self.step is not None:
+            return self._indices.encode(round((value - self.low) / self.step))
+        return _place(value, self.low, self.high, self.log)
+
+    def decode(self, u: float) -> float:
+        """The value at a place in [0, 1]."""
+        if self.step is not None:
+            return self.at(self._indices.decode(u))
+        return _value(u, self.low, self.high, self.log)
+
+    def at(self, index: int) -> float:
+        """The value so many steps above the lowest: 0.3 where 0.1 + 2 * 0.1 is a bit more."""
+        return float(_decimal(self.low) + index * _decimal(self.step or 0))
+
+    @property
+    def _indices(self) -> "Integer":
+        return Integer(0, int(self.size) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number from low to high, both included; on a logarithmic scale if `log`.
+
+    On the linear scale every value owns an equal share of [0, 1]. With a `step` it is one of low,
+    low + step, … up to high. Equal bounds make a fixed value.
+
+    Example:
+        >>> Integer(1, 4).size
+        4
+        >>> Integer(32, 256, step=32).decode(0.5)
+        160
+        >>> Integer(4, 1)
+        Traceback (most recent call last):
+        ...
+        llmpso.errors.SpaceError: Integer(low=4, high=1): low must be less than high
+    """
+
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that are no interval of whole numbers."""
+        for field, bound in (("low", self.low), ("high", self.high), ("step", self.step)):
+            if not _is_whole(bound):
+                named = "bound" if field != "step" else field
+                shown = _shown(bound)
+                raise SpaceError(f"Integer({field}={shown}): the {named} must be a whole number")
+            object.__setattr__(self, field, int(bound))
+        _check_bounds(self)
+        if max(abs(self.low), abs(self.high)) > LARGEST_WHOLE:
+            raise SpaceError(
+                f"Integer(low={_shown(self.low)}, high={_shown(self.high)}): bounds must lie "
+                f"within ±2**50, or whole numbers run together; search the exponent instead"
+            )
+        if self.step != 1:
+            _check_step(self, self.step)
+
+    @property
+    def size(self) -> float:
+        """Number of distinct values."""
+        return (self.high - self.low) // self.step + 1
+
+    def validate(self, value: Any) -> int:
+        """The value as an int; `SpaceError` if it is none in [low, high], or between steps."""
+        if not is_integer(value) or not self.low <= value <= self.high:
+            raise SpaceError(f"must be a whole number from {self.low} to {self.high}")
+        if (int(value) - self.low) % self.step:
+            raise SpaceError(f"must be {self.low} plus a multiple of {self.step}")
+        return int(value)
+
+    def encode(self, value: int) -> float:
+        """The middle of the share of [0, 1] that a valid value owns."""
+        if self.step != 1:
+            return self._indices.encode((value - self.low) // self.step)
+        return _place(value, *self._stretched, self.log)
+
+    def decode(self, u: float) -> int:
+        """The value that owns a place in [0, 1]."""
+        if self.step != 1:
+            return self.low + self.step * self._indices.decode(u)
+        return min(max(round(_value(u, *self._stretched, self.log)), self.low), self.high)
+
+    @property
+    def _indices(self) -> "Integer":
+        return Integer(0, int(self.size) - 1)
+
+    @property
+    def _stretched(self) -> tuple[float, float]:
+        """Half a step wider at both ends, so that the end values own as much as the others."""
+        return self.low - 0.5, self.high + 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Categorical:
+    """One of several choices; `ordered` if neighbours in the list are alike.
+
+    A choice is a string, a number, a bool, None, or a list of these, which becomes a tuple. An
+    ordered list of numbers is a grid. A single choice is a fixed value.
+
+    Example:
+        >>> Categorical((16, 32, 64, 128), ordered=True).decode(0.6)
+        64
+        >>> Categorical([[64, 64], [128], None]).choices
+        ((64, 64), (128,), None)
+    """
+
+    choices: tuple[Any, ...]
+    ordered: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse choices that are empty, repeated or no plain values."""
+        object.__setattr__(self, "choices", tuple(map(_plain_choice, _listed(self.choices))))
+        _check_flag(self, "ordered", self.ordered)
+        if not self.choices:
+            raise SpaceError("Categorical(choices=[]): at least one choice is needed")
+        if len({identity(choice) for choice in self.choices}) < len(self.choices):
+            raise SpaceError(
+                f"Categorical(choices={_shown(list(self.choices))}): choices must differ"
+            )
+
+    @property
+    def size(self) -> float:
+        """Number of distinct values."""
+        return len(self.choices)
+
+    def validate(self, value: Any) -> Any:
+        """The choice that equals the value, type included; `SpaceError` if there is none."""
+        for choice in self.choices:
+            if identity(choice) == identity(value):
+                return choice
+        raise SpaceError(f"must be one of {list(self.choices)!r}")
+
+    def encode(self, value: object) -> float:
+        """The middle of the share of [0, 1] that a valid choice owns."""
+        index = [identity(choice) for choice in self.choices].index(identity(value))
+        return (index + 0.5) / len(self.choices)
+
+    def decode(self, u: float) -> Any:
+        """The choice that owns a place in [0, 1]."""
+        return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
+
+
+Dimension = Float | Integer | Categorical
+
+
+def values(dimension: Dimension) -> tuple[Any, ...]:
+    """Every value of a dimension that has an end."""
+    if isinstance(dimension, Categorical):
+        return dimension.choices
+    if isinstance(dimension, Integer):
+        return tuple(range(dimension.low, dimension.high + 1, dimension.step))
+    return tuple(dimension.at(index) for index in range(int(dimension.size)))
+
+
+def identity(value: object) -> tuple[str, object]:
+    """A value with its type, so that 1, 1.0 and True are three choices; lists are tuples."""
+    if isinstance(value, list | tuple):
+        return "tuple", tuple(map(identity, value))
+    return type(value).__name__, value
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is a number, and no bool."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is a whole number by its type, and no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _place(value: float, low: float, high: float, log: bool) -> float:
+    if log:
+        return math.log(value / low) / math.log(high / low)
+    return (value - low) / (high - low)
+
+
+def _value(u: float, low: float, high: float, log: bool) -> float:
+    value = low * math.pow(high / low, u) if log else low + u * (high - low)
+    return min(max(value, low), high)
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a bound is a whole number, written as 1e3 perhaps."""
+    return is_integer(value) or (is_real(value) and _is_finite(value) and value == int(value))
+
+
+def _check_bounds(dimension: Float | Integer) -> None:
+    name, low, high = type(dimension).__name__, dimension.low, dimension.high
+    shown = f"{name}(low={_shown(low)}, high={_shown(high)})"
+    _check_flag(dimension, "log", dimension.log)
+    if not (_is_finite(low) and _is_finite(high)):
+        raise SpaceError(f"{shown}: both bounds must be finite")
+    if low > high:
+        raise SpaceError(f"{shown}: low must be less than high")
+    if dimension.log and low <= 0:
+        raise SpaceError(f"{name}(low={_shown(low)}, log=True): low must be greater than 0")
+    if dimension.log and not 1 <= high / low < math.inf:
+        raise SpaceError(f"{shown}: the ratio of the bounds is beyond a computer's numbers")
+    if not _is_finite(high - low):
+        raise SpaceError(f"{shown}: the distance of the bounds is beyond a computer's numbers")
+
+
+def _check_step(dimension: Float | Integer, step: float) -> None:
+    name, shown = type(dimension).__name__, _shown(step)
+    if not (_is_finite(step) and step > 0):
+        raise SpaceError(f"{name}(step={shown}): the step must be greater than 0")
+    if dimension.log:
+        raise SpaceError(
+            f"{name}(step={shown}, log=True): steps are equal on the linear scale only; leave one "
+            "of them out, or list the values as ordered choices"
+        )
+    if step > dimension.high - dimension.low:
+        raise SpaceError(f"{name}(step={shown}): the step must not be greater than high - low")
+    if (dimension.high - dimension.low) / step > LARGEST_WHOLE:
+        raise SpaceError(f"{name}(step={shown}): more than 2**50 steps run together; leave it out")
+
+
+def _check_flag(dimension: Dimension, name: str, flag: object) -> None:
+    if not isinstance(flag, bool):
+        raise SpaceError(
+            f"{type(dimension).__name__}({name}={_shown(flag)}): it must be true or false"
+        )
+
+
+def _listed(choices: object) -> Iterable[Any]:
+    """Choices in their order; text would fall into letters, and a set has no order."""
+    if isinstance(choices, str | bytes | Mapping | AbstractSet) or not isinstance(
+        choices, Iterable
+    ):
+        raise SpaceError(
+            f"Categorical(choices={_shown(choices)}): choices must be a list, such as "
+            '["adam", "sgd"]'
+        )
+    return choices
+
+
+def _plain_choice(choice: Any) -> Any:
+    """A choice in a type that JSON, MLflow and a language model give back as it was."""
+    if choice is None or isinstance(choice, bool | np.bool_):
+        return choice if choice is None else bool(choice)
+    if isinstance(choice, str):
+        return str.__str__(choice)
+    if isinstance(choice, list | tuple):
+        return tuple(map(_plain_choice, choice))
+    if is_real(choice) and _is_finite(choice):
+        return _plain_number(choice)
+    raise SpaceError(
+        f"Categorical: choice {_shown(choice)} must be a string, a finite number, a bool, None, "
+        "or a list of these"
+    )
+
+
+def _plain_number(value: Any) -> int | float:
+    """A number of numpy's, or a fraction, as Python's own."""
+    return int(value) if is_integer(value) else float(value)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(repr(number))
+
+
+def _shown(value: object) -> str:
+    """A value for a message: numbers and lists may be endless."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 100 else f"{text[:100]}…"
