@@ -1,3 +1,21 @@
 """Prefect flows: one study (tune), and what is built on it."""
 
-import tasks  # noqa: F401 - sets the environment that Prefect reads when it is imported
+import os
+import sys
+
+
+def _search_working_directory_last() -> None:
+    """Let no `tasks.py`, `queue.py` or `mlflow/` of a user's stand in for ours or a library's.
+
+    `python -m` searches the working directory first; a user's objective is found there all the
+    same. In a clone of this project the working directory is ours.
+    """
+    here, ours = os.getcwd(), os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    if sys.argv[0] == "-m" and here != ours:
+        first = [path for path in sys.path if os.path.realpath(path) == here]
+        sys.path[:] = [path for path in sys.path if path not in first] + first
+
+
+_search_working_directory_last()
+
+import tasks  # noqa: E402, F401 - sets the environment that Prefect reads when it is imported

@@ -35,7 +35,7 @@ def tell(block: str | None, subject: str, body: str) -> None:
 
     What a run has done is done: it does not fail because nobody could be told.
     """
-    if block is None:
+    if not block:
         return
     try:
         load_notifier(block).notify(body, subject=subject)

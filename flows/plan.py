@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from llmpso.advisor import Advisor, Task
@@ -70,6 +70,25 @@ class TuneOptions:
     experiment: str | None
     register_as: str | None
     notify: str | None
+
+    def __post_init__(self) -> None:
+        """Read the fields of a form."""
+        forget_empty_text(self)
+
+
+def forget_empty_text(options: Any) -> None:
+    """Take an optional text that is empty for one that is not given.
+
+    A field of Prefect's form that was filled and emptied again arrives as "".
+    """
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.type == list[str] | None and value is not None:
+            object.__setattr__(
+                options, field.name, [text for text in value if text.strip()] or None
+            )
+        if field.type == str | None and value is not None and not value.strip():
+            object.__setattr__(options, field.name, None)
 
 
 @dataclass(frozen=True, slots=True)

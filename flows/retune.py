@@ -140,7 +140,7 @@ def retune(
             of a study that ran out of time or tokens.
     """
     arguments = dict(locals())
-    if notify is not None:
+    if notify:
         load_notifier(notify)
     plan = prepare_retune(arguments)
     with only_run(plan.name):
@@ -338,6 +338,12 @@ COMMAND = Command(
     as_text=as_text,
     as_record=Report.record,
 )
+
+
+def run() -> int:
+    """The script `llmpso-retune`."""
+    return main(COMMAND)
+
 
 if __name__ == "__main__":
     raise SystemExit(main(COMMAND))

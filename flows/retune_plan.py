@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from inspect import signature
 from typing import Any
 
-from flows.plan import Plan, TuneOptions, prepare
+from flows.plan import Plan, TuneOptions, forget_empty_text, prepare
 from flows.tune import tune
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.base import Judged, Watched
@@ -25,6 +25,10 @@ class RetuneOptions:
     confidence: float
     min_new_rows: int
     notify: str | None
+
+    def __post_init__(self) -> None:
+        """Read the fields of a form."""
+        forget_empty_text(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,8 @@ def start_tethered(
             start_new_session=True,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | environment,
+            # Modules of a user's in the working directory are none of the server's.
+            env=os.environ | {"PYTHONSAFEPATH": "1"} | environment,
         )
 
 

@@ -148,12 +148,12 @@ def tune(
         notify: Prefect notification block, as TYPE/NAME: told how the study ended.
     """
     options = TuneOptions(**locals())
-    if notify is not None:
-        load_notifier(notify)
+    if options.notify is not None:
+        load_notifier(options.notify)
     plan = prepare(options)
     get_run_logger().info("advisor: %s", plan.advisor_reason)
     summary = run_plan(plan)
-    tell(notify, f"tune ended: {summary.objective}", as_text(summary))
+    tell(options.notify, f"tune ended: {summary.objective}", as_text(summary))
     return summary
 
 

@@ -1,7 +1,10 @@
 """Code of the user's own that is run before a study: whatever it does wrong is one line."""
 
+import io
+import sys
 import traceback
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,15 +24,24 @@ class UserCodeError(LLMPSOError):
 def run_foreign(action: Callable[[], T]) -> T:
     """What code of the user's own returns.
 
+    What it prints goes to standard error, and is left out if it fails: the reason is one line.
+
     Raises:
         UserCodeError: It raised something, or ended the process; `LLMPSOError`s go through.
     """
+    printed = io.StringIO()
     try:
-        return action()
+        with redirect_stdout(printed), redirect_stderr(printed):
+            result = action()
     except LLMPSOError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's code may raise anything
+    except SystemExit as error:
+        told = f"{described(error)}{_place(error)}{_way_out(printed.getvalue())}"
+        raise UserCodeError(told) from error
+    except Exception as error:  # noqa: BLE001 - a user's code may raise anything
         raise UserCodeError(f"{described(error)}{_place(error)}") from error
+    sys.stderr.write(printed.getvalue())
+    return result
 
 
 def described(error: BaseException) -> str:
@@ -39,6 +51,13 @@ def described(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - a user's exception may fail to describe itself
         text = "its text cannot be read"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _way_out(printed: str) -> str:
+    """What to do about code that ends the program; a parser says last which argument it misses."""
+    last = one_line("".join(printed.splitlines()[-1:]))
+    said = f", after it printed {last!r}" if last else ""
+    return f"{said}; put what a script does under `if __name__ == '__main__':`"
 
 
 def _place(error: BaseException) -> str:

