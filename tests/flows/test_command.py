@@ -75,7 +75,13 @@ def test_help_explains_every_option(monkeypatch, capsys) -> None:
 def test_the_command_starts_its_own_server_and_tells_where_to_look(
     tmp_path, bowl, empty_database
 ) -> None:
-    """A bare machine: no Prefect server, no MLflow server, no terminal."""
+    """A bare machine: no Prefect server, no MLflow server, no terminal.
+
+    What lies in the working directory has the names of packages of ours and of Python's.
+    """
+    (tmp_path / "mlflow").mkdir()
+    for file in ("tasks.py", "queue.py", "selectors.py", "mlflow/__init__.py"):
+        (tmp_path / file).write_text("raise RuntimeError('taken for another module')")
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()]),
         "PREFECT_HOME": str(tmp_path / "prefect"),
@@ -83,7 +89,8 @@ def test_the_command_starts_its_own_server_and_tells_where_to_look(
     }
     environment.pop("PREFECT_API_URL", None)
     done = subprocess.run(
-        [sys.executable, "-m", "flows.tune", bowl, "--method", "pso", "--evaluations", "6"],
+        [sys.executable, "-m", "flows.tune", bowl, "--method", "pso", "--evaluations", "6"]
+        + ["--runner", "process", "--workers", "1"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
