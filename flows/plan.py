@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
@@ -14,7 +14,7 @@ from llmpso.limits import Limits
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.running.evaluate import Evaluate
-from llmpso.running.layout import Layout, measured_layout
+from llmpso.running.layout import Layout, measured_threads, measured_workers
 from llmpso.running.racing import Racing, check_resumable
 from llmpso.running.runner import Runner, cluster_places, evaluator
 from llmpso.search.population import Optimizer
@@ -50,7 +50,7 @@ class TuneOptions:
     topology: str
     warm_up: int
     replaced: int
-    batch: int
+    batch: int | None
     racing: bool
     decreasing_inertia: bool
     start: list[str] | None
@@ -118,6 +118,10 @@ class Plan:
         """Of the study, for people."""
         return f"{self.objective.name} · {self.study.method} · seed {self.study.seed}"
 
+    def laid_out_for(self, n_workers: int) -> Self:
+        """The same plan, with batch and swarm for so many workers where they are not named."""
+        return replace(self, study=replace(self.study, n_workers=n_workers))
+
     @property
     def n_workers(self) -> int:
         """Trainings that run at once."""
@@ -156,6 +160,7 @@ def prepare(options: TuneOptions) -> Plan:
     objective_spec = _objective_spec(options)
     runner = _runner(options)
     layout = _layout(options, runner, study)
+    study = replace(study, n_workers=layout.n_workers)
     objective = build_objective(objective_spec)
     if study.racing is not None:
         _check_race(objective, runner)
@@ -262,10 +267,9 @@ def _layout(options: TuneOptions, runner: Runner, study: StudySpec) -> Layout:
             raise SpecError(f"{name} is {asked!r}; it must be at least 1")
     if runner.address is not None:
         return Layout(options.workers or cluster_places(runner), options.threads or 1)
-    if options.workers and options.threads:
-        return Layout(options.workers, options.threads)
-    layout = measured_layout(study.n_at_once, options.workers)
-    return replace(layout, n_threads=options.threads or layout.n_threads)
+    n_workers = options.workers or measured_workers()
+    n_busy = min(n_workers, replace(study, n_workers=n_workers).n_at_once)
+    return Layout(n_workers, options.threads or measured_threads(n_busy))
 
 
 def _backend(options: TuneOptions) -> tuple[Backend | None, str]:

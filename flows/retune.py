@@ -74,6 +74,7 @@ def retune(
     max_llm_calls: Annotated[int, Field(ge=1)] | None = None,
     max_llm_tokens: Annotated[int, Field(ge=1)] | None = None,
     particles: Annotated[int, Field(ge=2, le=1_000)] | None = None,
+    batch: Annotated[int, Field(ge=1)] | None = None,
     method: Literal["guided", "paper", "pso"] = "guided",
     seed: Annotated[int, Field(ge=0)] = 0,
     refits: Annotated[int, Field(ge=2, le=100)] = 5,
@@ -118,7 +119,9 @@ def retune(
         max_seconds: Wall time that ends it; trainings that run are finished.
         max_llm_calls: Questions to the language model that end it, cached ones aside.
         max_llm_tokens: Tokens of those questions and answers that end it.
-        particles: Size of the swarm; 4 in `guided` and 6 else if not given.
+        particles: Size of the swarm; if not given 4 in `guided` and 6 else, or as many as there
+            are workers if those are more.
+        batch: Particles that move at once in `guided`; as many as there are workers if not given.
         method: `guided` also learns from the trials of earlier studies.
         seed: Makes the study and the refits repeatable.
         refits: Seeds with which challenger and champion are each trained again to compare them.

@@ -26,7 +26,7 @@ from llmpso.advisor import Advisor
 from llmpso.objectives.base import notes_of
 from llmpso.running.fingerprint import digest, objective_fingerprint
 from llmpso.search.population import Optimizer
-from llmpso.study import StudyResult, run_study
+from llmpso.study import StudyResult, run_study, warn_of_idle_workers
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend
 from tasks.iterate import iterate
@@ -34,10 +34,20 @@ from tasks.ledger import Ledger
 from tasks.registry import MODEL_TAG
 from tasks.replies import KeptReplies
 from tasks.studies import StudyIdentity, open_study
-from tasks.tracking import STORE_ERRORS, describe_model, record_text, register_model
+from tasks.tracking import (
+    STORE_ERRORS,
+    StudyRun,
+    describe_model,
+    record_text,
+    recorded_tags,
+    register_model,
+)
 
 MOST_OF_A_TAG = 5_000
 """Characters that every store of MLflow keeps of a tag."""
+
+WORKERS_TAG = "llmpso.workers"
+"""Workers for which a study's batch and swarm were laid out."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -69,7 +79,7 @@ def tune(
     topology: Literal["star", "ring"] = "star",
     warm_up: Annotated[int, Field(ge=1)] = 2,
     replaced: Annotated[int, Field(ge=1)] = 2,
-    batch: Annotated[int, Field(ge=1)] = 2,
+    batch: Annotated[int, Field(ge=1)] | None = None,
     racing: bool = False,
     decreasing_inertia: bool = False,
     start: list[str] | None = None,
@@ -118,13 +128,14 @@ def tune(
         max_llm_calls: Questions to the language model that end it, cached ones aside.
         max_llm_tokens: Tokens of those questions and answers that end it.
         max_failures: Failed trainings that end it.
-        particles: Size of the swarm; 4 in `guided` and 6 else if not given.
+        particles: Size of the swarm; if not given 4 in `guided` and 6 else, or as many as there
+            are workers if those are more.
         method: In `guided` a surrogate picks among the swarm's moves and the language model names
             one start; `paper` lets the model replace the worst particles; `pso` asks nobody.
         topology: Who a particle learns from: all (`star`) or its two neighbours (`ring`).
         warm_up: Iterations before the language model is first asked.
         replaced: Particles that take its advice in each later iteration.
-        batch: Particles that move at once in `guided`; as many as there are workers.
+        batch: Particles that move at once in `guided`; as many as there are workers if not given.
         racing: Train all a little, stop the worse and go on with the others: far fewer epochs.
         decreasing_inertia: Let inertia fall from 0.9 to 0.4 over the study.
         start: Known configuration to evaluate first, as JSON; may be given several times.
@@ -170,7 +181,20 @@ def run_plan(plan: Plan) -> Summary:
         tags=_study_tags(plan),
     )
     with open_study(identity, str(runtime.flow_run.id), resume=plan.resume) as ledger:
-        return _run(plan, ledger)
+        return _run(_as_begun(plan, ledger.study), ledger)
+
+
+def _as_begun(plan: Plan, study: StudyRun) -> Plan:
+    """The plan with the batch and the swarm that an interrupted run of it had.
+
+    Where these follow the workers, the trials depend on what the first run had of them; the next
+    one may have others, or measure others on the same machine while it is busy.
+    """
+    begun = plan.laid_out_for(int(recorded_tags(study)[WORKERS_TAG]))
+    spec, logger = begun.study, get_run_logger()
+    logger.info("swarm of %d, %d move at once", spec.swarm_size, spec.n_at_once)
+    warn_of_idle_workers(spec, plan.n_workers, logger)
+    return begun
 
 
 def _run(plan: Plan, ledger: Ledger) -> Summary:
@@ -256,6 +280,7 @@ def _decisive(plan: Plan) -> dict[str, Any]:
     """What decides the trials of a study, its objective's code and data aside."""
     study = asdict(plan.study)
     del study["limits"]  # they only end it, and another run may go further
+    del study["n_workers"]  # recorded with the study, which goes on as it began
     model = dict(plan.backend.identity) | {"temperature": plan.temperature} if plan.backend else {}
     return {
         "study": study,
@@ -268,7 +293,9 @@ def _decisive(plan: Plan) -> dict[str, Any]:
 def _study_params(plan: Plan) -> dict[str, Any]:
     """What MLflow shows as parameters of the study."""
     space = {f"space.{name}": repr(dimension) for name, dimension in plan.objective.space.items()}
-    study = asdict(plan.study) | {"history": len(plan.study.history)}
+    spec = plan.study
+    shape = {"n_particles": spec.swarm_size, "batch_size": spec.n_at_once}
+    study = asdict(spec) | shape | {"history": len(spec.history)}
     limits = {f"limits.{name}": limit for name, limit in study.pop("limits").items()}
     layout = {"workers": plan.layout.n_workers, "threads": plan.layout.n_threads}
     return study | limits | asdict(plan.objective_spec) | layout | space
@@ -280,6 +307,7 @@ def _study_tags(plan: Plan) -> dict[str, str]:
         "metric": plan.objective.metric,
         "method": str(plan.study.method),
         MODEL_TAG: plan.model_name,
+        WORKERS_TAG: str(plan.study.n_workers),
         "advisor": plan.advisor_reason,
     }
     if notes := notes_of(plan.objective):

@@ -50,7 +50,8 @@ class StudySpec:
     """What may end the study earlier."""
     method: Method | str = Method.GUIDED
     n_particles: int | None = None
-    """Size of the swarm; 4 in `guided`, whose surrogate learns from few, and 6 else."""
+    """Size of the swarm; if None 4 in `guided`, whose surrogate learns from few, and 6 else, but
+    never fewer than move at once."""
     seed: int = 0
     topology: str = "star"
     start: tuple[Params, ...] = field(default=())
@@ -61,8 +62,11 @@ class StudySpec:
     """Iterations before the advisor is first asked (`paper`)."""
     n_replaced: int = 2
     """Particles per iteration that take advice (`paper`)."""
-    batch_size: int = 1
-    """Particles that move at once (`guided`); as many as there are workers saves wall time."""
+    batch_size: int | None = None
+    """Particles that move at once (`guided`); as many as there are workers if None, and at least
+    two in a race."""
+    n_workers: int = 1
+    """Evaluations that may run at once: the size of batch and swarm where none is named."""
     racing: Racing | None = None
     """Stops the clearly worse trainings of a batch early; all are trained in full if None."""
     decreasing_inertia: bool = False
@@ -74,20 +78,30 @@ class StudySpec:
             raise SpecError(f"budget is {self.budget!r}; it must be at least 1 evaluation")
         if self.method not in list(Method):
             raise SpecError(f"method is {self.method!r}; it must be one of: {', '.join(Method)}")
+        for name in ("batch_size", "n_workers"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise SpecError(f"{name} is {number!r}; it must be at least 1")
         if self.history and self.method != Method.GUIDED:
             raise SpecError(f"history needs the method 'guided'; method is '{self.method}'")
 
     @property
     def swarm_size(self) -> int:
-        """The number of particles, where none is named that of the method."""
+        """The number of particles, where none is named that of the method or of the batch."""
         if self.n_particles is not None:
             return self.n_particles
-        return 4 if self.method == Method.GUIDED else 6
+        return max(4, self._batch) if self.method == Method.GUIDED else max(6, self.n_workers)
 
     @property
     def n_at_once(self) -> int:
         """Trials that are proposed at once."""
-        return self.batch_size if self.method == Method.GUIDED else self.swarm_size
+        size = self.swarm_size
+        return min(self._batch, size) if self.method == Method.GUIDED else size
+
+    @property
+    def _batch(self) -> int:
+        if self.batch_size is not None:
+            return self.batch_size
+        return max(2, self.n_workers) if self.racing else self.n_workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +180,21 @@ def _guided(
     from llmpso.search.guided import GuidedPSO  # brings scipy, which no other method needs
 
     proposer = None if advisor is None else ConfigurationAdvisor(advisor)
-    guidance = Guidance(batch_size=spec.batch_size)
+    guidance = Guidance(batch_size=spec.n_at_once)
     return GuidedPSO(space, guidance=guidance, proposer=proposer, history=spec.history, **common)
+
+
+def warn_of_idle_workers(
+    spec: StudySpec, n_workers: int, log: logging.Logger | logging.LoggerAdapter[Any]
+) -> None:
+    """Say so where a study can never keep all workers busy."""
+    if spec.n_at_once < n_workers:
+        log.warning(
+            "%d of %d workers stay idle: %d particles move at once",
+            n_workers - spec.n_at_once,
+            n_workers,
+            spec.n_at_once,
+        )
 
 
 def run_study(
@@ -220,13 +247,15 @@ def minimize(
         objective: An `Objective`, or a plain function from params to a number.
         space: What may be tried.
         budget: Evaluations, failed ones included.
-        n_particles: Size of the swarm; 4 in `guided` and 6 else if not given.
+        n_particles: Size of the swarm; if not given 4 in `guided` and 6 else, or `n_workers` if
+            those are more.
         method: `guided`, `paper` or `pso`; `paper` without an advisor is `pso`.
         advisor: Who asks the language model.
         seed: The only source of randomness of the search; each trial gets a seed from it.
         start: Known configurations, evaluated first.
         limits: What may end the search earlier; the result says what did.
-        n_workers: Evaluations that run at once, in threads.
+        n_workers: Evaluations that run at once, in threads; as many are proposed at once, so that
+            other numbers search otherwise (`batch_size` and `n_particles` name what they do).
         on_trial: Called with each trial as it ends, from the thread that ran it.
         **options: Further fields of `StudySpec`.
 
@@ -248,8 +277,10 @@ def minimize(
         seed=seed,
         start=tuple(start),
         limits=limits or Limits(),
+        n_workers=n_workers,
         **options,
     )
+    warn_of_idle_workers(spec, n_workers, logger)
     measured = objective if isinstance(objective, Objective) else _Function(objective)
 
     if spec.racing is not None:

@@ -207,6 +207,11 @@ def record_summary(
     )
 
 
+def recorded_tags(study: StudyRun) -> dict[str, str]:
+    """The parent's tags."""
+    return dict(client(study.tracking_uri).get_run(study.run_id).data.tags)
+
+
 def record_tags(study: StudyRun, tags: Mapping[str, str]) -> None:
     """Write tags on the parent run."""
     entries = [RunTag(key, value[:500]) for key, value in tags.items()]

@@ -33,22 +33,20 @@ class Layout:
 
 
 @cache
-def measured_layout(n_at_once: int, n_workers: int | None = None) -> Layout:
-    """The layout that trains most on this machine as it is.
+def measured_workers() -> int:
+    """How many trainings at once train most on this machine as it is.
 
     More trainings are preferred to more cores for each: threads that share a training wait for
     each other as soon as anything else runs. What comes second must do clearly more to be taken.
-
-    Args:
-        n_at_once: Trainings that the search proposes at once.
-        n_workers: Trainings that may run at once; measured too if None.
     """
+    return _best([Layout(n, 1) for n in _halved(usable_cores())]).n_workers
+
+
+@cache
+def measured_threads(n_busy: int) -> int:
+    """Cores for each of so many trainings: one, or its share where that does clearly more."""
     n_cores = usable_cores()
-    if n_workers is None:
-        n_workers = _best([Layout(n, 1) for n in _halved(n_cores)]).n_workers
-    n_busy = min(n_workers, n_at_once)
-    n_threads = _best([Layout(n_busy, 1), Layout(n_busy, max(1, n_cores // n_busy))]).n_threads
-    return Layout(n_workers, n_threads)
+    return _best([Layout(n_busy, 1), Layout(n_busy, max(1, n_cores // n_busy))]).n_threads
 
 
 def usable_cores() -> int:

@@ -58,11 +58,21 @@ class Guided(Population):
             self._chooser = Chooser(space, guidance or GUIDED, proposer, history)
         self.guidance = guidance
         self._turn = 0
+        self._limit: int | None = None
 
     @property
     def credit(self) -> Credit:
         """The record of each source in this study."""
         return self._chooser.credit
+
+    def ask(self, limit: int | None = None) -> list[Trial]:
+        """Move members and propose one trial for each, at most `limit`.
+
+        Returns:
+            Fewer trials, in the end none, when too few configurations are left.
+        """
+        self._limit = limit
+        return super().ask(limit)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Learn what became of the batch that the last `ask` proposed, in any order."""
@@ -74,7 +84,7 @@ class Guided(Population):
             return super()._advance()
         if self.iteration == 0:
             return self._first_positions(super()._advance())
-        members = self._next_members(self.guidance.batch_size)
+        members = self._next_members(self.guidance.batch_size)[: self._limit]
         if not self._chooser.is_ready:
             return {member: self._own_step(member) for member in members}
         with one_thread():

@@ -149,6 +149,25 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
     assert not study_folder(stopped).exists()
 
 
+def test_a_study_goes_on_with_the_batch_that_it_began_with(
+    prefect_server, mlflow_store, counted, breaks
+) -> None:
+    """Another machine has other workers, and a busy one measures fewer."""
+    shared = {"method": "guided", "advisor": "none", "evaluations": 15, "threads": 1}
+    breaks(2)
+    with pytest.raises(RuntimeError, match="the power went"):
+        run(workers=5, **shared)
+    breaks(-1)
+    resumed = run(workers=2, **shared)
+    assert resumed.kept == 14
+    assert len(counted.read_text().split()) == 15
+    assert len(parents()) == 1
+    shape = parents().iloc[0][["params.n_particles", "params.batch_size", "tags.llmpso.workers"]]
+    assert shape.tolist() == ["5", "5", "5"]
+    named = run(workers=1, batch=5, particles=5, **shared)
+    assert outcomes(resumed.run_id) == outcomes(named.run_id)
+
+
 def test_a_finished_study_is_run_anew(prefect_server, mlflow_store, counted) -> None:
     first, second = (run(method="pso", evaluations=6) for _ in range(2))
     assert first.run_id != second.run_id

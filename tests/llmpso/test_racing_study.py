@@ -79,13 +79,15 @@ def test_racing_costs_fewer_epochs_and_counts_them_all(method):
 
 
 def test_the_same_seed_makes_the_same_race_on_any_number_of_workers(method):
+    shape = {"n_particles": 6, "batch_size": 2}
+
     def told(**options):
         return [
             (trial.params, trial.state, trial.value, trial.rungs)
             for trial in run(method, Racing(), seed=3, **options)[0].trials
         ]
 
-    assert told() == told(n_workers=4)
+    assert told(**shape) == told(n_workers=4, **shape)
 
 
 @pytest.mark.parametrize("kind", [PSO, GuidedPSO])

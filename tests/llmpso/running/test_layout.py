@@ -3,7 +3,12 @@
 import pytest
 
 from llmpso.running import layout
-from llmpso.running.layout import Layout, measured_layout
+from llmpso.running.layout import Layout, measured_threads, measured_workers
+
+
+def forget() -> None:
+    for measured in (measured_workers, measured_threads):
+        measured.cache_clear()
 
 
 @pytest.fixture
@@ -12,7 +17,7 @@ def machine(monkeypatch: pytest.MonkeyPatch):
 
     def build(n_cores: int, steps: dict[Layout, float]) -> list[Layout]:
         tried: list[Layout] = []
-        measured_layout.cache_clear()
+        forget()
 
         def trained(candidate: Layout) -> float:
             tried.append(candidate)
@@ -23,41 +28,40 @@ def machine(monkeypatch: pytest.MonkeyPatch):
         return tried
 
     yield build
-    measured_layout.cache_clear()
+    forget()
 
 
 def test_all_cores_train_one_each_where_that_is_best(machine) -> None:
     tried = machine(2, {Layout(2, 1): 180.0, Layout(1, 1): 100.0})
-    assert measured_layout(6) == Layout(2, 1)
+    assert (measured_workers(), measured_threads(2)) == (2, 1)
     assert tried == [Layout(2, 1), Layout(1, 1)]
 
 
 def test_fewer_trainings_where_more_stand_in_each_others_way(machine) -> None:
     steps = {Layout(4, 1): 50.0, Layout(2, 1): 90.0, Layout(1, 1): 60.0, Layout(2, 2): 80.0}
     machine(4, steps)
-    assert measured_layout(6) == Layout(2, 1)
+    assert (measured_workers(), measured_threads(2)) == (2, 1)
 
 
 def test_idle_cores_help_the_trainings_that_there_are(machine) -> None:
-    steps = {Layout(8, 1): 800.0, Layout(4, 1): 400.0, Layout(2, 1): 200.0, Layout(1, 1): 100.0}
-    machine(8, steps | {Layout(2, 4): 500.0})
-    assert measured_layout(2) == Layout(8, 4)
+    machine(8, {Layout(2, 1): 200.0, Layout(2, 4): 500.0})
+    assert measured_threads(2) == 4
 
 
 def test_threads_that_gain_little_are_not_used(machine) -> None:
     machine(8, {Layout(2, 1): 200.0, Layout(2, 4): 240.0})
-    assert measured_layout(2, n_workers=2) == Layout(2, 1)
+    assert measured_threads(2) == 1
 
 
-def test_what_is_asked_for_is_not_measured(machine) -> None:
+def test_what_leaves_no_choice_is_not_measured(machine) -> None:
     tried = machine(2, {})
-    assert measured_layout(6, n_workers=2) == Layout(2, 1)
+    assert measured_threads(2) == 1
     assert tried == []
 
 
 def test_this_machine_is_measured() -> None:
-    measured_layout.cache_clear()
-    found = measured_layout(2)
-    assert 1 <= found.n_workers <= layout.usable_cores()
-    assert 1 <= found.n_threads <= layout.usable_cores()
-    assert layout._trained(found) > 0
+    forget()
+    n_workers, n_threads = measured_workers(), measured_threads(2)
+    assert 1 <= n_workers <= layout.usable_cores()
+    assert 1 <= n_threads <= layout.usable_cores()
+    assert layout._trained(Layout(n_workers, n_threads)) > 0
