@@ -24,6 +24,8 @@ STOPPED = {
     StopReason.LLM_CALLS: "ended early: the language model's calls were spent",
     StopReason.LLM_TOKENS: "ended early: the language model's tokens were spent",
     StopReason.FAILURES: "ended early: too many evaluations failed",
+    StopReason.ALL_FAILED: "ended early: the first evaluations all failed alike",
+    StopReason.INTERRUPTED: "ended early: interrupted",
 }
 """Why a study ended, for people."""
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from llmpso.advisor import Advisor, Call
 from llmpso.errors import SpecError
-from llmpso.trial import Trial, TrialState
+from llmpso.trial import FailureKind, Trial, TrialState
 
 
 class StopReason(StrEnum):
@@ -24,6 +24,14 @@ class StopReason(StrEnum):
     LLM_CALLS = "llm_calls"
     LLM_TOKENS = "llm_tokens"
     FAILURES = "failures"
+    ALL_FAILED = "all_failed"
+    """The first evaluations all failed with the same message: so would the rest."""
+    INTERRUPTED = "interrupted"
+    """By Ctrl-C, in a notebook; what was measured is in the result."""
+
+
+N_ALIKE = 6
+"""If so many evaluations fail alike and none succeeds, the objective is taken to be broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +59,8 @@ class Limits:
     llm_tokens: int | None = None
     """Tokens of those questions and of their answers."""
     failures: int | None = None
-    """Failed evaluations; those tried again with success aside."""
+    """Failed evaluations; those tried again with success aside. If None, a study of which the
+    first evaluations all fail with the same exception ends, too."""
 
     def __post_init__(self) -> None:
         """Refuse what is no limit."""
@@ -97,12 +106,25 @@ class Meter:
             (StopReason.LLM_CALLS, len(asked), limits.llm_calls),
             (StopReason.LLM_TOKENS, tokens, limits.llm_tokens),
             (StopReason.FAILURES, failed, limits.failures),
+            (StopReason.ALL_FAILED, _alike(trials), N_ALIKE if limits.failures is None else None),
         )
         over = (reason for reason, used, limit in spent if limit is not None and used >= limit)
         return next(over, None)
 
     def _calls(self) -> Sequence[Call]:
         return self._advisor.calls if self._advisor else ()
+
+
+def _alike(trials: Sequence[Trial]) -> int:
+    """How many trials there are, if the same exception ended them all; else 0.
+
+    Other failures may well be those of a region: too large, too slow, not a number.
+    """
+    messages = {trial.failure and (trial.failure.kind, trial.failure.message) for trial in trials}
+    if len(messages) != 1:
+        return 0
+    (failure,) = messages
+    return len(trials) if failure and failure[0] is FailureKind.EXCEPTION else 0
 
 
 def _standing(trials: Sequence[Trial]) -> tuple[float, int]:

@@ -1,6 +1,7 @@
 """A study: ask, evaluate, tell, until the budget is spent or the space is exhausted."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from llmpso.errors import LLMPSOError, SpecError
 from llmpso.limits import Limits, Meter, StopReason
 from llmpso.objectives.base import Objective
 from llmpso.running.racing import Racing, check_resumable
-from llmpso.running.threads import thread_evaluator
+from llmpso.running.threads import InterruptedBatchError, ThreadEvaluator
 from llmpso.search.credit import Credited, Record
 from llmpso.search.paper import PaperPSO
 from llmpso.search.population import Optimizer
@@ -125,9 +126,32 @@ class StudyResult:
         """
         best = incumbent(self.trials)
         if best is None:
-            kinds = sorted({trial.failure.kind for trial in self.trials if trial.failure})
-            raise LLMPSOError(f"all {len(self.trials)} trials failed: {', '.join(kinds)}")
+            raise self._no_value()
         return best
+
+    def _no_value(self) -> LLMPSOError:
+        """What to say where no trial has a value; the commonest traceback is a note to it."""
+        failures = Counter(trial.failure for trial in self.trials if trial.failure)
+        if not failures:
+            return LLMPSOError("no trial was completed before the study ended")
+        (failure, times), *others = failures.most_common()
+        most = f", {times} of them" if others else ""
+        error = LLMPSOError(
+            f"all {len(self.trials)} trials failed{most}: {failure.kind}: {failure.message}"
+            f"{_hint(self.stop_reason)}"
+        )
+        if failure.traceback:
+            error.add_note(failure.traceback)
+        return error
+
+
+def _hint(stop_reason: StopReason) -> str:
+    if stop_reason is not StopReason.ALL_FAILED:
+        return ""
+    return (
+        "; so the study ended early. Where that is no mistake, set a limit of your own "
+        "(--max-failures, Limits(failures=...)); --fresh tries again what has failed"
+    )
 
 
 def incumbent(trials: Sequence[Trial]) -> Trial | None:
@@ -203,27 +227,53 @@ def run_study(
     budget: int,
     advisor: Advisor | None = None,
     limits: Limits | None = None,
+    *,
+    keeps_interrupted: bool = False,
 ) -> StudyResult:
-    """The loop that notebook and flow share; the only caller of `tell`."""
+    """The loop that notebook and flow share.
+
+    Args:
+        optimizer: At its start.
+        evaluate: Turns pending trials into told ones.
+        budget: Evaluations, failed ones included.
+        advisor: Whose exchanges are part of the result.
+        limits: What may end the study earlier.
+        keeps_interrupted: Whether Ctrl-C ends the study with what it has measured; else it goes
+            through, and the records are what is left.
+    """
     trials: list[Trial] = []
     meter = Meter(limits or Limits(), advisor)
-    stop_reason: StopReason | None = None
-    while stop_reason is None:
-        asked = optimizer.ask(budget - len(trials))
-        if not asked:
-            stop_reason = StopReason.EXHAUSTED
-            break
-        told = sorted(evaluate(asked), key=lambda trial: trial.number)
-        optimizer.tell(told)
-        trials += told
-        is_spent = len(trials) >= budget
-        stop_reason = meter.reached(trials) or (StopReason.BUDGET if is_spent else None)
+    try:
+        stop_reason = _searched(optimizer, evaluate, budget, meter, trials)
+    except KeyboardInterrupt as error:
+        if not keeps_interrupted:
+            raise
+        trials += error.told if isinstance(error, InterruptedBatchError) else ()
+        trials.sort(key=lambda trial: trial.number)
+        stop_reason = StopReason.INTERRUPTED
     return StudyResult(
         tuple(trials),
         stop_reason,
         tuple(advisor.calls) if advisor else (),
         dict(optimizer.credit.records) if isinstance(optimizer, Credited) else {},
     )
+
+
+def _searched(
+    optimizer: Optimizer, evaluate: Evaluator, budget: int, meter: Meter, trials: list[Trial]
+) -> StopReason:
+    """Search until something ends it, which is returned; the only caller of `tell`."""
+    while True:
+        asked = optimizer.ask(budget - len(trials))
+        if not asked:
+            return StopReason.EXHAUSTED
+        told = sorted(evaluate(asked), key=lambda trial: trial.number)
+        optimizer.tell(told)
+        trials += told
+        if reason := meter.reached(trials):
+            return reason
+        if len(trials) >= budget:
+            return StopReason.BUDGET
 
 
 def minimize(
@@ -243,6 +293,8 @@ def minimize(
 ) -> StudyResult:
     """Search a space for the lowest value of an objective.
 
+    Ctrl-C, or the stop button of a notebook, ends it with what was measured so far.
+
     Args:
         objective: An `Objective`, or a plain function from params to a number.
         space: What may be tried.
@@ -256,7 +308,8 @@ def minimize(
         limits: What may end the search earlier; the result says what did.
         n_workers: Evaluations that run at once, in threads; as many are proposed at once, so that
             other numbers search otherwise (`batch_size` and `n_particles` name what they do).
-        on_trial: Called with each trial as it ends, from the thread that ran it.
+        on_trial: Called with each trial as it ends, from the thread that ran it; of one worker
+            that is the caller's.
         **options: Further fields of `StudySpec`.
 
     Raises:
@@ -285,11 +338,17 @@ def minimize(
 
     if spec.racing is not None:
         check_resumable(measured)
-    heard = on_trial or (lambda trial: None)
     optimizer = build_optimizer(spec, space, advisor)
-    with ThreadPoolExecutor(max_workers=n_workers) as pool, TemporaryDirectory() as scratch:
-        evaluate = thread_evaluator(measured, spec.racing, pool, Path(scratch), heard)
-        return run_study(optimizer, evaluate, budget, advisor, limits)
+    pool = ThreadPoolExecutor(max_workers=n_workers)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        evaluate = ThreadEvaluator(
+            measured, spec.racing, pool, n_workers, Path(scratch), on_trial or (lambda trial: None)
+        )
+        try:
+            return run_study(optimizer, evaluate, budget, advisor, limits, keeps_interrupted=True)
+        finally:
+            # What an interrupted study still trains is waited for by nobody but the interpreter.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,5 +358,6 @@ class _Function:
     function: Callable[[Params], float]
 
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
-        """The function's value; it has no fidelity and no seed."""
-        return Evaluation(float(self.function(params)))
+        """What the function returns; it has no fidelity and no seed."""
+        returned: Any = self.function(params)
+        return returned  # type: ignore[no-any-return]  # looked at by whoever asked for it

@@ -66,6 +66,8 @@ class Failure:
 
     kind: FailureKind
     message: str
+    traceback: str = field(default="", repr=False, compare=False)
+    """Of the exception, from the user's own code on; empty where none was raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class Trial:
     with other trials' values at that fidelity alone."""
     note: str = ""
     """Why this trial is not what the method would have proposed; empty if it is."""
+    warnings: tuple[str, ...] = ()
+    """What its evaluation left that could not be kept."""
     state: TrialState = TrialState.PENDING
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from llmpso.errors import LLMPSOError
+from llmpso.masking import masked
 from llmpso.text import one_line
 
 T = TypeVar("T")
 
-_RUNS_IT = ("importlib", "runpy")
-"""What stands between us and the user's code; a line of it would help nobody."""
+MOST_CHARACTERS = 8_000
+"""Of a traceback; its end says what went wrong."""
+
+_STANDARD_LIBRARY = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
 
 
 class UserCodeError(LLMPSOError):
@@ -60,6 +64,19 @@ def _way_out(printed: str) -> str:
     return f"{said}; put what a script does under `if __name__ == '__main__':`"
 
 
+def traceback_of(error: BaseException) -> str:
+    """The traceback of an exception from the user's first line on, of bounded length."""
+    try:
+        told = traceback.TracebackException.from_exception(error)
+        while told.stack and _is_library(told.stack[0].filename):
+            told.stack.pop(0)
+        text = "".join(told.format())
+    except Exception:  # noqa: BLE001 - a user's exception may fail to describe itself
+        text = described(error)
+    text = masked(text[-MOST_CHARACTERS:])
+    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+
+
 def _place(error: BaseException) -> str:
     """The last line of the user's that ran; a syntax error names its own."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -71,5 +88,5 @@ def _place(error: BaseException) -> str:
 
 def _is_library(filename: str) -> bool:
     path = Path(filename)
-    is_ours = Path(__file__).parent in path.parents
-    return is_ours or "site-packages" in path.parts or path.stem in _RUNS_IT
+    not_theirs = (Path(__file__).parent, *_STANDARD_LIBRARY)
+    return "site-packages" in path.parts or any(folder in path.parents for folder in not_theirs)

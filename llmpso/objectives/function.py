@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,36 +25,39 @@ class PlainFunction:
         function: Called as `function(params)`; with `seed` and `fidelity` too, where it has
             parameters of these names. It returns a number, or an `Evaluation`.
         space: What may be tried.
+        path: `module:attribute` by which it was found; names what has no name of its own.
 
     Raises:
         SpecError: It cannot be called like that.
     """
 
-    def __init__(self, function: Callable[..., Any], space: SearchSpace) -> None:
+    def __init__(
+        self, function: Callable[..., Any], space: SearchSpace, path: str | None = None
+    ) -> None:
         self.space = space
         self._function = function
-        self._passed = _passed(function)
+        self._module, self._called = _names(function, path)
+        self._passed = _passed(function, self._called)
 
     @property
     def name(self) -> str:
         """Module and function."""
-        module = self._function.__module__.rpartition(".")[2]
-        return f"{module}-{self._function.__name__}".replace("_", "-")
+        return f"{self._module}-{self._called}".replace("_", "-")
 
     @property
     def metric(self) -> str:
         """The value has no other name."""
-        return f"value of {self._function.__name__}"
+        return f"value of {self._called}"
 
     @property
     def description(self) -> str:
         """The function's docstring; it is told to the language model."""
-        return inspect.getdoc(self._function) or f"The function {self._function.__name__}."
+        return inspect.getdoc(defining(self._function)) or f"The function {self._called}."
 
     @property
     def fingerprint(self) -> str:
         """Hash of the file that defines the function; what it reads or imports is not seen."""
-        file = Path(inspect.getfile(self._function))
+        file = Path(inspect.getfile(defining(self._function)))
         return hashlib.sha256(file.read_bytes()).hexdigest()
 
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
@@ -64,8 +68,9 @@ class PlainFunction:
         """
         offered = {"seed": seed, "fidelity": fidelity}
         passed = {name: offered[name] for name in self._passed}
-        result = self._function(self.space.validate(params), **passed)
-        return result if isinstance(result, Evaluation) else Evaluation(float(result))
+        returned: Any = self._function(self.space.validate(params), **passed)
+        # A number is as good: whoever asks for an evaluation looks at what it is given.
+        return returned  # type: ignore[no-any-return]
 
 
 class JudgedFunction(PlainFunction):
@@ -75,12 +80,17 @@ class JudgedFunction(PlainFunction):
         function: As for `PlainFunction`; it returns an `Evaluation` with a model.
         space: What may be tried.
         judge: From a model to its losses on the held-out samples, oldest first.
+        path: As for `PlainFunction`.
     """
 
     def __init__(
-        self, function: Callable[..., Any], space: SearchSpace, judge: Callable[[Any], Any]
+        self,
+        function: Callable[..., Any],
+        space: SearchSpace,
+        judge: Callable[[Any], Any],
+        path: str | None = None,
     ) -> None:
-        super().__init__(function, space)
+        super().__init__(function, space, path)
         self._judge = judge
 
     def held_out(self, model: Any) -> HeldOut:
@@ -91,23 +101,49 @@ class JudgedFunction(PlainFunction):
         return HeldOut(np.asarray(losses, dtype=np.float64).ravel())
 
 
-def function_objective(function: Callable[..., Any], space: SearchSpace) -> PlainFunction:
+def function_objective(
+    function: Callable[..., Any], space: SearchSpace, path: str
+) -> PlainFunction:
     """The objective of a function; judged, where its module defines `held_out(model)`."""
-    judge = getattr(inspect.getmodule(function), "held_out", None)
+    judge = getattr(inspect.getmodule(defining(function)), "held_out", None)
     if judge is None:
-        return PlainFunction(function, space)
-    return JudgedFunction(function, space, judge)
+        return PlainFunction(function, space, path)
+    return JudgedFunction(function, space, judge, path)
 
 
-def _passed(function: Callable[..., Any]) -> tuple[str, ...]:
+def defining(function: Any) -> Any:
+    """The function or class whose code a callable runs: that behind a partial, or of an object."""
+    if isinstance(function, partial):
+        return defining(function.func)
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return inspect.unwrap(function)
+    return type(function)
+
+
+def _names(function: Callable[..., Any], path: str | None) -> tuple[str, str]:
+    """Module and name of a callable; those of its path, where it has none of its own."""
+    own = getattr(function, "__name__", "")
+    if own.isidentifier():
+        return function.__module__.rpartition(".")[2], own
+    module, _, attribute = (path or "").partition(":")
+    called = attribute or type(function).__name__
+    return (module or defining(function).__module__).rpartition(".")[2], called.replace(".", "-")
+
+
+def _passed(function: Callable[..., Any], called: str) -> tuple[str, ...]:
     """Which of `PASSED` a function asks for."""
-    parameters = inspect.signature(function).parameters
-    passed = tuple(name for name in PASSED if name in parameters)
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise SpecError(f"{called} is a coroutine or a generator; it must return a number")
     try:
-        inspect.signature(function).bind({}, **dict.fromkeys(passed))
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of builtins and compiled code none is told
+        return ()
+    passed = tuple(name for name in PASSED if name in signature.parameters)
+    try:
+        signature.bind({}, **dict.fromkeys(passed))
     except TypeError as error:
         raise SpecError(
-            f"{function.__name__}{inspect.signature(function)} cannot be called with params and "
-            f"{', '.join(PASSED)} ({error}); give further parameters a default"
+            f"{called}{signature} cannot be called with params and {', '.join(PASSED)} "
+            f"({error}); give further parameters a default"
         ) from error
     return passed

@@ -16,6 +16,10 @@ from llmpso.objectives.function import function_objective
 from llmpso.objectives.functions import FunctionObjective
 from llmpso.objectives.user_modules import import_attribute
 from llmpso.space_file import load_space
+from llmpso.user_code import UserCodeError, run_foreign
+
+DESCRIBED = ("evaluate", "name", "metric", "description", "space")
+"""What an objective of a user's own has."""
 
 OPTIONS = {
     "lstm": ("space", "csv", "target", "horizon", "where", "max_missing", "last"),
@@ -122,7 +126,9 @@ def _built(spec: ObjectiveSpec, files: tuple[tuple[int, int], ...]) -> Described
             return _cnn(spec)
         case "rastrigin" | "plain-rastrigin":
             return FunctionObjective("rastrigin", spec.dims, plain=spec.name.startswith("plain"))
-    return _described(spec.name, _instance(import_attribute(spec.name)), spec.space_file)
+    return _described(
+        spec.name, _instance(spec.name, import_attribute(spec.name)), spec.space_file
+    )
 
 
 def _lstm(spec: ObjectiveSpec) -> lstm.LSTMObjective:
@@ -148,9 +154,12 @@ def _series(spec: ObjectiveSpec) -> TimeSeries:
     return load_csv(spec.csv, spec.target, where=conditions, max_missing=spec.max_missing)
 
 
-def _instance(found: object) -> object:
+def _instance(path: str, found: object) -> object:
     """A class stands for what it makes without arguments."""
-    return found() if isinstance(found, type) else found
+    try:
+        return run_foreign(found) if isinstance(found, type) else found
+    except UserCodeError as error:
+        raise SpecError(f"objective {path!r} cannot be made: {error}") from error
 
 
 def _described(path: str, found: object, space_file: str | None) -> DescribedObjective:
@@ -159,14 +168,15 @@ def _described(path: str, found: object, space_file: str | None) -> DescribedObj
         if space_file is not None:
             raise SpecError(f"space_file is for a plain function; {path!r} brings its space")
         return found
-    if not callable(found):
+    lacking = [name for name in DESCRIBED if not hasattr(found, name)]
+    if not callable(found) or "evaluate" not in lacking:
         raise SpecError(
-            f"objective {path!r} is a {type(found).__name__}; it must be a function, or have "
-            "evaluate, name, metric, description and space"
+            f"objective {path!r} is a {type(found).__name__} without {', '.join(lacking)}; it "
+            f"must be a function, or have {', '.join(DESCRIBED)}"
         )
     if space_file is None:
         raise SpecError(
             f"objective {path!r} is a plain function; name the YAML or Python file with its "
             "space: space_file"
         )
-    return function_objective(found, load_space(space_file))
+    return function_objective(found, load_space(space_file), path)

@@ -1,14 +1,16 @@
 """One trial through one objective: the border where the user's code may fail in any way."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llmpso.objectives.base import Objective, Resumable
-from llmpso.text import one_line
+from llmpso.running.returned import evaluation_of
 from llmpso.trial import Evaluation, Failure, FailureKind, Trial
+from llmpso.user_code import described, traceback_of
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +27,18 @@ class Outcome:
     """None if the trial failed before it was measured."""
 
 
-def failed_outcome(trial: Trial, error: Exception, seconds: float) -> Outcome:
+def failed_outcome(trial: Trial, error: BaseException, seconds: float) -> Outcome:
     """The outcome of a trial that an exception ended."""
-    return Outcome(trial.failed(Failure(failure_kind(error), _described(error)), seconds), None)
+    failure = Failure(failure_kind(error), described(error), traceback_of(error))
+    return Outcome(trial.failed(failure, seconds), None)
+
+
+def without_model(outcome: Outcome, error: BaseException) -> Outcome:
+    """The outcome of a trial whose model cannot be kept; the trial says so."""
+    warning = f"its model is not kept: {described(error)}"
+    trial = replace(outcome.trial, warnings=(*outcome.trial.warnings, warning))
+    kept = outcome.evaluation and replace(outcome.evaluation, model=None)
+    return Outcome(trial, kept)
 
 
 def ended_outcome(trial: Trial, failure: Failure, started_at: float) -> Outcome:
@@ -40,15 +51,32 @@ Evaluate = Callable[[Trial], Outcome]
 """Turns a pending trial into its outcome, here or in another process; never raises."""
 
 
-def evaluate_trial(objective: Objective, trial: Trial) -> Outcome:
-    """Evaluate one trial; whatever goes wrong makes a failed trial with its kind."""
+def evaluate_trial(
+    objective: Objective, trial: Trial, *, is_interruptible: bool = False
+) -> Outcome:
+    """Evaluate one trial; whatever goes wrong makes a failed trial with its kind.
+
+    Args:
+        objective: Is given a copy of the parameters: it may change them.
+        trial: What is evaluated.
+        is_interruptible: Whether a `KeyboardInterrupt` is a person's, and ends the study; else it
+            is one of the objective's own, as `sys.exit` is.
+    """
     trial = replace(trial, started_at=trial.started_at or time.time())
-    begin = time.perf_counter()
+    begin, process = time.perf_counter(), os.getpid()
     try:
-        evaluation = _evaluation(objective, trial)
-    except Exception as error:  # noqa: BLE001 - user code may raise anything; it is on record
-        return failed_outcome(trial, error, time.perf_counter() - begin)
-    return Outcome(trial.measured(evaluation, time.perf_counter() - begin), evaluation)
+        evaluation, warnings = evaluation_of(_returned(objective, trial))
+    except BaseException as error:  # noqa: BLE001 - user code may raise anything; it is on record
+        if is_interruptible and isinstance(error, KeyboardInterrupt):
+            raise
+        outcome = failed_outcome(trial, error, time.perf_counter() - begin)
+    else:
+        measured = trial.measured(evaluation, time.perf_counter() - begin)
+        outcome = Outcome(replace(measured, warnings=warnings), evaluation)
+    if os.getpid() != process:
+        # A copy of this process that the objective made by fork: nothing of ours is its own.
+        os._exit(0)
+    return outcome
 
 
 def evaluate_persistently(measure: Evaluate, trial: Trial) -> Outcome:
@@ -77,23 +105,20 @@ def failure_kind(error: BaseException) -> FailureKind:
     # torch raises its own class on a GPU and a plain RuntimeError on a CPU; neither may be
     # imported here.
     ran_out = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if ran_out or "can't allocate memory" in str(error):
+    if ran_out or "can't allocate memory" in described(error):
         return FailureKind.OUT_OF_MEMORY
     return FailureKind.EXCEPTION
 
 
-def _evaluation(objective: Objective, trial: Trial) -> Evaluation:
+def _returned(objective: Objective, trial: Trial) -> object:
+    params = dict(trial.params)
     if not trial.checkpoint:
-        return objective.evaluate(trial.params, fidelity=trial.fidelity, seed=trial.seed)
+        return objective.evaluate(params, fidelity=trial.fidelity, seed=trial.seed)
     if not isinstance(objective, Resumable):
         raise TypeError(f"{type(objective).__name__} has no train_to: it cannot be raced")
     return objective.train_to(
-        trial.params,
+        params,
         fidelity=trial.fidelity,
         seed=trial.seed,
         checkpoint=Path(trial.checkpoint),
     )
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {one_line(error)}"

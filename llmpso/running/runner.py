@@ -16,6 +16,7 @@ from llmpso.objectives.threads import limit_threads
 from llmpso.running.evaluate import Evaluate, Outcome, evaluate_trial
 from llmpso.running.processes import Limits, process_pool
 from llmpso.running.site import Site
+from llmpso.running.surroundings import Surroundings
 from llmpso.trial import Trial
 
 KINDS = ("thread", "process", "dask", "ray")
@@ -101,11 +102,13 @@ def evaluator(
 @contextmanager
 def _threads(site: Site) -> Iterator[Evaluate]:
     objective = build_objective(site.spec)
+    surroundings = Surroundings.found()
 
     def measure(trial: Trial) -> Outcome:
         # A library may have changed it since.
         limit_threads(site.n_threads)
-        return evaluate_trial(objective, trial)
+        with surroundings.put_back():
+            return evaluate_trial(objective, trial)
 
     yield measure
 

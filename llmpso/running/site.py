@@ -6,14 +6,17 @@ All that travels there is a specification and, per trial, the trial itself.
 import os
 import pickle
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
+
+import cloudpickle
 
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.objectives.threads import limit_threads
-from llmpso.running.evaluate import Outcome, evaluate_trial, failed_outcome
+from llmpso.running.evaluate import Outcome, evaluate_trial, without_model
 from llmpso.running.gpus import take_gpu
+from llmpso.running.surroundings import Surroundings
 from llmpso.trial import Trial
 
 
@@ -47,7 +50,8 @@ class Site:
         objective = self._objective()
         # A library may have changed it since.
         limit_threads(self.n_threads)
-        return _packed(evaluate_trial(objective, trial))
+        with Surroundings.found().put_back():
+            return packed(evaluate_trial(objective, trial))
 
     def _objective(self) -> DescribedObjective:
         """The objective, built at the first call in a process and kept."""
@@ -57,15 +61,24 @@ class Site:
         return build_objective(self.spec)
 
 
-def _packed(outcome: Outcome) -> bytes:
-    """An outcome as bytes, its model included; a failure if that cannot be pickled."""
+def packed(outcome: Outcome) -> bytes:
+    """An outcome as bytes, with its model, lambdas included; without a model that is refused."""
+    if outcome.evaluation is None or outcome.evaluation.model is None:
+        return pickle.dumps((outcome, b""))
+    bare = Outcome(outcome.trial, replace(outcome.evaluation, model=None))
     try:
-        return pickle.dumps(outcome)
+        return pickle.dumps((bare, cloudpickle.dumps(outcome.evaluation.model)))
     except Exception as error:  # noqa: BLE001 - a user's model may refuse in any way
-        return pickle.dumps(failed_outcome(outcome.trial, error, outcome.trial.seconds))
+        return pickle.dumps((without_model(outcome, error), b""))
 
 
 def unpacked(content: bytes) -> Outcome:
     """What a worker of ours measured: the one pickle that is trusted."""
-    outcome: Outcome = pickle.loads(content)
-    return outcome
+    outcome: Outcome
+    outcome, model = pickle.loads(content)
+    if not model or outcome.evaluation is None:
+        return outcome
+    try:
+        return Outcome(outcome.trial, replace(outcome.evaluation, model=pickle.loads(model)))
+    except Exception as error:  # noqa: BLE001 - a user's model may refuse in any way
+        return without_model(outcome, error)

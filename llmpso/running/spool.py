@@ -82,7 +82,8 @@ def trial_of(record: Mapping[str, Any]) -> Trial:
     fields = {
         "source": Source(record["source"]),
         "state": TrialState(record["state"]),
-        "failure": failure and Failure(FailureKind(failure["kind"]), failure["message"]),
+        "failure": failure and Failure(**(failure | {"kind": FailureKind(failure["kind"])})),
+        "warnings": tuple(record.get("warnings", ())),
         "rungs": tuple((fidelity, value) for fidelity, value in record.get("rungs", ())),
     }
     return Trial(**(dict(record) | fields))

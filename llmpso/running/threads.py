@@ -1,49 +1,107 @@
 """A batch in threads of this process, without records: what a notebook needs."""
 
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from llmpso.objectives.base import Objective
 from llmpso.running.evaluate import evaluate_trial
 from llmpso.running.racing import Race, Racing
+from llmpso.running.surroundings import Surroundings
 from llmpso.trial import Trial, TrialState
 
 
-def thread_evaluator(
-    objective: Objective,
-    racing: Racing | None,
-    pool: ThreadPoolExecutor,
-    scratch: Path,
-    on_trial: Callable[[Trial], None],
-) -> Callable[[Sequence[Trial]], list[Trial]]:
-    """What evaluates batches in threads.
+class InterruptedBatchError(KeyboardInterrupt):
+    """A person ended a batch.
+
+    Args:
+        told: Its trials that had ended.
+    """
+
+    def __init__(self, told: Sequence[Trial]) -> None:
+        super().__init__()
+        self.told = tuple(told)
+
+
+class ThreadEvaluator:
+    """Evaluates batches in threads; a batch for one worker in the thread that asks for it.
 
     Args:
         objective: What is evaluated.
         racing: How a batch is raced; each trial is trained in full if None.
         pool: The threads.
+        n_workers: How many there are.
         scratch: Folder for the checkpoints of a race.
         on_trial: Hears of each trial as it ends.
     """
 
-    def heard(trial: Trial) -> Trial:
+    def __init__(
+        self,
+        objective: Objective,
+        racing: Racing | None,
+        pool: ThreadPoolExecutor,
+        n_workers: int,
+        scratch: Path,
+        on_trial: Callable[[Trial], None],
+    ) -> None:
+        self._objective = objective
+        self._race = None if racing is None else Race(racing)
+        self._pool, self._n_workers = pool, n_workers
+        self._scratch = scratch
+        self._on_trial = on_trial
+        self._surroundings = Surroundings.found()
+        self._ended: list[Trial] = []
+
+    def __call__(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Evaluate a batch.
+
+        Raises:
+            InterruptedBatchError: By Ctrl-C. What runs in other threads is waited for, until the
+                second Ctrl-C; nothing new begins.
+        """
+        self._ended = []
+        try:
+            if self._race is None:
+                return self._train(trials)
+            return self._race.run(trials, train=self._train_on, prune=self._heard)
+        except KeyboardInterrupt as error:
+            raise InterruptedBatchError(self._ended) from error
+
+    def _train_on(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Train each from its checkpoint."""
+        return self._train(
+            [replace(t, checkpoint=str(self._scratch / f"{t.number}.pt")) for t in trials]
+        )
+
+    def _train(self, trials: Sequence[Trial]) -> list[Trial]:
+        if self._n_workers == 1:
+            # Ctrl-C ends a training at once where it runs in the main thread, and nowhere else.
+            is_main = threading.current_thread() is threading.main_thread()
+            return [self._evaluate(trial, is_interruptible=is_main) for trial in trials]
+        futures = [self._pool.submit(self._evaluate, trial) for trial in trials]
+        try:
+            return [future.result() for future in futures]
+        except KeyboardInterrupt:
+            _end(futures)
+            raise
+
+    def _evaluate(self, trial: Trial, *, is_interruptible: bool = False) -> Trial:
+        with self._surroundings.put_back():
+            outcome = evaluate_trial(self._objective, trial, is_interruptible=is_interruptible)
+        return self._heard(outcome.trial)
+
+    def _heard(self, trial: Trial) -> Trial:
         if trial.state is not TrialState.PENDING:
-            on_trial(trial)
+            self._ended.append(trial)
+            self._on_trial(replace(trial, params=dict(trial.params)))
         return trial
 
-    def evaluate(trial: Trial) -> Trial:
-        return heard(evaluate_trial(objective, trial).trial)
 
-    def train(trials: Sequence[Trial]) -> list[Trial]:
-        return list(pool.map(evaluate, trials))
-
-    if racing is None:
-        return train
-
-    def train_on(trials: Sequence[Trial]) -> list[Trial]:
-        return train([replace(t, checkpoint=str(scratch / f"{t.number}.pt")) for t in trials])
-
-    return partial(Race(racing).run, train=train_on, prune=heard)
+def _end(futures: Sequence[Future[Trial]]) -> None:
+    """Begin nothing new, and wait for what runs; not if that is interrupted, too."""
+    running = [future for future in futures if not future.cancel()]
+    with suppress(KeyboardInterrupt):
+        wait(running)

@@ -1,0 +1,111 @@
+"""What an objective returned, as an evaluation: the border where values may be anything.
+
+A value that is no number fails the trial. What stands beside it is turned into plain numbers and
+records; what cannot be is left out, and the trial says so.
+"""
+
+import inspect
+import json
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any
+
+from llmpso.text import one_line
+from llmpso.trial import Evaluation
+from llmpso.user_code import described
+
+
+def evaluation_of(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
+    """The evaluation that an objective returned, in plain values; and what had to be left out.
+
+    Args:
+        returned: An `Evaluation`, or a number of any library.
+
+    Raises:
+        TypeError: It is neither, or the evaluation's value is no number.
+    """
+    if not isinstance(returned, Evaluation):
+        return Evaluation(_value(returned)), ()
+    problems: list[str] = []
+    plain = replace(
+        returned,
+        value=_value(returned.value),
+        metrics=_kept("metric", returned.metrics, _finite, problems),
+        curves=_kept("curve", returned.curves, _curve, problems),
+        artifacts=_kept("artifact", returned.artifacts, _record, problems),
+        is_final=bool(returned.is_final),
+    )
+    return plain, tuple(problems)
+
+
+def _value(returned: object) -> float:
+    try:
+        return _number(returned)
+    except (TypeError, ValueError, RuntimeError):
+        if inspect.iscoroutine(returned):
+            returned.close()
+        # Without the value, so that a mistake reads alike in all trials.
+        held = "None" if returned is None else f"a value of type {type(returned).__name__}"
+        raise TypeError(
+            f"the objective returned {held}; it must return a number, or an Evaluation of one"
+        ) from None
+
+
+def _number(value: Any) -> float:
+    """A real number, or an array or tensor that holds one, as a float.
+
+    Raises:
+        TypeError: It is none.
+        ValueError: It holds several.
+        RuntimeError: The same, in torch's words.
+    """
+    held = value.item() if callable(getattr(value, "item", None)) else value
+    if isinstance(held, bool) or not isinstance(held, numbers.Real | Decimal):
+        raise TypeError(f"a {type(held).__name__} is no number")
+    return float(held)
+
+
+def _finite(value: Any) -> float:
+    number = _number(value)
+    if not math.isfinite(number):
+        raise ValueError(f"it is {number}")
+    return number
+
+
+def _curve(values: Any) -> tuple[float, ...]:
+    listed = values.tolist() if callable(getattr(values, "tolist", None)) else values
+    return tuple(_number(value) for value in listed)
+
+
+def _record(content: Any) -> Any:
+    """A record that JSON can hold, arrays as lists."""
+    return json.loads(json.dumps(content, default=_listed))
+
+
+def _listed(value: Any) -> Any:
+    for method in ("tolist", "to_dict"):
+        if callable(getattr(value, method, None)):
+            return getattr(value, method)()
+    if isinstance(value, PurePath | Decimal):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} is no value of JSON")
+
+
+def _kept(
+    kind: str, named: object, plain: Callable[[Any], Any], problems: list[str]
+) -> dict[str, Any]:
+    """What can be kept of named values; of the rest, why not."""
+    if not isinstance(named, Mapping):
+        problems.append(f"{kind}s are left out: a {type(named).__name__} has no names")
+        return {}
+    kept: dict[str, Any] = {}
+    for name, value in named.items():
+        try:
+            kept[str(name)] = plain(value)
+        except Exception as error:  # noqa: BLE001 - a user's value may refuse in any way
+            problems.append(f"{kind} {one_line(name, 60)!r} is left out: {described(error)}")
+    return kept
