@@ -14,6 +14,7 @@ import pydantic
 from prefect import Flow
 from prefect.logging.handlers import PrefectConsoleHandler
 
+from flows.output import others_aside, print_result
 from flows.prefect_server import local_prefect_server, wait_until_recorded
 from flows.terminal import IS_QUIET
 from llmpso.errors import LLMPSOError
@@ -116,17 +117,18 @@ def _flag(name: str, text: str) -> inspect.Parameter:
 def _run(command: Command, arguments: dict[str, Any]) -> int:
     """Check first, so that a mistake costs no server and leaves no failed run."""
     is_quiet, as_json = arguments.pop("quiet"), arguments.pop("json", False)
-    command.check(arguments)
-    IS_QUIET.set(is_quiet)
-    if is_quiet or sys.stderr.isatty():
-        _quieten_console()
-    with local_prefect_server(), announced():
-        state = command.flow(**arguments, return_state=True)
-        wait_until_recorded(str(state.state_details.flow_run_id))
+    with others_aside(is_quiet or as_json):
+        command.check(arguments)
+        IS_QUIET.set(is_quiet)
+        if is_quiet or sys.stderr.isatty():
+            _quieten_console()
+        with local_prefect_server(), announced():
+            state = command.flow(**arguments, return_state=True)
+            wait_until_recorded(str(state.state_details.flow_run_id))
     if not state.is_completed():
         print(f"failed: {state.message}", file=sys.stderr)
         return RUN_FAILED
-    print(_told(command, state.result(), as_json))
+    print_result(_told(command, state.result(), as_json))
     return 0
 
 

@@ -19,6 +19,7 @@ from llmpso.running.racing import Racing, check_resumable
 from llmpso.running.runner import Runner, cluster_places, evaluator
 from llmpso.search.population import Optimizer
 from llmpso.study import StudySpec, build_optimizer
+from tasks.own_runs import apart
 from tasks.tracking import open_experiment
 
 
@@ -134,6 +135,7 @@ class Plan:
             self.runner,
             n_workers=self.n_workers,
             n_threads=self.layout.n_threads,
+            around=f"{apart.__module__}:{apart.__name__}",
         )
 
     def advisor(self, through: Callable[[Backend], Backend]) -> Advisor | None:

@@ -360,4 +360,4 @@ class _Function:
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
         """What the function returns; it has no fidelity and no seed."""
         returned: Any = self.function(params)
-        return returned  # type: ignore[no-any-return]  # looked at by whoever asked for it
+        return returned if isinstance(returned, Evaluation) else Evaluation(returned)

@@ -69,8 +69,7 @@ class PlainFunction:
         offered = {"seed": seed, "fidelity": fidelity}
         passed = {name: offered[name] for name in self._passed}
         returned: Any = self._function(self.space.validate(params), **passed)
-        # A number is as good: whoever asks for an evaluation looks at what it is given.
-        return returned  # type: ignore[no-any-return]
+        return returned if isinstance(returned, Evaluation) else Evaluation(returned)
 
 
 class JudgedFunction(PlainFunction):

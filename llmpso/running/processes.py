@@ -1,7 +1,7 @@
 """Evaluations in processes of this machine, which can be killed.
 
 Processes are kept from one evaluation to the next, with the data loaded. One that takes too long,
-takes too much memory or dies makes a failed trial, and is replaced.
+takes too much memory or dies makes a failed trial, and is replaced; what it started dies with it.
 """
 
 import math
@@ -20,11 +20,15 @@ from pathlib import Path
 from llmpso.running.evaluate import Evaluate, Outcome, ended_outcome
 from llmpso.running.gpus import check_gpus
 from llmpso.running.pool import ClosedError, Pool
+from llmpso.running.process_tree import kill_tree, resident_mb
 from llmpso.running.site import Site, unpacked
 from llmpso.trial import Failure, FailureKind, Trial
 
 LOOK_SECONDS = 0.05
-"""How often a worker's time and memory are looked at."""
+"""How often a worker's time is looked at."""
+
+MEMORY_LOOK_SECONDS = 0.1
+"""How often its memory is, which takes milliseconds."""
 
 EXIT_SECONDS = 5.0
 """How long a process that hung up may take to end."""
@@ -37,7 +41,7 @@ class Limits:
     timeout: float | None = None
     """Seconds."""
     memory_mb: int | None = None
-    """Resident memory of the process, in MiB."""
+    """Resident memory of the process and of all that it started, in MiB."""
 
 
 @contextmanager
@@ -99,7 +103,7 @@ class _Worker:
         """Kill the process; whoever waits for it hears that it is gone."""
         self._is_stopped = True
         if self._process is not None:
-            self._process.kill()
+            kill_tree(self._process.pid)
 
     def discard(self, patience: float = 0.0) -> int:
         """Do without the process; how it ended, if it does so within `patience`."""
@@ -109,7 +113,7 @@ class _Worker:
             return 0
         with suppress(subprocess.TimeoutExpired):
             process.wait(patience)
-        process.kill()
+        kill_tree(process.pid)
         process.stdin.close()
         connection.close()
         return process.wait()
@@ -138,11 +142,11 @@ class _Worker:
         """Wait for the outcome; a failure if the process takes more than it may."""
         timeout, memory_mb = self._limits.timeout, self._limits.memory_mb
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        while not connection.poll(LOOK_SECONDS):
+        while not connection.poll(LOOK_SECONDS if memory_mb is None else MEMORY_LOOK_SECONDS):
             if time.monotonic() > deadline:
                 message = f"no result within {timeout:g} s; its process was killed"
                 return Failure(FailureKind.TIMEOUT, message)
-            if memory_mb is not None and _resident_mb(process.pid) > memory_mb:
+            if memory_mb is not None and resident_mb(process.pid) > memory_mb:
                 message = f"more than {memory_mb} MiB; its process was killed"
                 return Failure(FailureKind.OUT_OF_MEMORY, message)
         return None
@@ -158,11 +162,3 @@ def _read(path: Path) -> Outcome:
     outcome = unpacked(path.read_bytes())
     path.unlink()
     return outcome
-
-
-def _resident_mb(pid: int) -> float:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

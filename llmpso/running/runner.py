@@ -12,12 +12,10 @@ from typing import Literal
 
 from llmpso.errors import SpecError
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
-from llmpso.objectives.threads import limit_threads
-from llmpso.running.evaluate import Evaluate, Outcome, evaluate_trial
+from llmpso.running.evaluate import Evaluate
 from llmpso.running.processes import Limits, process_pool
 from llmpso.running.site import Site
 from llmpso.running.surroundings import Surroundings
-from llmpso.trial import Trial
 
 KINDS = ("thread", "process", "dask", "ray")
 CLUSTERS = ("dask", "ray")
@@ -33,7 +31,7 @@ class Runner:
     timeout: float | None = None
     """Seconds for one evaluation."""
     memory_mb: int | None = None
-    """Resident memory of one worker process, in MiB."""
+    """Resident memory of one worker process and of what it started, in MiB."""
     per_gpu: int | None = None
     """Evaluations that share one GPU; None leaves the devices to the objective."""
 
@@ -69,7 +67,12 @@ class Runner:
 
 
 def evaluator(
-    spec: ObjectiveSpec, runner: Runner, *, n_workers: int, n_threads: int
+    spec: ObjectiveSpec,
+    runner: Runner,
+    *,
+    n_workers: int,
+    n_threads: int,
+    around: str | None = None,
 ) -> AbstractContextManager[Evaluate]:
     """What evaluates trials, called from up to `n_workers` threads at once.
 
@@ -78,13 +81,14 @@ def evaluator(
         runner: Where evaluations run, and what they may take.
         n_workers: Evaluations at once.
         n_threads: Cores that one evaluation may use.
+        around: `module:function` of a context manager, given the trial, around each evaluation.
 
     Raises:
         SpecError: The cluster cannot be reached, its package is not installed, or there are too
             few GPUs.
         LLMPSOError: A worker of a cluster cannot build the objective.
     """
-    site = Site.here(spec, n_threads, runner.per_gpu)
+    site = Site.here(spec, n_threads, runner.per_gpu, around)
     match runner.kind:
         case "process":
             return process_pool(site, n_workers, Limits(runner.timeout, runner.memory_mb))
@@ -103,14 +107,7 @@ def evaluator(
 def _threads(site: Site) -> Iterator[Evaluate]:
     objective = build_objective(site.spec)
     surroundings = Surroundings.found()
-
-    def measure(trial: Trial) -> Outcome:
-        # A library may have changed it since.
-        limit_threads(site.n_threads)
-        with surroundings.put_back():
-            return evaluate_trial(objective, trial)
-
-    yield measure
+    yield lambda trial: site.evaluate(objective, trial, surroundings)
 
 
 def cluster_places(runner: Runner) -> int:

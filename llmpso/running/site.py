@@ -6,12 +6,14 @@ All that travels there is a specification and, per trial, the trial itself.
 import os
 import pickle
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Self
 
 import cloudpickle
 
-from llmpso.objectives.base import DescribedObjective
+from llmpso.objectives.base import DescribedObjective, Objective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.objectives.threads import limit_threads
 from llmpso.running.evaluate import Outcome, evaluate_trial, without_model
@@ -31,11 +33,19 @@ class Site:
     """Where the study's process finds modules: an objective may be of the user's own."""
     per_gpu: int | None = None
     """Worker processes that share one GPU; None leaves the devices to the objective."""
+    around: str | None = None
+    """`module:function` of a context manager, given the trial, that is around each evaluation."""
 
     @classmethod
-    def here(cls, spec: ObjectiveSpec, n_threads: int, per_gpu: int | None = None) -> Self:
+    def here(
+        cls,
+        spec: ObjectiveSpec,
+        n_threads: int,
+        per_gpu: int | None = None,
+        around: str | None = None,
+    ) -> Self:
         """A site that finds what this process finds."""
-        return cls(spec, n_threads, tuple(map(os.path.abspath, sys.path)), per_gpu)
+        return cls(spec, n_threads, tuple(map(os.path.abspath, sys.path)), per_gpu, around)
 
     def prepare(self) -> None:
         """Build the objective, or raise what is in the way.
@@ -47,11 +57,21 @@ class Site:
 
     def measure(self, trial: Trial) -> bytes:
         """The outcome of a trial, ready to travel."""
-        objective = self._objective()
+        return packed(self.evaluate(self._objective(), trial, Surroundings.found()))
+
+    def evaluate(self, objective: Objective, trial: Trial, surroundings: Surroundings) -> Outcome:
+        """Evaluate a trial here, in surroundings that are put back after it."""
         # A library may have changed it since.
         limit_threads(self.n_threads)
-        with Surroundings.found().put_back():
-            return packed(evaluate_trial(objective, trial))
+        with surroundings.put_back(), self._around(trial):
+            return evaluate_trial(objective, trial)
+
+    def _around(self, trial: Trial) -> AbstractContextManager[None]:
+        if self.around is None:
+            return nullcontext()
+        module, _, name = self.around.partition(":")
+        around: AbstractContextManager[None] = getattr(import_module(module), name)(trial)
+        return around
 
     def _objective(self) -> DescribedObjective:
         """The objective, built at the first call in a process and kept."""

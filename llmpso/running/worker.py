@@ -12,10 +12,12 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from llmpso.running.process_tree import kill_tree
+
 
 def main(descriptor: int) -> None:
     """Serve until the parent hangs up."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(_taken_input(),), daemon=True).start()
     parent = Connection(descriptor)
     site, scratch = parent.recv()
     site.prepare()
@@ -35,9 +37,18 @@ def _written(content: bytes, scratch: str) -> Path:
     return Path(file.name)
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1):
+def _taken_input() -> int:
+    """Standard input under another number; an objective that reads it finds it empty."""
+    taken = os.dup(0)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return taken
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.read(parent, 1):
         pass
+    kill_tree(os.getpid(), spares_leader=True)
     os._exit(0)
 
 

@@ -16,12 +16,23 @@ from llmpso.trial import FailureKind, Source, Trial, TrialState
 N_WORKERS = 2
 
 OBJECTIVE = '''
-import os, signal, threading, time
+import math, os, signal, sys, threading, time
 from pathlib import Path
+import numpy as np
 import torch
 from llmpso import Categorical, Evaluation, Float, SearchSpace
 
 BUILT = Path(BUILT_FOLDER)
+
+
+class Broken:
+    def __reduce__(self):
+        return math.sqrt, (-1,)
+
+
+class Untold(BaseException):
+    def __str__(self):
+        raise RuntimeError("no text")
 
 
 class Moody:
@@ -37,7 +48,9 @@ class Moody:
             file.write("x")
 
     def evaluate(self, params, *, fidelity, seed):
-        return getattr(self, params["mood"])(params["x"], seed)
+        mood, x = params.pop("mood"), params["x"]
+        params |= {"x": 7.0, "more": 1}
+        return getattr(self, mood)(x, seed)
 
     def well(self, x, seed):
         generator = torch.Generator().manual_seed(seed)
@@ -67,8 +80,66 @@ class Moody:
             self.is_killed(x, seed)
         return self.well(x, seed)
 
-    def cannot_travel(self, x, seed):
+    def keeps_a_lock(self, x, seed):
         return Evaluation(x, model=threading.Lock())
+
+    def keeps_a_lambda(self, x, seed):
+        model = torch.nn.Linear(3, 1)
+        model.scale = lambda value: value * x
+        return Evaluation(x, model=model)
+
+    def keeps_what_cannot_be_read_back(self, x, seed):
+        return Evaluation(x, model=Broken())
+
+    def returns_odd_things(self, x, seed):
+        metrics = {"loss": np.float32(0.5), "auc": None, "nan": math.nan, "one": torch.ones(1)}
+        artifacts = {"a.json": {"eye": np.eye(2)}, "b.json": {"lock": threading.Lock()}}
+        return Evaluation(np.float64(x), metrics, {"loss": np.arange(2)}, artifacts=artifacts)
+
+    def returns_a_number(self, x, seed):
+        return torch.tensor(x, dtype=torch.float64, requires_grad=True)
+
+    def returns_a_tuple(self, x, seed):
+        return x, x
+
+    def returns_nothing(self, x, seed):
+        pass
+
+    def holds_nothing(self, x, seed):
+        return Evaluation(None)
+
+    def is_a_coroutine(self, x, seed):
+        async def later():
+            return x
+        return later()
+
+    def exits(self, x, seed):
+        sys.exit("diverged")
+
+    def interrupts(self, x, seed):
+        raise KeyboardInterrupt
+
+    def raises_what_cannot_be_told(self, x, seed):
+        raise Untold(threading.Lock())
+
+    def recurses(self, x, seed):
+        return self.recurses(x, seed)
+
+    def forks(self, x, seed):
+        if os.fork() == 0:
+            raise RuntimeError("the child goes its own way")
+        os.wait()
+        return self.well(x, seed)
+
+    def changes_its_surroundings(self, x, seed):
+        os.chdir("/")
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        return Evaluation(x)
+
+    def looks_around(self, x, seed):
+        own = [torch.get_default_dtype() == torch.float32, torch.is_grad_enabled()]
+        return Evaluation(x, {"same": float(all(own) and os.getcwd() != "/")})
 '''
 
 
@@ -113,6 +184,9 @@ def at_once(measure: Evaluate, trials: list[Trial]) -> list[Outcome]:
 
 pytestmark = pytest.mark.slow
 
+RETURNED = "TypeError: the objective returned"
+MUST = "it must return a number, or an Evaluation of one"
+
 
 def test_the_same_trials_give_the_same_values(moody, measure):
     trials = [trial("well", number) for number in range(8)]
@@ -143,6 +217,14 @@ def test_workers_run_side_by_side_and_build_the_objective_once(measure, kind, fo
     [
         ("raises", FailureKind.EXCEPTION, "RuntimeError: a mood"),
         ("is_nan", FailureKind.NAN, "the objective returned nan"),
+        ("exits", FailureKind.EXCEPTION, "SystemExit: diverged"),
+        ("interrupts", FailureKind.EXCEPTION, "KeyboardInterrupt"),
+        ("raises_what_cannot_be_told", FailureKind.EXCEPTION, "Untold: its text cannot be read"),
+        ("recurses", FailureKind.EXCEPTION, "RecursionError: maximum recursion depth exceeded"),
+        ("returns_a_tuple", FailureKind.EXCEPTION, f"{RETURNED} a value of type tuple; {MUST}"),
+        ("returns_nothing", FailureKind.EXCEPTION, f"{RETURNED} None; {MUST}"),
+        ("holds_nothing", FailureKind.EXCEPTION, f"{RETURNED} None; {MUST}"),
+        ("is_a_coroutine", FailureKind.EXCEPTION, f"{RETURNED} a value of type coroutine; {MUST}"),
     ],
 )
 def test_what_the_objective_does_wrong_is_a_failed_trial(measure, mood, failure, message):
@@ -151,12 +233,63 @@ def test_what_the_objective_does_wrong_is_a_failed_trial(measure, mood, failure,
     assert measure(trial("well")).trial.state is TrialState.COMPLETE
 
 
-def test_a_model_that_cannot_travel_is_a_failed_trial(measure, kind):
-    told = measure(trial("cannot_travel")).trial
-    assert (told.failure is None) == (kind == "thread")
-    if told.failure is not None:
-        assert told.failure.kind is FailureKind.EXCEPTION
-        assert told.failure.message.startswith("TypeError: cannot pickle")
+def test_an_exception_keeps_its_traceback_from_the_objective_on(measure):
+    traceback = measure(trial("raises")).trial.failure.traceback
+    assert traceback.startswith("Traceback (most recent call last):\n  File ")
+    assert "moody_objective.py" in traceback.splitlines()[1]
+    assert traceback.endswith("RuntimeError: a mood\n")
+
+
+def test_a_copy_of_the_params_is_given(measure):
+    told = measure(trial("well", 50)).trial
+    assert told.params == {"mood": "well", "x": 0.5}
+
+
+def test_a_model_travels_with_its_lambda(measure):
+    assert measure(trial("keeps_a_lambda", 50)).evaluation.model.scale(4.0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("mood", "reason"),
+    [
+        ("keeps_a_lock", "TypeError: cannot pickle '_thread.lock' object"),
+        ("keeps_what_cannot_be_read_back", "ValueError: math domain error"),
+    ],
+)
+def test_a_model_that_cannot_travel_is_left_out_and_the_trial_says_so(measure, kind, mood, reason):
+    outcome = measure(trial(mood, 50))
+    assert outcome.trial.value == 0.5
+    if kind != "thread":  # in threads it need not travel: whoever keeps it finds out
+        assert outcome.trial.warnings == (f"its model is not kept: {reason}",)
+        assert outcome.evaluation.model is None
+
+
+def test_what_is_no_plain_value_becomes_one_or_is_left_out(measure):
+    outcome = measure(trial("returns_odd_things", 50))
+    told, evaluation = outcome.trial, outcome.evaluation
+    assert (told.value, type(told.value)) == (0.5, float)
+    assert told.metrics == {"loss": 0.5, "one": 1.0}
+    assert evaluation.curves == {"loss": (0.0, 1.0)}
+    assert evaluation.artifacts == {"a.json": {"eye": [[1.0, 0.0], [0.0, 1.0]]}}
+    assert told.warnings == (
+        "metric 'auc' is left out: TypeError: a NoneType is no number",
+        "metric 'nan' is left out: ValueError: it is nan",
+        "artifact 'b.json' is left out: TypeError: a lock is no value of JSON",
+    )
+    assert measure(trial("returns_a_number", 50)).trial.value == 0.5
+
+
+def test_a_copy_of_the_process_tells_nothing(measure, kind):
+    outcomes = at_once(measure, [trial("forks"), trial("well")])
+    assert outcomes[0].trial.value == outcomes[1].trial.value
+
+
+def test_what_trainings_share_is_put_back(measure):
+    folder = os.getcwd()
+    at_once(measure, [trial("changes_its_surroundings", number) for number in range(4)])
+    told = at_once(measure, [trial("looks_around", number) for number in range(4)])
+    assert [outcome.trial.metrics["same"] for outcome in told] == [1.0] * 4
+    assert os.getcwd() == folder
 
 
 def test_a_trial_whose_worker_was_killed_is_tried_elsewhere(measure, kind, folder):

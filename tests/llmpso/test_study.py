@@ -1,14 +1,17 @@
 import math
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from llmpso import Evaluation, Float, Integer, SearchSpace, minimize
 from llmpso.errors import LLMPSOError, SpecError
-from llmpso.limits import StopReason
+from llmpso.limits import N_ALIKE, Limits, StopReason
 from llmpso.running.evaluate import evaluate_trial, failure_kind
 from llmpso.study import improvements
 from llmpso.trial import FailureKind, Source, Trial, TrialState
@@ -128,9 +131,109 @@ def test_a_study_of_failures_has_no_best() -> None:
         _ = result.best
 
 
-def test_an_interrupt_is_no_failed_trial() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        minimize(Fails(KeyboardInterrupt()), SPACE, budget=6, method="pso")
+def test_ctrl_c_in_a_training_ends_the_study_with_what_was_measured() -> None:
+    begun: list[float] = []
+
+    def train(params) -> float:
+        begun.append(params["x"])
+        if len(begun) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+        return params["x"]
+
+    result = minimize(train, SPACE, budget=30, method="pso")
+    assert result.stop_reason is StopReason.INTERRUPTED
+    assert [trial.number for trial in result.trials] == [0, 1, 2, 3]
+    assert result.best.value == min(begun[:4])
+
+
+def test_ctrl_c_between_trainings_of_several_threads_loses_none_that_runs() -> None:
+    heard: list[Trial] = []
+
+    def interrupt_once(trial: Trial) -> None:
+        heard.append(trial)
+        if len(heard) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def train(params) -> float:
+        time.sleep(0.05)
+        return params["x"]
+
+    result = minimize(train, SPACE, budget=90, n_workers=2, on_trial=interrupt_once, method="pso")
+    assert result.stop_reason is StopReason.INTERRUPTED
+    assert 3 <= len(result.trials) == len(heard) < 90
+    assert [trial.number for trial in result.trials] == sorted(t.number for t in heard)
+
+
+def test_a_study_that_is_interrupted_at_once_has_no_best() -> None:
+    result = minimize(Fails(KeyboardInterrupt()), SPACE, budget=6, method="pso")
+    assert (result.trials, result.stop_reason) == ((), StopReason.INTERRUPTED)
+    with pytest.raises(LLMPSOError, match="no trial was completed before the study ended"):
+        _ = result.best
+
+
+def test_a_study_whose_first_trials_fail_alike_ends_and_shows_the_traceback() -> None:
+    def train(params) -> float:
+        return params["rat"]
+
+    result = minimize(train, SPACE, budget=60)
+    assert (len(result.trials), result.stop_reason) == (N_ALIKE, StopReason.ALL_FAILED)
+    with pytest.raises(
+        LLMPSOError, match="all 6 trials failed: exception: KeyError: 'rat'; so th"
+    ):
+        _ = result.best
+    try:
+        _ = result.best
+    except LLMPSOError as error:
+        (note,) = error.__notes__
+        assert note.startswith("Traceback (most recent call last):")
+        assert 'return params["rat"]' in note
+    longer = minimize(train, SPACE, budget=20, limits=Limits(failures=15))
+    assert (len(longer.trials), longer.stop_reason) == (15, StopReason.FAILURES)
+
+
+def test_only_the_same_exception_from_the_start_ends_a_study() -> None:
+    """Not a number may be a region's; so may failures that differ, or follow a success."""
+
+    def differ(params) -> float:
+        raise ValueError(f"{params['x']} is too large")
+
+    values = [0.5]
+    for train in (lambda params: math.nan, differ, lambda params: values.pop()):
+        assert len(minimize(train, SPACE, budget=12).trials) == 12
+
+
+def test_an_objective_may_change_its_params_and_so_may_a_listener() -> None:
+    class Changes:
+        def evaluate(self, params, *, fidelity, seed) -> Evaluation:
+            params["x"] *= 1000
+            params["more"] = 1
+            return Evaluation(params.pop("y"))
+
+    result = minimize(Changes(), SPACE, budget=12, on_trial=lambda trial: trial.params.clear())
+    for trial in result.trials:
+        assert SPACE.validate(trial.params) == trial.params
+        assert trial.value == trial.params["y"]
+
+
+def test_a_class_may_return_a_number() -> None:
+    class Plain:
+        def evaluate(self, params, *, fidelity, seed) -> float:
+            return np.float32(params["x"])
+
+    result = minimize(Plain(), SPACE, budget=6)
+    assert {type(trial.value) for trial in result.trials} == {float}
+
+
+def test_an_exit_is_a_failed_trial() -> None:
+    def train(params) -> float:
+        if params["x"] < 0:
+            sys.exit("diverged")
+        return params["x"]
+
+    result = minimize(train, SPACE, budget=12)
+    failures = {trial.failure.message for trial in result.trials if trial.failure}
+    assert failures == {"SystemExit: diverged"}
 
 
 @pytest.mark.parametrize(

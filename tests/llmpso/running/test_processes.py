@@ -18,7 +18,7 @@ from llmpso.running.runner import Runner, evaluator
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 
 OBJECTIVE = '''
-import ctypes, os, signal, threading, time
+import ctypes, os, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np
 import torch
@@ -68,8 +68,18 @@ class Moody:
             os.kill(os.getpid(), signal.SIGKILL)
         return Evaluation(x)
 
-    def cannot_travel(self, x, seed):
-        return Evaluation(x, model=threading.Lock())
+    def reads_input(self, x, seed):
+        return float(input())
+
+    def starts_others(self, x, seed):
+        """A child, and one that left for a session of its own, which takes memory."""
+        script = "b = bytearray(2**20 * %d); b[::4096] = b'x' * len(b[::4096]); input()" % (10 / x)
+        run = lambda **how: subprocess.Popen([sys.executable, "-c", script], stdin=-1, **how).pid
+        pids = [run(), run(start_new_session=True)]
+        Path(MARK + "children").write_text(" ".join(map(str, [os.getpid(), *pids])))
+        if x == 0.5:
+            os._exit(3)
+        time.sleep(600)
 
     def naps(self, x, seed):
         Path(MARK).write_text(str(os.getpid()))
@@ -92,8 +102,8 @@ def measure(moody: ObjectiveSpec) -> Iterator[Evaluate]:
         yield measure
 
 
-def trial(mood: str, number: int = 0) -> Trial:
-    params = {"mood": mood, "x": 0.25}
+def trial(mood: str, number: int = 0, x: float = 0.25) -> Trial:
+    params = {"mood": mood, "x": x}
     return Trial(number, params, Source.SWARM, iteration=0, particle=0, seed=7 + number)
 
 
@@ -118,7 +128,7 @@ def test_a_process_measures_what_a_thread_does_and_stays(moody, measure):
         ("eats_memory", FailureKind.OUT_OF_MEMORY, "more than 900 MiB; its process was killed"),
         ("is_killed", FailureKind.LOST_WORKER, "its process ended with signal 9, as if"),
         ("breaks", FailureKind.LOST_WORKER, "its process ended with signal 11"),
-        ("cannot_travel", FailureKind.EXCEPTION, "TypeError: cannot pickle"),
+        ("reads_input", FailureKind.EXCEPTION, "EOFError: EOF when reading a line"),
     ],
 )
 def test_whatever_happens_is_a_failed_trial_and_the_next_one_is_well(measure, mood, kind, message):
@@ -168,6 +178,24 @@ with evaluator(ObjectiveSpec({moody.name!r}), Runner("process"), n_workers=1, n_
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     assert ends(pid)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("x", "kind"),
+    [
+        (1.0, FailureKind.TIMEOUT),
+        (0.5, FailureKind.LOST_WORKER),
+        (0.02, FailureKind.OUT_OF_MEMORY),
+    ],
+)
+def test_what_a_worker_started_counts_and_dies_with_it(moody, tmp_path, ends, x, kind):
+    runner = Runner("process", timeout=8.0, memory_mb=900)
+    with evaluator(moody, runner, n_workers=1, n_threads=1) as measure:
+        assert measure(trial("starts_others", x=x)).trial.failure.kind is kind
+        pids = list(map(int, (tmp_path / "markchildren").read_text().split()))
+        assert len(pids) == 3
+        assert all(ends(pid) for pid in pids)
 
 
 def wait_for_pid(mark: Path) -> int:
