@@ -33,6 +33,12 @@ class TuneOptions:
     horizon: int
     where: list[str] | None
     max_missing: float
+    time: str | None
+    time_format: str | None
+    timezone: str | None
+    separator: str | None
+    decimal: str | None
+    encoding: str | None
     images: str | None
     classes: str | None
     dims: int
@@ -243,6 +249,12 @@ def _objective_spec(options: TuneOptions) -> ObjectiveSpec:
         horizon=options.horizon,
         where=tuple(options.where or ()),
         max_missing=options.max_missing,
+        time=options.time,
+        time_format=options.time_format,
+        timezone=options.timezone,
+        separator=options.separator,
+        decimal=options.decimal,
+        encoding=options.encoding,
         images=options.images,
         classes=options.classes,
         dims=options.dims,

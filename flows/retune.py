@@ -61,6 +61,12 @@ def retune(
     horizon: Annotated[int, Field(ge=1)] = 6,
     where: list[str] | None = None,
     max_missing: Share = 0.1,
+    time: str | None = None,
+    time_format: str | None = None,
+    timezone: str | None = None,
+    separator: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    encoding: str | None = None,
     images: str | None = None,
     classes: str | None = None,
     space: Literal["paper", "standard", "wide"] = "standard",
@@ -107,6 +113,13 @@ def retune(
         horizon: Rows from the last observation to the forecast.
         where: Rows of the file to keep, as COLUMN=VALUE; may be given several times.
         max_missing: Largest share of missing target values that is accepted.
+        time: Column of the time, or date and clock as DATE+CLOCK; found in the file if not given,
+            as the next five are.
+        time_format: How dates are written, such as %d/%m/%Y.
+        timezone: Zone of times that do not name theirs, such as Europe/Berlin.
+        separator: What separates the cells of the file: one character, `tab` or `space`.
+        decimal: Decimal mark of the file.
+        encoding: Encoding of the file, such as cp1252.
         images: Folder or npz file of images to tell apart, instead of those that ship.
         classes: Classes to use, several of them as one: fibre=paper+cardboard,rest=glass.
         space: How much of a network is tuned.

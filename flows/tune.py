@@ -61,6 +61,12 @@ def tune(
     horizon: Annotated[int, Field(ge=1)] = 6,
     where: list[str] | None = None,
     max_missing: Share = 0.1,
+    time: str | None = None,
+    time_format: str | None = None,
+    timezone: str | None = None,
+    separator: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    encoding: str | None = None,
     images: str | None = None,
     classes: str | None = None,
     dims: Annotated[int, Field(ge=2, le=1_000)] = 5,
@@ -113,6 +119,13 @@ def tune(
         horizon: Rows from the last observation to the forecast.
         where: Rows of the file to keep, as COLUMN=VALUE; may be given several times.
         max_missing: Largest share of missing target values that is accepted.
+        time: Column of the time, or date and clock as DATE+CLOCK; found in the file if not given,
+            as the next five are.
+        time_format: How dates are written, such as %d/%m/%Y.
+        timezone: Zone of times that do not name theirs, such as Europe/Berlin.
+        separator: What separates the cells of the file: one character, `tab` or `space`.
+        decimal: Decimal mark of the file.
+        encoding: Encoding of the file, such as cp1252.
         images: Images to tell apart instead of the textures that ship: a folder with one folder
             per class, or an npz file with `images` and `labels`.
         classes: Classes of the images to use, several of them as one: `fibre=paper+cardboard`.

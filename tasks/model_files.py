@@ -17,12 +17,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import torch
 from mlflow.models import ModelSignature, infer_signature
+from mlflow.types.schema import AnyType, ColSpec, Schema
 
-from llmpso.objectives.base import SavableModel
+from llmpso.objectives.base import ReadsColumns, SavableModel
 
 MODEL_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas")]
 """What loading a model needs; named, because inferring it takes seconds per model."""
@@ -55,8 +57,7 @@ def _written(model: object, folder: Path) -> Mapping[str, bytes]:
     if isinstance(model, SavableModel):
         _copy_weights(model, folder / _WEIGHTS)
         example = model.example
-        signature = infer_signature(example, model.predict(example))
-        kept = json.dumps(signature.to_dict()), pickle.dumps(example)
+        kept = json.dumps(_signature(model, example).to_dict()), pickle.dumps(example)
         with _once:
             return _shared_by_savable(model.loader_module, *kept)
     if not isinstance(model, torch.nn.Module):
@@ -67,6 +68,15 @@ def _written(model: object, folder: Path) -> Mapping[str, bytes]:
     (folder / _TORCH_WEIGHTS).write_bytes(_pickled(model))
     with _once:
         return _shared_by_torch()
+
+
+def _signature(model: SavableModel, example: Any) -> ModelSignature:
+    """The types of what a model takes and gives; any type for columns that it reads itself."""
+    if not isinstance(model, ReadsColumns) or not model.untyped:
+        return infer_signature(example, model.predict(example))
+    typed = infer_signature(example.drop(columns=list(model.untyped)), model.predict(example))
+    untyped = [ColSpec(AnyType(), name) for name in model.untyped]
+    return ModelSignature(Schema([*untyped, *typed.inputs.inputs]), typed.outputs)
 
 
 # On a full disk torch raises errors of its own: the spool must see what the system says.

@@ -1,6 +1,7 @@
 """A table of measurements over time, one column of which is to be forecast."""
 
 import hashlib
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +12,18 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from llmpso.data.table import keep_useful, near_names, on_grid, read_table, select_rows, take_time
+from llmpso.data.columns import drop_empty, keep_useful, select_rows, take_units
+from llmpso.data.grid import on_grid
+from llmpso.data.numbers import mend_numbers
+from llmpso.data.table import CsvOptions, near_names, read_table
+from llmpso.data.time_axis import take_time
+from llmpso.data.time_format import TimeFormat
 from llmpso.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+LARGEST = 1e100
+"""Larger values are no measurements, and their squares cannot be counted with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +53,10 @@ class TimeSeries:
     """Unit of the target."""
     angles: tuple[str, ...] = ()
     """Features that are directions in degrees, so that 359 lies next to 1."""
+    times: TimeFormat | None = None
+    """How the times of the file are written; None where they are known as they are."""
+    notes: tuple[str, ...] = ()
+    """What was decided, mended or left out on the way here, a sentence each."""
 
     def __post_init__(self) -> None:
         """Refuse a table that cannot be learned from."""
@@ -59,6 +74,21 @@ class TimeSeries:
             return None
         steps = np.unique(np.diff(self.frame.index.to_numpy()))
         return pd.Timedelta(steps[0]) if len(steps) == 1 else None
+
+    @property
+    def time_format(self) -> TimeFormat | None:
+        """How more rows write their times; None if there are none."""
+        if self.times is None and isinstance(self.frame.index, pd.DatetimeIndex):
+            return TimeFormat((str(self.frame.index.name or "time"),), "text")
+        return self.times
+
+    @property
+    def longest_gap(self) -> pd.Timedelta | None:
+        """Longest time without a value of the target between two values; None without times."""
+        known = self.frame.index[self.frame[self.target].notna()]
+        if not isinstance(known, pd.DatetimeIndex):
+            return None
+        return pd.Timedelta(np.diff(known.to_numpy()).max())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -99,7 +129,13 @@ class TimeSeries:
             )
 
     def _check_finite(self, column: str) -> None:
-        n_infinite = int(np.isinf(self.frame[column].to_numpy(dtype=float, na_value=np.nan)).sum())
+        values = self.frame[column].to_numpy(dtype=float, na_value=np.nan)
+        n_infinite = int(np.isinf(values).sum())
+        if not n_infinite and np.nanmax(np.abs(values), initial=0.0) > LARGEST:
+            raise DataError(
+                f"column {column!r} holds {values[np.nanargmax(np.abs(values))]:g}; values beyond "
+                f"{LARGEST:g} cannot be learned from, leave those cells empty"
+            )
         if n_infinite:
             raise DataError(
                 f"column {column!r} holds {n_infinite} infinite values; leave those cells empty"
@@ -113,31 +149,39 @@ def load_csv(
     where: Mapping[str, str] | None = None,
     max_missing: float = 0.1,
     unit: str = "",
+    options: CsvOptions | None = None,
 ) -> TimeSeries:
     """A series from a CSV file with a header row and one row per time step.
 
-    Time is found in a text column of dates, or in columns year, month, day (and hour). All
-    other columns become features, but those that are empty, constant, merely count rows, or
-    hold text with many different values; the log says which.
+    Time is found in a column of dates, in a date and a clock, or in columns year, month, day
+    (and hour). All other columns become features, but those that are empty, constant, merely
+    count rows, or hold text with many different values. The notes say what was done.
 
     Args:
         path: The file.
         target: Column to forecast.
         where: Value per column by which to select rows, for a file with several series.
         max_missing: Largest share of missing target values to accept.
-        unit: Unit of the target; its name if empty.
+        unit: Unit of the target; that of a row of units, or its name, if empty.
+        options: How the file is written, where that is not to be found in it.
 
     Raises:
         DataError: The file cannot be used; the text names the field and the way out.
     """
-    path = Path(path)
-    table = select_rows(read_table(path), where or {})
+    path, options, notes = Path(path), options or CsvOptions(), list[str]()
+    table, layout = read_table(path, target, options, notes)
     if target not in table:
         raise missing_column(target, table)
-    table = on_grid(take_time(table, target), max_missing)
+    table, found_unit = take_units(drop_empty(table, notes), target, layout.decimal, notes)
+    table, times = take_time(select_rows(table, where or {}), target, options, notes)
+    if target not in table:
+        raise DataError(f"target {target!r} is part of the time; name another column to forecast")
+    table = on_grid(mend_numbers(table, layout.decimal, notes), max_missing, notes)
     check_target(table, target)
     _check_gaps(table, target, max_missing)
-    table = keep_useful(table, target)
+    table = keep_useful(table, target, notes)
+    for note in notes:
+        logger.info("%s", note)
     conditions = "".join(f", {column} = {value}" for column, value in (where or {}).items())
     return TimeSeries(
         frame=table,
@@ -146,7 +190,9 @@ def load_csv(
         name=path.stem,
         description=f"{target} from the file {path.name}{conditions}, {span(table)}",
         source=str(path),
-        unit=unit or target,
+        unit=unit or found_unit or target,
+        times=times,
+        notes=tuple(notes),
     )
 
 

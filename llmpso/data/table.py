@@ -1,24 +1,37 @@
-"""From a CSV file to rows on an even grid of time, with the columns one can learn from."""
+"""From a CSV file to a table of cells, and rows on an even grid of time."""
 
 import difflib
-import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
+from llmpso.data.csv_content import read_text
+from llmpso.data.csv_layout import SPACES, Layout, find_layout
 from llmpso.errors import DataError
 
-logger = logging.getLogger(__name__)
+_SEPARATOR_NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", SPACES: "spaces"}
 
-MAX_LEVELS = 20
-"""Text with more different values than this is an identifier or prose, not a category."""
 
-_DATE = r"\d+[-/.:]\d+"
-_LEADING = r"^(\d{1,2})[-/.]"
-_TIME_PARTS = ("year", "month", "day", "hour", "minute")
+@dataclass(frozen=True)
+class CsvOptions:
+    """How to read a CSV file; what is None is found in it."""
+
+    separator: str | None = None
+    """One character, `tab` or `space`."""
+    encoding: str | None = None
+    """Any that Python knows."""
+    decimal: str | None = None
+    """`.` or `,`."""
+    time: str | None = None
+    """Column of the time, or two of them joined by `+`."""
+    time_format: str | None = None
+    """How dates are written, as strftime has it: `%d/%m/%Y`."""
+    timezone: str | None = None
+    """Zone of times that do not name theirs: `Europe/Berlin`."""
 
 
 def near_names(name: str, names: Sequence[str]) -> str:
@@ -30,162 +43,104 @@ def near_names(name: str, names: Sequence[str]) -> str:
     return f"known: {', '.join(map(str, names[:20]))}{', …' if len(names) > 20 else ''}"
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """The rows of a CSV file as they are.
+def read_table(
+    path: Path, target: str, options: CsvOptions, notes: list[str]
+) -> tuple[pd.DataFrame, Layout]:
+    """The rows of a CSV file as they are, and how it is laid out.
+
+    Cells are numbers where a column holds nothing else, and a full stop is the decimal mark; all
+    others are text.
 
     Raises:
         DataError: There is no such file, it cannot be read, or it is no table.
     """
-    try:
-        table = pd.read_csv(path, low_memory=False)
-    except FileNotFoundError as error:
-        raise DataError(f"file {str(path)!r} does not exist; check the path") from error
-    except OSError as error:
-        raise DataError(f"file {str(path)!r} cannot be read: {error.strerror}") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"file {str(path)!r} is no CSV table ({reason}); it needs a header row, commas, UTF-8"
-        ) from error
+    text = read_text(path, options.encoding, notes)
+    layout = find_layout(path, text, target, options.separator, options.decimal)
+    _check_names(path, layout, target, notes)
+    table = _parsed(path, _body(text, layout, notes), layout)
     table.columns = table.columns.astype(str)
-    if len(table.columns) == 1 and any(mark in table.columns[0] for mark in ";\t"):
-        raise DataError(f"file {str(path)!r} has the header {table.columns[0]!r}; it needs commas")
     if table.empty:
         raise DataError(f"file {str(path)!r} has no rows below its header; is it the right one?")
-    return table
+    _tell_layout(layout, notes)
+    return table, layout
 
 
-def select_rows(table: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
-    """The rows whose columns, as text, equal the values given; without those columns.
-
-    Raises:
-        DataError: A column or a value does not occur.
-    """
-    for column, value in where.items():
-        if column not in table:
-            raise DataError(
-                f"where names the column {column!r}; {near_names(column, list(table.columns))}"
-            )
-        cells = table[column].astype(str)
-        if not (cells == str(value)).any():
-            hint = near_names(str(value), sorted(cells.unique()))
-            raise DataError(f"where asks for {column}={value!r}, which no row has; {hint}")
-        table = table[cells == str(value)].drop(columns=column)
-    return table.reset_index(drop=True)
-
-
-def take_time(table: pd.DataFrame, target: str) -> pd.DataFrame:
-    """The rows sorted by the time found in them; as they are if there is none.
-
-    Raises:
-        DataError: A time cannot be read, or several rows share one.
-    """
-    parts = {column.lower(): column for column in table.columns if column != target}
-    if {"year", "month", "day"} <= parts.keys():
-        used = {part: parts[part] for part in _TIME_PARTS if part in parts}
-        times = _parsed_parts(table, used)
-        return _sorted(table.drop(columns=list(used.values())), times)
-    for column in table.columns:
-        found = None if column == target else _parsed_text(table[column])
-        if found is not None:
-            return _sorted(table.drop(columns=column), found)
-    logger.info("no column of times found: rows are taken in the order of the file")
-    return table
-
-
-def on_grid(table: pd.DataFrame, max_missing: float) -> pd.DataFrame:
-    """The rows with an empty one for each time left out, so that n rows are always as long.
-
-    Where times do not lie on an even grid, or too many would be empty, rows stay as they are.
-    """
-    index = table.index
-    if not isinstance(index, pd.DatetimeIndex) or len(index) < 3:
-        return table
-    steps = np.diff(index.to_numpy())
-    step = pd.Series(steps).mode().iloc[0].to_timedelta64()
-    n_rows = round((index[-1] - index[0]) / step) + 1
-    if (steps % step).any() or len(index) < (1 - max_missing) * n_rows:
-        logger.warning("times are uneven: windows and horizon count rows of the file, not time")
-        return table
-    if n_rows > len(index):
-        logger.info("%d rows are missing in the file; they count as gaps", n_rows - len(index))
-    grid = pd.date_range(index[0], index[-1], freq=pd.Timedelta(step), name=index.name)
-    return table.reindex(grid)
-
-
-def keep_useful(table: pd.DataFrame, target: str) -> pd.DataFrame:
-    """The target and the columns that can help to forecast it; the log names the others.
-
-    All numbers become floats, the one type that has a gap.
-    """
-    reasons = {
-        column: reason
-        for column in table.columns
-        if column != target and (reason := _useless(table[column]))
-    }
-    for column, reason in reasons.items():
-        logger.info("column %r is left out: %s", column, reason)
-    kept = table.drop(columns=list(reasons))
-    return kept.astype({name: float for name in kept.columns if is_numeric_dtype(kept[name])})
-
-
-def _useless(column: "pd.Series[float]") -> str:
-    """Why a column cannot help; empty if it can."""
-    n_levels = column.nunique()
-    if n_levels < 2:
-        return "it never changes" if n_levels else "it is empty"
-    if not is_numeric_dtype(column):
-        return f"it is text with {n_levels} different values" if n_levels > MAX_LEVELS else ""
-    return "it merely counts rows" if _counts(column) else ""
-
-
-def _counts(column: "pd.Series[float]") -> bool:
-    """Whether whole numbers grow by the same step from row to row; gaps aside."""
-    known = column.dropna()
-    whole = is_integer_dtype(known) or bool((known % 1 == 0).all())
-    places = np.flatnonzero(column.notna())
-    steps = np.diff(known.to_numpy(dtype=float)) / np.diff(places)
-    return whole and len(np.unique(steps)) == 1
-
-
-def _parsed_parts(table: pd.DataFrame, parts: Mapping[str, str]) -> "pd.Series[pd.Timestamp]":
-    fields = pd.DataFrame({part: table[column] for part, column in parts.items()})
-    times = pd.to_datetime(fields, errors="coerce").rename("time")
-    if times.isna().any():
-        row = int(times.isna().to_numpy().argmax())
-        raise _no_time(", ".join(parts.values()), fields.iloc[row].tolist(), row)
-    return times
-
-
-def _parsed_text(column: "pd.Series[str]") -> "pd.Series[pd.Timestamp] | None":
-    """The times of a column of text, zones turned into UTC; None if most of it is none."""
-    if is_numeric_dtype(column) or column.astype(str).str.contains(_DATE).mean() < 0.5:
-        return None
-    # 13/02/2020 can only be a day first, and then 01/02/2020 in the same column is one, too.
-    leading = pd.to_numeric(column.astype(str).str.extract(_LEADING)[0], errors="coerce")
-    day_first = bool((leading > 12).any())
-    times = pd.to_datetime(column, errors="coerce", utc=True, dayfirst=day_first)
-    if times.notna().mean() < 0.5:
-        return None
-    if times.isna().any():
-        row = int(times.isna().to_numpy().argmax())
-        raise _no_time(str(column.name), column.iloc[row], row)
-    return times.dt.tz_convert(None)
-
-
-def _no_time(name: str, cell: object, row: int) -> DataError:
-    return DataError(
-        f"time {name!r} is {cell!r} in data row {row + 1}, which is no time; mend or remove that "
-        "row"
-    )
-
-
-def _sorted(table: pd.DataFrame, times: "pd.Series[pd.Timestamp]") -> pd.DataFrame:
-    """The table indexed by time and sorted."""
-    repeated = times[times.duplicated()]
-    if len(repeated):
+def _check_names(path: Path, layout: Layout, target: str, notes: list[str]) -> None:
+    repeated = [name for name, n in Counter(layout.names).items() if n > 1 and name]
+    if target in repeated:
         raise DataError(
-            f"time {times.name!r} holds {repeated.iloc[0]} more than once ({len(repeated):,} "
-            "repeated rows); if the file holds several series, select one with where"
+            f"file {str(path)!r} has several columns {target!r}; give each a name of its own"
         )
-    return table.set_index(pd.DatetimeIndex(times)).sort_index()
+    if repeated:
+        named = ", ".join(map(repr, repeated[:5]))
+        notes.append(f"several columns are called {named}: from the second on they are numbered")
+
+
+def _body(text: str, layout: Layout, notes: list[str]) -> str:
+    """Header and rows, without what stands above them, comments, and a row that is cut off."""
+    lines = text.split("\n")
+    above, header, rows = lines[: layout.header], lines[layout.header], lines[layout.header + 1 :]
+    if above:
+        count = _counted(len(above), "line")
+        notes.append(f"{count} left out above the header, first {above[0].strip()[:60]!r}")
+    plain = [row for row in rows if not row.startswith("#")]
+    if any(row.strip() for row in plain) and len(plain) < len(rows):
+        notes.append(f"{_counted(len(rows) - len(plain), 'line')} left out that begin with '#'")
+        rows = plain
+    if layout.separator != SPACES and '"' not in text:
+        rows = _whole(rows, layout, notes)
+    return "\n".join([header, *rows])
+
+
+def _whole(rows: list[str], layout: Layout, notes: list[str]) -> list[str]:
+    """The rows without a last one that has too few cells; a note on others that have."""
+    while rows and not rows[-1].strip():
+        rows = rows[:-1]
+    n_needed = len(layout.names) - 1
+    short = [n for n, row in enumerate(rows) if row.count(layout.separator) < n_needed and row]
+    if len(short) == 1 and short[0] == len(rows) - 1 > 0:
+        notes.append("the last row is left out: it is cut off")
+        return rows[:-1]
+    if short:
+        first = short[0] + layout.header + 2
+        notes.append(
+            f"{len(short):,} rows have fewer cells than the header (line {first} first): what is "
+            "not there counts as missing"
+        )
+    return rows
+
+
+def _parsed(path: Path, body: str, layout: Layout) -> pd.DataFrame:
+    n_names = len(layout.names)
+    if len(layout.first) > n_names and not layout.ends_open:
+        raise DataError(
+            f"file {str(path)!r} has {n_names} names in its header and {len(layout.first)} cells "
+            "in the row below it; give each column a name"
+        )
+    try:
+        return pd.read_csv(
+            StringIO(body),
+            sep=layout.separator,
+            low_memory=False,
+            index_col=False,
+            usecols=range(n_names) if layout.ends_open else None,
+            # A column of 1.234, meant as 1234, must not become a number before that is clear.
+            dtype=None if layout.decimal == "." else str,
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"file {str(path)!r} is no CSV table ({reason}); it needs a header row, and as many "
+            "cells in each row"
+        ) from error
+
+
+def _tell_layout(layout: Layout, notes: list[str]) -> None:
+    if layout.separator in _SEPARATOR_NAMES:
+        notes.append(f"columns are separated by {_SEPARATOR_NAMES[layout.separator]}")
+    if layout.decimal == ",":
+        notes.append("numbers have a decimal comma")
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s are' if n > 1 else ' is'}"

@@ -156,3 +156,13 @@ class SavableModel(Protocol):
     def example(self) -> Any:
         """A few raw inputs that `predict` takes; they give the model its signature."""
         ...
+
+
+@runtime_checkable
+class ReadsColumns(Protocol):
+    """A trained model that reads some of its columns itself, whatever type they come in."""
+
+    @property
+    def untyped(self) -> tuple[str, ...]:
+        """Columns that a server must pass on as they are: times, which it would misread."""
+        ...

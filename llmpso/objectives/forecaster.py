@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from llmpso.data.inputs import InputEncoder
+from llmpso.data.time_format import TimeFormat
 from llmpso.errors import DataError
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast
 from llmpso.objectives.saved import load_network, save_network
@@ -26,24 +27,27 @@ class Forecaster:
     target_mean: float
     target_deviation: float
     unit: str
-    time_column: str | None
-    """Name of the time, which `predict` takes as index or as column; None if there is none."""
+    times: TimeFormat | None
+    """How times are written, which `predict` takes as columns; None if there are none."""
     step_seconds: float | None
     """Time between two rows; None if there is no time or it is uneven."""
+    gap_seconds: float | None
+    """Longest time without a value of the target that it was trained on; None without times."""
 
     def predict(self, inputs: pd.DataFrame) -> "pd.Series[float]":
         """Forecasts from raw rows in the order of time.
 
         Args:
-            inputs: The columns of the series it was trained on, with its index, or with the time
-                as a column. Gaps take the value before them, so more rows than the window help.
+            inputs: The columns of the file it was trained on, with times written as there, or as
+                an index. Gaps take the value before them, so more rows than the window help.
 
         Returns:
             One forecast in the target's unit per row, from the row that completes the first
             window on; each speaks of the time `horizon` rows after its own.
 
         Raises:
-            DataError: There are fewer rows than a window, or a column is missing.
+            DataError: There are fewer rows than a window, a column is missing, or times are
+                written in another way or jump further than those it was trained on.
         """
         rows = self._in_time(inputs)
         if len(rows) < self.window:
@@ -69,17 +73,23 @@ class Forecaster:
             frame[name] = mean
         for name, levels in encoder.levels.items():
             frame[name] = levels[0]
-        if self.time_column is not None:
-            step = pd.Timedelta(seconds=self.step_seconds or 3600.0)
-            times = pd.date_range("2024-01-01", periods=self.window, freq=step)
-            frame.insert(0, self.time_column, times)
-        return frame
+        if self.times is None:
+            return frame
+        step = pd.Timedelta(seconds=self.step_seconds or 3600.0)
+        times = pd.date_range("2024-01-01", periods=self.window, freq=step)
+        return pd.concat([self.times.written(times), frame], axis=1)
+
+    @property
+    def untyped(self) -> tuple[str, ...]:
+        """Columns that are taken as text, as numbers or as times: it reads them itself."""
+        return () if self.times is None else self.times.columns
 
     def save(self, directory: Path) -> None:
         """Write `weights.pt` and `model.json` into an existing directory."""
         content = {name: value for name, value in vars(self).items() if name != "network"}
         content["architecture"] = asdict(self.network.architecture)
         content["encoder"] = asdict(self.encoder)
+        content["times"] = None if self.times is None else asdict(self.times)
         save_network(directory, self.network, content)
 
     @classmethod
@@ -93,14 +103,23 @@ class Forecaster:
         network = LSTMNetwork(Architecture(**content.pop("architecture")))
         network.load_state_dict(weights)
         encoder = InputEncoder.from_lists(content.pop("encoder"))
-        return cls(network, encoder, **content)
+        if "times" not in content:
+            raise DataError(
+                f"the forecaster in {str(directory)!r} was saved by an older version, which did not "
+                "keep how its times are written; tune it anew under another name"
+            )
+        times = content.pop("times")
+        known = None if times is None else TimeFormat.from_json(times)
+        return cls(network, encoder, times=known, **content)
 
     def _in_time(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows indexed by time, with an empty one for each time left out."""
-        if self.time_column is not None and self.time_column in frame:
-            frame = frame.set_index(pd.DatetimeIndex(frame[self.time_column]))
-        timed = isinstance(frame.index, pd.DatetimeIndex) and len(frame) > 1
-        if self.step_seconds is None or not timed:
+        if self.times is not None and not isinstance(frame.index, pd.DatetimeIndex):
+            frame = frame.set_index(pd.DatetimeIndex(self.times.read(frame))).sort_index()
+        if not isinstance(frame.index, pd.DatetimeIndex) or len(frame) < 2:
+            return frame
+        self._check_jumps(frame.index)
+        if self.step_seconds is None:
             return frame
         step = pd.Timedelta(seconds=self.step_seconds)
         grid = pd.date_range(frame.index.min(), frame.index.max(), freq=step)
@@ -110,6 +129,19 @@ class Forecaster:
                 "to that step, one row per time"
             )
         return frame.reindex(grid)
+
+    def _check_jumps(self, index: pd.DatetimeIndex) -> None:
+        """Refuse a jump that nothing it was trained on resembles, instead of filling it."""
+        ordered = index.sort_values()
+        steps = ordered[1:] - ordered[:-1]
+        if self.gap_seconds is None or steps.max() <= pd.Timedelta(seconds=self.gap_seconds):
+            return
+        place = int(steps.argmax())
+        raise DataError(
+            f"the rows jump from {ordered[place]} to {ordered[place + 1]}, {steps.max()}; those "
+            f"the model was trained on lack values for {pd.Timedelta(seconds=self.gap_seconds)} "
+            "at most: give the rows between, empty ones where nothing was measured"
+        )
 
 
 def _load_pyfunc(path: str) -> Forecaster:

@@ -39,8 +39,9 @@ def foretold(series: TimeSeries, windows: Windows, model: Any) -> NDArray[np.flo
     """
     rows = split_rows(len(series.frame))[2]
     frame = watched_columns(series).iloc[rows]
-    if isinstance(frame.index, pd.DatetimeIndex):
-        frame = frame.rename_axis(str(frame.index.name or "time")).reset_index()
+    if series.time_format is not None:
+        times = series.time_format.written(pd.DatetimeIndex(frame.index))
+        frame = pd.concat([times, frame.reset_index(drop=True)], axis=1)
     forecasts = np.asarray(model.predict(frame), dtype=np.float64)
     # Counted from the end, because models may look back over windows of other lengths.
     places = windows.test.ends - rows.stop

@@ -131,11 +131,17 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         )
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided, mended or left out when the series was read."""
+        return self.series.notes
+
+    @property
     def fingerprint(self) -> str:
         """Hash of all that a value depends on besides parameters, fidelity and seed."""
         settings = {
             "code": CODE_VERSION,
             "data": self.series.fingerprint,
+            "times": repr(self.series.time_format),
             "longest": self.windows.window,
             "horizon": self.windows.horizon,
             "fixed": self._fixed,
@@ -209,7 +215,6 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         return Evaluation(result.best_error, metrics, model=model)
 
     def _forecaster(self, network: LSTMNetwork, window: int) -> Forecaster:
-        step = self.series.step
         return Forecaster(
             network=network,
             encoder=self.windows.encoder,
@@ -218,8 +223,9 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
             target_mean=self._mean,
             target_deviation=self._deviation,
             unit=self.series.unit,
-            time_column=_time_column(self.series),
-            step_seconds=None if step is None else step.total_seconds(),
+            times=self.series.time_format,
+            step_seconds=_seconds(self.series.step),
+            gap_seconds=_seconds(self.series.longest_gap),
         )
 
     def _rmse(self, network: LSTMNetwork, part: tuple[Tensor, Tensor], window: int) -> float:
@@ -235,7 +241,5 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         return ends.to(self.device), targets.to(self.device)
 
 
-def _time_column(series: TimeSeries) -> str | None:
-    if series.frame.index.dtype.kind != "M":
-        return None
-    return str(series.frame.index.name or "time")
+def _seconds(time: pd.Timedelta | None) -> float | None:
+    return None if time is None else time.total_seconds()

@@ -8,6 +8,7 @@ from llmpso.data.air_quality import load_taiwan
 from llmpso.data.image_collection import parse_groups
 from llmpso.data.image_files import load_images
 from llmpso.data.series import TimeSeries, load_csv
+from llmpso.data.table import CsvOptions
 from llmpso.data.textures import load_textures
 from llmpso.errors import SpecError
 from llmpso.objectives import cnn, lstm
@@ -22,7 +23,10 @@ DESCRIBED = ("evaluate", "name", "metric", "description", "space")
 """What an objective of a user's own has."""
 
 OPTIONS = {
-    "lstm": ("space", "csv", "target", "horizon", "where", "max_missing", "last"),
+    "lstm": (
+        *("space", "csv", "target", "horizon", "where", "max_missing", "last"),
+        *(field.name for field in fields(CsvOptions)),
+    ),
     "cnn": ("space", "images", "classes"),
     "rastrigin": ("dims",),
     "plain-rastrigin": ("dims",),
@@ -50,6 +54,18 @@ class ObjectiveSpec:
     """Largest share of missing target values."""
     last: int | None = None
     """Newest rows of the series to use; all of them if None."""
+    time: str | None = None
+    """Column of the time, or two of them joined by `+`; found if None, as all below."""
+    time_format: str | None = None
+    """How dates are written, as strftime has it."""
+    timezone: str | None = None
+    """Zone of times that do not name theirs."""
+    separator: str | None = None
+    """What separates the cells of the file: one character, `tab` or `space`."""
+    decimal: str | None = None
+    """Decimal mark of the file."""
+    encoding: str | None = None
+    """Encoding of the file."""
     space_file: str | None = None
     """Space of a plain function, as YAML or Python."""
     images: str | None = None
@@ -65,6 +81,11 @@ class ObjectiveSpec:
             raise SpecError(f"target is missing; name the column of {self.csv!r} to forecast")
         if self.csv is None and (self.target is not None or self.where):
             raise SpecError("target and where are columns of a file; name it with csv")
+        for option in (field.name for field in fields(CsvOptions)):
+            if self.csv is None and getattr(self, option) is not None:
+                raise SpecError(f"{option} is how a file is written; name it with csv")
+        if self.decimal not in (None, ".", ","):
+            raise SpecError(f"decimal is {self.decimal!r}; it must be '.' or ','")
         if self.images is None and self.classes is not None:
             raise SpecError("classes are those of your images; name them with images")
         if not 0 <= self.max_missing < 1:
@@ -151,7 +172,10 @@ def _series(spec: ObjectiveSpec) -> TimeSeries:
     if spec.csv is None or spec.target is None:
         return load_taiwan()
     conditions = dict(condition.split("=", 1) for condition in spec.where)
-    return load_csv(spec.csv, spec.target, where=conditions, max_missing=spec.max_missing)
+    options = CsvOptions(**{f.name: getattr(spec, f.name) for f in fields(CsvOptions)})
+    return load_csv(
+        spec.csv, spec.target, where=conditions, max_missing=spec.max_missing, options=options
+    )
 
 
 def _instance(path: str, found: object) -> object:

@@ -149,8 +149,19 @@ def last_label(frame: pd.DataFrame) -> str:
 
 
 def n_rows_since(frame: pd.DataFrame, label: str) -> int:
-    """Rows that came after the one with a label of `last_label`."""
-    if isinstance(frame.index, pd.DatetimeIndex):
+    """Rows that came after the one with a label of `last_label`.
+
+    Raises:
+        DataError: The label is a time and the rows have none now, or the other way about.
+    """
+    is_timed = isinstance(frame.index, pd.DatetimeIndex)
+    if is_timed == label.isdigit():
+        then, now = ("no times", "times") if is_timed else ("times", "no times")
+        raise DataError(
+            f"the data that the champion was tuned on had {then}, and now it has {now}: read it "
+            "as then, or tune a new model under another name"
+        )
+    if is_timed:
         return int((frame.index > pd.Timestamp(label)).sum())
     return max(0, len(frame) - int(label))
 

@@ -1,0 +1,122 @@
+"""From the bytes of a CSV file to its text: compression and encoding."""
+
+import bz2
+import codecs
+import gzip
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from llmpso.errors import DataError
+
+_BOMS = (
+    # UTF-32 first, because its mark begins with that of UTF-16.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_FALLBACK = "cp1252"
+_OPENERS: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+}
+
+MAX_BYTES = 2 * 1024**3
+"""A table takes several times as much memory as its text, and packed files can lie."""
+
+
+def read_text(path: Path, encoding: str | None, notes: list[str]) -> str:
+    """The text of a file.
+
+    Args:
+        path: The file; `.gz`, `.bz2`, `.xz` and `.zip` are unpacked.
+        encoding: Its encoding; found if None.
+        notes: Gets a line where the encoding is a guess.
+
+    Raises:
+        DataError: There is no such file, or it cannot be read as text.
+    """
+    content = _content(path)
+    chosen = encoding or _encoding(content, notes)
+    try:
+        text = content.decode(chosen)
+    except LookupError as error:
+        raise DataError(
+            f"encoding is {chosen!r}; it must be one that Python knows, such as utf-8, cp1252, "
+            "utf-16 or shift_jis"
+        ) from error
+    except UnicodeError as error:
+        raise DataError(
+            f"file {str(path)!r} is no text in {chosen} ({error}); name its encoding with encoding"
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(
+            f"file {str(path)!r} holds a NUL character in line {line}: it was cut off or is no "
+            "text; mend it, or name its encoding with encoding"
+        )
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _content(path: Path) -> bytes:
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".zip":
+            return _member(path)
+        with _OPENERS.get(suffix, _plain)(path) as stream:
+            return _bounded(path, stream)
+    except FileNotFoundError as error:
+        raise DataError(f"file {str(path)!r} does not exist; check the path") from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise DataError(f"file {str(path)!r} cannot be read: {reason}") from error
+
+
+def _plain(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _member(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        if len(names) != 1:
+            raise DataError(f"file {str(path)!r} holds {len(names)} files; it must hold one")
+        with archive.open(names[0]) as stream:
+            return _bounded(path, stream)
+
+
+def _bounded(path: Path, stream: IO[bytes]) -> bytes:
+    content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise DataError(
+            f"file {str(path)!r} holds more than {MAX_BYTES // 1024**3} GiB; keep the columns and "
+            "the rows that a forecast needs"
+        )
+    return content
+
+
+def _encoding(content: bytes, notes: list[str]) -> str:
+    """By the mark at the start; else UTF-8, unless the bytes say that it is none."""
+    for mark, encoding in _BOMS:
+        if content.startswith(mark):
+            return encoding
+    head = content[:2000]
+    if head and head[1::2].count(0) > 0.4 * len(head):
+        return "utf-16-le"
+    if head and head[::2].count(0) > 0.4 * len(head):
+        return "utf-16-be"
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        notes.append(
+            "the file is not in UTF-8: it is read as Windows-1252 (Western European); another "
+            "encoding is named with encoding"
+        )
+        return _FALLBACK
+    return "utf-8"

@@ -1,0 +1,88 @@
+"""Cells that people write for numbers: 1,234.5 and 12 % and x where nothing was measured."""
+
+import re
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+MAX_MARKS = 0.1
+"""Largest share of cells that are no number in a column of numbers."""
+
+MAX_DIGITS = 17
+"""Whole numbers of more digits are identifiers: no float tells them apart."""
+
+_SPACES = "'’\u00a0\u202f "
+_UNIT = re.compile(r"^([+-]?[\d.,][\d.,eE+\-]*?)\s*(%|[A-Za-zµμ°Ωº²³/·]+)$")
+
+
+def mend_numbers(table: pd.DataFrame, decimal: str, notes: list[str]) -> pd.DataFrame:
+    """The table with numbers in each column that holds few cells but numbers.
+
+    Separators of thousands and a unit that all cells share are taken away; what is no number,
+    in at most `MAX_MARKS` of the cells of a column, becomes a gap.
+
+    Args:
+        table: Text where a column is no plain numbers.
+        decimal: Mark between the whole and the fraction.
+        notes: Gets a line for each column that was changed.
+    """
+    mended = {
+        name: numbers
+        for name in table.columns
+        if not is_numeric_dtype(table[name])
+        and (numbers := _mended(str(name), table[name], decimal, notes)) is not None
+    }
+    return table.assign(**mended) if mended else table
+
+
+def as_numbers(cells: "pd.Series[str]", decimal: str = ".") -> "pd.Series[float]":
+    """The numbers that cells of text hold, NaN where they hold none."""
+    text = cells.str.strip().str.replace("\u2212", "-", regex=False)
+    grouping = ("," if decimal == "." else ".") + _SPACES
+    pattern = rf"[+-]?\d{{1,3}}(?:[{re.escape(grouping)}]\d{{3}})+(?:{re.escape(decimal)}\d*)?"
+    grouped = text.str.fullmatch(pattern)
+    text = text.mask(grouped, text.str.replace(rf"[{re.escape(grouping)}]", "", regex=True))
+    if decimal == ",":
+        text = text.str.replace(",", ".", regex=False)
+    return pd.to_numeric(text.mask(_is_identifier(text)), errors="coerce")
+
+
+def _is_identifier(text: "pd.Series[str]") -> "pd.Series[bool]":
+    return text.str.fullmatch(rf"[+-]?\d{{{MAX_DIGITS + 1},}}")
+
+
+def _mended(
+    name: str, column: "pd.Series[str]", decimal: str, notes: list[str]
+) -> "pd.Series[float] | None":
+    """The column as numbers; None if it is none."""
+    known = column.dropna()
+    if known.map(lambda cell: isinstance(cell, bool)).all() and len(known):
+        return column.astype(float)
+    cells, unit = _without_unit(known.astype(str))
+    numbers = as_numbers(cells, decimal)
+    wrong = cells[numbers.isna()]
+    if not len(cells) or len(wrong) > MAX_MARKS * len(cells):
+        return None
+    if len(wrong):
+        marks = ", ".join(map(repr, wrong.unique()[:3])) + (", …" if wrong.nunique() > 3 else "")
+        notes.append(
+            f"column {name!r}: {len(wrong):,} of {len(cells):,} cells are no number ({marks}) and "
+            "count as missing"
+        )
+    if unit:
+        notes.append(f"column {name!r}: the unit {unit!r} is taken away from its cells")
+    elif decimal == "." and cells.str.contains(",", regex=False).any():
+        example = cells[cells.str.contains(",", regex=False) & numbers.notna()]
+        if len(example):
+            first = example.index[0]
+            notes.append(f"column {name!r}: {example[first]!r} is read as {numbers[first]:g}")
+    return numbers.reindex(column.index)
+
+
+def _without_unit(cells: "pd.Series[str]") -> tuple["pd.Series[str]", str]:
+    """The cells without the one unit that they share, and that unit; empty if there is none."""
+    parts = cells.str.strip().str.extract(_UNIT)
+    units = parts[1].dropna().unique()
+    if len(units) != 1 or parts[1].notna().mean() < 1 - MAX_MARKS or units[0] in "eE":
+        return cells, ""
+    return parts[0].fillna(cells), str(units[0])
