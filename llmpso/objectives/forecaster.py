@@ -105,8 +105,8 @@ class Forecaster:
         encoder = InputEncoder.from_lists(content.pop("encoder"))
         if "times" not in content:
             raise DataError(
-                f"the forecaster in {str(directory)!r} was saved by an older version, which did not "
-                "keep how its times are written; tune it anew under another name"
+                f"the forecaster in {str(directory)!r} was saved by an older version, which kept "
+                "nothing of how its times are written; tune it anew under another name"
             )
         times = content.pop("times")
         known = None if times is None else TimeFormat.from_json(times)
