@@ -1,16 +1,19 @@
-"""What the language model may answer: parsed and checked, never mended."""
+"""What the language model may answer: parsed and checked; no value is mended.
 
-import json
+One thing is: a velocity beyond the limit is limited, as the swarm limits its own.
+"""
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmpso.advisor.reading import check_keys, read_answer
 from llmpso.backends.base import Message
 from llmpso.errors import AdviceError, SpaceError
 from llmpso.space import Params, SearchSpace
 
-MAX_REPLY_CHARACTERS = 100_000
-"""A longer reply is no answer to our question; it is not even parsed."""
+_HUGE = 1e300
+"""A whole number beyond it is no float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Suggestion:
     position: Params
     velocity: Mapping[str, float]
     """Moves per iteration in percent of the range, by name."""
+    note: str = ""
+    """What of it was limited; empty if it is as it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Call:
     retries: int = 0
     cached: bool = False
     """Answered from the cache: no model was asked."""
+    notes: tuple[str, ...] = ()
+    """What was limited in the reply, and what the model was not asked as was meant."""
     asked_at: float = field(default=0.0, compare=False)
     """When it was asked, in seconds since the epoch."""
 
@@ -84,11 +91,10 @@ class AdviceParser:
     def parse(self, text: str) -> Parsed:
         """The usable suggestions that no earlier reply held, and what is wrong with the rest."""
         try:
-            items = _suggestion_items(text)
+            items, problems = _suggestion_items(text)
         except AdviceError as error:
             return Parsed(problems=(str(error),))
         suggestions: list[Suggestion] = []
-        problems: list[str] = []
         for index, item in enumerate(items, start=1):
             try:
                 suggestions.append(self._taken_once(self._valid(item)))
@@ -97,6 +103,7 @@ class AdviceParser:
         return Parsed(tuple(suggestions), tuple(problems))
 
     def _valid(self, item: object) -> Suggestion:
+        check_keys(item)
         position = item.get("position") if isinstance(item, dict) else None
         velocity = item.get("velocity") if isinstance(item, dict) else None
         if self._velocity_limit is None:
@@ -106,9 +113,8 @@ class AdviceParser:
         if not isinstance(position, dict) or not isinstance(velocity, dict):
             raise AdviceError('needs an object "position" and an object "velocity"')
         valid = self._space.validate(position)
-        for name in self._space:
-            _check_velocity(name, velocity.get(name), 100 * self._velocity_limit)
-        return Suggestion(valid, {name: float(velocity[name]) for name in self._space})
+        asked = {name: _checked_velocity(name, velocity.get(name)) for name in self._space}
+        return Suggestion(valid, *_limited(asked, 100 * self._velocity_limit))
 
     def _taken_once(self, suggestion: Suggestion) -> Suggestion:
         key = self._space.key(suggestion.position)
@@ -120,25 +126,35 @@ class AdviceParser:
         return suggestion
 
 
-def _suggestion_items(text: str) -> list[Any]:
-    if len(text) > MAX_REPLY_CHARACTERS:
-        raise AdviceError(f"the reply has {len(text)} characters, over {MAX_REPLY_CHARACTERS}")
-    try:
-        reply = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise AdviceError(f"the reply is not JSON ({error})") from error
-    if isinstance(reply, dict) and "configuration" in reply:
-        return [{"position": reply["configuration"]}]
-    items = reply.get("suggestions") if isinstance(reply, dict) else None
+def _suggestion_items(text: str) -> tuple[list[Any], list[str]]:
+    """What a reply suggests; of one that was cut off the whole items, and that it was."""
+    found = read_answer(text, ("suggestions", "configuration", "position"))
+    whole = [one for one in found if "position" not in one]
+    if not whole:
+        return list(found), ['the reply is no object with a list "suggestions"']
+    if "configuration" in whole[-1]:
+        return [{"position": whole[-1]["configuration"]}], []
+    items = whole[-1]["suggestions"]
     if not isinstance(items, list) or not items:
         raise AdviceError('the reply must be an object with a list "suggestions"')
-    return items
+    return items, []
 
 
-def _check_velocity(name: str, velocity: Any, largest: float) -> None:
+def _checked_velocity(name: str, velocity: Any) -> float:
     is_number = isinstance(velocity, int | float) and not isinstance(velocity, bool)
-    if not is_number or not -largest <= velocity <= largest:
+    if not is_number or not -_HUGE < velocity < _HUGE:
         raise AdviceError(
-            f"velocity of {name} is {velocity!r}; it must be a number "
-            f"from {-largest:g} to {largest:g} (percent of the range)"
+            f"velocity of {name} is {velocity!r}; it must be a number (percent of the range)"
         )
+    return float(velocity)
+
+
+def _limited(velocity: Mapping[str, float], largest: float) -> tuple[dict[str, float], str]:
+    """Each move within the limit, and what that changed."""
+    within = {name: min(max(move, -largest), largest) for name, move in velocity.items()}
+    changes = [
+        f"velocity of {name} limited from {move:g} to {within[name]:g}"
+        for name, move in velocity.items()
+        if move != within[name]
+    ]
+    return within, "; ".join(changes)

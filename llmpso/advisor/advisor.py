@@ -23,7 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class Advisor:
-    """Asks a language model for new particles; re-asks once; goes without otherwise.
+    """Asks a language model for new particles; asks again once if no answer is of use.
+
+    A second question costs as much as the first. So it is put only where the first brought
+    nothing: of several suggestions the usable ones are taken, and the others' places are left to
+    the swarm, with the reason on record.
 
     Args:
         backend: The way to the model.
@@ -73,10 +77,10 @@ class Advisor:
     def ask(
         self, question: Question, parser: AdviceParser, n_suggestions: int, *, iteration: int
     ) -> Advice:
-        """Put any question; re-ask once if fewer suggestions were usable than wanted."""
+        """Put any question; once more, with what was wrong, if no suggestion was usable."""
         name, request = question.prompt, self._request(question)
         reply, parsed = self._ask(name, request, parser, iteration)
-        if reply and len(parsed.suggestions) < n_suggestions:
+        if reply and not parsed.suggestions:
             again = request.messages + correction(reply, parsed.problems)
             _, mended = self._ask(name, replace(request, messages=again), parser, iteration)
             parsed = parsed + mended
@@ -111,8 +115,8 @@ class Advisor:
 
     def _record(self, call: Call) -> None:
         self.calls.append(call)
-        for problem in call.problems:
-            logger.warning("advice for iteration %d: %s", call.iteration, problem)
+        for remark in (*call.problems, *call.notes):
+            logger.warning("advice for iteration %d: %s", call.iteration, remark)
 
 
 def _answered(call: Call, reply: Reply, parsed: Parsed) -> Call:
@@ -125,6 +129,7 @@ def _answered(call: Call, reply: Reply, parsed: Parsed) -> Call:
         seconds=reply.seconds,
         retries=reply.retries,
         cached=reply.cached,
+        notes=reply.notes + tuple(one.note for one in parsed.suggestions if one.note),
     )
 
 

@@ -52,6 +52,12 @@ class Reply:
     """Transport errors that were retried."""
     cached: bool = False
     """Answered from a cache: no model was asked."""
+    notes: tuple[str, ...] = ()
+    """What of the request the model was not asked as was meant, because its server refuses it."""
+
+    def __post_init__(self) -> None:
+        """Take a list, which is what JSON makes of the notes."""
+        object.__setattr__(self, "notes", tuple(self.notes))
 
 
 class Backend(Protocol):

@@ -1,38 +1,65 @@
-"""Models served by Ollama."""
+"""Models served by Ollama.
+
+Spoken to without Ollama's own client, which reads `OLLAMA_HOST` and the proxies when it is
+imported, and fails there where it cannot use them.
+"""
 
 import os
-import time
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from ipaddress import ip_address
+from typing import Any
 
 import httpx
-import ollama
+from pydantic import BaseModel
 
-from llmpso.backends.base import Reply, Request
-from llmpso.backends.completion import messages
+from llmpso.backends.base import Request
+from llmpso.backends.body import body_of
+from llmpso.backends.completion import Answer, formed_messages
+from llmpso.backends.fault import Fault, fault_of
+from llmpso.backends.form import Binding, Form
+from llmpso.backends.http import LOST, Answered, HTTPBackend
 from llmpso.backends.transport import (
     CHECK_SECONDS,
-    CONNECT_SECONDS,
-    MESSAGE_LIMIT,
     TransientError,
+    bare,
     call,
+    checked_url,
+    http_client,
     public_url,
 )
 from llmpso.errors import BackendError, BackendUnavailableError
-from llmpso.text import one_line
 
 DEFAULT_HOST = "http://127.0.0.1:11434"
 DEFAULT_MODEL = "llama3"
+DEFAULT_PORT = 11434
 
 # Ollama's own default is smaller, and it cuts longer prompts without a word.
 _CONTEXT_TOKENS = 8192
 
-# What its client lets through when nobody, or somebody else, answers.
-_LOST = (ConnectionError, httpx.HTTPError)
-_NONSENSE = (ValueError, TypeError, AttributeError)
+
+class Said(BaseModel):
+    """The part of Ollama's answer that is read."""
+
+    message: Answer
+    done_reason: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
 
 
-class OllamaBackend:
+class Tag(BaseModel):
+    """One entry of the list of models; older servers fill the second field only."""
+
+    model: str = ""
+    name: str = ""
+
+
+class Tags(BaseModel):
+    """The models that a server has."""
+
+    models: list[Tag]
+
+
+class OllamaBackend(HTTPBackend):
     """A model of an Ollama server.
 
     Attributes:
@@ -53,11 +80,8 @@ class OllamaBackend:
         Raises:
             BackendUnavailableError: `base_url` is no address.
         """
-        self.model = model
-        self.url = _checked_host(base_url or os.environ.get("OLLAMA_HOST") or DEFAULT_HOST)
-        self._where = f"{model} of Ollama at {self.url}"
-        self._timeout = timeout
-        self._closed = False
+        url = _checked_host(base_url or os.environ.get("OLLAMA_HOST") or DEFAULT_HOST)
+        super().__init__(model, url, f"{model} of Ollama at {url}", timeout)
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -77,73 +101,81 @@ class OllamaBackend:
         if not names & {self.model, f"{self.model}:latest"}:
             raise self._missing()
 
-    def complete(self, request: Request) -> Reply:
-        """Ask once; see `Backend`."""
-        if self._closed:
-            raise BackendError(f"the backend for {self._where} is closed; make a new one")
+    async def _list(self) -> set[str]:
+        async with http_client(self.url, self._timeout) as client:
+            try:
+                response = await client.get(f"{self.url}/api/tags", headers=_headers())
+            except LOST as error:
+                raise self._lost(error) from error
+        if fault := fault_of(response):
+            raise self._explained(fault)
+        try:
+            tags = Tags.model_validate(body_of(response)).models
+        except ValueError as error:
+            raise self._unreadable(response) from error
+        return {name for tag in tags for name in (tag.model, tag.name)}
 
-        async def attempt() -> ollama.ChatResponse:
-            return await self._attempt(request)
+    async def _post(
+        self, client: httpx.AsyncClient, request: Request, form: Form
+    ) -> httpx.Response:
+        body = self._body(request, form)
+        return await client.post(f"{self.url}/api/chat", json=body, headers=_headers())
 
-        start = time.perf_counter()
-        answer, retries = call(attempt, self._timeout, self._where)
-        return Reply(
-            text=answer.message.content or "",
-            prompt_tokens=answer.prompt_eval_count or 0,
-            completion_tokens=answer.eval_count or 0,
-            seconds=time.perf_counter() - start,
-            truncated=answer.done_reason == "length",
-            retries=retries,
+    def _body(self, request: Request, form: Form) -> dict[str, Any]:
+        bound = {Binding.SCHEMA: dict(request.schema), Binding.OBJECT: "json"}.get(form.binding)
+        return (
+            {
+                "model": self.model,
+                "messages": formed_messages(request, form),
+                "stream": False,
+                "options": {
+                    "temperature": request.temperature,
+                    "num_predict": form.room * request.max_tokens,
+                    "num_ctx": form.room * _CONTEXT_TOKENS,
+                    # llama.cpp takes 32 bits, and all of them set for "any seed".
+                    "seed": request.seed % 2**31,
+                },
+            }
+            | ({} if bound is None else {"format": bound})
+            | ({"think": False} if form.hushes else {})
         )
 
-    def close(self) -> None:
-        """Refuse further calls; no connection outlives a call."""
-        self._closed = True
+    def _read(self, body: Any) -> Answered:
+        said = Said.model_validate(body)
+        return Answered(
+            text=said.message.text,
+            prompt_tokens=said.prompt_eval_count or 0,
+            completion_tokens=said.eval_count or 0,
+            is_cut=said.done_reason == "length",
+            is_thought=said.message.is_thought,
+            reason=f"done_reason is {said.done_reason!r}",
+        )
 
-    def _client(self) -> ollama.AsyncClient:
-        timeout = httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_SECONDS))
-        return ollama.AsyncClient(self.url, timeout=timeout)
+    def _unreadable(self, response: httpx.Response) -> BackendError:
+        said = self._safe(response.text) or f"nothing, status {response.status_code}"
+        return BackendError(
+            f"{self.url} answered, but not as Ollama does; check base_url; it said: {said}"
+        )
 
-    async def _list(self) -> set[str]:
-        try:
-            async with self._client() as client:
-                return {entry.model or "" for entry in (await client.list()).models}
-        except (ollama.ResponseError, *_LOST, *_NONSENSE) as error:
-            raise self._explained(error) from error
+    def _unreachable(self, cause: str) -> str:
+        return f"no Ollama answers at {self.url}; start it, or choose --advisor embedded ({cause})"
 
-    async def _attempt(self, request: Request) -> ollama.ChatResponse:
-        try:
-            async with self._client() as client:
-                answer: ollama.ChatResponse = await client.chat(
-                    model=self.model,
-                    messages=messages(request),
-                    format=dict(request.schema),
-                    options={
-                        "temperature": request.temperature,
-                        "num_predict": request.max_tokens,
-                        "num_ctx": _CONTEXT_TOKENS,
-                        # llama.cpp takes 32 bits, and all of them set for "any seed".
-                        "seed": request.seed % 2**31,
-                    },
-                )
-                return answer
-        except (ollama.ResponseError, *_LOST, *_NONSENSE) as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: Exception) -> BackendError | TransientError:
-        if isinstance(error, _LOST):
-            lost = f"no Ollama answers at {self.url}; start it, or choose --advisor embedded"
-            return TransientError(BackendUnavailableError(lost))
-        if not isinstance(error, ollama.ResponseError):
-            return BackendError(f"{self.url} answered, but not as Ollama does; check base_url")
-        said = one_line(str(error.error), MESSAGE_LIMIT)
-        if error.status_code == 404:
-            return self._missing()
-        if error.status_code in (401, 403):
-            return BackendUnavailableError(f"{self.url} refuses access ({said})")
-        failed = BackendError(f"{self._where} failed with {error.status_code} ({said})")
-        retriable = error.status_code == 429 or error.status_code >= 500
-        return TransientError(failed) if retriable else failed
+    def _explained(self, fault: Fault) -> BackendError | TransientError:
+        said = self._said(fault)
+        if not fault.words:
+            return BackendError(
+                f"{self.url} answered with status {fault.status}, but not as Ollama does; "
+                "check base_url"
+            )
+        match fault.status:
+            case 200:
+                return BackendError(f"{self._where} failed: {said}")
+            case 401 | 403:
+                return BackendUnavailableError(f"{self.url} refuses access ({said})")
+            case 404:
+                return self._missing()
+        failed = BackendError(f"{self._where} failed with {fault.status} ({said})")
+        return TransientError(failed, fault.wait) if fault.may_pass else failed
 
     def _missing(self) -> BackendUnavailableError:
         return BackendUnavailableError(
@@ -152,20 +184,48 @@ class OllamaBackend:
         )
 
 
-def _checked_host(host: str) -> str:
-    """A whole URL; a bare host, as `OLLAMA_HOST` may hold, gets Ollama's own port."""
-    whole = host if "://" in host else f"http://{host}"
-    parts = urlsplit(whole)
+def _headers() -> dict[str, str]:
+    """What Ollama's own service wants to see."""
+    key = os.environ.get("OLLAMA_API_KEY", "").strip()
+    is_usable = key.isascii() and key.isprintable()
+    return {"authorization": f"Bearer {key}"} if key and is_usable else {}
+
+
+def _checked_host(text: str) -> str:
+    """A whole URL from what `OLLAMA_HOST` may hold, read as Ollama itself reads it.
+
+    It may be quoted, and lack scheme, host or port. A server that listens everywhere is found
+    on this machine.
+    """
+    scheme, found, place = bare(text).rpartition("://")
+    place, slash, path = place.partition("/")
+    user, at, host = place.rpartition("@")
+    host, port = _split(host)
+    port = port or ("" if found else f":{DEFAULT_PORT}")
+    url = f"{scheme or 'http'}://{user}{at}{_reached(host)}{port}{slash}{path}"
+    return public_url(checked_url(url, "the address of Ollama", DEFAULT_HOST))
+
+
+def _split(host: str) -> tuple[str, str]:
+    """A host, and its port with the colon if it has one."""
+    if host.endswith("]") or _is_ipv6(host):
+        return host, ""
+    name, colon, port = host.rpartition(":")
+    return (name, f":{port}" if port else "") if colon else (host, "")
+
+
+def _reached(host: str) -> str:
+    """Where to find a server that listens at a host."""
+    name = host.strip("[]")
+    if name in ("", "0.0.0.0"):  # noqa: S104 - that is what is replaced
+        return "127.0.0.1"
+    if _is_ipv6(name):
+        return "[::1]" if ip_address(name).is_unspecified else f"[{name}]"
+    return host
+
+
+def _is_ipv6(text: str) -> bool:
     try:
-        port = parts.port
-    except ValueError as error:
-        raise _no_address(whole) from error
-    if parts.scheme not in ("http", "https"):
-        raise _no_address(whole)
-    return public_url(whole if port or "://" in host else f"http://{parts.netloc}:11434")
-
-
-def _no_address(url: str) -> BackendUnavailableError:
-    return BackendUnavailableError(
-        f"the address of Ollama is {public_url(url)!r}; it must look like {DEFAULT_HOST}"
-    )
+        return ip_address(text).version == 6
+    except ValueError:
+        return False

@@ -1,19 +1,23 @@
-"""What calls over a network share: one deadline, few retries, addresses without secrets."""
+"""What calls over a network share: one deadline, retries, the way to the server."""
 
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
+import httpx
 from anyio.from_thread import start_blocking_portal
 
-from llmpso.errors import BackendError
+from llmpso.errors import BackendError, BackendUnavailableError
+from llmpso.loopback import is_loopback
 
 CONNECT_SECONDS = 5.0
 CHECK_SECONDS = 10.0
 PAUSES = (0.5, 1.0)
 """Seconds to wait before each retry; their number is the number of retries."""
+LONGEST_PAUSE = 10.0
+"""Seconds that the pause grows to where a server asks for a shorter one again and again."""
 
 MESSAGE_LIMIT = 300
 """Characters of a server's words that go into an error message."""
@@ -22,11 +26,25 @@ T = TypeVar("T")
 
 
 class TransientError(Exception):
-    """An attempt failed in a way the next one may not; `final` is the error if none is left."""
+    """An attempt failed in a way the next one may not.
 
-    def __init__(self, final: BackendError) -> None:
+    Args:
+        final: The error if no attempt is left.
+        wait: Seconds that the server asks for before the next one; None if it does not say.
+    """
+
+    def __init__(self, final: BackendError, wait: float | None = None) -> None:
         super().__init__(str(final))
         self.final = final
+        self.wait = wait
+
+
+class RedirectedError(Exception):
+    """A server sends the question elsewhere."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(f"it sends us on to {target}")
+        self.target = target
 
 
 def call(
@@ -61,15 +79,116 @@ def call(
 
 
 async def _persist(attempt: Callable[[], Awaitable[T]], pauses: Sequence[float]) -> tuple[T, int]:
-    for retries, pause in enumerate(pauses):
-        with suppress(TransientError):
+    retries = 0
+    while True:
+        try:
             return await attempt(), retries
-        await anyio.sleep(pause)
-    return await attempt(), len(pauses)
+        except TransientError as error:
+            await anyio.sleep(_pause(error, retries, pauses))
+        retries += 1
+
+
+def _pause(error: TransientError, retries: int, pauses: Sequence[float]) -> float:
+    """Seconds to the next attempt; a wait that the server asks for is kept to the deadline.
+
+    Raises:
+        TransientError: No attempt is left, or the deadline would come first.
+    """
+    if not pauses or (not error.wait and retries >= len(pauses)):
+        raise error
+    own = pauses[retries] if retries < len(pauses) else min(2.0**retries / 2, LONGEST_PAUSE)
+    left = anyio.current_effective_deadline() - anyio.current_time()
+    if error.wait is not None and error.wait > left:
+        raise TransientError(_too_long(error.final, error.wait)) from error.__cause__
+    return max(own, error.wait or 0.0)
+
+
+def _too_long(final: BackendError, wait: float) -> BackendError:
+    return type(final)(f"{final}; it asks to wait {wait:.0f} s, longer than a call may take")
+
+
+def http_client(url: str, seconds: float) -> httpx.AsyncClient:
+    """A client for one call: no proxy to this machine, no redirect to another server.
+
+    Raises:
+        BackendUnavailableError: The environment names a proxy that cannot be used.
+    """
+    is_near = is_loopback(urlsplit(url).hostname or "")
+    try:
+        return httpx.AsyncClient(
+            timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
+            trust_env=not is_near,
+            verify=httpx.create_ssl_context(),
+            follow_redirects=True,
+            event_hooks={"response": [_check_redirect]},
+        )
+    except (ImportError, ValueError) as error:
+        raise BackendUnavailableError(
+            f"the environment's proxy for {public_url(url)} cannot be used ({error}); "
+            "mend HTTPS_PROXY or ALL_PROXY, or add the host to NO_PROXY"
+        ) from error
+
+
+async def _check_redirect(response: httpx.Response) -> None:
+    """Follow only where the same question reaches the same server."""
+    if not response.has_redirect_location:
+        return
+    here, there = response.url, response.url.join(response.headers["location"])
+    is_same = (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
+    if not is_same or response.status_code not in (307, 308):
+        raise RedirectedError(public_url(str(there)))
+
+
+def lost(url: str, cause: BaseException, advice: str) -> BackendError | TransientError:
+    """What became of a call that brought no answer, whichever library says so."""
+    if isinstance(cause, RedirectedError):
+        return BackendUnavailableError(f"{url} sends us on to {cause.target}; set that address")
+    if _is_untrusted(cause):
+        return BackendUnavailableError(
+            f"the certificate of {url} is not trusted; set SSL_CERT_FILE to its authority's"
+        )
+    return TransientError(BackendUnavailableError(advice))
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def checked_url(text: str, name: str, example: str) -> str:
+    """An address without the quotes and blanks that an environment file may leave around it.
+
+    Raises:
+        BackendUnavailableError: It is none; the message holds no secret.
+    """
+    url = bare(text)
+    try:
+        parsed = httpx.URL(url)
+        is_address = parsed.scheme in ("http", "https") and bool(parsed.host)
+        is_address = is_address and urlsplit(url).port != 0
+    except (httpx.InvalidURL, ValueError):
+        is_address = False
+    if not is_address:
+        raise BackendUnavailableError(
+            f"{name} is {public_url(url)!r}; it must begin with http:// or https:// and name a "
+            f"host, such as {example}"
+        )
+    return url
+
+
+def bare(text: str) -> str:
+    """Text without blanks and quotes around it."""
+    return text.strip().strip("\"'").strip()
 
 
 def public_url(url: str) -> str:
     """The address without user, password, query and fragment: any of them may be a secret."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2].partition("?")[0].partition("#")[0]
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))

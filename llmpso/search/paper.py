@@ -22,7 +22,8 @@ class PaperPSO(PSO):
     The model sees all positions, velocities and last values, and answers with positions and
     velocities. The paper replaces "the worst by the best suggestions" without saying how a
     suggestion is known to be good before it is evaluated: the model is asked to put the best
-    first. A slot without usable advice keeps the particle's own move, and its trial says why.
+    first. A slot without usable advice keeps the particle's own move, and its trial says why. A
+    velocity beyond the swarm's limit is limited, and the trial says so.
 
     Args:
         space: What may be tried.
@@ -69,7 +70,7 @@ class PaperPSO(PSO):
             position = self.space.encode(suggestion.position)
             velocity = self.space.encode_velocity(suggestion.velocity)
             self.swarm = self.swarm.placed([particle], position, velocity)
-            proposals[particle] = Proposal(Source.ADVISOR, suggestion.position)
+            proposals[particle] = Proposal(Source.ADVISOR, suggestion.position, suggestion.note)
         for particle in worst[len(advice.suggestions) :]:
             proposals[particle] = Proposal(Source.SWARM, note=advice.problem)
         return proposals

@@ -55,9 +55,11 @@ def test_a_good_suggestion_is_taken_as_it_is() -> None:
         (reply(changed("position", units="32")), "units is '32'"),
         (reply(changed("position", cell="rnn")), "cell is 'rnn'; it must be one of"),
         (reply(changed("position", extra=1)), "unknown hyperparameter 'extra'"),
-        (reply(changed("velocity", units=100)), "velocity of units is 100; it must be a number"),
         (reply(changed("velocity", units=None)), "velocity of units is None"),
-        (reply(changed("velocity", rate=-51)), "velocity of rate is -51; it must be a number"),
+        (reply(changed("velocity", rate="1")), "velocity of rate is '1'; it must be a number"),
+        (reply(changed("velocity", rate=float("nan"))), "velocity of rate is nan"),
+        (reply(changed("velocity", rate=float("-inf"))), "velocity of rate is -inf"),
+        (reply(changed("velocity", units=10**400)), "velocity of units is 1000000"),
         (reply(GOOD).replace("0.01", "NaN"), "rate is nan"),
         (reply(GOOD).replace("0.01", "1e999"), "rate is inf"),
         (reply({"position": GOOD["position"]}), 'an object "velocity"'),
@@ -73,6 +75,92 @@ def test_one_bad_suggestion_does_not_spoil_the_others() -> None:
     parsed = parser().parse(reply(changed("position", units=1), GOOD))
     assert len(parsed.suggestions) == 1
     assert parsed.problems[0].startswith("suggestion 1: units is 1")
+
+
+@pytest.mark.parametrize(
+    ("move", "within"), [(68, 50.0), (-51, -50.0), (50, 50.0), (-50.0, -50.0)]
+)
+def test_a_velocity_beyond_the_limit_is_limited_and_says_so(move, within) -> None:
+    parsed = parser().parse(reply(changed("velocity", units=move)))
+    (suggestion,) = parsed.suggestions
+    assert parsed.problems == ()
+    assert suggestion.velocity == GOOD["velocity"] | {"units": within}
+    note = f"velocity of units limited from {move} to {within:g}"
+    assert suggestion.note == ("" if move == within else note)
+
+
+WHOLE = reply(GOOD)
+TOOL = json.dumps({"name": "advice", "arguments": {"suggestions": [GOOD]}})
+TOOL_TEXT = json.dumps({"name": "advice", "arguments": WHOLE})
+STALE = reply(changed("position", units=9))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"```json\n{WHOLE}\n```",
+        f"Sure! Here it is:\n\n{WHOLE}\n\nShall I explain {{it}}?",
+        f"<think>Maybe {STALE}? No {{.</think>\n{WHOLE}",
+        f"<thinking>Maybe {STALE}?</thinking>{WHOLE}",
+        f"The template began the thought. {STALE}</think>{WHOLE}",
+        f"<think>a</think>{STALE}<think>no</think>{WHOLE}",
+        f"[THINK]{STALE}[/THINK]{WHOLE}",
+        f"◁think▷{STALE}◁/think▷{WHOLE}",
+        f"<|channel|>analysis<|message|>{STALE}<|end|><|start|>assistant<|channel|>final"
+        f"<|message|>{WHOLE}<|return|>",
+        f"<|channel|>analysis<|message|>x<|end|><|channel|>final <|constrain|>json<|message|>"
+        f"{WHOLE}",
+        f"{STALE}\nOn reflection:\n{WHOLE}",
+        f"{WHOLE} <think>was that right? {STALE}",
+        TOOL,
+        TOOL_TEXT,
+        json.dumps([GOOD["position"], {"answer": {"suggestions": [GOOD]}}]),
+        "\ufeff" + WHOLE,
+        "{" * 50 + WHOLE,
+        "\u200b{}{}{}" + WHOLE,
+    ],
+)
+def test_the_one_answer_is_found_whatever_is_around_it(text: str) -> None:
+    parsed = parser().parse(text)
+    assert parsed.problems == ()
+    assert [one.position for one in parsed.suggestions] == [GOOD["position"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"<think>I could say {WHOLE}", "it holds nothing but thoughts"),
+        (f"<|channel|>analysis<|message|>{WHOLE}", "it holds nothing but thoughts"),
+        ("  \n", "it is empty"),
+        (WHOLE.replace('"units": 32', '"units": 32, "units": 33'), "key 'units' stands twice"),
+        (WHOLE.replace('"units": 32', '"Units": 32'), "unknown hyperparameter 'Units'"),
+        ('{"a": ' * 30_000, "the reply has 180000 characters, over 100000"),
+        ("<think>" + "x" * 1_000_000, "the reply has 1000007 characters, over 1000000"),
+        ('{"a": ' * 10_000, "too many brackets"),
+    ],
+)
+def test_what_is_no_answer_is_not_taken_for_one(text: str, problem: str) -> None:
+    parsed = parser().parse(text)
+    assert parsed.suggestions == ()
+    assert problem in parsed.problems[0]
+
+
+def test_long_thoughts_do_not_spoil_a_short_answer() -> None:
+    assert parser().parse("<think>" + "hm { " * 100_000 + "</think>" + WHOLE).suggestions
+
+
+@pytest.mark.parametrize("text", [reply(GOOD, GOOD)[:-20], json.dumps([GOOD])])
+def test_whole_suggestions_of_a_reply_that_is_not_whole_are_used(text: str) -> None:
+    parsed = parser().parse(text)
+    assert [one.position for one in parsed.suggestions] == [GOOD["position"]]
+    assert parsed.problems == ('the reply is no object with a list "suggestions"',)
+
+
+def test_one_key_that_stands_twice_spoils_one_suggestion_only() -> None:
+    text = reply(changed("position", units=9), GOOD)
+    parsed = parser().parse(text.replace('"units": 9', '"units": 9, "units": 10'))
+    assert [one.position for one in parsed.suggestions] == [GOOD["position"]]
+    assert parsed.problems == ("suggestion 1: key 'units' stands twice",)
 
 
 def test_known_and_repeated_positions_are_refused() -> None:

@@ -8,6 +8,7 @@ from llmpso.advisor import ParticleView, SwarmView
 from llmpso.advisor.advice import AdviceParser
 from llmpso.advisor.prompt import dimension_text, paper_prompt
 from llmpso.advisor.schema import advice_schema, configuration_schema
+from llmpso.backends.base import Reply
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import BackendError
 
@@ -88,13 +89,37 @@ def test_good_advice_needs_one_question() -> None:
     assert advisor.calls[0].prompt == "paper@1"
 
 
-def test_a_bad_answer_is_asked_again_once_with_its_errors() -> None:
-    backend = ScriptedBackend([reply(GOOD, BAD), reply(GOOD, BETTER)])
+def test_an_answer_of_no_use_is_asked_again_once_with_its_errors() -> None:
+    backend = ScriptedBackend([reply(BAD), reply(GOOD, BETTER)])
     advisor, advice = advise(backend)
     assert [s.position["units"] for s in advice.suggestions] == [40, 48]
     question = backend.requests[1].messages[-1].content
-    assert "suggestion 2: units is 400; it must be a whole number from 8 to 128" in question
+    assert "suggestion 1: units is 400; it must be a whole number from 8 to 128" in question
     assert len(advisor.calls) == 2
+
+
+def test_of_an_answer_that_is_partly_of_use_that_part_is_taken_without_asking_again() -> None:
+    backend = ScriptedBackend([reply(BAD, GOOD)])
+    advisor, advice = advise(backend)
+    assert [s.position["units"] for s in advice.suggestions] == [40]
+    assert len(advisor.calls) == 1
+    reason = "suggestion 1: units is 400; it must be a whole number from 8 to 128"
+    assert advice.problem == f"no advice: {reason}"
+    assert advisor.calls[0].problems == (reason,)
+
+
+def test_what_the_server_refused_is_on_record(caplog) -> None:
+    note = "temperature 0.7 not used: refused"
+    text = reply(GOOD, BETTER | {"velocity": {"units": 68, "rate": 1.1}})
+    backend = ScriptedBackend([Reply(text, 1, 1, 0.1, notes=(note,))])
+    with caplog.at_level(logging.WARNING):
+        advisor, advice = advise(backend)
+    limited = "velocity of units limited from 68 to 50"
+    assert advisor.calls[0].notes == (note, limited)
+    assert advisor.calls[0].problems == ()
+    assert [one.note for one in advice.suggestions] == ["", limited]
+    assert note in caplog.text
+    assert limited in caplog.text
 
 
 def test_after_the_second_bad_answer_the_swarm_goes_on_and_knows_why(caplog) -> None:

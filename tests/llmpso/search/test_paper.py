@@ -58,6 +58,33 @@ def test_the_worst_take_the_best_suggestions_with_their_velocities() -> None:
     assert optimizer.swarm.gbest_value == 0.5
 
 
+def test_a_velocity_beyond_the_limit_is_limited_as_the_swarms_own_and_the_trial_says_so() -> None:
+    answer = [suggestion(0.5, 0.5, 68.0, -51.0), suggestion(1.5, 0.5, 50.0, 0.0)]
+    optimizer, backend = paper([json.dumps({"suggestions": answer})])
+    told(optimizer)
+    second = optimizer.ask()
+    assert [trial.source for trial in second].count(Source.ADVISOR) == 2
+    limit = optimizer.coefficients.velocity_limit
+    np.testing.assert_allclose(optimizer.swarm.velocities[2], [limit, -limit])
+    assert second[2].note == (
+        "velocity of x limited from 68 to 50; velocity of y limited from -51 to -50"
+    )
+    assert second[1].note == ""
+    assert len(backend.requests) == 1
+
+
+def test_of_several_suggestions_the_good_ones_are_used_and_the_bad_ones_reason_is_told() -> None:
+    answer = [suggestion(0.5, 11.0, 0.0, 0.0), suggestion(1.5, 0.5, 0.0, 0.0)]
+    optimizer, backend = paper([json.dumps({"suggestions": answer})])
+    told(optimizer)
+    second = optimizer.ask()
+    assert second[2].source is Source.ADVISOR
+    assert second[2].params == {"x": 1.5, "y": 0.5}
+    assert second[1].source is Source.SWARM
+    assert second[1].note == "no advice: suggestion 1: y is 11.0; it must be a number from 0 to 10"
+    assert len(backend.requests) == 1
+
+
 def test_the_others_move_as_in_plain_pso() -> None:
     answer = [suggestion(0.5, 0.5, 0, 0), suggestion(1.5, 0.5, 0, 0)]
     guided, _ = paper([json.dumps({"suggestions": answer})], seed=3)

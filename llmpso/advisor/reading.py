@@ -1,0 +1,134 @@
+"""The one JSON object in a model's reply, whatever it says around it."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from llmpso.errors import AdviceError
+
+MAX_REPLY_CHARACTERS = 100_000
+"""A longer reply, its thoughts aside, is no answer to our question; it is not even parsed."""
+MAX_THOUGHT_CHARACTERS = 1_000_000
+"""The same, thoughts included."""
+
+_THOUGHT = r"think(?:ing)?|thoughts?|reasoning|reflection|seed:think"
+_END_OF_THOUGHT = re.compile(
+    rf"</(?:{_THOUGHT})>|\[/THINK\]|◁/think▷|<\|channel\|>\s*final\b.{{0,40}}?<\|message\|>",
+    re.IGNORECASE,
+)
+_BEGIN_OF_THOUGHT = re.compile(
+    rf"<(?:{_THOUGHT})>|\[THINK\]|◁think▷|<\|channel\|>\s*(?:analysis|commentary)\b", re.IGNORECASE
+)
+
+_MOST_FAILURES = 1000
+"""Braces that begin no object: more of them are no reply, and each takes time."""
+_MOST_AROUND = 20
+
+_DEPTH = 3
+"""Objects that may stand around the answer: a function's name and arguments, for example."""
+
+
+def read_answer(text: str, keys: tuple[str, ...]) -> list[Mapping[str, Any]]:
+    """The whole objects with one of the keys, after the model's thoughts, in their order.
+
+    Models repeat what they saw, or correct themselves: so it is the last one that counts. What
+    is around it may be a fence, prose, or an object of other keys; its own values stay as they
+    are.
+
+    Raises:
+        AdviceError: There is none.
+    """
+    _check_length(text, MAX_THOUGHT_CHARACTERS)
+    answer = _without_thoughts(text)
+    _check_length(answer, MAX_REPLY_CHARACTERS)
+    fitting = [one for found in _objects(answer) for one in _fitting(found, keys, _DEPTH)]
+    if not fitting:
+        raise AdviceError(_complaint(text, answer, keys[0]))
+    return fitting
+
+
+def check_keys(found: Any) -> None:
+    """Refuse an object in which a key stands twice, however deep: neither is surely meant.
+
+    Raises:
+        AdviceError: There is such a key.
+    """
+    if isinstance(found, _Twice):
+        raise AdviceError(f"key {found.key!r} stands twice")
+    if isinstance(found, dict | list):
+        for inner in found.values() if isinstance(found, dict) else found:
+            check_keys(inner)
+
+
+def _check_length(text: str, most: int) -> None:
+    if len(text) > most:
+        raise AdviceError(f"the reply has {len(text)} characters, over {most}")
+
+
+def _without_thoughts(text: str) -> str:
+    """What follows the last thought; nothing where a thought does not end."""
+    ends = list(_END_OF_THOUGHT.finditer(text))
+    rest = text[ends[-1].end() :] if ends else text
+    begin = _BEGIN_OF_THOUGHT.search(rest)
+    return rest[: begin.start()] if begin else rest
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The outermost objects of a text, in its order."""
+    decoder = json.JSONDecoder(object_pairs_hook=_noted)
+    failures: Counter[int] = Counter()
+    at = text.find("{")
+    while at >= 0 and failures.total() < _MOST_FAILURES:
+        try:
+            found, end = decoder.raw_decode(text, at)
+            yield found
+        except json.JSONDecodeError as error:
+            failures[error.pos] += 1
+            # Braces around the same fault end there, too: trying each would take forever.
+            end = at + 1 if failures[error.pos] < _MOST_AROUND else error.pos + 1
+        except (ValueError, RecursionError):
+            return
+        at = text.find("{", end)
+
+
+def _fitting(found: Any, keys: tuple[str, ...], depth: int) -> Iterator[Mapping[str, Any]]:
+    """The objects with one of the keys, in an object or in the text of a function's arguments."""
+    if isinstance(found, str) and depth:
+        yield from (one for inner in _objects(found) for one in _fitting(inner, keys, depth - 1))
+    elif isinstance(found, dict) and any(key in found for key in keys):
+        yield found
+    elif isinstance(found, dict) and depth:
+        for inner in found.values():
+            yield from _fitting(inner, keys, depth - 1)
+
+
+class _Twice(dict[str, Any]):
+    """An object in which a key stands twice."""
+
+    key = ""
+
+
+def _noted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    names, twice = [name for name, _ in pairs], _Twice(found)
+    twice.key = next(name for name in names if names.count(name) > 1)
+    return twice
+
+
+def _complaint(text: str, answer: str, key: str) -> str:
+    """Why there is no answer; the model mends its next one by it."""
+    if not text.strip():
+        return "the reply is not JSON (it is empty)"
+    if not answer.strip():
+        return "the reply is not JSON (it holds nothing but thoughts)"
+    try:
+        json.JSONDecoder().raw_decode(answer[max(answer.find("{"), 0) :].lstrip())
+    except RecursionError:
+        return "the reply is not JSON (too many brackets)"
+    except ValueError as error:
+        return f"the reply is not JSON ({error})"
+    return f'the reply must be an object with a list "{key}"'
