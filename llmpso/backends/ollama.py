@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel
 
+from llmpso.addresses import shown
 from llmpso.backends.base import Request
 from llmpso.backends.body import body_of
 from llmpso.backends.completion import Answer, formed_messages
@@ -25,7 +26,6 @@ from llmpso.backends.transport import (
     call,
     checked_url,
     http_client,
-    public_url,
 )
 from llmpso.errors import BackendError, BackendUnavailableError
 
@@ -203,7 +203,7 @@ def _checked_host(text: str) -> str:
     host, port = _split(host)
     port = port or ("" if found else f":{DEFAULT_PORT}")
     url = f"{scheme or 'http'}://{user}{at}{_reached(host)}{port}{slash}{path}"
-    return public_url(checked_url(url, "the address of Ollama", DEFAULT_HOST))
+    return shown(checked_url(url, "the address of Ollama", DEFAULT_HOST)).rstrip("/")
 
 
 def _split(host: str) -> tuple[str, str]:

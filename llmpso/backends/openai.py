@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from llmpso.addresses import HIDDEN, shown
 from llmpso.backends.base import Message, Request
 from llmpso.backends.body import body_of
 from llmpso.backends.completion import (
@@ -28,9 +29,9 @@ from llmpso.backends.transport import (
     call,
     checked_url,
     http_client,
-    public_url,
 )
 from llmpso.errors import BackendError, BackendUnavailableError
+from llmpso.masking import LEAST_LENGTH
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4o-mini"
@@ -38,9 +39,6 @@ DEFAULT_MODEL = "gpt-4o-mini"
 _PROBE = Request((Message("user", "Reply with {}."),), {"type": "object"}, max_tokens=1)
 
 _ACCOUNT = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
-
-_LEAST_SECRET = 8
-"""Letters of a key; what is shorter only fills the place of one, and is part of many words."""
 
 
 class OpenAIBackend(HTTPBackend):
@@ -72,7 +70,7 @@ class OpenAIBackend(HTTPBackend):
         """
         named = base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL
         self._base_url = checked_url(named, "base_url", "http://127.0.0.1:8000/v1").rstrip("/")
-        url = public_url(self._base_url)
+        url = shown(self._base_url).rstrip("/")
         super().__init__(model, url, f"{model} at {url}", timeout)
         self._key = _checked_key(api_key or os.environ.get("OPENAI_API_KEY", ""), url)
 
@@ -187,8 +185,11 @@ class OpenAIBackend(HTTPBackend):
         return BackendError(f"{self._where} refuses the request: {said}")
 
     def _masked(self, text: str) -> str:
-        """A server's words without the key, which some of them repeat."""
-        return text.replace(self._key, "***") if len(self._key) >= _LEAST_SECRET else text
+        """A server's words without the key, which some of them repeat.
+
+        A shorter one only fills the place of a key, and may be a part of any word.
+        """
+        return text.replace(self._key, HIDDEN) if len(self._key) >= LEAST_LENGTH else text
 
 
 def _checked_key(key: str, url: str) -> str:

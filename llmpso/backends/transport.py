@@ -3,12 +3,13 @@
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
 from anyio.from_thread import start_blocking_portal
 
+from llmpso.addresses import shown
 from llmpso.errors import BackendError, BackendUnavailableError
 from llmpso.loopback import is_loopback
 
@@ -124,7 +125,7 @@ def http_client(url: str, seconds: float) -> httpx.AsyncClient:
         )
     except (ImportError, ValueError) as error:
         raise BackendUnavailableError(
-            f"the environment's proxy for {public_url(url)} cannot be used ({error}); "
+            f"the environment's proxy for {shown(url)} cannot be used ({error}); "
             "mend HTTPS_PROXY or ALL_PROXY, or add the host to NO_PROXY"
         ) from error
 
@@ -136,7 +137,7 @@ async def _check_redirect(response: httpx.Response) -> None:
     here, there = response.url, response.url.join(response.headers["location"])
     is_same = (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
     if not is_same or response.status_code not in (307, 308):
-        raise RedirectedError(public_url(str(there)))
+        raise RedirectedError(shown(str(there)))
 
 
 def lost(url: str, cause: BaseException, advice: str) -> BackendError | TransientError:
@@ -173,7 +174,7 @@ def checked_url(text: str, name: str, example: str) -> str:
         is_address = False
     if not is_address:
         raise BackendUnavailableError(
-            f"{name} is {public_url(url)!r}; it must begin with http:// or https:// and name a "
+            f"{name} is {shown(url)!r}; it must begin with http:// or https:// and name a "
             f"host, such as {example}"
         )
     return url
@@ -182,13 +183,3 @@ def checked_url(text: str, name: str, example: str) -> str:
 def bare(text: str) -> str:
     """Text without blanks and quotes around it."""
     return text.strip().strip("\"'").strip()
-
-
-def public_url(url: str) -> str:
-    """The address without user, password, query and fragment: any of them may be a secret."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.rpartition("@")[2].partition("?")[0].partition("#")[0]
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
