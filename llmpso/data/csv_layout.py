@@ -71,13 +71,10 @@ def find_layout(
     """
     lines = list(islice(_lines(text), MAX_PREAMBLE))
     named = None if separator is None else _NAMED.get(separator, separator)
+    for line in lines:
+        _check_width(path, line, (named,) if named else _SEPARATORS)
     used, header = _header(path, lines, target.strip(), named)
     names = _cells(path, lines[header], used) if lines else []
-    if len(names) > MAX_COLUMNS:
-        raise DataError(
-            f"file {str(path)!r} has {len(names):,} columns; at most {MAX_COLUMNS:,} are read: "
-            "keep those that may help, and give one row per time"
-        )
     rows = [
         _cells(path, line, used)
         for line in islice(_lines(text), header + 1, header + 1 + N_SNIFFED)
@@ -85,6 +82,15 @@ def find_layout(
     ]
     found = decimal or _decimal([cell.strip() for row in rows for cell in row], used)
     return Layout(used, header, tuple(names), found, tuple(rows[0]) if rows else ())
+
+
+def _check_width(path: Path, line: str, separators: tuple[str, ...]) -> None:
+    n_columns = max(line.count(separator) for separator in separators) + 1
+    if n_columns > MAX_COLUMNS:
+        raise DataError(
+            f"file {str(path)!r} has {n_columns:,} columns; at most {MAX_COLUMNS:,} are read: "
+            "keep those that may help, and give one row per time"
+        )
 
 
 def _lines(text: str) -> Iterator[str]:

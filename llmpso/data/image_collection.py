@@ -1,6 +1,5 @@
 """Images as they were found: which classes count as one, and which part each image belongs to."""
 
-import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from llmpso.data.images import Labels, Pixels
 from llmpso.data.table import near_names
 from llmpso.data.windows import TEST_SHARE, VALIDATION_SHARE
 from llmpso.errors import DataError
-
-logger = logging.getLogger(__name__)
 
 SPLITS = {
     "train": "train",
@@ -44,6 +41,8 @@ class Collection:
     parts: NDArray[np.str_] | None
     """Part of each image, one of the values of `SPLITS`; None if none was given."""
     description: str
+    notes: tuple[str, ...] = ()
+    """What was left out, decided or changed on the way here, a sentence each."""
 
 
 def parse_groups(text: str) -> Groups:
@@ -81,15 +80,17 @@ def grouped(collection: Collection, groups: Groups) -> Collection:
             raise DataError(f"classes names {member!r}; {near_names(member, known)}")
     group_of = {member: name for name, members in groups.items() for member in members}
     kept = np.isin(collection.labels, list(group_of))
+    notes = collection.notes
     if not kept.all():
-        left_out = sorted(set(known) - set(group_of))
-        logger.info("%d images of %s are left out", (~kept).sum(), ", ".join(left_out))
+        left_out = ", ".join(sorted(set(known) - set(group_of)))
+        notes += (f"{(~kept).sum()} images of {left_out} are left out",)
     told = "; ".join(f"{name} is {' + '.join(members)}" for name, members in groups.items())
     return Collection(
         pixels=collection.pixels[kept],
         labels=np.array([group_of[label] for label in collection.labels[kept]]),
         parts=None if collection.parts is None else collection.parts[kept],
         description=f"{collection.description}, in which {told}",
+        notes=notes,
     )
 
 
@@ -106,23 +107,27 @@ def parts_of(
     Raises:
         DataError: A class has too few images to draw from.
     """
-    parts = collection.parts
-    if parts is None:
-        parts = _drawn(np.full(len(labels), "train", "<U10"), labels, class_names, TEST_SHARE)
-        parts = np.where(parts == "drawn", "test", parts)
+    given = set() if collection.parts is None else set(collection.parts.tolist())
+    parts = np.full(len(labels), "train", "<U10")
+    if collection.parts is not None:
+        parts[:] = collection.parts
+    share = VALIDATION_SHARE
+    if "test" not in given:
+        parts = _drawn(parts, labels, class_names, TEST_SHARE, "test")
         share = VALIDATION_SHARE / (1 - TEST_SHARE)
-    elif "validation" in parts:
-        return parts
-    else:
-        parts, share = parts.astype("<U10"), VALIDATION_SHARE
-    parts = _drawn(parts, labels, class_names, share)
-    return np.where(parts == "drawn", "validation", parts)
+    if "validation" not in given:
+        parts = _drawn(parts, labels, class_names, share, "validation")
+    return parts
 
 
 def _drawn(
-    parts: NDArray[np.str_], labels: Labels, class_names: tuple[str, ...], share: float
+    parts: NDArray[np.str_],
+    labels: Labels,
+    class_names: tuple[str, ...],
+    share: float,
+    name_of_part: str,
 ) -> NDArray[np.str_]:
-    """A share of each class's training images, marked as drawn."""
+    """The parts with a share of each class's training images in another one."""
     rng, parts = np.random.default_rng(0), parts.copy()
     for index, name in enumerate(class_names):
         members = np.flatnonzero((labels == index) & (parts == "train"))
@@ -132,7 +137,7 @@ def _drawn(
                 f"train on; a class needs {MIN_PER_CLASS} or more: add some, or leave it out with "
                 "classes"
             )
-        parts[rng.permutation(members)[: max(1, round(share * len(members)))]] = "drawn"
+        parts[rng.permutation(members)[: max(1, round(share * len(members)))]] = name_of_part
     return parts
 
 

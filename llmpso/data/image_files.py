@@ -1,14 +1,21 @@
 """Images of your own: a folder with one folder per class, or arrays in an npz file."""
 
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from llmpso.data.image_collection import Groups, grouped, parts_of
+from llmpso.data.image_collection import Collection, Groups, grouped, parts_of
 from llmpso.data.image_folder import read_folder
 from llmpso.data.image_npz import read_npz
-from llmpso.data.images import ImageSet, LabelledImages
+from llmpso.data.images import ImageSet, LabelledImages, Labels
 from llmpso.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 SIDE = 32
 """Pixels to which the images of a folder are brought, both ways."""
@@ -17,10 +24,10 @@ SIDE = 32
 def load_images(path: str | Path, *, groups: Groups | None = None, side: int = SIDE) -> ImageSet:
     """Images from a folder or an npz file.
 
-    A folder holds `class/…jpg`, or `train/class/…jpg` and `test/class/…jpg`; its images are
-    resized to squares, and become RGB unless all of them are grey. An npz file holds `images`
-    (uint8, all of one size), `labels`, and may hold `class_names` and `split`. Parts that are
-    not given are drawn class by class: a fifth for the test, a fifth for validation.
+    A folder holds `class/…jpg`, or `train/class/…jpg` and the same in `val`, `test` or both; its
+    images are resized to squares, and become RGB unless all of them are grey. An npz file holds
+    `images` (uint8, all of one size), `labels`, and may hold `class_names` and `split`. Parts
+    that are not given are drawn class by class: a fifth for the test, a fifth for validation.
 
     Args:
         path: The folder or file.
@@ -39,6 +46,9 @@ def load_images(path: str | Path, *, groups: Groups | None = None, side: int = S
     class_names = tuple(np.unique(collection.labels).tolist())
     labels = np.searchsorted(np.array(class_names), collection.labels).astype(np.int64)
     parts = parts_of(collection, labels, class_names)
+    notes = (*collection.notes, *_split_notes(collection, parts, labels))
+    for note in notes:
+        logger.info("%s", note)
     train, validation, test = (
         LabelledImages(collection.pixels[parts == name], labels[parts == name])
         for name in ("train", "validation", "test")
@@ -51,4 +61,25 @@ def load_images(path: str | Path, *, groups: Groups | None = None, side: int = S
         name=path.stem,
         description=collection.description,
         source=str(path),
+        notes=notes,
     )
+
+
+def _split_notes(collection: Collection, parts: NDArray[np.str_], labels: Labels) -> Iterator[str]:
+    """What people should know of the split: which part is drawn, and which images it shares."""
+    given = set() if collection.parts is None else set(collection.parts.tolist())
+    if given and "test" not in given:
+        yield "there is no test part: a fifth of the training images of each class is taken for it"
+    seen = [hashlib.sha256(image.tobytes()).digest() for image in collection.pixels]
+    trained_on = {key for key, part in zip(seen, parts, strict=True) if part == "train"}
+    shared = Counter(
+        str(part)
+        for key, part in zip(seen, parts, strict=True)
+        if part != "train" and key in trained_on
+    )
+    if shared:
+        counts = " and ".join(f"{n:,} images of the {part} part" for part, n in shared.items())
+        yield f"{counts} are among the training images too: errors on them are too low"
+    n_torn = len({*zip(seen, labels.tolist(), strict=True)}) - len({*seen})
+    if n_torn:
+        yield f"{n_torn:,} images occur in several classes: nothing can tell them apart"

@@ -51,6 +51,8 @@ class ImageSet:
     """What the images show and how they were split, in one sentence."""
     source: str
     """Where they come from, and under which licence if that is known."""
+    notes: tuple[str, ...] = ()
+    """What was left out, decided or changed on the way here, a sentence each."""
 
     def __post_init__(self) -> None:
         """Refuse images that cannot be learned from."""

@@ -119,6 +119,11 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         )
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, decided or changed when the images were read."""
+        return self.images.notes
+
+    @property
     def fingerprint(self) -> str:
         """Hash of all that a value depends on besides parameters, fidelity and seed."""
         settings = {
