@@ -18,6 +18,8 @@ if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
     echo "error: MLFLOW_PORT is $port, which is taken on $host; set it to a free port" >&2
     exit 2
 fi
+# Nine processes, 2 GB, that judge the replies of GenAI applications: nothing here asks for them.
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=${MLFLOW_SERVER_ENABLE_JOB_EXECUTION:-false}
 echo "export MLFLOW_TRACKING_URI=http://$host:$port"
 exec mlflow server --host "$host" --port "$port" \
     --backend-store-uri "${MLFLOW_BACKEND_STORE_URI:-sqlite:///mlflow.db}" \
