@@ -41,6 +41,10 @@ class BusyError(LLMPSOError, RuntimeError):
     """The very same study is being run by another process."""
 
 
+class ModelError(LLMPSOError, TypeError):
+    """A trained model cannot be kept: it refuses to be written, or is of no known kind."""
+
+
 class RegistryError(LLMPSOError, LookupError):
     """A registered model, a version of it or its artifact is not there, or does not fit."""
 

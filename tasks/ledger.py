@@ -145,7 +145,7 @@ class Ledger:
         under_way = self._writers.submit(self._deliver_unless_quiet)
         self._under_way.add(under_way)
         under_way.add_done_callback(self._under_way.discard)
-        return trial
+        return replace(trial, warnings=entry.trial.warnings)
 
     def linked(self, trial: Trial) -> Trial:
         """A trial with the links that it has by now."""
@@ -245,6 +245,7 @@ def _asked_as(trial: Trial, kept: Trial) -> Trial:
     return replace(
         kept,
         number=trial.number,
+        params=trial.params,
         source=trial.source,
         iteration=trial.iteration,
         particle=trial.particle,

@@ -4,32 +4,43 @@ MLflow looks up packages, and tries the example, for each model anew: 20 to 70 m
 study differ in their weights, so MLflow writes what they share once, and it is copied from there.
 """
 
+import errno
 import io
 import json
 import pickle
 import shutil
+import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import mlflow
 import torch
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types.schema import AnyType, ColSpec, Schema
 
+from llmpso.errors import ModelError
+from llmpso.objectives import state_dict
 from llmpso.objectives.base import ReadsColumns, SavableModel
+from llmpso.objectives.state_dict import WEIGHTS, is_state_dict
+from llmpso.user_code import described
 
 MODEL_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas")]
 """What loading a model needs; named, because inferring it takes seconds per model."""
 
+ESTIMATOR_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("scikit-learn", "cloudpickle")]
+
 _DESCRIPTION, _WEIGHTS, _TORCH_WEIGHTS = "MLmodel", "data/model", "data/model.pth"
+_ESTIMATOR = "model.pkl"
 
 _once = threading.Lock()
 """Two threads with a first model of one kind would both ask MLflow for it."""
@@ -39,11 +50,13 @@ def write_model(model: object, folder: Path) -> None:
     """Write a model into a folder that is not there yet.
 
     Args:
-        model: A `torch.nn.Module`, which is pickled, or a `SavableModel`.
-        folder: Made; `mlflow.pyfunc.load_model` reads it.
+        model: A `torch.nn.Module` or an estimator of scikit-learn, which are pickled; a state
+            dict, or a `SavableModel`.
+        folder: Made; `mlflow.pyfunc.load_model` reads it, where the model can predict.
 
     Raises:
-        TypeError: The model is neither.
+        ModelError: The model is none of these, or refuses to be written.
+        OSError: There is no room.
     """
     (folder / _WEIGHTS).parent.mkdir(parents=True)
     shared = _written(model, folder)
@@ -55,19 +68,37 @@ def write_model(model: object, folder: Path) -> None:
 def _written(model: object, folder: Path) -> Mapping[str, bytes]:
     """Write a model's weights; the files that it shares with others of its kind."""
     if isinstance(model, SavableModel):
-        _copy_weights(model, folder / _WEIGHTS)
-        example = model.example
-        kept = json.dumps(_signature(model, example).to_dict()), pickle.dumps(example)
-        with _once:
-            return _shared_by_savable(model.loader_module, *kept)
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError(
-            f"the objective's model is a {type(model).__name__}; it must be a torch.nn.Module, or "
-            "have save, predict, example and loader_module"
+        return _write_savable(model, folder)
+    if isinstance(model, torch.nn.Module):
+        content, shared = _pickled(model), _shared_by_torch
+        (folder / _TORCH_WEIGHTS).write_bytes(content)
+    elif is_state_dict(model):
+        content, shared = _saved(model), _shared_by_state_dict
+        (folder / _WEIGHTS).mkdir()
+        (folder / _WEIGHTS / WEIGHTS).write_bytes(content)
+    elif _is_estimator(model):
+        with _refusal():
+            content = cloudpickle.dumps(model)
+        shared = partial(_shared_by_estimators, hasattr(model, "predict"))
+        (folder / _ESTIMATOR).write_bytes(content)
+    else:
+        raise ModelError(
+            f"a {type(model).__name__} is no torch.nn.Module, state dict or estimator of "
+            "scikit-learn, and has no save, predict, example and loader_module"
         )
-    (folder / _TORCH_WEIGHTS).write_bytes(_pickled(model))
     with _once:
-        return _shared_by_torch()
+        return shared()
+
+
+def _write_savable(model: SavableModel, folder: Path) -> Mapping[str, bytes]:
+    with tempfile.TemporaryDirectory() as scratch:
+        with _refusal():
+            model.save(Path(scratch))
+            example = model.example
+            kept = json.dumps(_signature(model, example).to_dict()), pickle.dumps(example)
+        shutil.copytree(scratch, folder / _WEIGHTS)
+    with _once:
+        return _shared_by_savable(model.loader_module, *kept)
 
 
 def _signature(model: SavableModel, example: Any) -> ModelSignature:
@@ -82,19 +113,43 @@ def _signature(model: SavableModel, example: Any) -> ModelSignature:
 # On a full disk torch raises errors of its own: the spool must see what the system says.
 
 
-def _copy_weights(model: SavableModel, folder: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        model.save(Path(scratch))
-        shutil.copytree(scratch, folder)
-
-
 def _pickled(model: torch.nn.Module) -> bytes:
     content = io.BytesIO()
-    if isinstance(model, torch.jit.ScriptModule):
-        torch.jit.save(model, content)
-    else:
-        torch.save(model, content, pickle_module=mlflow.pytorch.pickle_module)
+    with _refusal():
+        if isinstance(model, torch.jit.ScriptModule):
+            torch.jit.save(model, content)
+        else:
+            torch.save(model, content, pickle_module=mlflow.pytorch.pickle_module)
     return content.getvalue()
+
+
+def _saved(weights: Mapping[str, torch.Tensor]) -> bytes:
+    content = io.BytesIO()
+    with _refusal():
+        torch.save(dict(weights), content)
+    return content.getvalue()
+
+
+def _is_estimator(model: object) -> bool:
+    # An estimator has brought its library along; without one it need not be loaded.
+    library = sys.modules.get("sklearn.base")
+    return library is not None and isinstance(model, library.BaseEstimator)
+
+
+@contextmanager
+def _refusal() -> Iterator[None]:
+    """What a user's model raises within the block is a `ModelError`; a full disk is not its fault.
+
+    Raises:
+        ModelError: The model refused.
+        OSError: There is no room.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a user's model may refuse in any way
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ModelError(described(error)) from error
 
 
 @lru_cache(maxsize=64)
@@ -127,6 +182,39 @@ def _shared_by_torch() -> dict[str, bytes]:
             serialization_format="pickle",
         )
         (folder / _TORCH_WEIGHTS).unlink()
+        return _files(folder)
+
+
+@lru_cache(maxsize=1)
+def _shared_by_state_dict() -> dict[str, bytes]:
+    """All files but the weights, for any state dict."""
+    with tempfile.TemporaryDirectory() as scratch:
+        data, folder = Path(scratch, Path(_WEIGHTS).name), Path(scratch, "whole")
+        data.mkdir()
+        mlflow.pyfunc.save_model(
+            folder,
+            loader_module=state_dict.__name__,
+            data_path=str(data),
+            pip_requirements=MODEL_REQUIREMENTS,
+        )
+        return _files(folder)
+
+
+@lru_cache(maxsize=2)
+def _shared_by_estimators(predicts: bool) -> dict[str, bytes]:
+    """All files but the estimator itself, for any that predicts, or that does not."""
+    from sklearn.base import BaseEstimator
+    from sklearn.dummy import DummyRegressor
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "model")
+        mlflow.sklearn.save_model(
+            DummyRegressor() if predicts else BaseEstimator(),
+            folder,
+            serialization_format="cloudpickle",
+            pip_requirements=[*MODEL_REQUIREMENTS, *ESTIMATOR_REQUIREMENTS],
+        )
+        (folder / _ESTIMATOR).unlink()
         return _files(folder)
 
 

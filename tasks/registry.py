@@ -19,6 +19,7 @@ from mlflow.models import get_model_info
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from llmpso.errors import RegistryError, SpaceError, StorageError
+from llmpso.objectives import state_dict
 from llmpso.retuning.drift import Reference
 from llmpso.retuning.warm_start import Known, parsed_params
 from llmpso.space import Params, SearchSpace
@@ -130,7 +131,7 @@ def find_champion(uri: str, name: str, space: SearchSpace) -> Champion | None:
 
 
 def load_model(uri: str, address: str) -> Any:
-    """A model as its objective knows it: a torch module, or what has `predict`.
+    """A model as its objective knows it: a torch module, an estimator, weights, or what predicts.
 
     Args:
         uri: The tracking store.
@@ -141,8 +142,13 @@ def load_model(uri: str, address: str) -> Any:
     """
     mlflow.set_tracking_uri(uri)
     try:
-        is_torch = "pytorch" in get_model_info(address).flavors
-        return (mlflow.pytorch if is_torch else mlflow.pyfunc).load_model(address)
+        flavors = get_model_info(address).flavors
+        for flavor, library in (("pytorch", mlflow.pytorch), ("sklearn", mlflow.sklearn)):
+            if flavor in flavors:
+                return library.load_model(address)
+        model = mlflow.pyfunc.load_model(address)
+        is_weights = flavors["python_function"]["loader_module"] == state_dict.__name__
+        return model.get_raw_model() if is_weights else model
     except (MlflowException, OSError) as error:
         raise RegistryError(
             f"the artifact of {address} cannot be loaded ({one_line(error, 200)}); bring it back "

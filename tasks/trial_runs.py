@@ -3,6 +3,7 @@
 import itertools
 import json
 import platform
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -12,7 +13,8 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from llmpso.running.evaluate import Outcome
+from llmpso.errors import ModelError
+from llmpso.running.evaluate import Outcome, without_model
 from llmpso.running.spool import Entry, trial_of, trial_record
 from llmpso.trial import Trial, TrialState
 from tasks.model_files import write_model
@@ -25,6 +27,9 @@ MODEL = "model"
 
 RECORDS = "records"
 """Folder in the spool of the small files beside the model."""
+
+TRACEBACK = "traceback.txt"
+"""Of a training that raised, among the artifacts of its run."""
 
 ADDRESS_TAG, OUTCOME_TAG = "llmpso.evaluation", "llmpso.outcome"
 """What a child measured, as a hash; and its trial, as JSON."""
@@ -103,15 +108,32 @@ def _children(study: StudyRun, condition: str) -> Iterator[Run]:
         page = runs.token or ""
 
 
-def save_files(outcome: Outcome, folder: Path) -> None:
-    """Write what a completed evaluation left besides figures: its model, and small records."""
-    if outcome.trial.state is not TrialState.COMPLETE or outcome.evaluation is None:
-        return
-    if outcome.evaluation.model is not None:
-        write_model(outcome.evaluation.model, folder / MODEL)
-    for name, content in outcome.evaluation.artifacts.items():
-        (folder / RECORDS).mkdir(exist_ok=True)
-        (folder / RECORDS / name).write_text(json.dumps(content), encoding="utf-8")
+def save_files(outcome: Outcome, folder: Path) -> Trial:
+    """Write what an evaluation left besides figures: its model and small records, or a traceback.
+
+    Returns:
+        The trial; it says so if its model cannot be kept.
+    """
+    trial, evaluation = outcome.trial, outcome.evaluation
+    if trial.failure is not None and trial.failure.traceback:
+        _write_record(folder, TRACEBACK, trial.failure.traceback)
+    if trial.state is not TrialState.COMPLETE or evaluation is None:
+        return trial
+    for name, content in evaluation.artifacts.items():
+        _write_record(folder, name, json.dumps(content))
+    if evaluation.model is None:
+        return trial
+    try:
+        write_model(evaluation.model, folder / MODEL)
+    except ModelError as error:
+        shutil.rmtree(folder / MODEL)
+        return without_model(outcome, str(error)).trial
+    return trial
+
+
+def _write_record(folder: Path, name: str, text: str) -> None:
+    (folder / RECORDS).mkdir(exist_ok=True)
+    (folder / RECORDS / name).write_text(text, encoding="utf-8")
 
 
 def _trial_tags(study: StudyRun, trial: Trial) -> dict[str, str]:
@@ -127,6 +149,8 @@ def _trial_tags(study: StudyRun, trial: Trial) -> dict[str, str]:
     }
     if trial.note:
         tags["note"] = trial.note[:500]
+    if trial.warnings:
+        tags["warnings"] = "; ".join(trial.warnings)[:500]
     if trial.failure is not None:
         tags |= {"failure": str(trial.failure.kind), "failure_message": trial.failure.message}
     return tags

@@ -33,9 +33,9 @@ def failed_outcome(trial: Trial, error: BaseException, seconds: float) -> Outcom
     return Outcome(trial.failed(failure, seconds), None)
 
 
-def without_model(outcome: Outcome, error: BaseException) -> Outcome:
+def without_model(outcome: Outcome, reason: str) -> Outcome:
     """The outcome of a trial whose model cannot be kept; the trial says so."""
-    warning = f"its model is not kept: {described(error)}"
+    warning = f"its model is not kept: {reason}"
     trial = replace(outcome.trial, warnings=(*outcome.trial.warnings, warning))
     kept = outcome.evaluation and replace(outcome.evaluation, model=None)
     return Outcome(trial, kept)

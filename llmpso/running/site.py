@@ -20,6 +20,7 @@ from llmpso.running.evaluate import Outcome, evaluate_trial, without_model
 from llmpso.running.gpus import take_gpu
 from llmpso.running.surroundings import Surroundings
 from llmpso.trial import Trial
+from llmpso.user_code import described
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def packed(outcome: Outcome) -> bytes:
     try:
         return pickle.dumps((bare, cloudpickle.dumps(outcome.evaluation.model)))
     except Exception as error:  # noqa: BLE001 - a user's model may refuse in any way
-        return pickle.dumps((without_model(outcome, error), b""))
+        return pickle.dumps((without_model(outcome, described(error)), b""))
 
 
 def unpacked(content: bytes) -> Outcome:
@@ -101,4 +102,4 @@ def unpacked(content: bytes) -> Outcome:
     try:
         return Outcome(outcome.trial, replace(outcome.evaluation, model=pickle.loads(model)))
     except Exception as error:  # noqa: BLE001 - a user's model may refuse in any way
-        return without_model(outcome, error)
+        return without_model(outcome, described(error))

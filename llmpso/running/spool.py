@@ -42,8 +42,8 @@ class Spool:
         for rest in folder.glob(f"*{_HALF_WRITTEN}"):
             shutil.rmtree(rest)
 
-    def put(self, address: str, outcome: Outcome, fill: Callable[[Path], None]) -> Entry:
-        """Keep an outcome; `fill` adds files to its folder.
+    def put(self, address: str, outcome: Outcome, fill: Callable[[Path], Trial]) -> Entry:
+        """Keep an outcome; `fill` adds files to its folder, and returns the trial with warnings.
 
         Raises:
             OSError: There is no room.
@@ -51,10 +51,10 @@ class Spool:
         half = self._folder / f"{address}{_HALF_WRITTEN}"
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir()
-        fill(half)
+        trial = fill(half)
         curves = outcome.evaluation.curves if outcome.evaluation else {}
         plain = {name: [float(value) for value in curve] for name, curve in curves.items()}
-        record = {"address": address, "trial": trial_record(outcome.trial), "curves": plain}
+        record = {"address": address, "trial": trial_record(trial), "curves": plain}
         (half / _RECORD).write_text(json.dumps(record), encoding="utf-8")
         return _entry(half.rename(self._folder / address))
 

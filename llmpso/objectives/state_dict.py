@@ -1,0 +1,38 @@
+"""The weights of a network alone, as a model that MLflow loads; neither is code."""
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+WEIGHTS = "weights.pt"
+
+
+class StateDict(dict[str, Tensor]):
+    """Weights by name: what `network.load_state_dict` takes."""
+
+    def predict(self, inputs: Any, params: Any = None) -> NoReturn:
+        """Raise `TypeError`: weights predict nothing, but MLflow asks for the method."""
+        raise TypeError(
+            "these are weights alone; give them to your network: "
+            "network.load_state_dict(model.get_raw_model())"
+        )
+
+    def get_raw_model(self) -> "StateDict":
+        """The weights, behind MLflow's model."""
+        return self
+
+
+def is_state_dict(model: object) -> bool:
+    """Whether an object is nothing but tensors by name."""
+    return (
+        isinstance(model, dict)
+        and len(model) > 0
+        and all(isinstance(name, str) and isinstance(w, Tensor) for name, w in model.items())
+    )
+
+
+def _load_pyfunc(path: str) -> StateDict:
+    """What MLflow calls to read the weights back."""
+    return StateDict(torch.load(Path(path, WEIGHTS), weights_only=True, map_location="cpu"))
