@@ -103,10 +103,11 @@ class ListeningBackend(BackendAround):
 
 def _line(trial: Trial, improved: bool) -> str:
     params = ", ".join(f"{name}={short(value)}" for name, value in trial.params.items())
+    warned = f"  ({'; '.join(trial.warnings)})" if trial.warnings else ""
     if trial.failure is not None:
         return f"failed ({trial.failure.kind}: {trial.failure.message})  {trial.source}  {params}"
     if trial.state is TrialState.PRUNED:
         fidelity, value = trial.rungs[-1]
         return f"stopped at {fidelity:.0%} with {value:.5g}  {trial.source}  {params}"
     mark = "  ← best so far" if improved else ""
-    return f"{trial.value:.5g}  {trial.source}  {params}{mark}"
+    return f"{trial.value:.5g}  {trial.source}  {params}{mark}{warned}"

@@ -30,6 +30,9 @@ STOPPED = {
 """Why a study ended, for people."""
 
 
+MOST_WARNINGS = 3
+"""Of the trials that are told with the result; each stands on its trial as well."""
+
 OF_MODEL = (Source.ADVISOR, Source.DEFAULT, Source.REFINE)
 """Sources that are the language model."""
 
@@ -139,7 +142,7 @@ def summarise(
         study=plan.name,
         objective=objective.name,
         description=objective.description,
-        notes=notes_of(objective),
+        notes=(*notes_of(objective), *_warnings(result.trials)),
         metric=objective.metric,
         method=str(plan.study.method),
         seed=plan.study.seed,
@@ -189,6 +192,12 @@ def _baselines(objective: object) -> dict[str, dict[str, float]]:
     if not isinstance(objective, Baselined):
         return {}
     return {name: dict(figures) for name, figures in objective.baselines().items()}
+
+
+def _warnings(trials: Sequence[Trial]) -> list[str]:
+    """What could not be kept of evaluations, the commonest first."""
+    told = Counter(warning for trial in trials for warning in trial.warnings)
+    return [f"{times} × {warning}" for warning, times in told.most_common(MOST_WARNINGS)]
 
 
 def _count(trials: Sequence[Trial]) -> dict[str, int]:

@@ -23,6 +23,7 @@ from llmpso.search.pso import PSO
 from llmpso.search.swarm import LinearInertia
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation, Source, Trial, TrialState
+from llmpso.user_code import last_line
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class StudyResult:
         most = f", {times} of them" if others else ""
         error = LLMPSOError(
             f"all {len(self.trials)} trials failed{most}: {failure.kind}: {failure.message}"
-            f"{_hint(self.stop_reason)}"
+            f"{last_line(failure.traceback)}{_hint(self.stop_reason)}"
         )
         if failure.traceback:
             error.add_note(failure.traceback)

@@ -1,6 +1,7 @@
 """Code of the user's own that is run before a study: whatever it does wrong is one line."""
 
 import io
+import re
 import sys
 import sysconfig
 import traceback
@@ -75,6 +76,12 @@ def traceback_of(error: BaseException) -> str:
         text = described(error)
     text = masked(text[-MOST_CHARACTERS:])
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+
+
+def last_line(told: str) -> str:
+    """The file and line in which a traceback ends, in brackets; empty if it names none."""
+    places = re.findall(r'^  File "(.+)", line (\d+)', told, flags=re.MULTILINE)
+    return f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
 
 
 def _place(error: BaseException) -> str:
