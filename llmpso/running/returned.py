@@ -8,8 +8,7 @@ import inspect
 import json
 import math
 import numbers
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
@@ -31,13 +30,14 @@ def evaluation_of(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
     if not isinstance(returned, Evaluation):
         return Evaluation(_value(returned)), ()
     problems: list[str] = []
-    plain = replace(
-        returned,
+    # Made anew: what was returned may be of a class of the user's, which does not travel.
+    plain = Evaluation(
         value=_value(returned.value),
         metrics=_kept("metric", returned.metrics, _finite, problems),
         curves=_kept("curve", returned.curves, _curve, problems),
-        artifacts=_kept("artifact", returned.artifacts, _record, problems),
+        model=returned.model,
         is_final=bool(returned.is_final),
+        artifacts=_kept("artifact", returned.artifacts, _record, problems),
     )
     return plain, tuple(problems)
 
@@ -99,11 +99,13 @@ def _kept(
     kind: str, named: object, plain: Callable[[Any], Any], problems: list[str]
 ) -> dict[str, Any]:
     """What can be kept of named values; of the rest, why not."""
-    if not isinstance(named, Mapping):
-        problems.append(f"{kind}s are left out: a {type(named).__name__} has no names")
-        return {}
     kept: dict[str, Any] = {}
-    for name, value in named.items():
+    try:
+        items = list(dict(named).items())  # type: ignore[call-overload]
+    except Exception:  # noqa: BLE001 - a user's mapping may refuse in any way
+        problems.append(f"{kind}s are left out: a {type(named).__name__} gives no names")
+        return {}
+    for name, value in items:
         try:
             kept[str(name)] = plain(value)
         except Exception as error:  # noqa: BLE001 - a user's value may refuse in any way

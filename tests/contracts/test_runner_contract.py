@@ -94,7 +94,12 @@ class Moody:
     def returns_odd_things(self, x, seed):
         metrics = {"loss": np.float32(0.5), "auc": None, "nan": math.nan, "one": torch.ones(1)}
         artifacts = {"a.json": {"eye": np.eye(2)}, "b.json": {"lock": threading.Lock()}}
-        return Evaluation(np.float64(x), metrics, {"loss": np.arange(2)}, artifacts=artifacts)
+        class Own(Evaluation):
+            pass
+        return Own(np.float64(x), metrics, {"loss": np.arange(2)}, artifacts=artifacts)
+
+    def has_no_names(self, x, seed):
+        return Evaluation(x, None, [1.0])
 
     def returns_a_number(self, x, seed):
         return torch.tensor(x, dtype=torch.float64, requires_grad=True)
@@ -277,6 +282,10 @@ def test_what_is_no_plain_value_becomes_one_or_is_left_out(measure):
         "artifact 'b.json' is left out: TypeError: a lock is no value of JSON",
     )
     assert measure(trial("returns_a_number", 50)).trial.value == 0.5
+    assert measure(trial("has_no_names", 50)).trial.warnings == (
+        "metrics are left out: a NoneType gives no names",
+        "curves are left out: a list gives no names",
+    )
 
 
 def test_a_copy_of_the_process_tells_nothing(measure, kind):
