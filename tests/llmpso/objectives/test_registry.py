@@ -1,6 +1,6 @@
 import pytest
 
-from llmpso.errors import LLMPSOError
+from llmpso.errors import LLMPSOError, SpecError
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 
 
@@ -35,3 +35,27 @@ def test_a_mistake_is_refused_in_one_line(fields, message):
         build_objective(ObjectiveSpec(**fields))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_objective_is_refused_in_one_line(tmp_path, monkeypatch) -> None:
+    (tmp_path / "half_objective.py").write_text(
+        "class NeedsArgument:\n"
+        "    def __init__(self, folder):\n"
+        "        self.folder = folder\n"
+        "class Refuses:\n"
+        "    def __init__(self):\n"
+        "        raise SystemExit('no data')\n"
+        "class Lacks:\n"
+        "    name = 'lacks'\n"
+        "number = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, reason in {
+        "NeedsArgument": "cannot be made: TypeError: .* missing 1 required .* argument: 'folder'",
+        "Refuses": "cannot be made: SystemExit: no data",
+        "Lacks": "is a Lacks without evaluate, metric, description, space; it must be a function",
+        "number": "is a int without evaluate, name, metric, description, space; it must be",
+    }.items():
+        with pytest.raises(SpecError, match=reason) as caught:
+            build_objective(ObjectiveSpec(f"half_objective:{name}"))
+        assert "\n" not in str(caught.value)
