@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
-from llmpso.advisor import Advisor, Call
+from llmpso.advisor import Advisor
 from llmpso.errors import SpecError
-from llmpso.trial import FailureKind, Trial, TrialState
+from llmpso.trial import Failure, FailureKind, Trial, TrialState
 
 
 class StopReason(StrEnum):
@@ -91,47 +91,61 @@ class Meter:
         self._advisor = advisor
         self._clock = clock
         self._begin = clock()
+        self._n_trials, self._since, self._failed = 0, 0, 0
+        self._best = math.inf
+        self._n_calls, self._asked, self._tokens = 0, 0, 0
+        self._endings: set[Failure | None] = set()
 
     def reached(self, trials: Sequence[Trial]) -> StopReason | None:
-        """The first limit that the study has reached; None while it may go on."""
-        limits, (best, since) = self._limits, _standing(trials)
-        if limits.target is not None and best <= limits.target:
+        """The first limit that the study has reached; None while it may go on.
+
+        Args:
+            trials: All so far; those that were counted before are not looked at again.
+        """
+        self._count_trials(trials)
+        self._count_calls()
+        limits = self._limits
+        if limits.target is not None and self._best <= limits.target:
             return StopReason.TARGET
-        asked = [call for call in self._calls() if not call.cached]
-        tokens = sum(call.prompt_tokens + call.completion_tokens for call in asked)
-        failed = sum(trial.state is TrialState.FAILED for trial in trials)
         spent = (
-            (StopReason.PATIENCE, since, limits.patience),
+            (StopReason.PATIENCE, self._since, limits.patience),
             (StopReason.SECONDS, self._clock() - self._begin, limits.seconds),
-            (StopReason.LLM_CALLS, len(asked), limits.llm_calls),
-            (StopReason.LLM_TOKENS, tokens, limits.llm_tokens),
-            (StopReason.FAILURES, failed, limits.failures),
-            (StopReason.ALL_FAILED, _alike(trials), N_ALIKE if limits.failures is None else None),
+            (StopReason.LLM_CALLS, self._asked, limits.llm_calls),
+            (StopReason.LLM_TOKENS, self._tokens, limits.llm_tokens),
+            (StopReason.FAILURES, self._failed, limits.failures),
+            (StopReason.ALL_FAILED, self._alike, N_ALIKE if limits.failures is None else None),
         )
         over = (reason for reason, used, limit in spent if limit is not None and used >= limit)
         return next(over, None)
 
-    def _calls(self) -> Sequence[Call]:
-        return self._advisor.calls if self._advisor else ()
+    def _count_trials(self, trials: Sequence[Trial]) -> None:
+        """The best value, how many trials came after it, and how many failed."""
+        for trial in trials[self._n_trials :]:
+            self._since += 1
+            self._failed += trial.state is TrialState.FAILED
+            if len(self._endings) < 2:
+                self._endings.add(trial.failure)
+            if trial.value is not None and trial.value < self._best:
+                self._best, self._since = trial.value, 0
+        self._n_trials = len(trials)
 
+    @property
+    def _alike(self) -> int:
+        """How many trials there are, if the same exception ended them all; else 0.
 
-def _alike(trials: Sequence[Trial]) -> int:
-    """How many trials there are, if the same exception ended them all; else 0.
+        Other failures may well be those of a region: too large, too slow, not a number.
+        """
+        if len(self._endings) != 1:
+            return 0
+        (failure,) = self._endings
+        is_exception = failure is not None and failure.kind is FailureKind.EXCEPTION
+        return self._n_trials if is_exception else 0
 
-    Other failures may well be those of a region: too large, too slow, not a number.
-    """
-    messages = {trial.failure and (trial.failure.kind, trial.failure.message) for trial in trials}
-    if len(messages) != 1:
-        return 0
-    (failure,) = messages
-    return len(trials) if failure and failure[0] is FailureKind.EXCEPTION else 0
-
-
-def _standing(trials: Sequence[Trial]) -> tuple[float, int]:
-    """The best value, and how many trials came after it; all of them if there is none."""
-    best, since = math.inf, 0
-    for trial in trials:
-        since += 1
-        if trial.value is not None and trial.value < best:
-            best, since = trial.value, 0
-    return best, since
+    def _count_calls(self) -> None:
+        """Questions that a model answered, and their tokens."""
+        calls = self._advisor.calls if self._advisor else ()
+        for call in calls[self._n_calls :]:
+            if not call.cached:
+                self._asked += 1
+                self._tokens += call.prompt_tokens + call.completion_tokens
+        self._n_calls = len(calls)

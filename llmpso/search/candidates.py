@@ -6,7 +6,7 @@ neighbour or is redrawn.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,14 +59,21 @@ def local_changes(
 
 
 def unseen(
-    space: SearchSpace, positions: Floats, source: Source, seen: set[tuple[Any, ...]]
+    space: SearchSpace,
+    positions: Floats,
+    source: Source,
+    seen: set[tuple[Any, ...]],
+    taken: Set[tuple[Any, ...]] = frozenset(),
 ) -> list[Candidate]:
-    """The configurations that own the places, without those in `seen`, which grows by them."""
+    """The configurations that own the places.
+
+    Left out are those in `taken`, and those in `seen`, which grows by the others.
+    """
     candidates: list[Candidate] = []
     for position in positions:
         params = space.decode(position)
         key = space.key(params)
-        if key not in seen:
+        if key not in seen and key not in taken:
             seen.add(key)
             candidates.append(Candidate(params, source))
     return candidates

@@ -12,12 +12,14 @@ from llmpso.search.candidates import Candidate
 from llmpso.search.credit import Credit
 from llmpso.search.guidance import Guidance
 from llmpso.search.history import History
-from llmpso.search.likely import Expectation, Likely, belief
+from llmpso.search.learner import Learner
+from llmpso.search.likely import Expectation, Likely
+from llmpso.search.observations import Observations
 from llmpso.search.proposers import Foreseeing, IsKnown, Progress, Proposer
 from llmpso.search.slots import Keys, Step, sensitivity
-from llmpso.search.surrogate import Surrogate, clipped_scores, fitted
+from llmpso.search.surrogate import Surrogate, clipped_scores
 from llmpso.space import Params, SearchSpace
-from llmpso.trial import Source, Trial, TrialState
+from llmpso.trial import Source, Trial
 
 LEAST_RANKED = 2
 """Trials with a value, known or likely, without which there is nothing to rank."""
@@ -50,13 +52,15 @@ class Chooser:
         self._history = History(space, history) if history else None
         self._expectation: Expectation | None = self._history
         self._told: list[Trial] = []
+        self._observed = Observations(space)
+        self._learner = Learner(space)
         self._answered_at = 0
         self._step: Step | None = None
 
     @property
     def is_ready(self) -> bool:
         """Whether there is enough to learn from."""
-        return len(self._likely_values()) >= LEAST_RANKED
+        return self._observed.n_ranked >= LEAST_RANKED
 
     def starts(self, n_free: int, is_known: IsKnown) -> list[tuple[Source, Params]]:
         """Known good configurations for at most `n_free` first positions."""
@@ -76,7 +80,7 @@ class Chooser:
         """Begin a batch: learn from all trials, and hear the proposer if it is its turn."""
         if self._step is None:
             self._judge_start()
-        surrogate = self._surrogate()
+        surrogate = self._learner.fitted(self._observed, self._expectation)
         advised = self._refinements(surrogate, iteration, is_known)
         self._step = Step(self.space, self.guidance, surrogate, advised, taken, self.credit)
         return self._step
@@ -84,14 +88,18 @@ class Chooser:
     def learn(self, trials: Sequence[Trial]) -> None:
         """Remember what became of a batch; each slot wins if it kept the surrogate's promise."""
         self._told += sorted(trials, key=lambda trial: trial.number)
+        self._observed.add(trials)
         if self._step is None:
             return
-        likely = self._likely_values()
-        scores = dict(zip(likely, clipped_scores(np.array(list(likely.values()))), strict=True))
+        values = self._observed.values
+        ranked = np.isfinite(values)
+        scores = np.full(len(values), np.nan)
+        scores[ranked] = clipped_scores(values[ranked])
         for trial in trials:
-            if trial.number in scores and trial.particle in self._step.promised:
+            score = scores[self._observed.row(trial.number)]
+            if np.isfinite(score) and trial.particle in self._step.promised:
                 promised = self._step.promised[trial.particle]
-                self.credit.judged(trial.source, won=bool(scores[trial.number] <= promised))
+                self.credit.judged(trial.source, won=bool(score <= promised))
 
     def _foresee(self) -> None:
         """Ask where the best is expected, unless an earlier study says more."""
@@ -131,37 +139,6 @@ class Chooser:
         # would else be asked to the end of the study.
         self.credit.refused(proposer.sources[1], n - len(advice))
         return [Candidate(params, proposer.sources[1]) for params in advice]
-
-    def _surrogate(self) -> Surrogate:
-        positions = np.array([self.space.encode(trial.params) for trial in self._told])
-        likely = self._likely_values()
-        values = np.array([likely.get(trial.number, np.inf) for trial in self._told])
-        if self._expectation is None:
-            return fitted(self.space, positions, values)
-        expected, completed = self._expectation, np.isfinite(values)
-        share = belief(expected, positions[completed], values[completed])
-        return fitted(
-            self.space, positions, values, trend=lambda places: share * expected.trend(places)
-        )
-
-    def _likely_values(self) -> dict[int, float]:
-        """By number: values of completed trials, and what pruned ones would likely have come to.
-
-        Those are taken to be as far behind the incumbent as they were at the same fidelity.
-        """
-        completed = [trial for trial in self._told if trial.value is not None]
-        best = min(completed, key=lambda trial: (trial.value, trial.number), default=None)
-        if best is None or best.value is None:
-            return {}
-        likely: dict[int, float] = {}
-        for trial in self._told:
-            if trial.value is not None:
-                likely[trial.number] = trial.value
-            elif trial.state is TrialState.PRUNED:
-                fidelity, value = trial.rungs[-1]
-                behind = value - dict(best.rungs).get(fidelity, best.value)
-                likely[trial.number] = best.value + max(0.0, behind)
-        return likely
 
     def _completed(self) -> list[tuple[Params, float]]:
         return [(trial.params, trial.value) for trial in self._told if trial.value is not None]

@@ -41,7 +41,7 @@ class FailureModel:
 
     def probability(self, positions: Floats) -> Floats:
         """That a trial fails, at places of the unit cube, shape (n_places, n_dims)."""
-        cross = covariance(self.theta, apart(positions, self.positions, self.unordered))
+        cross = covariance(self.theta, positions, self.positions, self.unordered)
         means, variances = posterior(self.theta, self.cholesky, self.weights, cross)
         spread = np.sqrt(np.maximum(variances, 0.0) + math.exp(self.theta[-1]) + JITTER)
         probability: Floats = ndtr((self.middle + means) / spread)
@@ -49,7 +49,11 @@ class FailureModel:
 
 
 def fitted_failures(
-    positions: Floats, has_failed: NDArray[np.bool_], unordered: NDArray[np.bool_], prior: Prior
+    positions: Floats,
+    has_failed: NDArray[np.bool_],
+    unordered: NDArray[np.bool_],
+    prior: Prior,
+    like: FailureModel | None = None,
 ) -> FailureModel | None:
     """Learn where trials fail; None if none has.
 
@@ -58,13 +62,21 @@ def fitted_failures(
         has_failed: Shape (n_observations,).
         unordered: Dimensions in which all places are equally far apart, shape (n_dims,).
         prior: Beliefs about the hyperparameters.
+        like: A model whose hyperparameters are taken over.
     """
     if not has_failed.any():
         return None
     labels = np.where(has_failed, FAILED, SUCCEEDED)
     middle = float(labels.mean())
-    fit = np.linspace(0, len(labels) - 1, min(len(labels), MAX_FITTED)).astype(int)
     rest = labels - middle
-    theta = most_probable(apart(positions[fit], positions[fit], unordered), rest[fit], prior)
-    factor, weights = conditioned(theta, apart(positions, positions, unordered), rest)
+    theta = like.theta if like else _most_probable(positions, rest, unordered, prior)
+    factor, weights = conditioned(theta, positions, rest, unordered)
     return FailureModel(unordered, positions, middle, theta, factor, weights)
+
+
+def _most_probable(
+    positions: Floats, rest: Floats, unordered: NDArray[np.bool_], prior: Prior
+) -> Floats:
+    """The hyperparameters by at most `MAX_FITTED` of the observations."""
+    fit = np.linspace(0, len(rest) - 1, min(len(rest), MAX_FITTED)).astype(int)
+    return most_probable(apart(positions[fit], positions[fit], unordered), rest[fit], prior)

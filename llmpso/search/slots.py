@@ -60,7 +60,7 @@ class Step:
         guidance: How many candidates are drawn.
         surrogate: What is known so far.
         advised: What a proposer adds to this batch.
-        taken: Keys of the configurations that were evaluated.
+        taken: Keys of the configurations that were evaluated; nothing is added to them.
         credit: The records that decide between surrogate and proposer.
 
     Attributes:
@@ -81,7 +81,9 @@ class Step:
         self._guidance = guidance
         self._surrogate = surrogate
         self._advised = list(advised)
-        self._taken = set(taken)
+        self._taken = taken
+        self._picked: Keys = set()
+        self._lie: Pick | None = None
         self._credit = credit
 
     def is_guided(self, rng: np.random.Generator) -> bool:
@@ -93,8 +95,9 @@ class Step:
         drawn = rng.random()
         if _is_grid(self._space):
             return True
-        n_trials = len(self._surrogate.scores)
-        belief = (FIRST_CREDIT + n_trials * self._surrogate.skill) / (FIRST_CREDIT + n_trials)
+        surrogate = self._believed()
+        n_trials = len(surrogate.scores)
+        belief = (FIRST_CREDIT + n_trials * surrogate.skill) / (FIRST_CREDIT + n_trials)
         low, high = EARNING
         return bool(drawn < np.clip((belief - low) / (high - low), 0.0, 1.0))
 
@@ -115,20 +118,26 @@ class Step:
         pool = self._pool(moves, bests, rng)
         if not pool:
             return None
-        own = _best(self._surrogate, self._space, pool)
+        own = _best(self._believed(), self._space, pool)
         pick, note = self._disposed(own)
         self.promised[slot] = own.score
-        self._taken.add(self._space.key(pick.candidate.params))
-        # A lie keeps the rest of the batch away from this place.
-        self._surrogate = self._surrogate.believing(pick.place[np.newaxis], np.array([pick.score]))
+        self._picked.add(self._space.key(pick.candidate.params))
+        self._lie = pick
         self._credit.proposed(pick.candidate.source, admitted=True)
         return Choice(Proposal(pick.candidate.source, pick.candidate.params, note), pick.place)
 
     def leave(self, slot: int, place: Floats) -> None:
         """Leave a slot to the metaheuristic's plain step: the surrogate picked nothing better."""
         at = self._space.encode(self._space.decode(place))
-        self.promised[slot] = float(self._surrogate.predict(at[np.newaxis]).means[0])
+        self.promised[slot] = float(self._believed().predict(at[np.newaxis]).means[0])
         self._credit.proposed(Source.SWARM, admitted=True)
+
+    def _believed(self) -> Surrogate:
+        """The surrogate, told a lie that keeps the rest of the batch away from the last pick."""
+        if (lie := self._lie) is not None:
+            at, score = lie.place[np.newaxis], np.array([lie.score])
+            self._surrogate, self._lie = self._surrogate.believing(at, score), None
+        return self._surrogate
 
     def _pool(
         self, moves: Floats, bests: Sequence[Floats], rng: np.random.Generator
@@ -137,15 +146,16 @@ class Step:
         changed = [local_changes(space, best, n_changes, rng) for best in bests]
         is_wide = len(space) > EXPLORED_DIMS and not _is_grid(space)
         anywhere = rng.random((0 if is_wide else self._guidance.n_explored, len(space)))
-        known = set(self._taken)
-        own = unseen(space, moves, Source.SWARM, known)
-        return own + unseen(space, np.vstack([*changed, anywhere]), Source.SURROGATE, known)
+        drawn = set(self._picked)
+        own = unseen(space, moves, Source.SWARM, drawn, self._taken)
+        others = np.vstack([*changed, anywhere])
+        return own + unseen(space, others, Source.SURROGATE, drawn, self._taken)
 
     def _disposed(self, own: Pick) -> tuple[Pick, str]:
         """The best advice has the slot if its source has the credit; and what it displaced."""
         if not self._advised:
             return own, ""
-        rival = _best(self._surrogate, self._space, self._advised)
+        rival = _best(self._believed(), self._space, self._advised)
         self._advised.remove(rival.candidate)
         source = rival.candidate.source
         if not self._credit.admits(source, rival.gain, own.gain):

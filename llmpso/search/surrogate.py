@@ -27,6 +27,7 @@ from llmpso.search.gaussian_process import (
     most_probable,
     posterior,
 )
+from llmpso.search.subset import around, around_the_best
 from llmpso.space import Categorical, SearchSpace
 
 Trend = Callable[[Floats], Floats]
@@ -35,6 +36,9 @@ Trend = Callable[[Floats], Floats]
 CAUTION = 8
 """Power of the probability of success. A search whose best lies at an edge that training falls off
 fails half of its trials there by 1 and a quarter by 8, and finds as good a place."""
+
+HUGE = 1e100
+"""Values from which on squares would overflow: they are scaled first."""
 
 CLIPPED = 0.3
 """Share of the observations whose values count as equally bad."""
@@ -88,7 +92,7 @@ class Surrogate:
 
     def predict(self, positions: Floats) -> Prediction:
         """Expect values and failures at places of the unit cube, shape (n_places, n_dims)."""
-        cross = covariance(self.theta, apart(positions, self.positions, self.unordered))
+        cross = covariance(self.theta, positions, self.positions, self.unordered)
         means, variances = posterior(self.theta, self.cholesky, self.weights, cross)
         failing = self.failures.probability(positions) if self.failures else np.zeros(len(means))
         return Prediction(
@@ -102,7 +106,7 @@ class Surrogate:
         known = np.vstack([self.positions, positions])
         told = np.concatenate([self.scores, scores])
         rest = told - _expected(self.trend, known)
-        factor, weights = conditioned(self.theta, apart(known, known, self.unordered), rest)
+        factor, weights = conditioned(self.theta, known, rest, self.unordered)
         return replace(self, positions=known, scores=told, cholesky=factor, weights=weights)
 
 
@@ -112,8 +116,11 @@ def fitted(
     values: Floats,
     prior: Prior = PRIOR,
     trend: Trend | None = None,
+    like: Surrogate | None = None,
 ) -> Surrogate:
     """Fit by the most probable hyperparameters (maximum a posteriori).
+
+    Of more than `MAX_OBSERVED` observations some are left out (`llmpso.search.subset`).
 
     Args:
         space: Tells which dimensions have no order: there all places are equally far apart.
@@ -121,15 +128,29 @@ def fitted(
         values: What was measured, shape (n_observations,); inf for a failed trial.
         prior: Beliefs about the hyperparameters.
         trend: What is believed of the scores before; the model explains what it leaves.
+        like: A model whose hyperparameters are taken over, where it has them.
     """
     unordered = np.array([isinstance(d, Categorical) and not d.ordered for d in space.values()])
     succeeded = np.isfinite(values)
     known, scores = positions[succeeded], clipped_scores(values[succeeded])
-    rest, fit = scores - _expected(trend, known), _informative(scores)
-    theta = most_probable(apart(known[fit], known[fit], unordered), rest[fit], prior)
-    factor, weights = conditioned(theta, apart(known, known, unordered), rest)
-    failures = fitted_failures(positions, ~succeeded, unordered, prior)
+    rows = around_the_best(known, scores, unordered)
+    known, scores = known[rows], scores[rows]
+    rest = scores - _expected(trend, known)
+    theta = like.theta if like else _most_probable(known, scores, rest, unordered, prior)
+    factor, weights = conditioned(theta, known, rest, unordered)
+    at = around(positions, known[np.argmin(scores)], unordered)
+    failures = fitted_failures(
+        positions[at], ~succeeded[at], unordered, prior, like.failures if like else None
+    )
     return Surrogate(unordered, known, scores, theta, factor, weights, trend, failures)
+
+
+def _most_probable(
+    positions: Floats, scores: Floats, rest: Floats, unordered: NDArray[np.bool_], prior: Prior
+) -> Floats:
+    """The hyperparameters by at most `MAX_FITTED` of the observations."""
+    fit = _informative(scores)
+    return most_probable(apart(positions[fit], positions[fit], unordered), rest[fit], prior)
 
 
 def expected_improvement(prediction: Prediction, best: float) -> Floats:
@@ -151,6 +172,9 @@ def clipped_scores(values: Floats) -> Floats:
     How bad a bad place is must not bend the model where it matters; how good a good place is
     must: ranks (see `normal_scores`) flatten the way down to a minimum.
     """
+    largest = np.abs(values).max(initial=0.0)
+    if largest > HUGE:
+        values = values / largest
     cut = np.minimum(values, np.quantile(values, 1 - CLIPPED))
     spread = float(cut.std())
     scores: Floats = (cut - cut.mean()) / spread if spread > 0 else np.zeros(len(cut))

@@ -117,7 +117,7 @@ def test_the_surrogate_takes_a_pruned_trial_to_be_as_far_behind_as_it_was():
     behind = _at(_trial(1), 0.25).measured(Evaluation(13.0), 0.0).pruned()
     ahead = _at(_trial(2), 0.25).measured(Evaluation(9.0), 0.0).pruned()
     chooser.learn([best, behind, ahead])
-    assert chooser._likely_values() == {0: 4.0, 1: 7.0, 2: 4.0}
+    assert chooser._observed.values.tolist() == [4.0, 7.0, 4.0]
     assert chooser.is_ready
 
 

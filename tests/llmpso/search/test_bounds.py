@@ -1,0 +1,225 @@
+"""What a step of the search costs does not grow with the study."""
+
+import math
+
+import numpy as np
+import pytest
+
+from llmpso import Categorical, Evaluation, Float, SearchSpace, minimize
+from llmpso.limits import Limits, Meter
+from llmpso.search import failures, gaussian_process, surrogate
+from llmpso.search.cube import Floats
+from llmpso.search.gaussian_process import AT_ONCE, MAX_FITTED
+from llmpso.search.learner import Learner
+from llmpso.search.observations import Observations
+from llmpso.search.subset import MAX_OBSERVED, around, around_the_best
+from llmpso.search.surrogate import clipped_scores
+from llmpso.space import Params
+from llmpso.trial import Failure, FailureKind, Source, Trial
+
+PLANE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
+ORDERED = np.array([False, False])
+
+
+def trials_of(space: SearchSpace, positions: Floats, values: Floats) -> list[Trial]:
+    """Told trials at some places; NaN is a failed one."""
+    told = []
+    for number, (position, value) in enumerate(zip(positions, values.tolist(), strict=True)):
+        trial = Trial(number, space.decode(position), Source.SWARM, number, 0, number)
+        if math.isnan(value):
+            told.append(trial.failed(Failure(FailureKind.EXCEPTION, "no"), 0.0))
+        else:
+            told.append(trial.completed(Evaluation(value), 0.0))
+    return told
+
+
+def observed(space: SearchSpace, n: int, n_failed: int = 0) -> Observations:
+    rng = np.random.default_rng(n)
+    positions = rng.random((n, len(space)))
+    values = np.sum((positions - 0.3) ** 2, axis=1)
+    values[rng.choice(n, n_failed, replace=False)] = np.nan
+    observations = Observations(space)
+    observations.add(trials_of(space, positions, values))
+    return observations
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """The sides of all matrices that are fitted, and of all that are factorised."""
+    seen: dict[str, list[int]] = {"fitted": [], "factorised": []}
+    fit, condition = gaussian_process.most_probable, gaussian_process.conditioned
+
+    def most_probable(apart, *rest):
+        seen["fitted"].append(apart.shape[1])
+        return fit(apart, *rest)
+
+    def conditioned(theta, positions, *rest):
+        seen["factorised"].append(len(positions))
+        return condition(theta, positions, *rest)
+
+    for module in (surrogate, failures):
+        monkeypatch.setattr(module, "most_probable", most_probable)
+        monkeypatch.setattr(module, "conditioned", conditioned)
+    return seen
+
+
+@pytest.mark.parametrize(("n", "n_failed"), [(4_000, 0), (4_000, 2_000), (4_000, 3_990)])
+def test_a_surrogate_is_made_of_so_many_observations_at_most(sizes, n, n_failed) -> None:
+    model = Learner(PLANE).fitted(observed(PLANE, n, n_failed), None)
+    assert max(sizes["fitted"]) <= MAX_FITTED
+    assert max(sizes["factorised"]) <= MAX_OBSERVED
+    assert len(model.scores) == min(MAX_OBSERVED, n - n_failed)
+    assert (model.failures is None) == (n_failed == 0)
+
+
+def test_in_a_long_search_no_matrix_is_larger(sizes) -> None:
+    values = iter(range(10_000))
+
+    def fails_often(params: Params) -> float:
+        if next(values) % 3 == 0:
+            raise RuntimeError("again")
+        return params["x"] + params["y"]
+
+    minimize(fails_often, PLANE, budget=MAX_OBSERVED + 120, n_workers=8)
+    assert max(sizes["factorised"]) <= MAX_OBSERVED + 7  # and what is believed of a batch
+    assert len(sizes["fitted"]) < 2 * MAX_FITTED
+
+
+def test_hyperparameters_are_fitted_at_every_step_at_first_and_then_seldom(sizes) -> None:
+    model = Learner(PLANE)
+    counts = []
+    for n in (20, 21, MAX_FITTED, MAX_FITTED + 1, MAX_FITTED + 2, MAX_FITTED + 8, 1_000, 1_049):
+        model.fitted(observed(PLANE, n), None)
+        counts.append(len(sizes["fitted"]))
+    assert counts == [1, 2, 3, 3, 3, 4, 5, 5]
+
+
+def test_in_many_dimensions_they_are_fitted_less_often_from_the_start(sizes) -> None:
+    wide = SearchSpace({f"x{i}": Float(0, 1) for i in range(200)})
+    model = Learner(wide)
+    for n in range(20, 60):
+        model.fitted(observed(wide, n), None)
+    assert len(sizes["fitted"]) < 30
+
+
+def test_the_incumbent_and_its_neighbours_are_kept() -> None:
+    rng = np.random.default_rng(0)
+    positions = rng.random((2_000, 2))
+    scores = np.sum((positions - 0.3) ** 2, axis=1)
+    rows = around_the_best(positions, scores, ORDERED)
+    assert len(rows) == len(set(rows.tolist())) == MAX_OBSERVED
+    assert np.all(np.diff(rows) > 0)
+    nearest = np.argsort(np.sum((positions - positions[scores.argmin()]) ** 2, axis=1))
+    assert set(nearest[: MAX_OBSERVED // 2]) <= set(rows)
+    assert set(np.argsort(scores)[: MAX_OBSERVED // 4]) <= set(rows)
+    assert rows.min() < 100
+    assert rows.max() > 1_900
+
+
+def test_few_observations_are_all_kept_as_they_are() -> None:
+    positions = np.random.default_rng(0).random((MAX_OBSERVED, 2))
+    every = np.arange(MAX_OBSERVED)
+    assert np.array_equal(around_the_best(positions, positions[:, 0], ORDERED), every)
+    assert np.array_equal(around(positions, positions[0], ORDERED), every)
+
+
+def test_choices_without_order_are_near_only_if_they_are_the_same() -> None:
+    positions = np.random.default_rng(0).choice([1 / 6, 0.5, 5 / 6], (900, 1))
+    rows = around(positions, np.array([1 / 6]), np.array([True]))
+    assert np.sum(positions[rows] == 1 / 6) >= MAX_OBSERVED // 2
+
+
+def test_a_long_study_is_still_ranked() -> None:
+    model = Learner(PLANE).fitted(observed(PLANE, 5_000), None)
+    new = np.random.default_rng(1).random((200, 2))
+    truth = np.sum((new - 0.3) ** 2, axis=1)
+    good = truth < np.median(truth)  # the worse ones count as equally bad
+    assert np.corrcoef(model.predict(new).means[good], truth[good])[0, 1] > 0.9
+
+
+def test_distances_in_many_dimensions_are_held_a_few_dimensions_at_a_time(monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    a, b, theta = rng.random((400, 70)), rng.random((90, 70)), rng.random(72)
+    unordered = np.arange(70) % 3 == 0
+    held: list[int] = []
+    whole = gaussian_process.apart
+
+    def apart(*arguments) -> Floats:
+        held.append(whole(*arguments).size)
+        return whole(*arguments)
+
+    monkeypatch.setattr(gaussian_process, "apart", apart)
+    in_parts = gaussian_process.covariance(theta, a, b, unordered)
+    assert max(held) <= AT_ONCE
+    assert len(held) > 1
+    monkeypatch.setattr(gaussian_process, "AT_ONCE", 10 * AT_ONCE)
+    assert gaussian_process.covariance(theta, a, b, unordered) == pytest.approx(in_parts)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0] * 400,
+        [1e300, -1e300] * 200,
+        [1.7e308, -1.7e308, 1.0, 2.0] * 100,
+        [1e-300, 2e-300] * 200,
+        [-1e300, *[1.0] * 399],
+        [1.0, math.nan] * 200,
+        [1.0, 2.0, *[math.nan] * 398],
+    ],
+)
+def test_it_stands_repeated_places_and_any_finite_value(values: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    positions = np.repeat(rng.random((4, 2)), 100, axis=0)
+    known = Observations(PLANE)
+    known.add(trials_of(PLANE, positions, np.array(values)))
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        model = Learner(PLANE).fitted(known, None)
+        prediction = model.predict(np.vstack([positions[:3], rng.random((3, 2))]))
+    for figures in (prediction.means, prediction.deviations, prediction.failing):
+        assert np.all(np.isfinite(figures))
+
+
+def test_large_values_are_scored_as_small_ones_are() -> None:
+    values = np.array([3.0, 1.0, 2.0, 5.0])
+    assert clipped_scores(1e305 * values) == pytest.approx(clipped_scores(values))
+
+
+def test_observations_grow_as_they_are_told() -> None:
+    whole, parts = observed(PLANE, 100, 7), Observations(PLANE)
+    rng = np.random.default_rng(100)
+    positions = rng.random((100, 2))
+    values = np.sum((positions - 0.3) ** 2, axis=1)
+    values[rng.choice(100, 7, replace=False)] = np.nan
+    trials = trials_of(PLANE, positions, values)
+    for first in range(0, 100, 3):
+        parts.add(trials[first : first + 3][::-1])
+    assert len(parts) == 100
+    assert parts.n_ranked == 93
+    assert np.array_equal(parts.positions, whole.positions)
+    assert np.array_equal(parts.values, whole.values)
+
+
+def test_a_meter_looks_at_each_trial_once() -> None:
+    class Counted(list):
+        looked_at = 0
+
+        def __getitem__(self, at):
+            Counted.looked_at += len(super().__getitem__(at))
+            return super().__getitem__(at)
+
+    meter, trials = Meter(Limits(patience=10_000)), Counted()
+    for trial in trials_of(PLANE, np.full((500, 2), 0.5), np.arange(500.0)):
+        trials.append(trial)
+        assert meter.reached(trials) is None
+    assert Counted.looked_at == 500
+
+
+@pytest.mark.parametrize("n_workers", [1, 8])
+def test_a_space_of_choices_is_searched_to_its_end(n_workers: int) -> None:
+    space = SearchSpace({name: Categorical(("a", "b", "c", "d")) for name in "uvw"})
+    result = minimize(
+        lambda params: sum(map(ord, params.values())), space, budget=5_000, n_workers=n_workers
+    )
+    assert len(result.trials) == space.size == 64
+    assert result.stop_reason == "exhausted"
