@@ -63,7 +63,7 @@ TABLES = {
         "One step of a swarm (µs)", lambda options, _: measure_steps(options.seeds), step_table
     ),
     "surrogate": SpeedTable(
-        "Fit of the surrogate and screening of 100 candidates",
+        "What the surrogate takes to learn and to screen 100 candidates",
         lambda options, _: measure_surrogate(options.seeds),
         surrogate_table,
     ),

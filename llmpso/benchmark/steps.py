@@ -18,9 +18,9 @@ from llmpso.space import Float, SearchSpace
 
 PARTICLES = (10, 100, 1_000, 10_000)
 DIMENSIONS = (10, 100)
-OBSERVATIONS = (10, 60, 150, 500)
+OBSERVATIONS = (60, 150, 1_000, 5_000)
+SURROGATE_DIMENSIONS = (5, 100)
 N_CANDIDATES = 100
-N_SURROGATE_DIMS = 6
 COEFFICIENTS = Coefficients()
 
 Step = Callable[[], object]
@@ -46,18 +46,22 @@ def step_table(raw: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_surrogate(repeats: int) -> Iterator[dict[str, Any]]:
-    """Seconds to fit the surrogate and to screen 100 candidates, one row per repetition."""
+    """Seconds to learn from a study and to screen 100 candidates, one row per repetition.
+
+    With hyperparameters that are fitted anew, and with those of an earlier fit.
+    """
     with threadpool_limits(limits=1):
-        for n_observations, repeat in product(OBSERVATIONS, range(repeats)):
-            seconds = seconds_of(_screening(n_observations, seed=repeat), at_least=0.0)
-            yield {"observations": n_observations, "repeat": repeat, "seconds": seconds}
+        for n, n_dims, repeat in product(OBSERVATIONS, SURROGATE_DIMENSIONS, range(repeats)):
+            labels = {"observations": n, "dimensions": n_dims, "repeat": repeat}
+            for what, step in _screenings(n, n_dims, seed=repeat).items():
+                yield labels | {"what": what, "seconds": seconds_of(step, at_least=0.0)}
 
 
 def surrogate_table(raw: pd.DataFrame) -> pd.DataFrame:
-    """Median and largest milliseconds by number of observations."""
-    grouped = raw.groupby("observations")["seconds"]
-    columns = {"median (ms)": grouped.median() * 1e3, "largest (ms)": grouped.max() * 1e3}
-    return pd.DataFrame(columns).reset_index()
+    """Median milliseconds by number of observations; one column per dimension and kind."""
+    columns = raw["dimensions"].astype(str) + " dimensions: " + raw["what"] + " (ms)"
+    medians = raw.groupby([raw["observations"], columns], sort=False)["seconds"].median() * 1e3
+    return medians.unstack().reset_index()
 
 
 def seconds_of(step: Step, at_least: float = 0.02) -> float:
@@ -115,10 +119,14 @@ def _memory_bound(swarm: Swarm, rng: np.random.Generator) -> None:
     _ = draws + swarm.velocities
 
 
-def _screening(n_observations: int, seed: int) -> Step:
+def _screenings(n_observations: int, n_dims: int, seed: int) -> dict[str, Step]:
     rng = np.random.default_rng(seed)
-    space = SearchSpace({f"x{i}": Float(0.0, 1.0) for i in range(N_SURROGATE_DIMS)})
-    positions = rng.random((n_observations, N_SURROGATE_DIMS))
+    space = SearchSpace({f"x{i}": Float(0.0, 1.0) for i in range(n_dims)})
+    positions = rng.random((n_observations, n_dims))
     values = ((positions - 0.4) ** 2).sum(axis=1) + 0.05 * rng.standard_normal(n_observations)
-    candidates = rng.random((N_CANDIDATES, N_SURROGATE_DIMS))
-    return lambda: fitted(space, positions, values).predict(candidates)
+    candidates = rng.random((N_CANDIDATES, n_dims))
+    before = fitted(space, positions, values)
+    return {
+        "fitted": lambda: fitted(space, positions, values).predict(candidates),
+        "not fitted": lambda: fitted(space, positions, values, like=before).predict(candidates),
+    }
