@@ -12,7 +12,7 @@ MAX_DIGITS = 17
 """Whole numbers of more digits are identifiers: no float tells them apart."""
 
 _SPACES = "'’\u00a0\u202f "
-_UNIT = re.compile(r"^([+-]?[\d.,][\d.,eE+\-]*?)\s*(%|[A-Za-zµμ°Ωº²³/·]+)$")
+_UNIT = re.compile(r"^([+-]?[\d.,][\d.,eE+\-]*?)\s*(%|[A-Za-zµμ°Ωº²³/·]+|[€$£¥])$")
 
 
 def mend_numbers(table: pd.DataFrame, decimal: str, notes: list[str]) -> pd.DataFrame:
@@ -71,17 +71,18 @@ def _mended(
         )
     if unit:
         notes.append(f"column {name!r}: the unit {unit!r} is taken away from its cells")
-    elif decimal == "." and cells.str.contains(",", regex=False).any():
-        example = cells[cells.str.contains(",", regex=False) & numbers.notna()]
-        if len(example):
-            first = example.index[0]
-            notes.append(f"column {name!r}: {example[first]!r} is read as {numbers[first]:g}")
+    grouped = cells[cells.str.contains(r"\d[,'’\s]\d") & numbers.notna()]
+    if decimal == "." and len(grouped):
+        first = numbers.loc[[grouped.index[0]]].iloc[0]
+        notes.append(f"column {name!r}: {grouped.iloc[0]!r} is read as {first:g}")
     return numbers.reindex(column.index)
 
 
 def _without_unit(cells: "pd.Series[str]") -> tuple["pd.Series[str]", str]:
     """The cells without the one unit that they share, and that unit; empty if there is none."""
-    parts = cells.str.strip().str.extract(_UNIT)
+    # A currency in front is brought behind.
+    cells = cells.str.strip().str.replace(r"^([+-]?)([€$£¥])\s*(.*)$", r"\1\3\2", regex=True)
+    parts = cells.str.extract(_UNIT)
     units = parts[1].dropna().unique()
     if len(units) != 1 or parts[1].notna().mean() < 1 - MAX_MARKS or units[0] in "eE":
         return cells, ""

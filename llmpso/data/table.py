@@ -84,6 +84,9 @@ def _body(text: str, layout: Layout, notes: list[str]) -> str:
         count = _counted(len(above), "line")
         notes.append(f"{count} left out above the header, first {above[0].strip()[:60]!r}")
     plain = [row for row in rows if not row.startswith("#")]
+    if n_headers := sum(row == header for row in rows):
+        notes.append(f"{_counted(n_headers, 'line')} left out: the header again")
+        rows, plain = ([row for row in some if row != header] for some in (rows, plain))
     if any(row.strip() for row in plain) and len(plain) < len(rows):
         notes.append(f"{_counted(len(rows) - len(plain), 'line')} left out that begin with '#'")
         rows = plain

@@ -8,7 +8,7 @@ import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
 
 from llmpso.data.local_time import to_utc
-from llmpso.data.time_text import joined, split_text
+from llmpso.data.time_text import joined, split_text, within_bounds
 from llmpso.errors import DataError
 
 PARTS = ("year", "month", "day", "hour", "minute", "second")
@@ -30,13 +30,16 @@ class TimeFormat:
     columns: tuple[str, ...]
     """The columns of the time: one, a date and a clock, or several parts."""
     kind: str
-    """`text`, `epoch` or `parts`."""
+    """`text`, `exact`, `epoch` or `parts`."""
     pattern: str = ISO
-    """Of text: how the date is written, as strftime has it. Of epochs: their unit."""
+    """Of text: how the date is written, as strftime has it; if exact, the clock too. Of epochs:
+    their unit."""
     zone: str = ""
     """Zone of times that do not name theirs; empty if they are taken as they are."""
     zoned: bool = False
     """Whether each time names its zone."""
+    clock: str = ""
+    """`hours` or `hhmm` if the clock is a column of such whole numbers."""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -56,7 +59,7 @@ class TimeFormat:
     def _how(self) -> str:
         if self.kind == "parts":
             return ""
-        if self.kind == "text":
+        if self.kind in ("text", "exact"):
             return f", dates as {self.pattern}"
         since = "1900, as spreadsheets count" if self.pattern == EXCEL else "1970, UTC"
         return f", in {self.pattern} since {since}"
@@ -79,8 +82,8 @@ class TimeFormat:
         times = self.parsed(frame)
         if times.isna().any():
             row = int(times.isna().to_numpy().argmax())
-            cells = frame.iloc[row][list(self.columns)].tolist()
-            raise self.misfit(cells[0] if len(cells) == 1 else cells, row)
+            cells = [str(frame[column].iloc[row]) for column in self.columns]
+            raise self.misfit(" ".join(cells), row)
         return to_utc(times, self.zone) if self.zone and not self.zoned else times
 
     def misfit(self, cell: object, row: int) -> DataError:
@@ -99,7 +102,10 @@ class TimeFormat:
             return parts_times(frame, self.columns)
         if self.kind == "epoch":
             return epoch_times(frame[self.columns[0]], self.pattern)
-        text = joined(frame, self.columns)
+        text = joined(frame, self.columns, self.clock)
+        if self.kind == "exact":
+            times = pd.to_datetime(text, format=self.pattern, errors="coerce", utc=self.zoned)
+            return within_bounds(times.dt.tz_convert(None) if self.zoned else times)
         return split_text(text).times(self.pattern, self.zoned)
 
     def written(self, index: pd.DatetimeIndex) -> pd.DataFrame:
@@ -107,8 +113,16 @@ class TimeFormat:
         local = pd.Series(index)
         if self.zone or self.zoned:
             local = local.dt.tz_localize("UTC").dt.tz_convert(self.zone or "UTC")
-        cells = {"text": self._as_text, "epoch": self._as_counts, "parts": self._as_parts}
+        cells = {
+            "text": self._as_text,
+            "exact": self._as_pattern,
+            "epoch": self._as_counts,
+            "parts": self._as_parts,
+        }
         return pd.DataFrame(dict(zip(self.columns, cells[self.kind](local), strict=True)))
+
+    def _as_pattern(self, local: "pd.Series[pd.Timestamp]") -> list["pd.Series[Any]"]:
+        return [local.dt.strftime(self.pattern)]
 
     def _as_text(self, local: "pd.Series[pd.Timestamp]") -> list["pd.Series[Any]"]:
         if "%H" in self.pattern:
@@ -120,7 +134,8 @@ class TimeFormat:
             local.dt.strftime(self._clock_pattern(local)),
         )
         if len(self.columns) > 1:
-            return [date, clock]
+            numbers = {"hours": local.dt.hour, "hhmm": 100 * local.dt.hour + local.dt.minute}
+            return [date, numbers.get(self.clock, clock)]
         is_daily = (local.dt.normalize() == local).all() and not self.zoned
         return [date if is_daily else date + " " + clock]
 
@@ -165,6 +180,7 @@ def parts_times(frame: pd.DataFrame, columns: tuple[str, ...]) -> "pd.Series[pd.
     date = pd.to_datetime(
         pd.DataFrame({"year": fields["year"], "month": month, "day": day}), errors="coerce"
     )
+    date = within_bounds(date)
     for name, seconds, most in (("hour", 3600, 24), ("minute", 60, 59), ("second", 1, 59)):
         if name in fields:
             part = fields[name].where(fields[name].between(0, most))

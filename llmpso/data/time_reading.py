@@ -1,6 +1,7 @@
 """Whether a column holds times, and how they are written."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,13 +15,22 @@ from llmpso.data.time_text import as_text, joined, split_text
 from llmpso.errors import DataError
 
 _TIMELY = re.compile(
-    r"time|date|stamp|epoch|unix|utc|zeit|datum|fecha|heure|hora|tijd|^(ts|dt|ds|t|day|hour)$",
+    r"time|date|stamp|epoch|unix|utc|zeit|datum|fecha|heure|hora|tijd|^(ts|dt|ds|t|day|year)$",
     re.IGNORECASE,
 )
 _CLOCK = re.compile(r"^\d{1,2}[:h]\d{2}", re.IGNORECASE)
 _EPOCHS = {"s": 1e8, "ms": 1e11, "us": 1e14, "ns": 1e17}
 """Where numbers of each unit begin, in 1973; fifty times as many are in 2128."""
 _EXCEL_DAYS = (20_000, 80_000)
+_DIGITS = {
+    6: "%Y%m",
+    7: "%Y%j",
+    8: "%Y%m%d",
+    10: "%Y%m%d%H",
+    12: "%Y%m%d%H%M",
+    14: "%Y%m%d%H%M%S",
+}
+"""Patterns of dates without marks, by their length."""
 _EVEN = 0.9
 """Share of equal steps from which on numbers under any name are a time."""
 
@@ -38,8 +48,8 @@ def is_clock(column: "pd.Series[Any]", name: str) -> bool:
         return False
     if is_numeric_dtype(column):
         known = column.dropna()
-        is_named = bool(re.search("hour|time|stunde|heure|hora", name, re.IGNORECASE))
-        return is_named and bool(known.between(0, 24).all() and (known % 1 == 0).all())
+        is_named = bool(re.search("hour|time|clock|stunde|heure|hora", name, re.IGNORECASE))
+        return is_named and bool(known.between(0, 2400).all() and (known % 100 < 60).all())
     return bool(as_text(column).str.contains(_CLOCK, na=False).mean() > 0.5)
 
 
@@ -64,26 +74,45 @@ def _format(
 ) -> TimeFormat | None:
     if len(columns) > 1 and all(column.lower().strip() in PARTS for column in columns):
         return TimeFormat(columns, "parts", pattern="")
-    text = joined(table, columns)
+    clock = _clock_kind(table[columns[-1]]) if len(columns) > 1 else ""
+    text = joined(table, columns, clock)
     if options.time_format is None and len(columns) == 1 and _all_numbers(text):
         return _of_numbers(table[columns[0]], text, columns[0], is_named=bool(options.time))
-    return _of_text(text, columns, options, notes)
+    return _of_text(text, TimeFormat(columns, "text", clock=clock), options, notes)
+
+
+def _clock_kind(column: "pd.Series[Any]") -> str:
+    """How whole numbers tell the time of day; empty if the column is text."""
+    if not is_numeric_dtype(column):
+        return ""
+    return "hours" if column.max() <= 24 else "hhmm"
 
 
 def _of_text(
-    text: "pd.Series[str]", columns: tuple[str, ...], options: CsvOptions, notes: list[str]
+    text: "pd.Series[str]", how: TimeFormat, options: CsvOptions, notes: list[str]
 ) -> TimeFormat | None:
+    """How text is written, of which columns and clock are known already."""
+    name = ", ".join(how.columns)
     split = split_text(text)
     zones = split.zones.dropna()
     zoned = len(zones) > 0.5 * len(text)
     if zoned:
-        _check_zones(", ".join(columns), zones)
+        _check_zones(name, zones)
     asked = None if options.time_format is None else _date_part(options.time_format)
     patterns = fitting_patterns(split, zoned, asked)
     if not patterns:
+        return _exact(text, how, options.time_format)
+    return replace(how, pattern=decided(name, split, zoned, patterns, notes), zoned=zoned)
+
+
+def _exact(text: "pd.Series[str]", how: TimeFormat, pattern: str | None) -> TimeFormat | None:
+    """A pattern that was asked for, clock and all, if most texts are written so."""
+    if pattern is None:
         return None
-    pattern = decided(", ".join(columns), split, zoned, patterns, notes)
-    return TimeFormat(columns, "text", pattern, zoned=zoned)
+    zoned = "%z" in pattern
+    times = pd.to_datetime(text, format=pattern, errors="coerce", utc=zoned)
+    is_so = times.notna().mean() > 0.5
+    return replace(how, kind="exact", pattern=pattern, zoned=zoned) if is_so else None
 
 
 def _date_part(pattern: str) -> str:
@@ -109,7 +138,7 @@ def _in_zone(how: TimeFormat, zone: str) -> TimeFormat:
             f"timezone is {zone!r}, but the times in {', '.join(map(repr, how.columns))} name "
             "their zone themselves; leave timezone out"
         )
-    return TimeFormat(how.columns, how.kind, how.pattern, zone)
+    return replace(how, zone=zone)
 
 
 def _all_numbers(text: "pd.Series[str]") -> bool:
@@ -121,11 +150,13 @@ def _of_numbers(
     column: "pd.Series[Any]", text: "pd.Series[str]", name: str, *, is_named: bool
 ) -> TimeFormat | None:
     """Dates such as 20240328, or a count since some day."""
-    if pattern := _digits(text.dropna()):
-        return TimeFormat((name,), "text", pattern)
+    if text.nunique() < 0.5 * len(text) and not is_named:
+        return None
     numbers = pd.to_numeric(column, errors="coerce").dropna()
     low, high = float(numbers.min()), float(numbers.max())
     is_likely = is_named or is_timely(name) or _is_even(numbers)
+    if pattern := _digits(text.dropna(), is_year=is_named or "year" in name.lower()):
+        return TimeFormat((name,), "text", pattern)
     for unit, least in _EPOCHS.items():
         if least <= low and high <= 50 * least and is_likely:
             return TimeFormat((name,), "epoch", unit)
@@ -134,12 +165,12 @@ def _of_numbers(
     return None
 
 
-def _digits(text: "pd.Series[str]") -> str:
+def _digits(text: "pd.Series[str]", *, is_year: bool) -> str:
     """The pattern of dates without marks; empty if they are none."""
-    lengths = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 6: "%Y%m"}
+    lengths = _DIGITS | ({4: "%Y"} if is_year else {})
     sizes = text.str.len().unique()
     pattern = lengths.get(int(sizes[0]), "") if len(sizes) == 1 else ""
-    if not pattern or not text.str.fullmatch(r"(?:19|20)\d+").all():
+    if not pattern or not text.str.fullmatch(r"(?:1[89]|20)\d+").all():
         return ""
     fits = pd.to_datetime(text.drop_duplicates(), format=pattern, errors="coerce").notna().all()
     return pattern if fits else ""

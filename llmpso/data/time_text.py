@@ -19,7 +19,8 @@ _DATE = re.compile(
 )
 _CLOCK = re.compile(
     r"^(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9})\d*)?)?"
-    r"\s*(?P<half>[ap]\.?m\.?)?\s*(?P<zone>[+-]\d{2}(?::?\d{2})?|[a-z]{1,5})?$",
+    r"\s*(?P<half>[ap]\.?m\.?)?\s*(?:uhr|hrs?|h)?"
+    r"(?:\s*(?:gmt|utc)?(?P<offset>[+-]\d{2}(?::?\d{2})?)|\s*(?P<name>[a-z]{1,5}))?$",
     re.IGNORECASE,
 )
 
@@ -50,7 +51,7 @@ class SplitTimes:
 
     def times(self, pattern: str, zoned: bool) -> "pd.Series[pd.Timestamp]":
         """The times, NaT where one does not fit; in UTC if each names its zone."""
-        dates = pd.to_datetime(self.dates, format=pattern, errors="coerce")
+        dates = within_bounds(pd.to_datetime(self.dates, format=pattern, errors="coerce"))
         since, offsets = self.clocks["since"], self.clocks["offset"]
         if zoned:
             since = since - pd.to_timedelta(offsets, unit="h")
@@ -79,6 +80,11 @@ def split_text(text: "pd.Series[str]") -> SplitTimes:
     )
 
 
+def within_bounds(times: "pd.Series[pd.Timestamp]") -> "pd.Series[pd.Timestamp]":
+    """The times that nanoseconds can count, from 1678 to 2261; NaT for others."""
+    return times.where(times.dt.year.between(1678, 2261)).astype("datetime64[ns]")
+
+
 def as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
     """Cells as text, whole numbers without a fraction."""
     if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
@@ -86,16 +92,27 @@ def as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
     return column.astype("str").str.strip().where(column.notna())
 
 
-def joined(frame: pd.DataFrame, columns: tuple[str, ...]) -> "pd.Series[str]":
-    """The cells of a date and a clock as one text each."""
+def joined(frame: pd.DataFrame, columns: tuple[str, ...], clock: str = "") -> "pd.Series[str]":
+    """The cells of a date and a clock as one text each.
+
+    Args:
+        frame: The table.
+        columns: One, or a date and a clock.
+        clock: `hours` or `hhmm` if the clock is a whole number of that kind.
+    """
     first, *rest = (as_text(frame[column]) for column in columns)
     for more in rest:
+        if clock:
+            digits = more.str.zfill(2) + "00" if clock == "hours" else more.str.zfill(4)
+            more = digits.str[:2] + ":" + digits.str[2:]
         first = first + " " + more
     return first
 
 
 def _cut(cell: str) -> tuple[str, str]:
     """Date and clock: the clock begins with the one or two digits before the first colon."""
+    if " - " in cell and cell.count(":") > 1:  # from and to: the start is the time
+        cell = cell.partition(" - ")[0]
     colon = cell.find(":")
     if colon < 0:
         return cell, ""
@@ -121,7 +138,7 @@ def _clock(text: str) -> tuple[pd.Timedelta | None, str | None, float | None]:
     hour = hour % 12 + 12 * (half == "p") if half else hour  # 24:00 is the next midnight
     nanoseconds = int((match["fraction"] or "0").ljust(9, "0"))
     since = pd.Timedelta((3600 * hour + 60 * minute + second) * 10**9 + nanoseconds, "ns")
-    zone = match["zone"]
+    zone = match["offset"] or match["name"]
     return since, zone, None if zone is None else _offset(zone)
 
 

@@ -74,6 +74,8 @@ def with_cells(column: str, cells: dict[int, object]) -> str:
         pytest.param(PLAIN.replace("wind\n", "wind,\n").replace("\n2", ",\n2"), id="open ends"),
         pytest.param(PLAIN.replace("\n2", ",\n2").replace("wind,", "wind"), id="rows end open"),
         pytest.param(PLAIN + ",,\n,,\n\n", id="empty rows"),
+        pytest.param(PLAIN.replace("\n2024-03-29", "\ntime,load,wind\n2024-03-29", 1), id="again"),
+        pytest.param("sep=;\n" + FRAME.to_csv(index=False, sep=";"), id="a line for Excel"),
         pytest.param(PLAIN + "2024-03-30 12:", id="cut off"),
     ],
 )
@@ -88,6 +90,8 @@ def test_a_table_is_the_same_however_it_is_laid_out(read, content):
         pytest.param("{:.2f} MW", 1.0, id="a unit"),
         pytest.param("{:.2f}%", 1.0, id="per cent"),
         pytest.param("  {:.2f} ", 1.0, id="spaces"),
+        pytest.param("${:,.2f}", 1.0, id="a currency"),
+        pytest.param("{:.2f} €", 1.0, id="another currency"),
         pytest.param("\u2212{:.2f}", -1.0, id="a typographic minus"),
     ],
 )

@@ -59,6 +59,20 @@ WRITTEN = {
     ),
     "utc": (HOURS, lambda t: t.strftime("%Y-%m-%d %H:%M UTC")),
     "hours alone": (HOURS, lambda t: t.strftime("%Y-%m-%d %H")),
+    "an access log": (HOURS, lambda t: t.strftime("%d/%b/%Y:%H:%M:%S")),
+    "full stops and o'clock": (HOURS, lambda t: t.strftime("%d.%m.%Y %H:%M Uhr")),
+    "a clock of full stops": (HOURS, lambda t: t.strftime("%d.%m.%Y %H.%M")),
+    "mail": (HOURS, lambda t: t.strftime("%a, %d %b %Y %H:%M:%S +0000")),
+    "gmt and an offset": (HOURS, lambda t: t.strftime("%Y-%m-%d %H:%M GMT+00:00")),
+    "from and to": (
+        HOURS,
+        lambda t: t.strftime("%d.%m.%Y %H:%M - ") + t.strftime("%d.%m.%Y %H:59"),
+    ),
+    "days of the year": (DAYS, lambda t: t.strftime("%Y%j").astype(int)),
+    "months": (
+        pd.date_range("1990-01-01", periods=N_ROWS, freq="MS"),
+        lambda t: t.strftime("%Y%m").astype(int),
+    ),
     "basic iso": (HOURS, lambda t: t.strftime("%Y%m%dT%H%M%SZ")),
 }
 
@@ -99,6 +113,8 @@ def test_iso_times_may_leave_out_fraction_and_clock(load):
     [
         ({"Date": HOURS.strftime("%d/%m/%Y"), "Time": HOURS.strftime("%H:%M:%S")}, ()),
         ({"date": HOURS.strftime("%Y%m%d"), "hour": HOURS.hour}, ()),
+        ({"date": HOURS.date, "time": HOURS.hour * 100}, ()),
+        ({"date": (HOURS - pd.Timedelta("1h")).date, "hour": (HOURS.hour - 1) % 24 + 1}, ()),
         ({"day": HOURS.day, "month": HOURS.month, "year": HOURS.year, "hour": HOURS.hour}, ()),
         (
             {"shift": np.where(HOURS.hour < 12, "06:00-14:00", "14:00-22:00"), "t": HOURS},
@@ -256,3 +272,21 @@ def test_a_time_that_is_none_is_named_unless_another_column_is_whole(load):
     with pytest.raises(DataError, match=r"time 'time' is 'soon' in data row 8, which is no time"):
         load(table(time=text))
     assert load(table(time=text, utc=HOURS)).time_format.columns == ("utc",)
+
+
+def test_a_whole_pattern_may_be_named(load):
+    frame = table(at=HOURS.strftime("%a %b %d %H:%M:%S %Y"))
+    assert load(frame).times is None
+    series = load(frame, time="at", time_format="%a %b %d %H:%M:%S %Y")
+    assert (series.frame.index == HOURS).all()
+    written = series.time_format.written(series.frame.index)
+    assert written["at"].tolist() == frame["at"].tolist()
+    with pytest.raises(DataError, match="which is not known as a time; say how its dates"):
+        load(frame, time="at", time_format="%Y/%m/%d")
+
+
+@pytest.mark.parametrize("text", ["9999-12-31 00:00", "2024-13-45 00:00", "2024-02-30", ""])
+def test_a_time_that_cannot_be_is_named(load, text):
+    times = HOURS.strftime("%Y-%m-%d %H:%M").tolist()
+    with pytest.raises(DataError, match=r"time 'time' is '.*' in data row 18, which is no time"):
+        load(table(time=[*times[:17], text, *times[18:]]))
