@@ -119,6 +119,8 @@ class Plan:
     """Registered model that the study is for."""
     registers: bool = True
     """Whether the best model becomes a version of it at once."""
+    retune_run: str = ""
+    """MLflow run of the retuning that the study is part of."""
 
     @property
     def name(self) -> str:

@@ -16,6 +16,9 @@ from tasks.ledger import Ledger
 from tasks.pages import draw_study, trace_calls
 from tasks.tracking import STORE_ERRORS, StudyRun, record_summary, record_tags, record_text
 
+SUMMARY_FILE = "summary.json"
+"""The record of a study's summary, on its run."""
+
 
 def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -> None:
     """Record a finished study, the numbers first.
@@ -24,7 +27,7 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
     study has what it measured all the same.
     """
     study = ledger.study
-    record_text(study, "summary.json", json.dumps(summary.record(), indent=2))
+    record_text(study, SUMMARY_FILE, json.dumps(summary.record(), indent=2))
     tags = {"stop_reason": summary.stop_reason, "source": summary.best_source}
     record_summary(study, summary.figures(), description(summary), tags)
     drawn = _told(

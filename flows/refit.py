@@ -99,22 +99,28 @@ def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
 def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[Trial]:
     tune = plan.tune
     progress = StudyProgress(len(trials), tune.objective.metric, get_run_logger())
-    progress.begin(len(trials))
-    with (
-        ThreadPoolTaskRunner(max_workers=tune.n_workers) as runner,
-        tune.evaluator() as measure,
-        shown_on_terminal(progress, tune.n_workers),
-    ):
-        told = iterate(0, trials, measure, ledger, runner, progress)
+    told = [kept for trial in trials if (kept := ledger.answer(trial))]
+    for trial in told:
+        progress(trial)
+    known = {trial.number for trial in told}
+    if missing := [trial for trial in trials if trial.number not in known]:
+        progress.begin(len(missing))
+        with (
+            ThreadPoolTaskRunner(max_workers=tune.n_workers) as runner,
+            tune.evaluator() as measure,
+            shown_on_terminal(progress, tune.n_workers),
+        ):
+            told += iterate(0, missing, measure, ledger, runner, progress)
     ledger.deliver()
     return [ledger.linked(trial) for trial in sorted(told, key=lambda trial: trial.number)]
 
 
 def _judged(plan: RetunePlan, arm: str, told: Sequence[Trial]) -> tuple[Refit, ...]:
     """Judge by the recorded models: what would serve, read back as it would be."""
-    done = [trial for trial in told if trial.note == arm and "model" in trial.links]
+    own = [trial for trial in told if _arm(trial) == arm]
+    done = [trial for trial in own if "model" in trial.links]
     if len(done) < 2:
-        why = {str(t.failure.kind) for t in told if t.note == arm and t.failure} or {"no model"}
+        why = {str(trial.failure.kind) for trial in own if trial.failure} or {"no model"}
         raise LLMPSOError(
             f"{len(done)} of {plan.n_refits} refits of the {arm} came to a model "
             f"({', '.join(sorted(why))}); two are needed to compare: the objective must return "
@@ -129,3 +135,8 @@ def _judged(plan: RetunePlan, arm: str, told: Sequence[Trial]) -> tuple[Refit, .
         )
         for trial in done
     )
+
+
+def _arm(trial: Trial) -> str:
+    """What a refit is of; its note also says if it was tried again."""
+    return trial.note.partition(";")[0]

@@ -3,7 +3,9 @@
 As a Prefect flow, and as a command: `python -m flows.retune`.
 """
 
+import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,36 +16,37 @@ from pydantic import Field
 
 from flows.command import Command, main
 from flows.notify import HOOKS, load_notifier, tell
+from flows.publish import SUMMARY_FILE
 from flows.refit import Arms, compare_arms, refit_arms
-from flows.retune_plan import RetunePlan, prepare_retune
+from flows.retune_plan import RetunePlan, check_retune, locked_plan
 from flows.retune_report import Outcome, Report, as_text
 from flows.summary import STOPPED, Summary
 from flows.tune import Share, run_plan
-from flows.turns import only_run
+from llmpso.errors import ChampionChangedError
 from llmpso.limits import StopReason
 from llmpso.objectives.base import Watched
 from llmpso.retuning.degradation import Degradation, degradation
 from llmpso.retuning.drift import ColumnDrift, Reference, describe, find_drift, last_label
 from llmpso.retuning.drift_figure import draw_drift
-from llmpso.running.fingerprint import digest, objective_fingerprint
+from tasks.champion import REFERENCE_FILE, note_kept
 from tasks.ledger import Ledger
 from tasks.registry import (
-    REFERENCE_FILE,
+    RETUNE_TAG,
     Promotion,
-    note_kept,
     promote,
     promotions,
     record_json,
     record_table,
-    store_answers,
 )
-from tasks.studies import StudyIdentity, open_study
+from tasks.studies import open_study
 from tasks.tracking import (
     StudyRun,
     describe_model,
+    finished_study,
     record_folder,
     record_summary,
     record_tags,
+    recorded_text,
 )
 
 EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
@@ -158,8 +161,7 @@ def retune(
     arguments = dict(locals())
     if notify:
         load_notifier(notify)
-    plan = prepare_retune(arguments)
-    with only_run(plan.name):
+    with locked_plan(arguments) as plan:
         report = run_retune(plan)
     create_markdown_artifact(f"```\n{as_text(report)}\n```", key="retuning")
     _tell(plan, report)
@@ -168,21 +170,15 @@ def retune(
 
 def run_retune(plan: RetunePlan) -> Report:
     """Run a checked plan inside a flow run, and record all of it."""
-    fingerprint = objective_fingerprint(plan.tune.objective)
-    identity = StudyIdentity(
-        tracking_uri=plan.tune.tracking_uri,
-        experiment_id=plan.tune.experiment_id,
-        key=digest(_params(plan) | {"fingerprint": fingerprint}),
-        fingerprint=fingerprint,
-        name=f"retune {plan.name}",
-        params=_params(plan),
-        tags={"retunes": plan.name},
-    )
-    with (
-        store_answers(plan.tune.tracking_uri, plan.name),
-        open_study(identity, str(runtime.flow_run.id), resume=False) as ledger,
-    ):
-        report = _run(plan, ledger)
+    for warning in plan.warnings:
+        get_run_logger().warning(warning)
+    flow_run_id = str(runtime.flow_run.id)
+    with open_study(plan.identity, flow_run_id, resume=plan.tune.resume) as ledger:
+        try:
+            report = _run(plan, ledger)
+        except ChampionChangedError as error:
+            record_tags(ledger.study, {"outcome": "refused", "reason": str(error)})
+            raise
         _record(plan, ledger.study, report)
     return report
 
@@ -194,9 +190,33 @@ def _run(plan: RetunePlan, ledger: Ledger) -> Report:
     leave = _reason_to_leave(plan, drift, health)
     if leave:
         return _kept(plan, run, leave, **known)
-    summary = run_plan(plan.tune)
+    summary = _tuned(plan, run)
     record_tags(run, {"study": summary.run_id})
     return _compared(plan, ledger, known | {"study": summary})
+
+
+def _tuned(plan: RetunePlan, run: StudyRun) -> Summary:
+    """The study of the retuning; the one that had ended when an earlier process was killed."""
+    ended = finished_study(run.tracking_uri, run.experiment_id, RETUNE_TAG, run.run_id)
+    summary = _ended(plan, ended) if ended else None
+    return summary or run_plan(replace(plan.tune, retune_run=run.run_id))
+
+
+def _ended(plan: RetunePlan, study: StudyRun) -> Summary | None:
+    """The summary of a study that has ended; None, and a warning, if it cannot be read."""
+    try:
+        summary = Summary.of(json.loads(recorded_text(study, SUMMARY_FILE)))
+        params = plan.tune.objective.space.validate(summary.best_params)
+    except (ValueError, TypeError, KeyError) as error:
+        get_run_logger().warning(
+            "study %s had ended before the interruption, but its summary cannot be read (%r): "
+            "tuning anew",
+            study.run_id,
+            error,
+        )
+        return None
+    get_run_logger().info("study %s had ended before the interruption", study.run_id)
+    return replace(summary, best_params=params)
 
 
 def _compared(plan: RetunePlan, ledger: Ledger, known: dict[str, Any]) -> Report:
@@ -269,8 +289,9 @@ def _kept(plan: RetunePlan, run: StudyRun, reason: str, **known: Any) -> Report:
     if champion is None:
         raise RuntimeError("there is no champion to keep")
     note_kept(plan.tune.tracking_uri, champion, reason)
-    version = champion.version
-    return _report(plan, run, Outcome.KEPT, reason, version, version, known)
+    version, before = champion.version, plan.serves
+    outcome = Outcome.KEPT if champion.serves else Outcome.RESTORED
+    return _report(plan, run, outcome, reason, version, before, known)
 
 
 def _promoted(
@@ -282,7 +303,7 @@ def _promoted(
     known: dict[str, Any],
 ) -> Report:
     """Let the best refit serve, once all that later runs need of it is on record."""
-    objective, before = plan.tune.objective, plan.champion.version if plan.champion else ""
+    objective, before = plan.tune.objective, plan.serves
     if isinstance(objective, Watched):
         tuned_on = objective.frame.iloc[: -objective.n_held_out]
         reference = Reference.of(tuned_on, last_label(objective.frame))
@@ -299,8 +320,8 @@ def _promoted(
         study_run=summary.run_id,
         retune_run=run.run_id,
     )
-    version = promote(plan.tune.tracking_uri, promotion)
     describe_model(plan.tune.tracking_uri, plan.name, objective.description)
+    version = promote(plan.tune.tracking_uri, promotion)
     return _report(plan, run, outcome, reason, version, before, known)
 
 
@@ -314,12 +335,22 @@ def _report(
     known: dict[str, Any],
 ) -> Report:
     return Report(
-        plan.name, outcome, reason, version, before, run.run_id, run.tracking_uri, **known
+        plan.name,
+        outcome,
+        reason,
+        version,
+        before,
+        run.run_id,
+        run.tracking_uri,
+        **known,
+        warnings=plan.warnings,
     )
 
 
 def _record(plan: RetunePlan, run: StudyRun, report: Report) -> None:
     tags = {"outcome": str(report.outcome), "reason": report.reason, "version": report.version}
+    if report.warnings:
+        tags["warning"] = "; ".join(report.warnings)
     record_summary(run, report.figures(), f"```\n{as_text(report)}\n```", tags)
     record_json(run, "report.json", report.record())
     history = promotions(run.tracking_uri, plan.name)
@@ -334,23 +365,10 @@ def _tell(plan: RetunePlan, report: Report) -> None:
         tell(plan.notify, f"retune {report.outcome}: {plan.name}{ran_out}", report.headline)
 
 
-def _params(plan: RetunePlan) -> dict[str, Any]:
-    champion = plan.champion
-    return {
-        "model": plan.name,
-        "when": plan.when,
-        "refits": plan.n_refits,
-        "margin": plan.rule.margin,
-        "confidence": plan.rule.confidence,
-        "champion": champion.version if champion else "none",
-        "history": len(plan.tune.study.history),
-    }
-
-
 COMMAND = Command(
     retune,
     name="flows.retune",
-    check=prepare_retune,
+    check=check_retune,
     as_text=as_text,
     as_record=Report.record,
 )

@@ -19,6 +19,8 @@ class Outcome(StrEnum):
     """There was no champion; now there is."""
     PROMOTED = "promoted"
     KEPT = "kept"
+    RESTORED = "restored"
+    """The champion was gone, and no better one was found than the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Report:
     version: str
     """The version that serves now."""
     before: str
-    """The version that served before; empty in the first run."""
+    """The version that served before; empty if none did."""
     run_id: str
     tracking_uri: str
     drift: Sequence[ColumnDrift] = ()
@@ -40,16 +42,23 @@ class Report:
     study: Summary | None = None
     """The study; None if the model was left alone."""
     verdict: Verdict | None = None
+    warnings: Sequence[str] = ()
+    """What people should know of the champion: that it is gone, or its data."""
 
     @property
     def headline(self) -> str:
         """What became of the model, and why."""
         what = {
             Outcome.FIRST: f"version {self.version} is its first champion",
-            Outcome.PROMOTED: f"version {self.version} replaces version {self.before}",
+            Outcome.PROMOTED: f"version {self.version} {self._instead}",
             Outcome.KEPT: f"version {self.version} stays",
+            Outcome.RESTORED: f"version {self.version} serves again",
         }
         return f"{self.model}: {what[self.outcome]}: {self.reason}"
+
+    @property
+    def _instead(self) -> str:
+        return f"replaces version {self.before}" if self.before else "serves, where none did"
 
     def figures(self) -> dict[str, float]:
         """The numbers that MLflow keeps."""
@@ -72,7 +81,7 @@ class Report:
 
 def as_text(report: Report) -> str:
     """The report as lines that fit a screen."""
-    lines = [report.headline, ""]
+    lines = [report.headline, *(f"warning: {text}" for text in report.warnings), ""]
     lines += [
         f"  {c.column}: index {c.psi:.2f}, p {c.p_value:.2g}{'   drifted' * c.has_drifted}"
         for c in report.drift[:10]
@@ -89,6 +98,6 @@ def as_text(report: Report) -> str:
             *(f"note       {note}" for note in study.notes),
         ]
     lines += ["", f"serves     models:/{report.model}@champion   (version {report.version})"]
-    if report.outcome is Outcome.PROMOTED:
+    if report.outcome is Outcome.PROMOTED and report.before:
         lines.append(f"go back    python -m flows.rollback {report.model}")
     return "\n".join([*lines, f"MLflow     {report.tracking_uri}   (run {report.run_id})"])

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 from flows.plan import Plan
 from llmpso.advisor import Call
@@ -119,6 +119,12 @@ class Summary:
     def record(self) -> dict[str, Any]:
         """Everything, for JSON."""
         return asdict(self) | {"overhead_seconds": self.overhead_seconds}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """A summary from its record."""
+        own = {field.name: record[field.name] for field in fields(cls)}
+        return cls(**own | {"notes": tuple(own["notes"])})
 
 
 def summarise(

@@ -31,7 +31,7 @@ from llmpso.trial import Trial
 from tasks.advise import CachedBackend
 from tasks.iterate import iterate
 from tasks.ledger import Ledger
-from tasks.registry import MODEL_TAG
+from tasks.registry import MODEL_TAG, RETUNE_TAG
 from tasks.replies import KeptReplies
 from tasks.studies import StudyIdentity, open_study
 from tasks.tracking import (
@@ -323,6 +323,8 @@ def _study_tags(plan: Plan) -> dict[str, str]:
         WORKERS_TAG: str(plan.study.n_workers),
         "advisor": plan.advisor_reason,
     }
+    if plan.retune_run:
+        tags[RETUNE_TAG] = plan.retune_run
     if notes := notes_of(plan.objective):
         tags["notes"] = "\n".join(notes)[:MOST_OF_A_TAG]
     identity = plan.backend.identity if plan.backend else {}

@@ -51,3 +51,7 @@ class RegistryError(LLMPSOError, LookupError):
 
 class BusyModelError(LLMPSOError, RuntimeError):
     """Another run retunes the same model."""
+
+
+class ChampionChangedError(LLMPSOError, RuntimeError):
+    """Another version serves than the one that a decision was about."""

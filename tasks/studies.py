@@ -19,7 +19,9 @@ from tasks.tracking import (
     StudyRun,
     close_study,
     last_study,
+    open_studies,
     patiently,
+    record_tags,
     reopen_study,
     start_study,
 )
@@ -100,19 +102,37 @@ def _continued(
     if last.tags.get(FLOW_RUN_TAG, flow_run_id) != flow_run_id:
         mark_crashed(last.tags[FLOW_RUN_TAG])
     if resume:
-        reopen_study(last.study, {FLOW_RUN_TAG: flow_run_id})
+        reopen_study(last.study, {**identity.tags, FLOW_RUN_TAG: flow_run_id})
         return last.study, lease
     _abandon(last, identity.fingerprint)
     lease.end()
     return None
 
 
-def _abandon(last: LastStudy, fingerprint: str) -> None:
+def close_left_open(identity: StudyIdentity, ended: Mapping[str, Mapping[str, str]]) -> None:
+    """Close the runs that dead processes left open, where nobody goes on with them.
+
+    Args:
+        identity: Whose runs: those with its tags. One with its key is gone on with.
+        ended: Tags, by run, of those that had done what they were for; the others are KILLED.
+    """
+    for last in open_studies(identity.tracking_uri, identity.experiment_id, identity.tags):
+        run_id = last.study.run_id
+        if last.tags.get(STUDY_TAG) == identity.key:
+            continue
+        if (lease := claim(last.study, last.is_closed, last.tags)) is None:
+            continue
+        record_tags(last.study, ended.get(run_id, {}))
+        _abandon(last, identity.fingerprint, "FINISHED" if run_id in ended else "KILLED")
+        lease.end()
+
+
+def _abandon(last: LastStudy, fingerprint: str, status: str = "KILLED") -> None:
     """Record what an interrupted run measured, and close it."""
     ledger = Ledger(last.study, fingerprint)
     ledger.deliver()
     if not last.is_closed:
-        close_study(last.study, "KILLED")
+        close_study(last.study, status)
     ledger.forget()
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
@@ -131,14 +131,34 @@ def last_study(uri: str, experiment_id: str, key: str) -> LastStudy | None:
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
-    if not runs:
-        return None
-    info, status = runs[0].info, RunStatus.from_string(runs[0].info.status)
+    return _as_study(uri, runs[0]) if runs else None
+
+
+def open_studies(uri: str, experiment_id: str, tags: Mapping[str, str]) -> list[LastStudy]:
+    """The runs with all of some tags that have not ended, or whose processes were killed."""
+    runs = client(uri).search_runs([experiment_id], "attributes.status = 'RUNNING'")
+    # Compared here: a filter of MLflow's cannot hold every text.
+    return [_as_study(uri, run) for run in runs if tags.items() <= run.data.tags.items()]
+
+
+def finished_study(uri: str, experiment_id: str, tag: str, value: str) -> StudyRun | None:
+    """The latest run with a tag that ended well."""
+    runs = client(uri).search_runs(
+        [experiment_id],
+        f"tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return _as_study(uri, runs[0]).study if runs else None
+
+
+def _as_study(uri: str, run: Run) -> LastStudy:
+    status = RunStatus.from_string(run.info.status)
     return LastStudy(
-        StudyRun(uri, experiment_id, info.run_id),
+        StudyRun(uri, run.info.experiment_id, run.info.run_id),
         status == RunStatus.FINISHED,
         RunStatus.is_terminated(status),
-        runs[0].data.tags,
+        run.data.tags,
     )
 
 
@@ -262,6 +282,16 @@ def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECO
             logger.warning("MLflow does not answer (%s); trying on", one_line(error, 200))
         time.sleep(pause)
         pause = min(2 * pause, 15.0)
+
+
+@contextmanager
+def suppress_code(code: str) -> Iterator[None]:
+    """Go on where MLflow refuses with a code such as `RESOURCE_DOES_NOT_EXIST`."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != code:
+            raise
 
 
 def is_away(error: MlflowException | OSError) -> bool:

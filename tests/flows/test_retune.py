@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from inspect import signature
@@ -20,13 +21,14 @@ from prefect.utilities.callables import parameter_schema
 from flows.command import USAGE_ERROR
 from flows.refit import compare_arms
 from flows.retune import retune
-from flows.retune_plan import prepare_retune
+from flows.retune_plan import locked_plan, prepare_retune
 from flows.retune_report import Outcome, as_text
 from flows.rollback import rollback
 from flows.tune import tune
 from flows.turns import only_run
 from llmpso.errors import (
     BusyModelError,
+    ChampionChangedError,
     DataError,
     LLMPSOError,
     RegistryError,
@@ -254,6 +256,87 @@ def test_rolling_back_lets_the_previous_version_serve_again(
     assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
     assert rollback("pm2") == USAGE_ERROR
     assert "model 'pm2' is not registered" in capsys.readouterr().err
+
+
+def second_version(**tags: str) -> str:
+    """A second version, which serves in place of the first."""
+    client = mlflow.MlflowClient()
+    tags = client.get_model_version("pm25", "1").tags | tags
+    version = mlflow.register_model("models:/pm25/1", "pm25", tags=tags).version
+    client.set_registered_model_alias("pm25", "previous", "1")
+    client.set_registered_model_alias("pm25", "champion", version)
+    return str(version)
+
+
+def test_a_rollback_waits_for_nobody_only_if_it_is_asked_to(
+    champion, measurements, mlflow_store, capsys
+) -> None:
+    second_version()
+    with only_run("pm25"):
+        assert rollback("pm25") == USAGE_ERROR
+        assert "another run retunes 'pm25' at this moment" in (said := capsys.readouterr().err)
+        assert said.endswith("; --now rolls back at once, and that run then promotes nothing\n")
+        assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
+        assert rollback("pm25", now=True) == 0
+    assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
+
+
+def test_what_serves_is_read_when_no_other_run_can_change_it_any_more(
+    champion, measurements, mlflow_store
+) -> None:
+    until(measurements, "2012-12-31")
+    is_held = threading.Event()
+
+    def other_run() -> None:
+        with only_run("pm25"):
+            is_held.set()
+            time.sleep(1.0)
+            second_version()
+
+    thread = threading.Thread(target=other_run)
+    thread.start()
+    is_held.wait()
+    with locked_plan(arguments(champion)) as plan:
+        assert plan.champion.version == "2"
+    thread.join()
+
+
+def test_a_run_promotes_nothing_if_somebody_changed_what_serves_meanwhile(
+    champion, measurements, mlflow_store, monkeypatch
+) -> None:
+    until(measurements, "2012-12-31")
+    second_version()
+
+    def win_and_roll_back(arms, rule):
+        assert rollback("pm25", now=True) == 0
+        return replace(compare_arms(arms, rule), at_least=0.5)
+
+    monkeypatch.setattr("flows.retune.compare_arms", win_and_roll_back)
+    monkeypatch.setattr("flows.retune._degradation", lambda plan: None)
+    with pytest.raises(ChampionChangedError, match="version 1 of 'pm25' serves now, .* version 2"):
+        retune(**arguments(champion, refits=2, evaluations=4))
+    assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
+    (run,) = mlflow.search_runs(
+        search_all_experiments=True, filter_string="tags.outcome = 'refused'"
+    ).to_dict("records")
+    assert (run["status"], run["tags.retunes"]) == ("FAILED", "pm25")
+    assert run["tags.reason"].startswith("version 1 of 'pm25' serves now")
+
+
+def test_a_champion_that_was_deleted_is_said_and_the_one_before_it_compared_with(
+    champion, measurements, mlflow_store
+) -> None:
+    until(measurements, "2012-12-31")
+    mlflow.MlflowClient().delete_model_version("pm25", second_version())
+    report = retune(**arguments(champion, refits=2, evaluations=4, margin=0.9))
+    assert (report.outcome, report.version, report.before) == (Outcome.RESTORED, "1", "")
+    assert aliases(mlflow_store) == {"champion": "1"}
+    (warning,) = report.warnings
+    assert "no version of 'pm25' has the alias @champion any more, and version 1" in warning
+    assert "compared with @previous, version 1" in warning
+    assert f"warning: {warning}" in as_text(report)
+    assert mlflow.get_run(report.run_id).data.tags["warning"] == warning
+    assert report.headline.startswith("pm25: version 1 serves again: ")
 
 
 def arguments(objective: str, **change) -> dict:
