@@ -4,11 +4,16 @@ MLflow begins a run at the first `mlflow.log_param` of a thread and goes on with
 thread's life, so that the second training of a thread would be refused as a change of the first.
 """
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
+from llmpso.text import one_line
 from llmpso.trial import Trial
+
+logger = logging.getLogger(__name__)
 
 TRIAL_TAG = "llmpso.trial"
 """On a run that a training began: number and source of its trial."""
@@ -23,5 +28,16 @@ def apart(trial: Trial) -> Iterator[None]:
         # A worker has MLflow only if the training brought it along.
         mlflow = sys.modules.get("mlflow")
         while mlflow is not None and mlflow.active_run() is not None:
-            mlflow.set_tag(TRIAL_TAG, f"{trial.number:03d} {trial.source}")
-            mlflow.end_run()
+            _end(mlflow, trial)
+
+
+def _end(mlflow: ModuleType, trial: Trial) -> None:
+    """End the innermost run of this thread; one that its store does not let end stays open."""
+    for action in (
+        lambda: mlflow.set_tag(TRIAL_TAG, f"{trial.number:03d} {trial.source}"),
+        mlflow.end_run,
+    ):
+        try:
+            action()
+        except mlflow.exceptions.MlflowException as error:
+            logger.warning("the run of trial %d's own: %s", trial.number, one_line(error))
