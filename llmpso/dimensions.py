@@ -238,6 +238,11 @@ def identity(value: object) -> tuple[str, object]:
     return type(value).__name__, value
 
 
+def with_tuples(value: Any) -> Any:
+    """A value as JSON gives it back, lists as the tuples that they were."""
+    return tuple(map(with_tuples, value)) if isinstance(value, list) else value
+
+
 def is_real(value: Any) -> bool:
     """Whether a value is a number, and no bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

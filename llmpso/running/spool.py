@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from llmpso.dimensions import with_tuples
 from llmpso.running.evaluate import Outcome
 from llmpso.trial import Failure, FailureKind, Source, Trial, TrialState
 
@@ -80,6 +81,7 @@ def trial_of(record: Mapping[str, Any]) -> Trial:
     """The trial that `trial_record` made a record of."""
     failure = record["failure"]
     fields = {
+        "params": {name: with_tuples(value) for name, value in record["params"].items()},
         "source": Source(record["source"]),
         "state": TrialState(record["state"]),
         "failure": failure and Failure(**(failure | {"kind": FailureKind(failure["kind"])})),

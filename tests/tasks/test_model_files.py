@@ -153,7 +153,8 @@ def test_a_full_disk_is_not_the_fault_of_a_model(tmp_path):
 
 
 def test_a_model_that_cannot_be_kept_is_a_warning_on_its_trial(tmp_path):
-    trial = Trial(0, {"x": 0.5}, Source.SWARM, iteration=0, particle=0, seed=1)
+    params = {"x": 0.5, "sizes": (64, (3, None))}
+    trial = Trial(0, params, Source.SWARM, iteration=0, particle=0, seed=1)
     network = torch.nn.Linear(2, 1)
     network.lock = threading.Lock()
     evaluation = Evaluation(0.5, model=network, artifacts={"a.json": {"b": 1}})
@@ -162,7 +163,7 @@ def test_a_model_that_cannot_be_kept_is_a_warning_on_its_trial(tmp_path):
     assert entry.trial.warnings == (
         "its model is not kept: TypeError: cannot pickle '_thread.lock' object",
     )
-    assert entry.trial.value == 0.5
+    assert (entry.trial.value, entry.trial.params) == (0.5, params)
     assert not (entry.folder / MODEL).exists()
     assert json.loads((entry.folder / "records" / "a.json").read_text()) == {"b": 1}
 
