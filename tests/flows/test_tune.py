@@ -237,3 +237,35 @@ def test_busy_time_counts_overlaps_once() -> None:
         return Trial(0, {}, Source.SWARM, 0, 0, 0, started_at=start, seconds=seconds)
 
     assert busy_seconds([trial(10, 2), trial(11, 3), trial(20, 1)]) == pytest.approx(5)
+
+
+def test_what_was_done_to_the_data_is_said_everywhere(
+    prefect_server, mlflow_store, tmp_path, caplog
+) -> None:
+    times = pd.date_range("2024-03-01", periods=180, freq="h")
+    load = [str(20 + hour % 7) for hour in range(180)]
+    load[9] = "x"
+    frame = pd.DataFrame({"time": times.strftime("%d/%m/%Y %H:%M"), "load": load, "site": "north"})
+    frame.to_csv(tmp_path / "some.csv", index=False, sep=";")
+    summary = tune(
+        csv=str(tmp_path / "some.csv"),
+        target="load",
+        horizon=1,
+        space="paper",
+        method="pso",
+        evaluations=1,
+        workers=1,
+        threads=1,
+    )
+    said = (
+        "columns are separated by semicolons",
+        "time is read from 'time', dates as %d/%m/%Y",
+        "column 'load': 1 of 180 cells are no number ('x') and count as missing",
+        "column 'site' is left out: it never changes",
+    )
+    assert summary.notes == said
+    run = mlflow.get_run(summary.run_id)
+    assert run.data.tags["notes"].splitlines() == list(said)
+    for note in said:
+        assert note in as_text(summary)
+        assert any(r.getMessage() == note and r.levelname == "WARNING" for r in caplog.records)

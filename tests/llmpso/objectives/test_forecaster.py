@@ -139,3 +139,20 @@ def test_inputs_that_do_not_fit_are_refused(model, taiwan, tmp_path):
         model.predict(rows.set_axis(rows.index.where(rows.index != rows.index[3], rows.index[2])))
     with pytest.raises(DataError, match="holds no forecaster"):
         Forecaster.load(tmp_path)
+
+
+def test_a_model_of_an_older_version_is_named(model, tmp_path):
+    model.save(tmp_path)
+    content = json.loads((tmp_path / "model.json").read_text())
+    del content["times"]
+    (tmp_path / "model.json").write_text(json.dumps(content | {"time_column": "Time"}))
+    with pytest.raises(
+        DataError, match="saved by an older version, which kept nothing of how its"
+    ):
+        Forecaster.load(tmp_path)
+
+
+def test_the_format_of_the_times_survives_the_disk(model, tmp_path):
+    model.save(tmp_path)
+    assert Forecaster.load(tmp_path).times == model.times
+    assert model.untyped == ("Time",)

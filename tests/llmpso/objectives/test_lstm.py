@@ -8,6 +8,7 @@ import torch
 
 from llmpso.data.air_quality import load_taiwan
 from llmpso.data.series import TimeSeries, load_csv
+from llmpso.data.table import CsvOptions
 from llmpso.data.windows import split_rows
 from llmpso.errors import DataError, SpaceError, SpecError
 from llmpso.objectives.base import Baselined, DescribedObjective
@@ -197,3 +198,20 @@ def test_cuda_gives_about_the_same(taiwan):
     }
     assert on["cuda"].value == pytest.approx(on["cpu"].value, rel=0.2)
     assert next(on["cuda"].model.network.parameters()).device.type == "cpu"
+
+
+def test_how_times_are_written_is_part_of_the_fingerprint(tmp_path):
+    """A kept model reads times as the file wrote them: another file's is not taken instead."""
+    times = pd.date_range("2024-03-01", periods=240, freq="h")
+    load = np.random.default_rng(0).normal(size=240)
+    found = {}
+    for pattern in ("%d/%m/%Y %H:%M", "%Y-%m-%d %H:%M"):
+        frame = pd.DataFrame({"time": times.strftime(pattern), "load": load})
+        frame.to_csv(tmp_path / "some.csv", index=False)
+        series = load_csv(tmp_path / "some.csv", "load", options=CsvOptions(time_format=pattern))
+        found[pattern] = LSTMObjective(series, horizon=1, window=12, device="cpu")
+    first, second = found.values()
+    assert first.series.fingerprint == second.series.fingerprint
+    assert first.fingerprint != second.fingerprint
+    assert first.notes == ("time is read from 'time', dates as %d/%m/%Y",)
+    assert second.notes == ()

@@ -28,6 +28,9 @@ def test_each_name_builds_its_objective():
         ({"name": "cnn", "space": "all"}, "space is 'all'; it must be one of: paper, standard"),
         ({"name": "rastrigin", "dims": 1}, "n_dims is 1; it must be 2 or more"),
         ({"name": "cnn", "images": "nowhere"}, "images 'nowhere' does not exist"),
+        ({"timezone": "UTC"}, "timezone is how a file is written; name it with csv"),
+        ({"csv": "a", "target": "b", "decimal": ";"}, "decimal is ';'; it must be '.' or ','"),
+        ({"csv": "a", "target": "b", "time": "t"}, "file 'a' does not exist; check the path"),
     ],
 )
 def test_a_mistake_is_refused_in_one_line(fields, message):

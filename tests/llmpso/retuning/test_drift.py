@@ -103,6 +103,10 @@ def test_new_rows_are_counted_by_time_or_by_number() -> None:
     assert n_rows_since(frame, frame.index[89].isoformat()) == 10
     assert n_rows_since(frame.reset_index(drop=True), "90") == 10
     assert n_rows_since(frame.reset_index(drop=True), "120") == 0
+    with pytest.raises(DataError, match="had no times, and now it has times"):
+        n_rows_since(frame, "90")
+    with pytest.raises(DataError, match="had times, and now it has no times"):
+        n_rows_since(frame.reset_index(drop=True), frame.index[89].isoformat())
 
 
 def test_correlated_values_count_for_less() -> None:
