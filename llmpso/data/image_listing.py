@@ -80,8 +80,8 @@ class _LeftOut:
             hidden = next((n for n in file.relative_to(folder).parts if is_hidden(n)), None)
             if hidden is not None:
                 self._hidden[hidden] += not file.is_dir()
-            elif file.suffix.lower() in SUFFIXES and not file.is_dir():
-                yield file
+            elif file.suffix.lower() in SUFFIXES and (file.is_file() or file.is_symlink()):
+                yield file  # a pipe would be waited for; a broken link is an error further on
             elif not file.is_dir():
                 self._others[file.suffix.lower() or "none"] += 1
 
@@ -91,7 +91,7 @@ class _LeftOut:
             yield f"hidden files and folders are left out: {_named(self._hidden)}"
         if self._others:
             n, kinds = sum(self._others.values()), _named(self._others)
-            yield f"{n:,} files are left out, whose endings are not those of images: {kinds}"
+            yield f"{n:,} files are left out that are no images by their endings: {kinds}"
         if self._n_loose:
             yield f"{self._n_loose:,} images of {name!r} are left out that lie in no class"
 

@@ -1,5 +1,6 @@
 """Which files of a folder are images, of which class and part; what is left out is said."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -118,12 +119,13 @@ def test_files_of_other_endings_and_in_no_class_are_counted(draw, tmp_path):
     draw("loose", 3)
     for file in (tmp_path / "loose").iterdir():
         file.rename(tmp_path / file.name)
+    os.mkfifo(tmp_path / "c" / "pipe.png")
     for name in ("1.heic", "2.HEIC", "notes.txt", "Makefile"):
         (tmp_path / "c" / name).write_bytes(b"")
     images = load_images(tmp_path)
     assert "folder 'loose' holds no image and is no class" in images.notes
     assert any(
-        "4 files are left out, whose endings are not those of images: .heic (2)" in note
+        "5 files are left out that are no images by their endings: .heic (2)" in note
         for note in images.notes
     )
     assert any("3 images of" in note and "lie in no class" in note for note in images.notes)
