@@ -1,6 +1,7 @@
 """The version of a model that a new one is compared with: what serves, or served last."""
 
 import json
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,8 @@ def find_champion(uri: str, name: str, space: SearchSpace) -> Champion | None:
     """The version that serves, or `@previous` if that is gone; None if there is neither.
 
     Raises:
-        RegistryError: It is not known with which parameters it was trained, or they lie outside
-            the space.
+        RegistryError: It is not known with which parameters it was trained, they lie outside the
+            space, or what was recorded of it is damaged.
     """
     settle(uri, name)
     registered = find_registered(uri, name)
@@ -114,13 +115,18 @@ def note_kept(uri: str, champion: Champion, reason: str) -> None:
 
 def _error(version: ModelVersion) -> float | None:
     text = version.tags.get("error")
+    if text is None:
+        return None
     try:
-        return None if text is None else float(text)
+        error = float(text)
     except ValueError:
+        error = math.nan
+    if not math.isfinite(error):
         raise RegistryError(
             f"tag error of models:/{version.name}/{version.version} is {text!r}; it must be a "
             "number: mend it in MLflow's pages, or delete the tag"
-        ) from None
+        )
+    return error
 
 
 def _params(uri: str, version: ModelVersion, space: SearchSpace) -> dict[str, Any]:
@@ -128,7 +134,8 @@ def _params(uri: str, version: ModelVersion, space: SearchSpace) -> dict[str, An
     try:
         if "params" in version.tags:
             return space.validate(_json_object(version.tags["params"], address))
-        return parsed_params(space, client(uri).get_run(version.run_id).data.params)
+        run_id = version.run_id or ""
+        return parsed_params(space, client(uri).get_run(run_id).data.params)
     except SpaceError as error:
         raise RegistryError(
             f"{address} was trained with parameters that the space does not allow ({error}); "
@@ -165,4 +172,10 @@ def _reference(uri: str, run_id: str) -> Reference | None:
         return None
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(client(uri).download_artifacts(run_id, REFERENCE_FILE, scratch))
-        return Reference.from_json(json.loads(file.read_text(encoding="utf-8")))
+        try:
+            return Reference.from_json(json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise RegistryError(
+                f"{REFERENCE_FILE} of run {run_id}, the record of the champion's data, is damaged "
+                "or of another version: bring it back; or delete it, to go on without"
+            ) from error

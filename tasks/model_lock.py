@@ -210,7 +210,8 @@ def _registered(uri: str, model: str) -> RegisteredModel:
             return store.create_registered_model(model)
         return store.get_registered_model(model)
     except MlflowException as error:
-        if error.error_code != "INVALID_PARAMETER_VALUE":
+        # Not found, though it cannot be made: a prompt has the name.
+        if error.error_code not in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
             raise
         raise RegistryError(
             f"model is {model!r}, which MLflow refuses as a name ({one_line(error, 200)}); "

@@ -146,6 +146,7 @@ def test_a_process_that_was_taken_for_dead_hears_of_it(mlflow_store: str, monkey
     assert claims() == {}
 
 
-def test_a_name_that_mlflow_refuses_is_refused_at_once(mlflow_store: str) -> None:
-    with pytest.raises(RegistryError, match="model is 'a/b', which MLflow refuses as a name"):
-        ModelLock(mlflow_store, "a/b", Purpose.RETUNING)
+@pytest.mark.parametrize("name", ["a/b", "x:y", "..", " "])
+def test_a_name_that_mlflow_refuses_is_refused_at_once(mlflow_store: str, name: str) -> None:
+    with pytest.raises(RegistryError, match=f"model is '{name}', which MLflow refuses as a name"):
+        ModelLock(mlflow_store, name, Purpose.RETUNING)

@@ -13,7 +13,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 
 from llmpso import Float, SearchSpace
 from llmpso.errors import ChampionChangedError, RegistryError
-from tasks.champion import champion_lost, find_champion, note_kept
+from tasks.champion import REFERENCE_FILE, champion_lost, find_champion, note_kept
 from tasks.model_files import write_model
 from tasks.registry import Promotion, promote, promotions, roll_back
 from tasks.serving import CHANGE_TAG, change_champion, settle
@@ -264,13 +264,40 @@ def test_a_model_may_have_any_name_that_mlflow_takes(promoted, mlflow_store: str
         ("params", "{", "tag params of champion models:/model/1 is '{'; it must be a JSON object"),
         ("params", "[1]", "it must be a JSON object"),
         ("params", '{"x": 7}', "parameters that the space does not allow"),
+        ("params", "{}", "parameters that the space does not allow"),
         ("error", "low", "tag error of models:/model/1 is 'low'; it must be a number"),
+        ("error", "nan", "tag error of models:/model/1 is 'nan'; it must be a number"),
     ],
 )
 def test_a_damaged_champion_is_refused(promoted, mlflow_store: str, tag, text, message) -> None:
     promoted("model", "")
     mlflow.MlflowClient().set_model_version_tag("model", "1", tag, text)
     with pytest.raises(RegistryError, match=message):
+        find_champion(mlflow_store, "model", SPACE)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"columns": 3, "until": ""}'])
+def test_a_damaged_record_of_the_champions_data_is_refused(
+    promoted, mlflow_store: str, text: str
+) -> None:
+    promoted("model", "")
+    store = mlflow.MlflowClient()
+    run_id = store.create_run("0").info.run_id
+    store.set_model_version_tag("model", "1", "retune_run", run_id)
+    assert find_champion(mlflow_store, "model", SPACE).reference is None
+    store.log_text(run_id, text, REFERENCE_FILE)
+    with pytest.raises(RegistryError, match=f"{REFERENCE_FILE} of run {run_id}, .* is damaged"):
+        find_champion(mlflow_store, "model", SPACE)
+    store.set_model_version_tag("model", "1", "retune_run", "0" * 32)
+    assert find_champion(mlflow_store, "model", SPACE).reference is None
+
+
+def test_a_version_of_unknown_origin_is_refused(mlflow_store: str, tmp_path: Path) -> None:
+    store = mlflow.MlflowClient()
+    store.create_registered_model("model")
+    store.create_model_version("model", str(tmp_path))
+    store.set_registered_model_alias("model", "champion", "1")
+    with pytest.raises(RegistryError, match="models:/model/1 does not tell its parameters"):
         find_champion(mlflow_store, "model", SPACE)
 
 
