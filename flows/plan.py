@@ -14,6 +14,7 @@ from llmpso.limits import Limits
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.running.evaluate import Evaluate
+from llmpso.running.fingerprint import Fingerprint, objective_fingerprint
 from llmpso.running.layout import Layout, measured_threads, measured_workers
 from llmpso.running.racing import Racing, check_resumable
 from llmpso.running.runner import Runner, cluster_places, evaluator
@@ -104,6 +105,8 @@ class Plan:
 
     objective_spec: ObjectiveSpec
     objective: DescribedObjective
+    fingerprint: Fingerprint
+    """What tells values of this objective from those of another code or other data."""
     study: StudySpec
     backend: Backend | None
     advisor_reason: str
@@ -181,6 +184,7 @@ def prepare(options: TuneOptions) -> Plan:
     plan = Plan(
         objective_spec=objective_spec,
         objective=objective,
+        fingerprint=objective_fingerprint(objective, objective_spec.name),
         study=study,
         backend=backend,
         advisor_reason=reason,

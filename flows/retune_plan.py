@@ -14,7 +14,7 @@ from llmpso.objectives.base import Judged, Watched
 from llmpso.retuning.drift import check_schema, n_rows_since
 from llmpso.retuning.promotion import Rule
 from llmpso.retuning.warm_start import pooled_history
-from llmpso.running.fingerprint import digest, objective_fingerprint
+from llmpso.running.fingerprint import digest
 from tasks.champion import Champion, champion_lost, find_champion
 from tasks.registry import (
     check_registered,
@@ -73,7 +73,7 @@ class RetunePlan:
     @property
     def identity(self) -> StudyIdentity:
         """By which the same retuning goes on after it was interrupted."""
-        tune, fingerprint = self.tune, objective_fingerprint(self.tune.objective)
+        tune, fingerprint = self.tune, self.tune.fingerprint.text
         return StudyIdentity(
             tracking_uri=tune.tracking_uri,
             experiment_id=tune.experiment_id,
@@ -161,7 +161,7 @@ def _prepared(arguments: dict[str, Any]) -> tuple[RetuneOptions, Plan]:
     if plan.model_name != plan.objective.name:
         check_registered(plan.tracking_uri, plan.model_name)
     # What an interrupted run measured may be of older data, unless the objective tells.
-    return options, replace(plan, resume=hasattr(plan.objective, "fingerprint"))
+    return options, replace(plan, resume=plan.fingerprint.covers_data)
 
 
 def _compared(options: RetuneOptions, study: Plan) -> RetunePlan:

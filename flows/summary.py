@@ -8,7 +8,7 @@ from typing import Any, Self
 from flows.plan import Plan
 from llmpso.advisor import Call
 from llmpso.limits import StopReason
-from llmpso.objectives.base import Baselined, notes_of
+from llmpso.objectives.base import Baselined
 from llmpso.search.credit import Record
 from llmpso.study import StudyResult, improvements
 from llmpso.text import short
@@ -79,7 +79,7 @@ class Summary:
     """Replies that were not wholly usable, and calls without a reply."""
     llm_tokens: int
     kept: int
-    """Evaluations that an interrupted run of the study had made already."""
+    """Evaluations that an earlier run of the study had made already."""
     wall_seconds: float
     """Time of this run alone."""
     training_seconds: float
@@ -136,6 +136,7 @@ def summarise(
     model: str,
     study: StudyRun,
     prefect_run: str,
+    notes: Sequence[str],
 ) -> Summary:
     """The summary of a finished study.
 
@@ -148,7 +149,7 @@ def summarise(
         study=plan.name,
         objective=objective.name,
         description=objective.description,
-        notes=(*notes_of(objective), *_warnings(result.trials)),
+        notes=(*notes, *_warnings(result.trials)),
         metric=objective.metric,
         method=str(plan.study.method),
         seed=plan.study.seed,
@@ -255,7 +256,7 @@ def _opening(summary: Summary) -> str:
 
 
 def _kept_text(summary: Summary) -> str:
-    return f", {summary.kept} kept from an interrupted run" if summary.kept else ""
+    return f", {summary.kept} kept from an earlier run" if summary.kept else ""
 
 
 def _llm_text(summary: Summary) -> str:

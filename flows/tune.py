@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from prefect import flow, get_run_logger, runtime
@@ -14,6 +14,7 @@ from prefect.utilities.urls import url_for
 from pydantic import Field
 
 from flows.command import Command, main
+from flows.identity import check_unchanged, log_code, reuse_notes, study_identity
 from flows.notify import HOOKS, load_notifier, tell
 from flows.plan import Plan, TuneOptions, prepare
 from flows.prefect_page import PrefectPage
@@ -24,16 +25,14 @@ from flows.summary import Summary, as_text, summarise
 from flows.terminal import shown_on_terminal
 from llmpso.advisor import Advisor
 from llmpso.objectives.base import notes_of
-from llmpso.running.fingerprint import digest, objective_fingerprint
 from llmpso.search.population import Optimizer
 from llmpso.study import StudyResult, run_study, warn_of_idle_workers
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend
 from tasks.iterate import iterate
 from tasks.ledger import Ledger
-from tasks.registry import MODEL_TAG, RETUNE_TAG
 from tasks.replies import KeptReplies
-from tasks.studies import StudyIdentity, open_study
+from tasks.studies import WORKERS_TAG, open_study
 from tasks.tracking import (
     STORE_ERRORS,
     StudyRun,
@@ -42,12 +41,6 @@ from tasks.tracking import (
     recorded_tags,
     register_model,
 )
-
-MOST_OF_A_TAG = 5_000
-"""Characters that every store of MLflow keeps of a tag."""
-
-WORKERS_TAG = "llmpso.workers"
-"""Workers for which a study's batch and swarm were laid out."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -183,16 +176,8 @@ def tune(
 
 def run_plan(plan: Plan) -> Summary:
     """Run a checked plan inside a flow run, and record all of it."""
-    fingerprint = objective_fingerprint(plan.objective)
-    identity = StudyIdentity(
-        tracking_uri=plan.tracking_uri,
-        experiment_id=plan.experiment_id,
-        key=digest(_decisive(plan) | {"fingerprint": fingerprint}),
-        fingerprint=fingerprint,
-        name=plan.name,
-        params=_study_params(plan),
-        tags=_study_tags(plan),
-    )
+    log_code(plan.fingerprint)
+    identity = study_identity(plan)
     with open_study(identity, str(runtime.flow_run.id), resume=plan.resume) as ledger:
         return _run(_as_begun(plan, ledger.study), ledger)
 
@@ -212,9 +197,9 @@ def _as_begun(plan: Plan, study: StudyRun) -> Plan:
 
 def _run(plan: Plan, ledger: Ledger) -> Summary:
     begin, study = time.time(), ledger.study
-    progress = StudyProgress(
-        plan.study.budget, plan.objective.metric, get_run_logger(), notes_of(plan.objective)
-    )
+    budget = max(plan.study.budget, ledger.n_kept)
+    notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger))
+    progress = StudyProgress(budget, plan.objective.metric, get_run_logger(), notes)
     advisor = plan.advisor(
         lambda backend: ListeningBackend(KeptReplies(CachedBackend(backend), study), progress)
     )
@@ -230,8 +215,9 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
     wall_seconds = time.time() - begin
     if ledger.n_unused:
         get_run_logger().warning(
-            "%d evaluations of the interrupted run were not proposed again", ledger.n_unused
+            "%d evaluations of the earlier run were not proposed again", ledger.n_unused
         )
+    check_unchanged(plan, ledger)
     summary = summarise(
         plan,
         result,
@@ -240,6 +226,7 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
         model=_registered(plan, ledger, result.best),
         study=study,
         prefect_run=url_for("flow-run", obj_id=str(runtime.flow_run.id)) or "",
+        notes=notes,
     )
     publish(plan, ledger, result, summary)
     return summary
@@ -284,51 +271,16 @@ def _search(
             return told
 
         evaluate = raced(plan.study.racing, train, ledger, progress)
-        result = run_study(optimizer, evaluate, plan.study.budget, advisor, plan.study.limits)
+        result = run_study(
+            optimizer,
+            evaluate,
+            plan.study.budget,
+            advisor,
+            plan.study.limits,
+            n_known=lambda: ledger.n_known,
+        )
     page.show(is_last=True)
     return result
-
-
-def _decisive(plan: Plan) -> dict[str, Any]:
-    """What decides the trials of a study, its objective's code and data aside."""
-    study = asdict(plan.study)
-    del study["limits"]  # they only end it, and another run may go further
-    del study["n_workers"]  # recorded with the study, which goes on as it began
-    model = dict(plan.backend.identity) | {"temperature": plan.temperature} if plan.backend else {}
-    return {
-        "study": study,
-        "objective": plan.objective.name,
-        "space": repr(plan.objective.space),
-        "model": model,
-    }
-
-
-def _study_params(plan: Plan) -> dict[str, Any]:
-    """What MLflow shows as parameters of the study."""
-    space = {f"space.{name}": repr(dimension) for name, dimension in plan.objective.space.items()}
-    spec = plan.study
-    shape = {"n_particles": spec.swarm_size, "batch_size": spec.n_at_once}
-    study = asdict(spec) | shape | {"history": len(spec.history)}
-    limits = {f"limits.{name}": limit for name, limit in study.pop("limits").items()}
-    layout = {"workers": plan.layout.n_workers, "threads": plan.layout.n_threads}
-    return study | limits | asdict(plan.objective_spec) | layout | space
-
-
-def _study_tags(plan: Plan) -> dict[str, str]:
-    tags = {
-        "objective": plan.objective.name,
-        "metric": plan.objective.metric,
-        "method": str(plan.study.method),
-        MODEL_TAG: plan.model_name,
-        WORKERS_TAG: str(plan.study.n_workers),
-        "advisor": plan.advisor_reason,
-    }
-    if plan.retune_run:
-        tags[RETUNE_TAG] = plan.retune_run
-    if notes := notes_of(plan.objective):
-        tags["notes"] = "\n".join(notes)[:MOST_OF_A_TAG]
-    identity = plan.backend.identity if plan.backend else {}
-    return tags | {f"advisor.{key}": value for key, value in identity.items()}
 
 
 def _calls_text(advisor: Advisor | None) -> str:

@@ -229,6 +229,7 @@ def run_study(
     advisor: Advisor | None = None,
     limits: Limits | None = None,
     *,
+    n_known: Callable[[], int] = lambda: 0,
     keeps_interrupted: bool = False,
 ) -> StudyResult:
     """The loop that notebook and flow share.
@@ -239,13 +240,15 @@ def run_study(
         budget: Evaluations, failed ones included.
         advisor: Whose exchanges are part of the result.
         limits: What may end the study earlier.
+        n_known: First trials that were evaluated before: neither budget nor limits end the study
+            without them.
         keeps_interrupted: Whether Ctrl-C ends the study with what it has measured; else it goes
             through, and the records are what is left.
     """
     trials: list[Trial] = []
     meter = Meter(limits or Limits(), advisor)
     try:
-        stop_reason = _searched(optimizer, evaluate, budget, meter, trials)
+        stop_reason = _searched(optimizer, evaluate, budget, meter, trials, n_known)
     except KeyboardInterrupt as error:
         if not keeps_interrupted:
             raise
@@ -261,16 +264,23 @@ def run_study(
 
 
 def _searched(
-    optimizer: Optimizer, evaluate: Evaluator, budget: int, meter: Meter, trials: list[Trial]
+    optimizer: Optimizer,
+    evaluate: Evaluator,
+    budget: int,
+    meter: Meter,
+    trials: list[Trial],
+    n_known: Callable[[], int],
 ) -> StopReason:
     """Search until something ends it, which is returned; the only caller of `tell`."""
     while True:
-        asked = optimizer.ask(budget - len(trials))
+        asked = optimizer.ask(max(budget, n_known()) - len(trials))
         if not asked:
             return StopReason.EXHAUSTED
         told = sorted(evaluate(asked), key=lambda trial: trial.number)
         optimizer.tell(told)
         trials += told
+        if len(trials) < n_known():
+            continue
         if reason := meter.reached(trials):
             return reason
         if len(trials) >= budget:

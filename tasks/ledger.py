@@ -74,12 +74,17 @@ class Ledger:
         self._waiting = self._left_on_disk(recorded)
         left = {address: entry.trial for address, entry in self._waiting.items()}
         self._kept = self._by_training(_worth_keeping(recorded | left).values())
-        self.n_kept = len(self._kept)
+        self.n_kept = self._n_known = len(self._kept)
 
     @property
     def n_unused(self) -> int:
         """Kept evaluations that were not asked for again."""
         return len(self._kept)
+
+    @property
+    def n_known(self) -> int:
+        """Trials of an earlier run that this one begins with; 0 once one had to be trained."""
+        return self._n_known
 
     def answer(self, trial: Trial) -> Trial | None:
         """The same evaluation as it was measured before; None if it must be measured."""
@@ -88,6 +93,7 @@ class Ledger:
         kept = self._kept.get(address) or (halfway and halfway.trial)
         told = kept and kept.at(trial.fidelity)
         if told is None:
+            self._n_known = 0
             return None
         if told.state is not TrialState.PENDING:
             del self._kept[address]

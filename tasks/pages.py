@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -18,7 +19,7 @@ from llmpso.pages.model_charts import model_charts
 from llmpso.pages.study_charts import study_charts
 from llmpso.trial import Trial
 from tasks.registry import load_model
-from tasks.tracking import StudyRun, record_folder
+from tasks.tracking import StudyRun, client, paged, record_folder
 
 FIGURES = "figures"
 """Folder of the figures among the artifacts of the study's run."""
@@ -65,16 +66,29 @@ def _model_charts(study: StudyRun, objective: DescribedObjective, best: Trial) -
 def trace_calls(study: StudyRun, calls: Sequence[Call], model: Mapping[str, str]) -> None:
     """Keep every exchange with the language model as a trace of the study's run.
 
+    Those of an earlier run of the study are there already.
+
     Args:
         study: Whose they are.
         calls: In their order; one that the cache answered took no time.
         model: What tells the model from another; never a key.
     """
     mlflow.set_tracking_uri(study.tracking_uri)
-    for call in calls:
+    for call in calls[_n_traced(study) :]:
         _trace(study, call, model)
     # They are written by a thread, which must not outlive the study.
     mlflow.flush_trace_async_logging()
+
+
+def _n_traced(study: StudyRun) -> int:
+    search = client(study.tracking_uri).search_traces
+    found = partial(
+        search,
+        locations=[study.experiment_id],
+        filter_string=f"metadata.`mlflow.sourceRun` = '{study.run_id}'",
+        include_spans=False,
+    )
+    return sum(1 for _ in paged(found))
 
 
 def _trace(study: StudyRun, call: Call, model: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import mlflow
@@ -14,11 +15,11 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import get_model_info
-from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS, MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
-from llmpso.errors import ChampionChangedError, RegistryError, SpaceError, StorageError
+from llmpso.errors import ChampionChangedError, RegistryError, StorageError
 from llmpso.objectives import state_dict
-from llmpso.retuning.warm_start import Known, parsed_params
+from llmpso.retuning.warm_start import Known, known_outcomes
 from llmpso.space import Params, SearchSpace
 from llmpso.text import one_line
 from tasks.serving import (
@@ -29,7 +30,8 @@ from tasks.serving import (
     find_registered,
     settle,
 )
-from tasks.tracking import StudyRun, client, is_away
+from tasks.tracking import StudyRun, client, is_away, paged
+from tasks.trial_runs import trials_within
 
 MODEL_TAG = "model"
 """On a study: the registered model that it was for."""
@@ -85,7 +87,8 @@ def check_registered(uri: str, name: str) -> None:
     """
     if find_registered(uri, name) is not None:
         return
-    known = [model.name for model in client(uri).search_registered_models(max_results=1000)]
+    search = partial(client(uri).search_registered_models, max_results=1000)
+    known = [model.name for model in paged(search)]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
     raise RegistryError(
@@ -123,7 +126,7 @@ def load_model(uri: str, address: str) -> Any:
 def known_trials(uri: str, experiment_id: str, name: str, space: SearchSpace) -> list[list[Known]]:
     """The trials of the latest studies of a model, the newest study first.
 
-    Those that lie outside the space are left out.
+    Those that lie outside the space are left out; the others are as they ended.
     """
     studies = client(uri).search_runs(
         [experiment_id],
@@ -131,7 +134,10 @@ def known_trials(uri: str, experiment_id: str, name: str, space: SearchSpace) ->
         order_by=["attributes.start_time DESC"],
         max_results=N_STUDIES,
     )
-    return [_trials(StudyRun(uri, experiment_id, run.info.run_id), space) for run in studies]
+    return [
+        known_outcomes(space, trials_within(StudyRun(uri, experiment_id, run.info.run_id), space))
+        for run in studies
+    ]
 
 
 def promote(uri: str, promotion: Promotion) -> str:
@@ -260,20 +266,5 @@ def _registered(uri: str, promotion: Promotion) -> str:
 def _versions(uri: str, name: str) -> list[ModelVersion]:
     """All versions of a model."""
     quote = "'" if '"' in name else '"'
-    return list(client(uri).search_model_versions(f"name = {quote}{name}{quote}"))
-
-
-def _trials(study: StudyRun, space: SearchSpace) -> list[Known]:
-    runs = client(study.tracking_uri).search_runs(
-        [study.experiment_id],
-        f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and attributes.status != 'RUNNING'",
-        max_results=1000,
-    )
-    known: list[Known] = []
-    for run in runs:
-        try:
-            params = parsed_params(space, run.data.params)
-        except SpaceError:
-            continue
-        known.append((params, run.data.metrics.get("value", float("nan"))))
-    return known
+    ours = f"name = {quote}{name}{quote}"
+    return list(paged(partial(client(uri).search_model_versions, ours)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,9 @@ from tasks.tracking import (
 
 FLOW_RUN_TAG = "prefect.flow_run_id"
 
+WORKERS_TAG = "llmpso.workers"
+"""Workers for which a study's batch and swarm were laid out."""
+
 
 @dataclass(frozen=True, slots=True)
 class StudyIdentity:
@@ -42,18 +45,23 @@ class StudyIdentity:
     name: str
     params: Mapping[str, Any]
     tags: Mapping[str, str]
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """Tags that say how far it is to go: an earlier run that went as far is not gone on with."""
 
 
 @contextmanager
 def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> Iterator[Ledger]:
-    """The ledger of a study: that of an interrupted run of it, else a new one.
+    """The ledger of a study: that of a run of it that has not gone so far, else a new one.
+
+    A run that was interrupted has not, and one that ended after fewer evaluations or by other
+    limits has not; one that did all that is asked has, and the study begins anew.
 
     The run ends with the block: FINISHED, FAILED with an error, KILLED when interrupted.
 
     Args:
         identity: The study.
         flow_run_id: Who runs it now.
-        resume: Whether to go on with an interrupted run; else it is closed as KILLED.
+        resume: Whether to go on with such a run; else an interrupted one is closed as KILLED.
 
     Raises:
         BusyError: The same study is being run, and `resume` asks for it.
@@ -77,7 +85,7 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
 
 
 def _begun(identity: StudyIdentity, flow_run_id: str) -> tuple[StudyRun, Lease]:
-    tags = {**identity.tags, STUDY_TAG: identity.key, FLOW_RUN_TAG: flow_run_id}
+    tags = {**identity.tags, **identity.asked, STUDY_TAG: identity.key, FLOW_RUN_TAG: flow_run_id}
     study = start_study(
         identity.tracking_uri, identity.experiment_id, identity.name, identity.params, tags
     )
@@ -87,9 +95,9 @@ def _begun(identity: StudyIdentity, flow_run_id: str) -> tuple[StudyRun, Lease]:
 def _continued(
     identity: StudyIdentity, flow_run_id: str, resume: bool
 ) -> tuple[StudyRun, Lease] | None:
-    """The last run of the study if it was interrupted and is to go on."""
+    """The last run of the study if it is to go on."""
     last = last_study(identity.tracking_uri, identity.experiment_id, identity.key)
-    if last is None or last.is_finished:
+    if last is None or (last.is_finished and not (resume and _differs(identity, last))):
         return None
     lease = claim(last.study, last.is_closed, last.tags)
     if lease is None and resume:
@@ -102,11 +110,18 @@ def _continued(
     if last.tags.get(FLOW_RUN_TAG, flow_run_id) != flow_run_id:
         mark_crashed(last.tags[FLOW_RUN_TAG])
     if resume:
-        reopen_study(last.study, {**identity.tags, FLOW_RUN_TAG: flow_run_id})
+        # How it began decides its trials, whoever goes on with it.
+        now = {name: tag for name, tag in identity.tags.items() if name != WORKERS_TAG}
+        reopen_study(last.study, {**now, **identity.asked, FLOW_RUN_TAG: flow_run_id})
         return last.study, lease
     _abandon(last, identity.fingerprint)
     lease.end()
     return None
+
+
+def _differs(identity: StudyIdentity, last: LastStudy) -> bool:
+    """Whether a run was to go another way than is asked now."""
+    return any(last.tags.get(name) != asked for name, asked in identity.asked.items())
 
 
 def close_left_open(identity: StudyIdentity, ended: Mapping[str, Mapping[str, str]]) -> None:

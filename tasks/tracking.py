@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
@@ -58,6 +59,19 @@ class StudyRun:
 def client(tracking_uri: str) -> MlflowClient:
     """One client per process and store."""
     return MlflowClient(tracking_uri)
+
+
+def paged(search: Callable[..., PagedList[T]]) -> Iterator[T]:
+    """All that a search finds; a store gives no more than a page at a time.
+
+    Args:
+        search: Takes the `page_token` of the next page.
+    """
+    token: str | None = None
+    while token != "":
+        page = search(page_token=token)
+        yield from page
+        token = page.token or ""
 
 
 def open_experiment(name: str, metric: str) -> tuple[str, str]:
@@ -136,7 +150,8 @@ def last_study(uri: str, experiment_id: str, key: str) -> LastStudy | None:
 
 def open_studies(uri: str, experiment_id: str, tags: Mapping[str, str]) -> list[LastStudy]:
     """The runs with all of some tags that have not ended, or whose processes were killed."""
-    runs = client(uri).search_runs([experiment_id], "attributes.status = 'RUNNING'")
+    is_open = "attributes.status = 'RUNNING'"
+    runs = paged(partial(client(uri).search_runs, [experiment_id], is_open))
     # Compared here: a filter of MLflow's cannot hold every text.
     return [_as_study(uri, run) for run in runs if tags.items() <= run.data.tags.items()]
 
@@ -302,9 +317,12 @@ def is_away(error: MlflowException | OSError) -> bool:
 
 
 def register_model(study: StudyRun, trial: Trial, name: str) -> str:
-    """Register a trial's model; `name/version`, or an empty string if it kept no model."""
+    """Register a trial's model, unless it is; `name/version`, or nothing if it kept no model."""
     if "model" not in trial.links:
         return ""
+    ours = f"name = '{name}' and run_id = '{trial.links['run']}'"
+    for version in paged(partial(client(study.tracking_uri).search_model_versions, ours)):
+        return f"{name}/{version.version}"
     mlflow.set_tracking_uri(study.tracking_uri)
     tags = {"value": f"{trial.value:.6g}", "study": study.run_id, "source": str(trial.source)}
     return f"{name}/{mlflow.register_model(trial.links['model'], name, tags=tags).version}"

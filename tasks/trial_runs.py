@@ -5,7 +5,9 @@ import json
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,12 +15,14 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from llmpso.errors import ModelError
+from llmpso.errors import ModelError, SpaceError
+from llmpso.retuning.warm_start import parsed_params
 from llmpso.running.evaluate import Outcome, without_model
 from llmpso.running.spool import Entry, trial_of, trial_record
+from llmpso.space import SearchSpace
 from llmpso.trial import Trial, TrialState
 from tasks.model_files import write_model
-from tasks.tracking import StudyRun, client, finite, milliseconds
+from tasks.tracking import StudyRun, client, finite, milliseconds, paged
 
 VERSIONS = {"python": platform.python_version(), "torch": version("torch")}
 
@@ -81,12 +85,34 @@ def recorded_trials(study: StudyRun) -> dict[str, Trial]:
     Of two records of one evaluation the completed one counts: a failure was then tried again.
     """
     found: dict[str, Trial] = {}
-    for run in _children(study, "attributes.status != 'RUNNING'"):
-        trial, address = _outcome(run.data.tags), run.data.tags.get(ADDRESS_TAG, "")
-        is_whole = trial is not None and run.info.status != RunStatus.to_string(RunStatus.KILLED)
-        if is_whole and (address not in found or trial.state is TrialState.COMPLETE):
+    for run, trial in _whole(study):
+        address = run.data.tags.get(ADDRESS_TAG, "")
+        if address not in found or trial.state is TrialState.COMPLETE:
             found[address] = trial
     return found
+
+
+def trials_within(study: StudyRun, space: SearchSpace) -> list[Trial]:
+    """The trials that a study's children hold, those whose parameters lie outside a space aside.
+
+    They are as they were told, state included; one that was tried again is there once.
+    """
+    found: dict[int, Trial] = {}
+    for run, trial in _whole(study):
+        with suppress(SpaceError):
+            params = parsed_params(space, run.data.params)
+            if trial.number not in found or trial.state is TrialState.COMPLETE:
+                found[trial.number] = replace(trial, params=params)
+    return [found[number] for number in sorted(found)]
+
+
+def _whole(study: StudyRun) -> Iterator[tuple[Run, Trial]]:
+    """The children whose writing was not cut short."""
+    killed = RunStatus.to_string(RunStatus.KILLED)
+    for run in _children(study, "attributes.status != 'RUNNING'"):
+        trial = _outcome(run.data.tags)
+        if trial is not None and run.info.status != killed:
+            yield run, trial
 
 
 def close_half_written(study: StudyRun) -> None:
@@ -97,15 +123,9 @@ def close_half_written(study: StudyRun) -> None:
 
 
 def _children(study: StudyRun, condition: str) -> Iterator[Run]:
-    page: str | None = None
-    while page != "":
-        runs = client(study.tracking_uri).search_runs(
-            [study.experiment_id],
-            f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}' and {condition}",
-            page_token=page,
-        )
-        yield from runs
-        page = runs.token or ""
+    belongs = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}'"
+    search = client(study.tracking_uri).search_runs
+    return paged(partial(search, [study.experiment_id], f"{belongs} and {condition}"))
 
 
 def save_files(outcome: Outcome, folder: Path) -> Trial:

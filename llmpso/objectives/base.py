@@ -81,6 +81,26 @@ class DescribedObjective(Objective, Protocol):
 
 
 @runtime_checkable
+class Fingerprinted(Protocol):
+    """An objective that says whether values of another day are still its own.
+
+    What a value depends on is its code and its data. The code of a project is followed along its
+    imports without being asked; an objective tells of all that it reads besides. One without this
+    member may read anything: a retuning, which is there for data that changes, reuses nothing of
+    it, and a study of `flows.tune` goes on wherever its code is the same.
+    """
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Hash of its data and settings, and of code that is not a file of the project.
+
+        Equal only where equal parameters, fidelity and seed give equal values; None if that is
+        not known. It is read when a study begins, and once more at its end.
+        """
+        ...
+
+
+@runtime_checkable
 class Baselined(Protocol):
     """An objective that knows what a tuned model must beat."""
 

@@ -1,10 +1,8 @@
 """A plain function of the user's own as an objective."""
 
-import hashlib
 import inspect
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +25,9 @@ class PlainFunction:
         space: What may be tried.
         path: `module:attribute` by which it was found; names what has no name of its own.
 
+    Attributes:
+        function: As given.
+
     Raises:
         SpecError: It cannot be called like that.
     """
@@ -35,7 +36,7 @@ class PlainFunction:
         self, function: Callable[..., Any], space: SearchSpace, path: str | None = None
     ) -> None:
         self.space = space
-        self._function = function
+        self.function = function
         self._module, self._called = _names(function, path)
         self._passed = _passed(function, self._called)
 
@@ -52,13 +53,13 @@ class PlainFunction:
     @property
     def description(self) -> str:
         """The function's docstring; it is told to the language model."""
-        return inspect.getdoc(defining(self._function)) or f"The function {self._called}."
+        return inspect.getdoc(defining(self.function)) or f"The function {self._called}."
 
     @property
-    def fingerprint(self) -> str:
-        """Hash of the file that defines the function; what it reads or imports is not seen."""
-        file = Path(inspect.getfile(defining(self._function)))
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+    def fingerprint(self) -> str | None:
+        """What `fingerprint()` of the function's module tells of its data; None without one."""
+        told: str | None = _beside(self.function, "fingerprint")
+        return told() if callable(told) else told
 
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
         """Call the function.
@@ -68,7 +69,7 @@ class PlainFunction:
         """
         offered = {"seed": seed, "fidelity": fidelity}
         passed = {name: offered[name] for name in self._passed}
-        returned: Any = self._function(self.space.validate(params), **passed)
+        returned: Any = self.function(self.space.validate(params), **passed)
         return returned if isinstance(returned, Evaluation) else Evaluation(returned)
 
 
@@ -104,7 +105,7 @@ def function_objective(
     function: Callable[..., Any], space: SearchSpace, path: str
 ) -> PlainFunction:
     """The objective of a function; judged, where its module defines `held_out(model)`."""
-    judge = getattr(inspect.getmodule(defining(function)), "held_out", None)
+    judge = _beside(function, "held_out")
     if judge is None:
         return PlainFunction(function, space, path)
     return JudgedFunction(function, space, judge, path)
@@ -117,6 +118,11 @@ def defining(function: Any) -> Any:
     if inspect.isroutine(function) or inspect.isclass(function):
         return inspect.unwrap(function)
     return type(function)
+
+
+def _beside(function: Callable[..., Any], name: str) -> Any:
+    """What the module of a function has under a name; None if nothing."""
+    return getattr(inspect.getmodule(defining(function)), name, None)
 
 
 def _names(function: Callable[..., Any], path: str | None) -> tuple[str, str]:

@@ -19,6 +19,9 @@ from llmpso.trial import Evaluation
 BOUND = 5.0
 """Every variable lies in [-BOUND, BOUND]."""
 
+CODE_VERSION = 1
+"""Raise it whenever the same parameters would give another value."""
+
 SHIFT = 0.6
 """The optimum lies within this share of the box."""
 
@@ -112,6 +115,7 @@ class FunctionObjective:
             else f"A simulation with {n_dims} real inputs; nothing else is known about it."
         )
         self.space = SearchSpace({f"x{i + 1}": Float(-BOUND, BOUND) for i in range(n_dims)})
+        self.fingerprint = f"{CODE_VERSION} {function} {n_dims} {seed} {plain}"
 
     def evaluate(self, params: Params, *, fidelity: float = 1.0, seed: int = 0) -> Evaluation:
         """Compute the function; fidelity and seed change nothing."""

@@ -8,13 +8,32 @@ import numpy as np
 
 from llmpso.errors import SpaceError
 from llmpso.search.history import LEAST_TRIALS
+from llmpso.search.observations import Observations
 from llmpso.space import Categorical, Integer, Params, SearchSpace
+from llmpso.trial import Trial, TrialState
 
 Known = tuple[Params, float]
 """A configuration with its value; NaN for a failed one."""
 
+Key = tuple[tuple[str, Any], ...]
+
 MOST_TRIALS = 150
 """More make the surrogate slow, and older ones say less."""
+
+
+def known_outcomes(space: SearchSpace, trials: Sequence[Trial]) -> list[Known]:
+    """What a study's trials say of their configurations, each as what it is.
+
+    A completed trial has its value, a failed one none (NaN), and a pruned one what it would likely
+    have come to: it was worse than others, and nothing of it failed.
+    """
+    seen = Observations(space)
+    seen.add(trials)
+    told = [trial for trial in trials if trial.state is not TrialState.PRUNED]
+    pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
+    values = [(trial, float(seen.values[seen.row(trial.number)])) for trial in (*told, *pruned)]
+    known = [(trial, value if math.isfinite(value) else math.nan) for trial, value in values]
+    return [(t.params, v) for t, v in known if math.isfinite(v) or t.failure is not None]
 
 
 def pooled_history(studies: Sequence[Sequence[Known]]) -> tuple[Known, ...]:
@@ -22,16 +41,18 @@ def pooled_history(studies: Sequence[Sequence[Known]]) -> tuple[Known, ...]:
 
     The same configuration has another value on other data, so that values are only comparable
     within a study: each study's are centred on its median and scaled by its quartiles. A
-    configuration that several studies tried counts once, as the newest has it.
+    configuration that several studies tried counts once, as the newest has it. Of a study that is
+    longer than the limit its best trials count, and an even choice of the others.
 
     Args:
         studies: The newest first.
     """
-    pooled: dict[tuple[tuple[str, Any], ...], Known] = {}
+    pooled: dict[Key, Known] = {}
     for study in studies:
-        for params, value in _scaled(study):
-            pooled.setdefault(tuple(sorted(params.items())), (params, value))
-    history = tuple(pooled.values())[:MOST_TRIALS]
+        scaled = {tuple(sorted(params.items())): (params, v) for params, v in _scaled(study)}
+        new = {key: known for key, known in scaled.items() if key not in pooled}
+        pooled |= _telling(new, MOST_TRIALS - len(pooled))
+    history = tuple(pooled.values())
     return history if sum(math.isfinite(value) for _, value in history) >= LEAST_TRIALS else ()
 
 
@@ -61,6 +82,17 @@ def _parsed(space: SearchSpace, name: str, text: str) -> Any:
 
 def _expected(dimension: object) -> str:
     return f"must be {'a whole number' if isinstance(dimension, Integer) else 'a number'}"
+
+
+def _telling(known: dict[Key, Known], n_most: int) -> dict[Key, Known]:
+    """The best half of the number asked for, and an even choice of the rest."""
+    if len(known) <= n_most:
+        return known
+    best_first = sorted(known, key=lambda key: (math.isnan(known[key][1]), known[key][1]))
+    n_best = -(-n_most // 2)
+    even = np.linspace(n_best, len(known) - 1, n_most - n_best).astype(int)
+    chosen = {*best_first[:n_best], *(best_first[place] for place in even)}
+    return {key: value for key, value in known.items() if key in chosen}
 
 
 def _scaled(study: Sequence[Known]) -> list[Known]:

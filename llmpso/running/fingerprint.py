@@ -1,20 +1,38 @@
 """What a value depends on, as hashes: a kept evaluation answers only for exactly what it measured.
 
-An objective tells its own `fingerprint` where it has one: a hash of its code version, its data and
-its settings. For any other the source of its class stands in, with that of the modules of the same
-project which it uses. What such code reads at run time, data files above all, is not seen.
+The code of an objective is followed along its imports (`llmpso.running.sources`). What it reads at
+run time, data files above all, is not seen: an objective tells of that by its `fingerprint`
+(`llmpso.objectives.base.Fingerprinted`).
 """
 
 import hashlib
 import inspect
 import json
-import sys
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from types import ModuleType
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
+from llmpso.errors import SpecError
+from llmpso.running.sources import project_sources
+from llmpso.text import one_line
 from llmpso.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """All that an evaluation depends on besides parameters, fidelity and seed."""
+
+    text: str
+    """Equal for equal code, data and settings; never equal to another where code is not known."""
+    covers_data: bool
+    """Whether the objective tells of its data; if not, two equal ones may be of other data."""
+    files: tuple[str, ...] = ()
+    """Files of code that count."""
+    unseen: tuple[str, ...] = ()
+    """Places in them that bring in code which cannot be followed."""
+    missing: tuple[str, ...] = ()
+    """Code that is in no file; nothing is reused then."""
 
 
 def digest(content: Any) -> str:
@@ -22,14 +40,33 @@ def digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def objective_fingerprint(objective: object) -> str:
-    """Hash of all that an evaluation depends on besides parameters, fidelity and seed."""
-    own = getattr(objective, "fingerprint", None)
-    kind = type(objective)
-    if own is not None:
-        return digest({"class": kind.__qualname__, "fingerprint": str(own)})
-    files = sorted((file.name, _file_hash(file)) for file in _source_files(kind))
-    return digest({"class": f"{kind.__module__}.{kind.__qualname__}", "files": files})
+def objective_fingerprint(objective: object, path: str = "") -> Fingerprint:
+    """Fingerprint of an objective's code and, as far as it tells, of its data and settings.
+
+    Args:
+        objective: An objective, or a plain function as one.
+        path: Where it was imported from, as `package.module:attribute`.
+
+    Raises:
+        SpecError: Its own `fingerprint` cannot be used.
+    """
+    own, kind, function = _own(objective), type(objective), _function(objective)
+    named = [path.partition(":")[0]] if ":" in path else []
+    defined = [kind.__module__, *_modules(function)]
+    bases = [base.__module__ for base in kind.__mro__]
+    sources = project_sources([*named, *defined], bases)
+    content = {
+        "path": path,
+        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "function": getattr(function, "__qualname__", ""),
+        "files": sources.hashes,
+        "own": own,
+        # Code that is not known is like no other.
+        "missing": uuid4().hex if sources.missing else "",
+    }
+    return Fingerprint(
+        digest(content), own is not None, tuple(sources.hashes), sources.unseen, sources.missing
+    )
 
 
 def evaluation_address(fingerprint: str, trial: Trial, fidelity: float) -> str:
@@ -46,50 +83,37 @@ def _training(fingerprint: str, trial: Trial) -> dict[str, Any]:
     return {"objective": fingerprint, "params": dict(trial.params), "seed": trial.seed}
 
 
-def _source_files(kind: type) -> Iterable[Path]:
-    """Files of a class, its bases, and what their modules use of the same project."""
-    found: dict[Path, None] = {}
-    for base in kind.__mro__:
-        module = sys.modules.get(base.__module__)
-        file = _file(module)
-        if module is not None and file is not None and not _is_installed(file):
-            _gather(module, _project(module, file), found)
-    return found
+def _own(objective: object) -> str | None:
+    """What an objective tells of itself; None if nothing."""
+    name = getattr(objective, "name", type(objective).__name__)
+    try:
+        own = objective.fingerprint  # type: ignore[attr-defined]
+    except Exception as error:  # noqa: BLE001 - a property of the user's own may raise anything
+        if inspect.getattr_static(objective, "fingerprint", None) is None:
+            return None
+        raise SpecError(
+            f"fingerprint of objective {name!r} cannot be read "
+            f"({type(error).__name__}: {one_line(error, 200)})"
+        ) from error
+    if own is None or (isinstance(own, str) and own):
+        return own
+    raise SpecError(
+        f"fingerprint of objective {name!r} is {one_line(repr(own), 80)}; it must be a text, for "
+        "example a hash of the data, as an attribute or a property; None if that is not known"
+    )
 
 
-def _gather(module: ModuleType, project: Path, found: dict[Path, None]) -> None:
-    """Add a module and, one after the other, all of the project that its names lead to."""
-    file = _file(module)
-    if file is None or file in found or project not in file.parents or _is_installed(file):
-        return
-    found[file] = None
-    for used in _used(module):
-        _gather(used, project, found)
+def _function(objective: object) -> Any:
+    """The function that an objective calls, without what it is wrapped in."""
+    function = getattr(objective, "function", None)
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.unwrap(function) if callable(function) else None
 
 
-def _used(module: ModuleType) -> Iterator[ModuleType]:
-    """Modules that the values of a module are, or come from."""
-    for value in list(vars(module).values()):
-        used = value if inspect.ismodule(value) else inspect.getmodule(type(value))
-        if inspect.isclass(value) or inspect.isroutine(value):
-            used = sys.modules.get(value.__module__ or "")
-        if used is not None:
-            yield used
-
-
-def _project(module: ModuleType, file: Path) -> Path:
-    """The folder that a module's root package lies in."""
-    return file.parents[module.__name__.count(".") + (file.name == "__init__.py")]
-
-
-def _is_installed(file: Path) -> bool:
-    return "site-packages" in file.parts or Path(sys.base_prefix) in file.parents
-
-
-def _file(module: ModuleType | None) -> Path | None:
-    name = getattr(module, "__file__", None)
-    return Path(name).resolve() if name else None
-
-
-def _file_hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _modules(function: Any) -> list[str]:
+    """Where a function, or the class of a callable object, is defined."""
+    if function is None:
+        return []
+    named = getattr(function, "__module__", None)
+    return [named or type(function).__module__]

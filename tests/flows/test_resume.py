@@ -127,7 +127,7 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
     resumed = run()
     assert resumed.run_id == stopped
     assert resumed.kept == 17
-    assert "17 kept from an interrupted run" in module.as_text(resumed)
+    assert "17 kept from an earlier run" in module.as_text(resumed)
     seeds = counted.read_text().split()
     assert len(seeds) == len(set(seeds)) == 18
     assert len(parents()) == 1

@@ -118,7 +118,7 @@ def test_a_limit_ends_a_study_and_the_record_says_which(
     assert "ended early: the value is good enough" in as_text(summary)
     (parent,) = runs(mlflow_store, parent=True).to_dict("records")
     assert parent["tags.stop_reason"] == "target"
-    assert parent["params.limits.target"] == "4.0"
+    assert parent["tags.limits"] == "target 4.0, seconds 600.0"
 
 
 def test_failures_are_failed_runs_with_their_kind_and_no_nan(

@@ -1,10 +1,16 @@
+import contextlib
 import importlib
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
-from llmpso.running.fingerprint import evaluation_address, objective_fingerprint
+from llmpso.errors import SpecError
+from llmpso.objectives.function import function_objective
+from llmpso.objectives.registry import ObjectiveSpec, build_objective
+from llmpso.running.fingerprint import Fingerprint, evaluation_address, objective_fingerprint
+from llmpso.space import Float, SearchSpace
 from llmpso.trial import Source, Trial
 
 OBJECTIVE = """
@@ -25,7 +31,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def fingerprint() -> str:
+def fingerprint() -> Fingerprint:
     for name in ("own_hill", "own_helper"):
         sys.modules.pop(name, None)
     importlib.invalidate_caches()
@@ -80,3 +86,98 @@ def test_where_a_trial_came_from_does_not():
 
     moved = replace(TRIAL, number=9, iteration=4, source=Source.ADVISOR, note="new")
     assert evaluation_address("f", moved, 1.0) == evaluation_address("f", TRIAL, 1.0)
+
+
+def test_the_code_counts_beside_what_an_objective_tells_of_its_data(project):
+    source = project / "own_hill.py"
+    source.write_text(f'{OBJECTIVE}\n    fingerprint = "data of today"\n')
+    before = fingerprint()
+    assert (before.covers_data, before.files) == (True, ("own_helper.py", "own_hill.py"))
+    source.write_text(f'{OBJECTIVE}\n    fingerprint = "data of tomorrow"\n')
+    tomorrow = fingerprint()
+    (project / "own_helper.py").write_text("def height(params):\n    return 2.0\n")
+    assert len({before.text, tomorrow.text, fingerprint().text}) == 3
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ("7", "fingerprint of objective 'Own' is 7; it must be a text"),
+        ("''", "fingerprint of objective 'Own' is ''; it must be a text"),
+        ("lambda self: 'a'", "is <bound method .*; it must be a text, .* or a property"),
+        ("property(lambda self: 1 / 0)", r"cannot be read \(ZeroDivisionError: division by zero"),
+        ("property(lambda self: self.typo)", r"cannot be read \(AttributeError: .*'typo'"),
+    ],
+)
+def test_a_fingerprint_that_says_nothing_is_refused(own, message):
+    objective = type("Own", (), {"fingerprint": eval(own)})()  # noqa: S307 - our own
+    with pytest.raises(SpecError, match=message):
+        objective_fingerprint(objective)
+
+
+def test_without_a_fingerprint_the_data_is_not_known(project):
+    assert not fingerprint().covers_data
+    silent = type("Silent", (), {"fingerprint": None, "__module__": "own_hill"})()
+    assert not objective_fingerprint(silent).covers_data
+
+
+def test_a_function_is_its_module_and_what_that_tells_of_its_data(project):
+    (project / "own_fit.py").write_text(
+        "from own_helper import height\n\ndef train(params): ...\n"
+    )
+    space = SearchSpace({"x": Float(0, 1)})
+
+    def told() -> Fingerprint:
+        for name in ("own_fit", "own_helper"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        train = importlib.import_module("own_fit").train
+        return objective_fingerprint(
+            function_objective(train, space, "own_fit:train"), "own_fit:train"
+        )
+
+    before = told()
+    assert (before.covers_data, before.files) == (False, ("own_fit.py", "own_helper.py"))
+    with (project / "own_fit.py").open("a") as file:
+        file.write("\n\ndef fingerprint():\n    return open('data.csv').read()\n")
+    data = project / "data.csv"
+    data.write_text("1,2\n")
+    with contextlib.chdir(project):
+        known = told()
+        data.write_text("1,2,3\n")
+        grown = told()
+    assert known.covers_data
+    assert len({before.text, known.text, grown.text}) == 3
+
+
+def test_two_functions_of_one_file_are_two(project):
+    (project / "own_fit.py").write_text("def a(params): ...\ndef b(params): ...\n")
+    sys.modules.pop("own_fit", None)
+    module, space = importlib.import_module("own_fit"), SearchSpace({"x": Float(0, 1)})
+    a, b = (
+        objective_fingerprint(function_objective(f, space, f.__name__))
+        for f in (module.a, module.b)
+    )
+    assert a.files == b.files
+    assert a.text != b.text
+
+
+def test_code_typed_into_a_notebook_is_like_no_other(monkeypatch):
+    typed = types.ModuleType("typed_in")
+    exec("def train(params): ...", typed.__dict__)  # noqa: S102 - our own
+    monkeypatch.setitem(sys.modules, "typed_in", typed)
+    objective = function_objective(typed.train, SearchSpace({"x": Float(0, 1)}), "typed_in:train")
+    first, second = (objective_fingerprint(objective, "typed_in:train") for _ in range(2))
+    assert first.missing == ("typed_in",)
+    assert first.text != second.text
+
+
+def test_what_ships_covers_its_data():
+    for name in ("rastrigin", "plain-rastrigin"):
+        spec = ObjectiveSpec(name)
+        assert objective_fingerprint(build_objective(spec), name).covers_data
+    texts = {
+        objective_fingerprint(build_objective(ObjectiveSpec("rastrigin", dims=dims))).text
+        for dims in (2, 3)
+    }
+    assert len(texts) == 2

@@ -1,0 +1,120 @@
+"""What makes a study the same one as an earlier run, and what people see of it in MLflow."""
+
+from dataclasses import asdict
+from typing import Any
+
+from prefect import get_run_logger
+
+from flows.plan import Plan
+from llmpso.errors import SpecError
+from llmpso.limits import Limits
+from llmpso.objectives.base import notes_of
+from llmpso.running.fingerprint import Fingerprint, digest, objective_fingerprint
+from tasks.ledger import Ledger
+from tasks.registry import MODEL_TAG, RETUNE_TAG
+from tasks.studies import WORKERS_TAG, StudyIdentity
+from tasks.tracking import STUDY_TAG, record_tags
+
+MOST_OF_A_TAG = 5_000
+"""Characters that every store of MLflow keeps of a tag."""
+
+
+def study_identity(plan: Plan) -> StudyIdentity:
+    """The study of a checked plan."""
+    return StudyIdentity(
+        tracking_uri=plan.tracking_uri,
+        experiment_id=plan.experiment_id,
+        key=digest(_decisive(plan) | {"fingerprint": plan.fingerprint.text}),
+        fingerprint=plan.fingerprint.text,
+        name=plan.name,
+        params=_params(plan),
+        tags=_tags(plan),
+        asked={"budget": str(plan.study.budget), "limits": _limits(plan.study.limits)},
+    )
+
+
+def log_code(fingerprint: Fingerprint) -> None:
+    """Say which code decides whether a value may be used again."""
+    logger = get_run_logger()
+    if fingerprint.files:
+        logger.info("code of the objective: %s", ", ".join(fingerprint.files))
+    if fingerprint.unseen:
+        logger.info("imports that are not followed: %s", ", ".join(fingerprint.unseen))
+    if fingerprint.missing:
+        logger.warning(
+            "the code of %s is in no file: this study cannot be gone on with",
+            ", ".join(fingerprint.missing),
+        )
+
+
+def reuse_notes(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
+    """What people should know of evaluations that an earlier run made."""
+    if plan.fingerprint.covers_data or not ledger.n_kept:
+        return ()
+    return (
+        f"{ledger.n_kept} evaluations of an earlier run are used again: the code is the same, and "
+        "whether its data is too is not known, since the objective has no fingerprint; --fresh "
+        "begins anew",
+    )
+
+
+def check_unchanged(plan: Plan, ledger: Ledger) -> None:
+    """Let no run reuse values of which it is not known what code and data they are of."""
+    try:
+        now = objective_fingerprint(plan.objective, plan.objective_spec.name)
+    except SpecError:
+        now = None
+    if now == plan.fingerprint or plan.fingerprint.missing:
+        return
+    reason = "the objective's code or data changed while the study ran"
+    get_run_logger().warning("%s: it cannot be extended", reason)
+    record_tags(ledger.study, {STUDY_TAG: "", "reuse": f"none: {reason}"})
+
+
+def _decisive(plan: Plan) -> dict[str, Any]:
+    """What decides the trials of a study, its objective's code and data aside."""
+    study = asdict(plan.study)
+    del study["limits"]  # they only end it, as the budget does, and another run may go further
+    del study["n_workers"]  # recorded with the study, which goes on as it began
+    if not plan.study.decreasing_inertia:
+        del study["budget"]
+    model = dict(plan.backend.identity) | {"temperature": plan.temperature} if plan.backend else {}
+    return {
+        "study": study,
+        "objective": plan.objective.name,
+        "space": repr(plan.objective.space),
+        "model": model,
+    }
+
+
+def _params(plan: Plan) -> dict[str, Any]:
+    """What MLflow shows as parameters of the study, and never lets anybody change."""
+    space = {f"space.{name}": repr(dimension) for name, dimension in plan.objective.space.items()}
+    spec = plan.study
+    shape = {"n_particles": spec.swarm_size, "batch_size": spec.n_at_once}
+    study = asdict(spec) | shape | {"history": len(spec.history)}
+    del study["limits"], study["budget"]
+    layout = {"workers": plan.layout.n_workers, "threads": plan.layout.n_threads}
+    return study | asdict(plan.objective_spec) | layout | space
+
+
+def _limits(limits: Limits) -> str:
+    given = {name: limit for name, limit in asdict(limits).items() if limit is not None}
+    return ", ".join(f"{name} {limit}" for name, limit in given.items()) or "none"
+
+
+def _tags(plan: Plan) -> dict[str, str]:
+    tags = {
+        "objective": plan.objective.name,
+        "metric": plan.objective.metric,
+        "method": str(plan.study.method),
+        MODEL_TAG: plan.model_name,
+        WORKERS_TAG: str(plan.study.n_workers),
+        "advisor": plan.advisor_reason,
+    }
+    if plan.retune_run:
+        tags[RETUNE_TAG] = plan.retune_run
+    if notes := notes_of(plan.objective):
+        tags["notes"] = "\n".join(notes)[:MOST_OF_A_TAG]
+    identity = plan.backend.identity if plan.backend else {}
+    return tags | {f"advisor.{key}": value for key, value in identity.items()}
