@@ -1,14 +1,38 @@
 """Thin Prefect tasks around the library; no logic that a plain test could not reach."""
 
 import os
+import sys
 
-# Read by Prefect and MLflow when they are first imported: nothing of a study leaves the machine
-# unasked, and a temporary server may need longer than 20 s on a busy one.
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-# What MLflow does not take at once waits on disk: no evaluation waits minutes for its retries.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+ENVIRONMENT = {
+    # Nothing of a study leaves the machine unasked.
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # On a busy machine a temporary server may need longer than 20 s.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # What MLflow does not take at once waits on disk: no evaluation waits minutes for its retries.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+"""What Prefect and MLflow are told, unless the user has told them something else."""
+
+
+def _tell_libraries() -> None:
+    """Set the environment; libraries that read it when they were imported read it again.
+
+    A notebook imports them in any order, and a worker of Prefect's has Prefect first.
+    """
+    missing = {name: text for name, text in ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(missing)
+    if missing and "prefect.context" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
+    if missing and "mlflow.telemetry" in sys.modules:
+        from mlflow.telemetry import set_telemetry_client
+
+        set_telemetry_client()
+
+
+_tell_libraries()

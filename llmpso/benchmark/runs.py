@@ -22,6 +22,7 @@ from llmpso.backends.base import Backend
 from llmpso.benchmark.arms import Arm, build_search
 from llmpso.benchmark.problems import Problem
 from llmpso.errors import DataError
+from llmpso.objectives.threads import limit_threads
 from llmpso.running.evaluate import evaluate_trial
 from llmpso.space import SearchSpace
 from llmpso.study import StudyResult, run_study
@@ -105,8 +106,10 @@ def process_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _prepare_worker() -> None:
-    # Read by torch, which Optuna's Gaussian process imports when it is first used.
+    # Libraries that are imported later read it; those that are loaded must be told.
     os.environ["OMP_NUM_THREADS"] = "1"
+    threadpool_limits(limits=1)
+    limit_threads(1)
     # What could not be used of a reply is counted; it need not fill the screen.
     logging.getLogger("llmpso.advisor").setLevel(logging.ERROR)
 

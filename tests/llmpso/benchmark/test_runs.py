@@ -1,0 +1,14 @@
+"""The processes that paired studies run in."""
+
+import torch
+from threadpoolctl import threadpool_info
+
+from llmpso.benchmark.runs import process_pool
+
+
+def test_a_worker_has_one_thread_in_every_library_that_it_has_loaded() -> None:
+    with process_pool(1) as pool:
+        libraries = pool.submit(threadpool_info).result()
+        assert {library["user_api"] for library in libraries} == {"blas", "openmp"}
+        assert {library["num_threads"] for library in libraries} == {1}
+        assert pool.submit(torch.get_num_threads).result() == 1
