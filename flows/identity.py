@@ -40,6 +40,8 @@ def log_code(fingerprint: Fingerprint) -> None:
         logger.info("code of the objective: %s", ", ".join(fingerprint.files))
     if fingerprint.unseen:
         logger.info("imports that are not followed: %s", ", ".join(fingerprint.unseen))
+    if not fingerprint.covers_data:
+        logger.info("the objective has no fingerprint: changes of its data are not noticed")
     if fingerprint.missing:
         logger.warning(
             "the code of %s is in no file: this study cannot be gone on with",

@@ -131,7 +131,9 @@ def _judged(plan: RetunePlan, arm: str, told: Sequence[Trial]) -> tuple[Refit, .
         Refit(
             trial.links["model"],
             float(trial.value or 0.0),
-            objective.held_out(load_model(plan.tune.tracking_uri, trial.links["model"])),
+            HeldOut.of(
+                objective.held_out(load_model(plan.tune.tracking_uri, trial.links["model"]))
+            ),
         )
         for trial in done
     )

@@ -28,6 +28,7 @@ from llmpso.objectives.base import Watched
 from llmpso.retuning.degradation import Degradation, degradation
 from llmpso.retuning.drift import ColumnDrift, Reference, describe, find_drift, last_label
 from llmpso.retuning.drift_figure import draw_drift
+from llmpso.retuning.promotion import HeldOut
 from tasks.champion import REFERENCE_FILE, note_kept
 from tasks.ledger import Ledger
 from tasks.registry import (
@@ -263,7 +264,7 @@ def _degradation(plan: RetunePlan) -> Degradation | None:
     """The error of the very model that serves, on the newest data."""
     if plan.champion is None or plan.champion.error is None:
         return None
-    judged = plan.tune.objective.held_out(plan.serving)
+    judged = HeldOut.of(plan.tune.objective.held_out(plan.serving))
     return degradation(judged, plan.champion.error, confidence=plan.rule.confidence)
 
 

@@ -201,11 +201,11 @@ class Ledger:
         return left
 
     def _by_training(self, trials: Iterable[Trial]) -> dict[str, Trial]:
-        """One trial for each training: of two, the one that did not fail."""
+        """One trial for each training: of two, the one that got further."""
         found: dict[str, Trial] = {}
         for trial in trials:
             address = training_address(self._fingerprint, trial)
-            if address not in found or trial.state is not TrialState.FAILED:
+            if address not in found or _further(trial, found[address]):
                 found[address] = trial
         return found
 
@@ -244,6 +244,12 @@ class Ledger:
         """Leave the store alone for a while."""
         self._quiet_until = time.monotonic() + QUIET_SECONDS
         logger.warning("MLflow does not answer: %d evaluations wait on disk", len(self._waiting))
+
+
+def _further(trial: Trial, other: Trial) -> bool:
+    """Whether a trial got further than another of the same training, or as far."""
+    rising = (TrialState.FAILED, TrialState.PRUNED, TrialState.COMPLETE)
+    return rising.index(trial.state) >= rising.index(other.state)
 
 
 def _asked_as(trial: Trial, kept: Trial) -> Trial:

@@ -17,13 +17,15 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 
+# Nothing of a test run leaves the machine: set before a test's module imports what reads it.
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def quiet_services(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Nothing of a test run leaves the machine, or stays in the user's folders."""
+    """Nothing of a test run stays in the user's folders, and servers start no more than ours."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
-    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     # As `mlflow/start.sh` has it: nine processes less for each server.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
 

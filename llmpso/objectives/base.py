@@ -9,6 +9,7 @@ from llmpso.trial import Evaluation
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
     from llmpso.retuning.promotion import HeldOut
 
@@ -128,8 +129,11 @@ def notes_of(objective: object) -> tuple[str, ...]:
 class Judged(Protocol):
     """An objective that can judge a trained model on data that no trial was chosen by."""
 
-    def held_out(self, model: Any) -> "HeldOut":
-        """Losses of a model, its own or one read back from MLflow, on the newest data."""
+    def held_out(self, model: Any) -> "HeldOut | ArrayLike":
+        """Losses of a model, its own or one read back from MLflow, on the newest data.
+
+        One number per sample, oldest first; as `HeldOut`, where neighbours are correlated.
+        """
         ...
 
 

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from llmpso.errors import SpecError
 from llmpso.retuning.promotion import HeldOut
 from llmpso.space import Params, SearchSpace
@@ -95,10 +93,7 @@ class JudgedFunction(PlainFunction):
 
     def held_out(self, model: Any) -> HeldOut:
         """Losses of a model on the held-out samples."""
-        losses = self._judge(model)
-        if isinstance(losses, HeldOut):
-            return losses
-        return HeldOut(np.asarray(losses, dtype=np.float64).ravel())
+        return HeldOut.of(self._judge(model))
 
 
 def function_objective(

@@ -10,6 +10,7 @@ challenger is at least. Ratio of means by the delta method, on the logarithm.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from scipy.stats import t as student
@@ -38,6 +39,27 @@ class HeldOut:
             raise DataError("held-out losses must be one finite number per sample")
         if self.block < 1:
             raise SpecError(f"block is {self.block!r}; it must be at least 1 sample")
+
+    @classmethod
+    def of(cls, told: Any) -> Self:
+        """What an objective's `held_out` returned: such losses, or plain numbers, oldest first.
+
+        Raises:
+            DataError: It is neither.
+        """
+        if isinstance(told, cls):
+            return told
+        plain = told.detach().cpu() if hasattr(told, "detach") else told  # a tensor of torch's
+        try:
+            losses = np.asarray(plain, dtype=np.float64).ravel()
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"held_out(model) returned a {type(told).__name__}; it must return the losses of "
+                "the model, one number per sample, oldest first"
+            ) from error
+        if not len(losses):
+            raise DataError("held_out(model) returned no losses; it must return one per sample")
+        return cls(losses)
 
     @property
     def error(self) -> float:

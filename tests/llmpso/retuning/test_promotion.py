@@ -5,7 +5,9 @@ their training rows, and judged on the stretch that follows. The rule's error ra
 """
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from llmpso.data.air_quality import load_taiwan
 from llmpso.errors import DataError, SpecError
@@ -149,3 +151,35 @@ def test_a_model_has_degraded_when_its_error_surely_rose(rows) -> None:
     assert worse.is_degraded
     assert "more than the 10% that are let pass" in worse.reason
     assert worse.at_least < worse.error == poor.error
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [1, 0, 2],
+        (1.0, 0.0, 2.0),
+        np.array([[1], [0], [2]]),
+        pd.Series([1, 0, 2]),
+        torch.tensor([1.0, 0.0, 2.0], requires_grad=True),
+        HeldOut(np.array([1.0, 0.0, 2.0])),
+    ],
+)
+def test_losses_may_be_whatever_holds_one_number_per_sample(told):
+    assert HeldOut.of(told).losses.tolist() == [1.0, 0.0, 2.0]
+    assert HeldOut.of(told).error == 1.0
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (None, "one finite number per sample"),
+        ([1.0, float("nan")], "one finite number per sample"),
+        ([], "returned no losses"),
+        ({"loss": 1.0}, "returned a dict; it must return the losses"),
+        ("good", "returned a str; it must return the losses"),
+        ([[1.0], [1.0, 2.0]], "returned a list; it must return the losses"),
+    ],
+)
+def test_what_holds_no_losses_is_refused(told, message):
+    with pytest.raises(DataError, match=message):
+        HeldOut.of(told)
