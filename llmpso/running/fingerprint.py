@@ -51,10 +51,10 @@ def objective_fingerprint(objective: object, path: str = "") -> Fingerprint:
         SpecError: Its own `fingerprint` cannot be used.
     """
     own, kind, function = _own(objective), type(objective), _function(objective)
-    named = [path.partition(":")[0]] if ":" in path else []
     defined = [kind.__module__, *_modules(function)]
+    named = [path.partition(":")[0]] if ":" in path else defined
     bases = [base.__module__ for base in kind.__mro__]
-    sources = project_sources([*named, *defined], bases)
+    sources = project_sources(named, [*defined, *bases])
     content = {
         "path": path,
         "class": f"{kind.__module__}.{kind.__qualname__}",

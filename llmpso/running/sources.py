@@ -7,9 +7,10 @@ do not: of `from helper import LIMIT`, `helper` counts.
 import ast
 import hashlib
 import importlib.util
+import pkgutil
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -111,14 +112,27 @@ def _spec(name: str) -> ModuleSpec | None:
     loaded = getattr(sys.modules.get(name), "__spec__", None)
     if isinstance(loaded, ModuleSpec):
         return loaded
-    path: Sequence[str] | None = None
     if parent := name.rpartition(".")[0]:
         above = _spec(parent)
-        path = None if above is None else above.submodule_search_locations
-        if path is None:
-            return None
+        places = None if above is None else above.submodule_search_locations
+        return None if places is None else _spec_below(places, name)
     finders = (finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec"))
-    return next((spec for find in finders if (spec := find(name, path))), None)
+    return next((spec for find in finders if (spec := find(name, None))), None)
+
+
+def _spec_below(places: Iterable[str], name: str) -> ModuleSpec | None:
+    """A module in the folders of its package, which need not be imported for it."""
+    portions: list[str] = []
+    for finder in map(pkgutil.get_importer, places):
+        spec = finder.find_spec(name) if finder is not None else None
+        if spec is not None and spec.loader is not None:
+            return spec
+        portions += (spec and spec.submodule_search_locations) or ()
+    if not portions:
+        return None
+    namespace = ModuleSpec(name, None, is_package=True)
+    namespace.submodule_search_locations = portions
+    return namespace
 
 
 def _file(name: str, spec: ModuleSpec | None) -> Path | None:

@@ -78,6 +78,9 @@ def test_an_import_counts_wherever_and_however_it_stands(project: Write, stateme
         ("from pkg import *", {"pkg/listed.py"}),
         ("import bare.inner", {"bare/inner.py"}),
         ("from bare import inner", {"bare/inner.py"}),
+        ("import bare.mid.far", {"bare/mid/far.py"}),
+        ("from bare.mid import far", {"bare/mid/far.py"}),
+        ("import pkg.open.inside", {"pkg/open/inside.py"}),
     ],
 )
 def test_packages_on_the_way_count(project: Write, statement: str, found: set[str]) -> None:
@@ -89,6 +92,8 @@ def test_packages_on_the_way_count(project: Write, statement: str, found: set[st
         pkg__deep__leaf="",
         pkg__deep__other="",
         bare__inner="",
+        bare__mid__far="",
+        pkg__open__inside="",
     )
     # What a package lists may be a module of it, which a user of the package then depends on.
     always = {"own.py"} if "bare" in statement else {"own.py", "pkg/__init__.py", "pkg/listed.py"}
