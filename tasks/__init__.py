@@ -3,6 +3,8 @@
 import os
 import sys
 
+from llmpso.loopback import spare_loopback
+
 ENVIRONMENT = {
     # Nothing of a study leaves the machine unasked.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -36,3 +38,5 @@ def _tell_libraries() -> None:
 
 
 _tell_libraries()
+# Neither Prefect's server nor MLflow's is behind a proxy where they run on this machine.
+spare_loopback()

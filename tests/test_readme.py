@@ -18,6 +18,8 @@ from flows.serve import serve
 from flows.surface import surface
 from flows.tune import tune
 from llmpso import Evaluation
+from llmpso.backends import ollama, openai
+from llmpso.backends.model_file import QWEN
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -39,6 +41,18 @@ def test_the_scikit_learn_example_runs() -> None:
     names: dict = {}
     exec(block("HistGradientBoosting"), names)  # noqa: S102 - our own README
     assert names["best"].value < 0.08
+
+
+def test_the_models_that_are_taken_if_none_is_named() -> None:
+    (table,) = re.findall(r"\| `--advisor` .*?\n\n", README, flags=re.DOTALL)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    named = {row[0].strip("`"): re.findall(r"`(.+?)`", row[2]) for row in rows if row}
+    assert named == {
+        "openai": [openai.DEFAULT_MODEL],
+        "ollama": [ollama.DEFAULT_MODEL],
+        "embedded": [QWEN.name],
+        "none": [],
+    }
 
 
 def test_the_pictures_are_there() -> None:

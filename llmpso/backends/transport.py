@@ -123,7 +123,7 @@ def http_client(url: str, seconds: float) -> httpx.AsyncClient:
             follow_redirects=True,
             event_hooks={"response": [_check_redirect]},
         )
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise BackendUnavailableError(
             f"the environment's proxy for {shown(url)} cannot be used ({error}); "
             "mend HTTPS_PROXY or ALL_PROXY, or add the host to NO_PROXY"
@@ -169,7 +169,7 @@ def checked_url(text: str, name: str, example: str) -> str:
     try:
         parsed = httpx.URL(url)
         is_address = parsed.scheme in ("http", "https") and bool(parsed.host)
-        is_address = is_address and urlsplit(url).port != 0
+        is_address = is_address and urlsplit(url).port != 0 and " " not in url
     except (httpx.InvalidURL, ValueError):
         is_address = False
     if not is_address:

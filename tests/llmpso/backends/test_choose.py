@@ -74,6 +74,17 @@ class TestAuto:
         reason = choose_backend("auto").reason
         assert reason.startswith("embedded tiny-q4_k_m.gguf: OPENAI_API_KEY is not set, and model")
 
+    def test_reads_a_quoted_address_of_ollama(self, server, monkeypatch):
+        url = server.plays(server.says(LLAMA))
+        monkeypatch.setenv("OLLAMA_HOST", f'"{url}"')
+        assert choose_backend("auto").reason.startswith(f"llama3 of Ollama at {url}")
+
+    def test_says_that_the_address_of_ollama_is_none(self, monkeypatch, gguf):
+        monkeypatch.setenv("OLLAMA_HOST", "host:port")
+        choice = choose_backend("auto")
+        assert isinstance(choice.backend, EmbeddedBackend)
+        assert "and the address of Ollama is 'http://host:port'" in choice.reason
+
     def test_takes_the_embedded_model_where_ollama_hangs(self, server, monkeypatch, gguf):
         monkeypatch.setenv("OLLAMA_HOST", server.plays(server.drips))
         assert "did not answer within 1 s" in choose_backend("auto").reason

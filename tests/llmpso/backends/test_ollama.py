@@ -125,6 +125,22 @@ def test_check_does_not_wait_for_long(server):
         ("example.org:80", "http://example.org:80"),
         ("https://user:hunter2@example.org/ollama/?key=1", "https://example.org/ollama"),
         ("http://[::1]:11434", "http://[::1]:11434"),
+        ('"127.0.0.1:8391"', "http://127.0.0.1:8391"),
+        ("  '127.0.0.1:8391' ", "http://127.0.0.1:8391"),
+        ("127.0.0.1:8391/", "http://127.0.0.1:8391"),
+        ("http://127.0.0.1:8391/", "http://127.0.0.1:8391"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        ("0.0.0.0:8391", "http://127.0.0.1:8391"),
+        ("http://0.0.0.0:8391", "http://127.0.0.1:8391"),
+        (":8391", "http://127.0.0.1:8391"),
+        ("localhost:", "http://localhost:11434"),
+        ("::1", "http://[::1]:11434"),
+        ("[::1]", "http://[::1]:11434"),
+        ("[::1]:8391", "http://[::1]:8391"),
+        ("[::]:8391", "http://[::1]:8391"),
+        ("::", "http://[::1]:11434"),
+        ("http://example.org", "http://example.org"),
+        ("example.org/ollama", "http://example.org:11434/ollama"),
     ],
 )
 def test_addresses(host, url, monkeypatch):
@@ -133,7 +149,9 @@ def test_addresses(host, url, monkeypatch):
     assert OllamaBackend().identity == {"backend": "ollama", "model": "llama3", "url": url}
 
 
-@pytest.mark.parametrize("host", ["host:port", "ftp://host"])
+@pytest.mark.parametrize(
+    "host", ["host:port", "ftp://host", "host:99999", "http://[::1", "a b", "[x]:1"]
+)
 def test_no_address(host):
     with pytest.raises(BackendUnavailableError, match="the address of Ollama is"):
         OllamaBackend(base_url=host)
