@@ -130,7 +130,7 @@ def known_trials(uri: str, experiment_id: str, name: str, space: SearchSpace) ->
     """
     studies = client(uri).search_runs(
         [experiment_id],
-        f"tags.{MODEL_TAG} = '{name}' and attributes.status = 'FINISHED'",
+        f"tags.{MODEL_TAG} = {_quoted(name)} and attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
         max_results=N_STUDIES,
     )
@@ -265,6 +265,11 @@ def _registered(uri: str, promotion: Promotion) -> str:
 
 def _versions(uri: str, name: str) -> list[ModelVersion]:
     """All versions of a model."""
-    quote = "'" if '"' in name else '"'
-    ours = f"name = {quote}{name}{quote}"
+    ours = f"name = {_quoted(name)}"
     return list(paged(partial(client(uri).search_model_versions, ours)))
+
+
+def _quoted(name: str) -> str:
+    """A name as MLflow's filters take it."""
+    quote = "'" if '"' in name else '"'
+    return f"{quote}{name}{quote}"

@@ -15,7 +15,7 @@ from llmpso import Float, SearchSpace
 from llmpso.errors import ChampionChangedError, RegistryError
 from tasks.champion import REFERENCE_FILE, champion_lost, find_champion, note_kept
 from tasks.model_files import write_model
-from tasks.registry import Promotion, promote, promotions, roll_back
+from tasks.registry import Promotion, known_trials, promote, promotions, roll_back
 from tasks.serving import CHANGE_TAG, change_champion, settle
 from tasks.tracking import client
 
@@ -255,6 +255,7 @@ def test_a_model_may_have_any_name_that_mlflow_takes(promoted, mlflow_store: str
     assert promoted(name, "1") == "2"
     assert served(mlflow_store, name) == [1, 2]
     assert find_champion(mlflow_store, name, SPACE).version == "2"
+    assert known_trials(mlflow_store, "0", name, SPACE) == []
     assert roll_back(mlflow_store, name) == ("2", "1")
 
 
