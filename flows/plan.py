@@ -21,6 +21,7 @@ from llmpso.running.runner import Runner, cluster_places, evaluator
 from llmpso.search.population import Optimizer
 from llmpso.study import StudySpec, build_optimizer
 from tasks.own_runs import apart
+from tasks.state import check_state_folder
 from tasks.tracking import open_experiment
 
 
@@ -177,6 +178,7 @@ def prepare(options: TuneOptions) -> Plan:
     objective = build_objective(objective_spec)
     if study.racing is not None:
         _check_race(objective, runner)
+    check_state_folder()
     tracking_uri, experiment_id = open_experiment(
         options.experiment or objective.name, objective.metric
     )

@@ -14,7 +14,8 @@ from flows.summary import Summary
 from llmpso.study import StudyResult
 from tasks.ledger import Ledger
 from tasks.pages import draw_study, trace_calls
-from tasks.tracking import STORE_ERRORS, StudyRun, record_summary, record_tags, record_text
+from tasks.patience import STORE_ERRORS
+from tasks.tracking import StudyRun, record_summary, record_tags, record_text
 
 SUMMARY_FILE = "summary.json"
 """The record of a study's summary, on its run."""

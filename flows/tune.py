@@ -31,10 +31,10 @@ from llmpso.trial import Trial
 from tasks.advise import CachedBackend
 from tasks.iterate import iterate
 from tasks.ledger import Ledger
+from tasks.patience import STORE_ERRORS
 from tasks.replies import KeptReplies
 from tasks.studies import WORKERS_TAG, open_study
 from tasks.tracking import (
-    STORE_ERRORS,
     StudyRun,
     describe_model,
     record_text,

@@ -8,13 +8,15 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from filelock import FileLock, Timeout
-from platformdirs import user_state_path
 from prefect import tags
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
+
+from llmpso.running.durable import SHELF, made_folder
+from tasks.state import lock_file, state_folder
 
 GONE = "Its process ended without a word."
 OPEN_STATES = [StateType.RUNNING, StateType.PENDING]
@@ -26,13 +28,12 @@ def announced() -> Iterator[None]:
 
     A tag is there from the creation of a run on: whenever a process is killed, it can be found.
     """
-    root = user_state_path("llmpso", ensure_exists=True)
-    folder = root / "processes"
-    folder.mkdir(exist_ok=True)
+    root = made_folder(state_folder())
+    folder = made_folder(root / "processes")
     own = folder / f"{platform.node()}-{os.getpid()}-{uuid4().hex[:8]}"
     lock = FileLock(own)
     # One at a time: a file that is not locked yet looks like that of a dead process.
-    with FileLock(root / "processes.lock"):
+    with lock_file(root / "processes.lock", root / SHELF):
         _mark_dead(folder)
         lock.acquire()
     try:
@@ -68,7 +69,7 @@ def _mark_dead(folder: Path) -> None:
     for file in folder.iterdir():
         try:
             # The system frees a lock when its process ends, in whatever way.
-            with FileLock(file, timeout=0):
+            with lock_file(file, folder.parent / SHELF).acquire(timeout=0):
                 for flow_run_id in _open_runs(_tag(file)):
                     mark_crashed(flow_run_id)
                 file.unlink(missing_ok=True)

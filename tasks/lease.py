@@ -4,22 +4,18 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
-from filelock import FileLock, Timeout
-from platformdirs import user_state_path
+from filelock import Timeout
 
-from tasks.tracking import STORE_ERRORS, StudyRun, client
+from llmpso.running.durable import SHELF, made_folder
+from tasks.patience import STORE_ERRORS
+from tasks.state import lock_file, study_folder, usable_state
+from tasks.tracking import StudyRun, client
 
 ALIVE_TAG = "llmpso.alive"
 SIGN_SECONDS = 60.0
 DEAD_SECONDS = 5 * SIGN_SECONDS
 """Without a sign for so long, a study on another machine is taken to be dead."""
-
-
-def study_folder(run_id: str) -> Path:
-    """Where this machine keeps what a study has not recorded yet."""
-    return user_state_path("llmpso") / "studies" / run_id
 
 
 class Lease:
@@ -30,13 +26,14 @@ class Lease:
 
     Raises:
         Timeout: Another process of this machine has it.
+        StorageError: The folder of the study cannot be used.
     """
 
     def __init__(self, study: StudyRun) -> None:
-        folder = study_folder(study.run_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / "lock")
-        self._lock.acquire(timeout=0)
+        with usable_state(study.run_id):
+            folder = made_folder(study_folder(study.run_id))
+            self._lock = lock_file(folder / "lock", folder / SHELF)
+            self._lock.acquire(timeout=0)
         self._study = study
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sign, name="sign of life", daemon=True)

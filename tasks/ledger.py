@@ -1,10 +1,9 @@
 """Every evaluation of one study: what is kept answers, what is new is recorded, none is lost."""
 
 import logging
-import shutil
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
@@ -14,13 +13,12 @@ from llmpso.running.evaluate import Outcome, is_transient
 from llmpso.running.fingerprint import evaluation_address, training_address
 from llmpso.running.halfway import HalfwayStore
 from llmpso.running.spool import Entry, Spool
+from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
-from tasks.lease import study_folder
+from tasks.patience import FULL, STORE_ERRORS, is_away, is_full, patiently
+from tasks.state import forget_study, study_folder, usable_state
 from tasks.tracking import (
-    STORE_ERRORS,
     StudyRun,
-    is_away,
-    patiently,
     record_incumbent,
     recorded_incumbents,
 )
@@ -52,14 +50,18 @@ class Ledger:
     Attributes:
         study: As given.
         n_kept: Evaluations that were there from the start.
+
+    Raises:
+        StorageError: The files of the study cannot be used.
     """
 
     def __init__(self, study: StudyRun, fingerprint: str) -> None:
         self.study = study
         self._fingerprint = fingerprint
         self._folder = study_folder(study.run_id)
-        self._spool = Spool(self._folder / "outcomes")
-        self._halfway = HalfwayStore(self._folder / "halfway")
+        with usable_state(study.run_id):
+            self._spool = Spool(self._folder / "outcomes")
+            self._halfway = HalfwayStore(self._folder / "halfway")
         self._lock = threading.Lock()
         self._quiet_until = 0.0
         self._refusal: Exception | None = None
@@ -71,9 +73,10 @@ class Ledger:
         recorded = recorded_trials(study)
         self._incumbents = recorded_incumbents(study)
         self._links = {trial.number: trial.links for trial in recorded.values()}
-        self._waiting = self._left_on_disk(recorded)
-        left = {address: entry.trial for address, entry in self._waiting.items()}
-        self._kept = self._by_training(_worth_keeping(recorded | left).values())
+        with usable_state(study.run_id):
+            self._waiting = {entry.folder: entry for entry in self._left_on_disk(recorded)}
+        left = [entry.trial for entry in self._waiting.values()]
+        self._kept = self._by_training(_worth_keeping([*recorded.values(), *left]))
         self.n_kept = self._n_known = len(self._kept)
 
     @property
@@ -108,8 +111,7 @@ class Ledger:
         """Record a trial that goes no further than its last rung.
 
         Raises:
-            StorageError: There is no room for it.
-            MlflowException: MLflow refused an earlier one.
+            StorageError: There is no room for it, or MLflow refused an earlier one.
         """
         address = training_address(self._fingerprint, trial)
         kept = self._kept.pop(address, None)
@@ -126,8 +128,7 @@ class Ledger:
         One whose training goes on later is kept on disk alone.
 
         Raises:
-            StorageError: There is no room for it.
-            MlflowException: MLflow refused an earlier one.
+            StorageError: There is no room for it, or MLflow refused an earlier one.
         """
         if self._refusal is not None:
             raise self._refusal
@@ -143,11 +144,12 @@ class Ledger:
         except OSError as error:
             raise StorageError(
                 f"evaluation {trial.number} cannot be kept in {self._folder}: {error.strerror}; "
-                "make room, and run the same command again to go on from the last one kept"
+                f"{_way_out(error)}, and run the same command again to go on from the last one "
+                "kept"
             ) from error
         self._halfway.forget(training)
         with self._lock:
-            self._waiting[address] = entry
+            self._waiting[entry.folder] = entry
         under_way = self._writers.submit(self._deliver_unless_quiet)
         self._under_way.add(under_way)
         under_way.add_done_callback(self._under_way.discard)
@@ -173,8 +175,7 @@ class Ledger:
         """Bring all that waits to MLflow.
 
         Raises:
-            StorageError: It stayed away for too long; all of it is still on disk.
-            MlflowException: It refused to take some of it.
+            StorageError: It stayed away for too long, or refused some; all is still on disk.
         """
         wait(self._under_way.copy())
         patiently(self._deliver, f"record {len(self._waiting)} evaluations")
@@ -187,17 +188,17 @@ class Ledger:
         self._writers.shutdown(cancel_futures=True)
 
     def forget(self) -> None:
-        """Remove the files of a study that is recorded to its end."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove the files of a study that is recorded to its end, but not what was set aside."""
+        forget_study(self.study.run_id)
 
-    def _left_on_disk(self, recorded: Mapping[str, Trial]) -> dict[str, Entry]:
+    def _left_on_disk(self, recorded: Mapping[str, Trial]) -> list[Entry]:
         """What was measured, but not wholly recorded, when the last process ended."""
-        left = {}
+        left = []
         for entry in self._spool.entries():
             if entry.address in recorded and recorded[entry.address].state == entry.trial.state:
                 self._spool.remove(entry)
             else:
-                left[entry.address] = entry
+                left.append(entry)
         return left
 
     def _by_training(self, trials: Iterable[Trial]) -> dict[str, Trial]:
@@ -214,23 +215,46 @@ class Ledger:
             return
         try:
             self._deliver()
-        except STORE_ERRORS as error:
-            if is_away(error):
-                self._be_quiet()
-            else:
-                self._refusal = error
+        except StorageError as error:
+            self._refusal = error
+        except STORE_ERRORS:
+            self._be_quiet()
 
     def _deliver(self) -> None:
-        """Record what waits; threads share the work."""
+        """Record what waits; threads share the work.
+
+        Raises:
+            StorageError: MLflow refused one, or it is not whole any more.
+            MlflowException: MLflow does not answer; also an `OSError`.
+        """
         while not self._is_closing and (entry := self._taken()):
             try:
-                told = record_trial(self.study, entry)
+                told = self._recorded(entry)
             except BaseException:
                 with self._lock:
-                    self._waiting[entry.address] = entry
+                    self._waiting[entry.folder] = entry
                 raise
             self._links[told.number] = told.links
             self._spool.remove(entry)
+
+    def _recorded(self, entry: Entry) -> Trial:
+        with usable_state(self.study.run_id):
+            is_whole = self._spool.is_whole(entry)
+        if not is_whole:
+            raise StorageError(
+                f"evaluation {entry.trial.number} was damaged on the disk before MLflow had it; "
+                "run the same command again: it is trained anew"
+            )
+        try:
+            return record_trial(self.study, entry)
+        except STORE_ERRORS as error:
+            if is_away(error):
+                raise
+            reason = FULL if is_full(error) else one_line(error, 300)
+            raise StorageError(
+                f"evaluation {entry.trial.number} cannot be recorded in MLflow: {reason}; "
+                f"{_way_out(error)}, and run the same command again: all that was measured is kept"
+            ) from error
 
     def _taken(self) -> Entry | None:
         with self._lock:
@@ -264,11 +288,15 @@ def _asked_as(trial: Trial, kept: Trial) -> Trial:
     )
 
 
-def _worth_keeping(trials: Mapping[str, Trial]) -> dict[str, Trial]:
+def _worth_keeping(trials: Sequence[Trial]) -> list[Trial]:
     """All but failures that may not happen again, where nothing was built on them yet."""
-    last = max((trial.iteration for trial in trials.values()), default=0)
-    return {
-        address: trial
-        for address, trial in trials.items()
+    last = max((trial.iteration for trial in trials), default=0)
+    return [
+        trial
+        for trial in trials
         if trial.failure is None or not is_transient(trial.failure.kind) or trial.iteration < last
-    }
+    ]
+
+
+def _way_out(error: Exception) -> str:
+    return "make room" if is_full(error) else "mend that"

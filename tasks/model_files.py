@@ -1,155 +1,67 @@
-"""A trained model as a folder in MLflow's own format, written in a few milliseconds.
+"""A kept model in MLflow's own format, written in a few milliseconds.
 
 MLflow looks up packages, and tries the example, for each model anew: 20 to 70 ms. The models of a
 study differ in their weights, so MLflow writes what they share once, and it is copied from there.
 """
 
-import errno
-import io
 import json
 import pickle
-import shutil
-import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import cloudpickle
 import mlflow
 import torch
-from mlflow.models import ModelSignature, infer_signature
-from mlflow.types.schema import AnyType, ColSpec, Schema
+from mlflow.models import ModelSignature
 
-from llmpso.errors import ModelError
 from llmpso.objectives import state_dict
-from llmpso.objectives.base import ReadsColumns, SavableModel
-from llmpso.objectives.state_dict import WEIGHTS, is_state_dict
-from llmpso.user_code import described
+from tasks.kept_models import DATA, ESTIMATOR, EXAMPLE, KIND, MODEL, TORCH_WEIGHTS
 
 MODEL_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas")]
 """What loading a model needs; named, because inferring it takes seconds per model."""
 
 ESTIMATOR_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("scikit-learn", "cloudpickle")]
 
-_DESCRIPTION, _WEIGHTS, _TORCH_WEIGHTS = "MLmodel", "data/model", "data/model.pth"
-_ESTIMATOR = "model.pkl"
+_DESCRIPTION = "MLmodel"
 
 _once = threading.Lock()
 """Two threads with a first model of one kind would both ask MLflow for it."""
 
 
-def write_model(model: object, folder: Path) -> None:
-    """Write a model into a folder that is not there yet.
+def write_description(folder: Path, target: Path) -> None:
+    """Write the files that make kept weights a model of MLflow's.
 
     Args:
-        model: A `torch.nn.Module` or an estimator of scikit-learn, which are pickled; a state
-            dict, or a `SavableModel`.
-        folder: Made; `mlflow.pyfunc.load_model` reads it, where the model can predict.
-
-    Raises:
-        ModelError: The model is none of these, or refuses to be written.
-        OSError: There is no room.
+        folder: What `keep_model` was given.
+        target: Gets all but the weights; with them, `mlflow.pyfunc.load_model` reads it, where
+            the model can predict.
     """
-    (folder / _WEIGHTS).parent.mkdir(parents=True)
-    shared = _written(model, folder)
-    for name, content in shared.items():
-        (folder / name).write_bytes(content)
-    (folder / _DESCRIPTION).write_text(_description(shared, folder), encoding="utf-8")
-
-
-def _written(model: object, folder: Path) -> Mapping[str, bytes]:
-    """Write a model's weights; the files that it shares with others of its kind."""
-    if isinstance(model, SavableModel):
-        return _write_savable(model, folder)
-    if isinstance(model, torch.nn.Module):
-        content, shared = _pickled(model), _shared_by_torch
-        (folder / _TORCH_WEIGHTS).write_bytes(content)
-    elif is_state_dict(model):
-        content, shared = _saved(model), _shared_by_state_dict
-        (folder / _WEIGHTS).mkdir()
-        (folder / _WEIGHTS / WEIGHTS).write_bytes(content)
-    elif _is_estimator(model):
-        with _refusal():
-            content = cloudpickle.dumps(model)
-        shared = partial(_shared_by_estimators, hasattr(model, "predict"))
-        (folder / _ESTIMATOR).write_bytes(content)
-    else:
-        raise ModelError(
-            f"a {type(model).__name__} is no torch.nn.Module, state dict or estimator of "
-            "scikit-learn, and has no save, predict, example and loader_module"
-        )
     with _once:
-        return shared()
+        shared = _shared(folder)
+    own = {_DESCRIPTION: _description(shared, folder / MODEL).encode()}
+    for name, content in (shared | own).items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(content)
 
 
-def _write_savable(model: SavableModel, folder: Path) -> Mapping[str, bytes]:
-    with tempfile.TemporaryDirectory() as scratch:
-        with _refusal():
-            model.save(Path(scratch))
-            example = model.example
-            kept = json.dumps(_signature(model, example).to_dict()), pickle.dumps(example)
-        shutil.copytree(scratch, folder / _WEIGHTS)
-    with _once:
-        return _shared_by_savable(model.loader_module, *kept)
-
-
-def _signature(model: SavableModel, example: Any) -> ModelSignature:
-    """The types of what a model takes and gives; any type for columns that it reads itself."""
-    if not isinstance(model, ReadsColumns) or not model.untyped:
-        return infer_signature(example, model.predict(example))
-    typed = infer_signature(example.drop(columns=list(model.untyped)), model.predict(example))
-    untyped = [ColSpec(AnyType(), name) for name in model.untyped]
-    return ModelSignature(Schema([*untyped, *typed.inputs.inputs]), typed.outputs)
-
-
-# On a full disk torch raises errors of its own: the spool must see what the system says.
-
-
-def _pickled(model: torch.nn.Module) -> bytes:
-    content = io.BytesIO()
-    with _refusal():
-        if isinstance(model, torch.jit.ScriptModule):
-            torch.jit.save(model, content)
-        else:
-            torch.save(model, content, pickle_module=mlflow.pytorch.pickle_module)
-    return content.getvalue()
-
-
-def _saved(weights: Mapping[str, torch.Tensor]) -> bytes:
-    content = io.BytesIO()
-    with _refusal():
-        torch.save(dict(weights), content)
-    return content.getvalue()
-
-
-def _is_estimator(model: object) -> bool:
-    # An estimator has brought its library along; without one it need not be loaded.
-    library = sys.modules.get("sklearn.base")
-    return library is not None and isinstance(model, library.BaseEstimator)
-
-
-@contextmanager
-def _refusal() -> Iterator[None]:
-    """What a user's model raises within the block is a `ModelError`; a full disk is not its fault.
-
-    Raises:
-        ModelError: The model refused.
-        OSError: There is no room.
-    """
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - a user's model may refuse in any way
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ModelError(described(error)) from error
+def _shared(folder: Path) -> dict[str, bytes]:
+    """The files that a model shares with others of its kind."""
+    kind = json.loads((folder / KIND).read_text(encoding="utf-8"))
+    match kind["kind"]:
+        case "torch":
+            return _shared_by_torch()
+        case "state dict":
+            return _shared_by_state_dict()
+        case "estimator":
+            return _shared_by_estimators(kind["predicts"])
+    example, signature = (folder / EXAMPLE).read_bytes(), json.dumps(kind["signature"])
+    return _shared_by_savable(kind["loader_module"], signature, example)
 
 
 @lru_cache(maxsize=64)
@@ -157,7 +69,7 @@ def _shared_by_savable(loader_module: str, signature: str, example: bytes) -> di
     """All files but the weights, for one kind of model and one example."""
     with tempfile.TemporaryDirectory() as scratch:
         # MLflow puts a folder under its own name into `data`.
-        data, folder = Path(scratch, Path(_WEIGHTS).name), Path(scratch, "whole")
+        data, folder = Path(scratch, Path(DATA).name), Path(scratch, "whole")
         data.mkdir()
         mlflow.pyfunc.save_model(
             folder,
@@ -181,7 +93,7 @@ def _shared_by_torch() -> dict[str, bytes]:
             pip_requirements=MODEL_REQUIREMENTS,
             serialization_format="pickle",
         )
-        (folder / _TORCH_WEIGHTS).unlink()
+        (folder / TORCH_WEIGHTS).unlink()
         return _files(folder)
 
 
@@ -189,7 +101,7 @@ def _shared_by_torch() -> dict[str, bytes]:
 def _shared_by_state_dict() -> dict[str, bytes]:
     """All files but the weights, for any state dict."""
     with tempfile.TemporaryDirectory() as scratch:
-        data, folder = Path(scratch, Path(_WEIGHTS).name), Path(scratch, "whole")
+        data, folder = Path(scratch, Path(DATA).name), Path(scratch, "whole")
         data.mkdir()
         mlflow.pyfunc.save_model(
             folder,
@@ -214,7 +126,7 @@ def _shared_by_estimators(predicts: bool) -> dict[str, bytes]:
             serialization_format="cloudpickle",
             pip_requirements=[*MODEL_REQUIREMENTS, *ESTIMATOR_REQUIREMENTS],
         )
-        (folder / _ESTIMATOR).unlink()
+        (folder / ESTIMATOR).unlink()
         return _files(folder)
 
 
@@ -226,6 +138,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 def _description(shared: Mapping[str, bytes], folder: Path) -> str:
     """What MLflow wrote for another model of the kind, with this one's identity."""
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size += sum(map(len, shared.values()))
     own = {
         "model_size_bytes": size,
         "model_uuid": uuid.uuid4().hex,

@@ -34,7 +34,8 @@ from platformdirs import user_state_path
 from llmpso.errors import BusyModelError, RegistryError
 from llmpso.running.fingerprint import digest
 from llmpso.text import one_line
-from tasks.tracking import STORE_ERRORS, client, suppress_code
+from tasks.patience import STORE_ERRORS
+from tasks.tracking import client, suppress_code
 
 logger = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ from llmpso.objectives import state_dict
 from llmpso.retuning.warm_start import Known, known_outcomes
 from llmpso.space import Params, SearchSpace
 from llmpso.text import one_line
+from tasks.patience import is_away
 from tasks.serving import (
     CHAMPION,
     PREVIOUS,
@@ -30,7 +31,7 @@ from tasks.serving import (
     find_registered,
     settle,
 )
-from tasks.tracking import StudyRun, client, is_away, paged
+from tasks.tracking import StudyRun, client, paged
 from tasks.trial_runs import trials_within
 
 MODEL_TAG = "model"

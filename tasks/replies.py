@@ -3,17 +3,29 @@
 Also that there was no reply is kept: the study went on without, and must do so again.
 """
 
-import json
+import os
 from collections import defaultdict, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.errors import BackendError
+from llmpso.running.durable import (
+    SHELF,
+    DamagedError,
+    append,
+    read,
+    replace_file,
+    sealed,
+    set_aside,
+    unsealed,
+)
 from llmpso.running.fingerprint import digest
-from tasks.lease import study_folder
-from tasks.tracking import STORE_ERRORS, StudyRun, record_text, recorded_text
+from tasks.patience import STORE_ERRORS
+from tasks.state import study_folder, usable_state
+from tasks.tracking import StudyRun, record_text, recorded_text
 
 ARTIFACT = "advisor/replies.jsonl"
 
@@ -30,10 +42,11 @@ class KeptReplies(BackendAround):
         super().__init__(backend)
         self._study = study
         self._file = study_folder(study.run_id) / "replies.jsonl"
-        self._lines = self._kept_lines()
+        with usable_state(study.run_id):
+            self._lines = self._kept_lines()
         self._kept: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
         for line in self._lines:
-            record = json.loads(line)
+            record = unsealed(line.encode())
             self._kept[record["question"]].append(record)
 
     def complete(self, request: Request) -> Reply:
@@ -57,17 +70,51 @@ class KeptReplies(BackendAround):
         return reply
 
     def _kept_lines(self) -> list[str]:
-        """Whole lines from disk, which are never fewer; on another machine, from MLflow."""
-        if not self._file.exists():
-            self._file.write_text(recorded_text(self._study, ARTIFACT), encoding="utf-8")
-        text = self._file.read_text(encoding="utf-8")
-        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        """Whole lines from disk, or from MLflow where it has more: on another machine, say."""
+        content, recorded = self._content(), recorded_text(self._study, ARTIFACT).encode()
+        lines = max(_whole_lines(content), _whole_lines(recorded), key=len)
+        if content != "".join(lines).encode():
+            replace_file(self._file, "".join(lines))
+        return lines
+
+    def _content(self) -> bytes:
+        """What is on disk; a file that cannot be read, or has damaged lines, is set aside."""
+        if not os.path.lexists(self._file):
+            return b""
+        try:
+            content = read(self._file)
+            reason = "" if _is_whole(content) else "some of its lines are damaged"
+        except DamagedError as error:
+            content, reason = b"", str(error)
+        if reason:
+            set_aside(self._file, self._file.parent / SHELF, reason)
+        return content
 
     def _keep(self, record: Mapping[str, Any]) -> None:
-        self._lines.append(json.dumps(record) + "\n")
-        self._file.write_text("".join(self._lines), encoding="utf-8")
+        self._lines.append(sealed(record))
+        with usable_state(self._study.run_id):
+            append(self._file, self._lines[-1])
         try:
             record_text(self._study, ARTIFACT, "".join(self._lines))
         except STORE_ERRORS:
             # It is on disk; the next one brings it along.
             return
+
+
+def _whole_lines(text: bytes) -> list[str]:
+    """The lines that are as they were written."""
+    lines = []
+    for line in _ended_lines(text):
+        with suppress(DamagedError):
+            unsealed(line)
+            lines.append(line.decode())
+    return lines
+
+
+def _is_whole(text: bytes) -> bool:
+    """Whether nothing is damaged; a kill may have cut the last line short."""
+    return len(_whole_lines(text)) == len(_ended_lines(text))
+
+
+def _ended_lines(text: bytes) -> list[bytes]:
+    return [line for line in text.splitlines(keepends=True) if line.endswith(b"\n")]

@@ -12,15 +12,14 @@ from llmpso.errors import BusyError
 from tasks.flow_runs import mark_crashed
 from tasks.lease import Lease, claim
 from tasks.ledger import Ledger
+from tasks.patience import STORE_ERRORS, patiently
 from tasks.tracking import (
-    STORE_ERRORS,
     STUDY_TAG,
     LastStudy,
     StudyRun,
     close_study,
     last_study,
     open_studies,
-    patiently,
     record_tags,
     reopen_study,
     start_study,

@@ -1,7 +1,5 @@
 """What MLflow keeps of a study: one parent run, one child per evaluation, the model of each."""
 
-import errno
-import logging
 import math
 import os
 import tempfile
@@ -22,11 +20,9 @@ from mlflow.store.entities import PagedList
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from llmpso.errors import SpecError, StorageError
+from llmpso.errors import SpecError
 from llmpso.text import one_line
 from llmpso.trial import Trial
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,14 +32,6 @@ STUDY_TAG = "llmpso.study"
 KIND_TAG, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
 """Else MLflow takes an experiment for one about prompts, because a model's replies are traced, and
 hides descriptions and curves."""
-
-STORE_ERRORS = (MlflowException, OSError)
-"""What is raised where a store does not answer, or refuses."""
-
-PATIENCE_SECONDS = 600.0
-
-AWAY_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
-"""MLflow's words for a server that is not there, a locked database, and too many requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,30 +263,6 @@ def close_study(study: StudyRun, status: str) -> None:
     client(study.tracking_uri).set_terminated(study.run_id, status)
 
 
-def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
-    """Do something with the store; while that does not answer, again and again.
-
-    Raises:
-        StorageError: It did not answer for `seconds`.
-    """
-    deadline, pause = time.monotonic() + seconds, 1.0
-    while True:
-        try:
-            return action()
-        except STORE_ERRORS as error:
-            if not is_away(error):
-                raise
-            if time.monotonic() + pause > deadline:
-                raise StorageError(
-                    f"MLflow did not answer for {seconds:.0f} s, cannot {what} "
-                    f"({one_line(error, 200)}); what was measured is kept: run the same command "
-                    "again"
-                ) from error
-            logger.warning("MLflow does not answer (%s); trying on", one_line(error, 200))
-        time.sleep(pause)
-        pause = min(2 * pause, 15.0)
-
-
 @contextmanager
 def suppress_code(code: str) -> Iterator[None]:
     """Go on where MLflow refuses with a code such as `RESOURCE_DOES_NOT_EXIST`."""
@@ -307,13 +271,6 @@ def suppress_code(code: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != code:
             raise
-
-
-def is_away(error: MlflowException | OSError) -> bool:
-    """Whether a store does not answer, or is locked: it may, later."""
-    if isinstance(error, MlflowException):
-        return error.error_code in AWAY_CODES
-    return error.errno not in (errno.ENOSPC, errno.EDQUOT)
 
 
 def register_model(study: StudyRun, trial: Trial, name: str) -> str:

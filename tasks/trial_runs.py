@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -20,14 +22,15 @@ from llmpso.retuning.warm_start import parsed_params
 from llmpso.running.evaluate import Outcome, without_model
 from llmpso.running.spool import Entry, trial_of, trial_record
 from llmpso.space import SearchSpace
+from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
-from tasks.model_files import write_model
+from tasks.kept_models import MODEL, keep_model
+from tasks.model_files import write_description
 from tasks.tracking import StudyRun, client, finite, milliseconds, paged
 
-VERSIONS = {"python": platform.python_version(), "torch": version("torch")}
+logger = logging.getLogger(__name__)
 
-MODEL = "model"
-"""Folder of the model, in the spool and among the artifacts of its run."""
+VERSIONS = {"python": platform.python_version(), "torch": version("torch")}
 
 RECORDS = "records"
 """Folder in the spool of the small files beside the model."""
@@ -76,6 +79,9 @@ def _record_files(study: StudyRun, run: Run, folder: Path) -> dict[str, str]:
     if not (folder / MODEL).is_dir():
         return {}
     files.log_artifacts(str(folder / MODEL), MODEL)
+    with TemporaryDirectory() as scratch:
+        write_description(folder, Path(scratch))
+        files.log_artifacts(scratch, MODEL)
     return {"model": f"runs:/{run.info.run_id}/{MODEL}"}
 
 
@@ -144,7 +150,7 @@ def save_files(outcome: Outcome, folder: Path) -> Trial:
     if evaluation.model is None:
         return trial
     try:
-        write_model(evaluation.model, folder / MODEL)
+        keep_model(evaluation.model, folder)
     except ModelError as error:
         shutil.rmtree(folder / MODEL)
         return without_model(outcome, str(error)).trial
@@ -191,7 +197,11 @@ def _outcome(tags: Mapping[str, str]) -> Trial | None:
         tags.__contains__, (f"{OUTCOME_TAG}.{n}" for n in range(len(tags)))
     )
     text = "".join(tags[name] for name in pieces)
-    return trial_of(json.loads(text)) if text else None
+    try:
+        return trial_of(json.loads(text)) if text else None
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
+        logger.warning("a trial of MLflow cannot be read, and is trained anew: %s", one_line(text))
+        return None
 
 
 def _trial_metrics(trial: Trial, curves: Mapping[str, Sequence[float]]) -> list[Metric]:

@@ -1,15 +1,31 @@
 """Trainings that stopped half-way: their checkpoints, and what they measured so far.
 
-A training is one configuration with one seed; its address is the same at every fidelity.
+A training is one configuration with one seed; its address is the same at every fidelity. A rung is
+kept as a record and a checkpoint that nobody writes any more: the training gets a copy.
 """
 
-import json
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from llmpso.running.durable import (
+    SHELF,
+    DamagedError,
+    checksum,
+    made_folder,
+    read,
+    remove,
+    replace_file,
+    sealed,
+    set_aside,
+    sync,
+    unsealed,
+)
 from llmpso.running.evaluate import Outcome
-from llmpso.running.spool import trial_of, trial_record
+from llmpso.running.spool import curves_of, curves_record, trial_of, trial_record
 from llmpso.trial import Evaluation, Trial
 
 
@@ -19,6 +35,8 @@ class Halfway:
 
     trial: Trial
     curves: Mapping[str, tuple[float, ...]]
+    checkpoint: Path | None
+    """The state of the training, if it left one."""
 
     def pruned(self) -> Outcome:
         """Its outcome, if it goes no further."""
@@ -31,40 +49,81 @@ class HalfwayStore:
 
     Args:
         folder: Made if it is not there.
+
+    Raises:
+        OSError: It cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = made_folder(folder)
 
     def checkpoint(self, address: str) -> Path:
-        """Where the state of a training lies, or is to lie."""
-        return self._folder / f"{address}.pt"
+        """Where a training finds the state that it stopped in, and leaves its next one.
+
+        Raises:
+            OSError: There is no room for a copy.
+        """
+        kept, copy = self.find(address), self._folder / f"{address}.pt"
+        remove(copy)
+        if kept is not None and kept.checkpoint is not None:
+            shutil.copyfile(kept.checkpoint, copy)
+        return copy
 
     def keep(self, address: str, outcome: Outcome) -> None:
-        """Keep what was measured on the way, whole or not at all.
+        """Keep what was measured on the way, with the state of the training.
 
         Raises:
             OSError: There is no room.
         """
-        curves = outcome.evaluation.curves if outcome.evaluation else {}
-        plain = {name: [float(value) for value in curve] for name, curve in curves.items()}
-        half = self._record(address).with_suffix(".half")
-        half.write_text(json.dumps({"trial": trial_record(outcome.trial), "curves": plain}))
-        half.replace(self._record(address))
+        trial, left = outcome.trial, self._folder / f"{address}.pt"
+        record: dict[str, Any] = {"trial": trial_record(trial), "curves": curves_record(outcome)}
+        if left.exists():
+            # The record before this one still has its own.
+            kept = left.with_name(f"{address}.{len(trial.rungs)}.pt")
+            record |= {"checkpoint": kept.name, "sha256": checksum(left)}
+            left.replace(kept)
+            sync(kept)
+        replace_file(self._record(address), sealed(record))
+        self._forget_but(address, record.get("checkpoint"))
 
     def find(self, address: str) -> Halfway | None:
-        """What was measured on the way; None if no rung was reached."""
-        if not self._record(address).exists():
+        """What was measured on the way; None if no rung was reached, or its files are damaged.
+
+        Raises:
+            OSError: What is damaged cannot be moved.
+        """
+        record = self._record(address)
+        try:
+            return self._read(record) if os.path.lexists(record) else None
+        except DamagedError as error:
+            set_aside(record, self._folder.parent / SHELF, error, *self._checkpoints(address))
             return None
-        record = json.loads(self._record(address).read_text(encoding="utf-8"))
-        curves = {name: tuple(curve) for name, curve in record["curves"].items()}
-        return Halfway(trial_of(record["trial"]), curves)
 
     def forget(self, address: str) -> None:
         """Remove a training that is told."""
-        self._record(address).unlink(missing_ok=True)
-        self.checkpoint(address).unlink(missing_ok=True)
+        remove(self._record(address))
+        self._forget_but(address, None)
+
+    def _read(self, path: Path) -> Halfway:
+        record = unsealed(read(path))
+        try:
+            trial, curves = trial_of(record["trial"]), curves_of(record["curves"])
+            name = record.get("checkpoint")
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise DamagedError("another version wrote it") from error
+        checkpoint = None if name is None else self._folder / name
+        if checkpoint is not None and checksum(checkpoint) != record["sha256"]:
+            raise DamagedError(f"{name} is not the checkpoint that was written")
+        return Halfway(trial, curves, checkpoint)
+
+    def _forget_but(self, address: str, name: str | None) -> None:
+        """Remove the checkpoints of a training but one."""
+        for path in self._checkpoints(address):
+            if path.name != name:
+                remove(path)
+
+    def _checkpoints(self, address: str) -> list[Path]:
+        return list(self._folder.glob(f"{address}*.pt"))
 
     def _record(self, address: str) -> Path:
         return self._folder / f"{address}.json"

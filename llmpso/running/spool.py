@@ -1,21 +1,36 @@
 """Outcomes on their way to the records: kept as files from the moment they are measured.
 
 An entry is a folder that appears whole, by renaming, and is removed once it is recorded. So a
-process may be killed at any instant, and a tracking server be away for as long as it likes.
+process may be killed at any instant, and a tracking server be away for as long as it likes. Each
+entry has the checksums of its files: one that a power cut or a hand damaged is set aside.
 """
 
-import json
-import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from llmpso.dimensions import with_tuples
+from llmpso.running.durable import (
+    HALF_WRITTEN,
+    SHELF,
+    DamagedError,
+    checksums,
+    free_place,
+    made_folder,
+    read,
+    remove,
+    sealed,
+    set_aside,
+    sync,
+    sync_tree,
+    unsealed,
+)
 from llmpso.running.evaluate import Outcome
 from llmpso.trial import Failure, FailureKind, Source, Trial, TrialState
 
-_RECORD, _HALF_WRITTEN = "outcome.json", ".half"
+_RECORD = "outcome.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +50,16 @@ class Spool:
 
     Args:
         folder: Made if it is not there; each outcome gets a folder of its own in it.
+
+    Raises:
+        OSError: It cannot be made or read.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        for rest in folder.glob(f"*{_HALF_WRITTEN}"):
-            shutil.rmtree(rest)
+        self._folder = made_folder(folder)
+        for rest in folder.glob(f"*{HALF_WRITTEN}"):
+            if rest.is_dir():
+                remove(rest)
 
     def put(self, address: str, outcome: Outcome, fill: Callable[[Path], Trial]) -> Entry:
         """Keep an outcome; `fill` adds files to its folder, and returns the trial with warnings.
@@ -49,26 +67,46 @@ class Spool:
         Raises:
             OSError: There is no room.
         """
-        half = self._folder / f"{address}{_HALF_WRITTEN}"
-        shutil.rmtree(half, ignore_errors=True)
+        half = self._folder / f"{address}{HALF_WRITTEN}"
+        remove(half)
         half.mkdir()
         trial = fill(half)
-        curves = outcome.evaluation.curves if outcome.evaluation else {}
-        plain = {name: [float(value) for value in curve] for name, curve in curves.items()}
-        record = {"address": address, "trial": trial_record(trial), "curves": plain}
-        (half / _RECORD).write_text(json.dumps(record), encoding="utf-8")
-        return _entry(half.rename(self._folder / address))
+        record = {"address": address, "trial": trial_record(trial)}
+        record |= {"curves": curves_record(outcome), "files": checksums(half)}
+        (half / _RECORD).write_text(sealed(record), encoding="utf-8")
+        # A kill loses it until it has its name, a power cut until it is on the disk. The name
+        # comes first, since the disk takes longer and checksums tell of a power cut in between.
+        whole = half.rename(free_place(self._folder / address))
+        sync_tree(whole)
+        sync(self._folder)
+        return _entry(whole, record)
 
     def entries(self) -> list[Entry]:
-        """All that wait, in the order of their trials."""
-        folders = [path for path in self._folder.iterdir() if (path / _RECORD).is_file()]
-        whole = [path for path in folders if path.suffix != _HALF_WRITTEN]
-        return sorted(map(_entry, whole), key=lambda entry: entry.trial.number)
+        """All that wait, in the order of their trials; what is damaged is set aside.
+
+        Raises:
+            OSError: Something cannot be read or moved.
+        """
+        found = [entry for path in sorted(self._folder.iterdir()) if (entry := self._whole(path))]
+        return sorted(found, key=lambda entry: entry.trial.number)
+
+    def is_whole(self, entry: Entry) -> bool:
+        """Whether an entry can still be read; it is set aside if not."""
+        return self._whole(entry.folder) is not None
 
     def remove(self, entry: Entry) -> None:
         """Forget an outcome that is recorded."""
-        half = entry.folder.rename(entry.folder.with_suffix(_HALF_WRITTEN))
-        shutil.rmtree(half)
+        half = entry.folder.with_name(entry.folder.name + HALF_WRITTEN)
+        # Whoever removed it by hand was faster.
+        with suppress(FileNotFoundError):
+            remove(entry.folder.rename(half))
+
+    def _whole(self, folder: Path) -> Entry | None:
+        try:
+            return _read_entry(folder)
+        except DamagedError as error:
+            set_aside(folder, self._folder.parent / SHELF, error)
+            return None
 
 
 def trial_record(trial: Trial) -> dict[str, Any]:
@@ -91,7 +129,30 @@ def trial_of(record: Mapping[str, Any]) -> Trial:
     return Trial(**(dict(record) | fields))
 
 
-def _entry(folder: Path) -> Entry:
-    record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    curves = {name: tuple(curve) for name, curve in record["curves"].items()}
-    return Entry(record["address"], trial_of(record["trial"]), curves, folder)
+def curves_record(outcome: Outcome) -> dict[str, list[float]]:
+    """The curves of an outcome as plain values, for JSON."""
+    curves = outcome.evaluation.curves if outcome.evaluation else {}
+    return {name: [float(value) for value in curve] for name, curve in curves.items()}
+
+
+def curves_of(record: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """The curves that `curves_record` made a record of."""
+    return {name: tuple(curve) for name, curve in record.items()}
+
+
+def _read_entry(folder: Path) -> Entry:
+    record = unsealed(read(folder / _RECORD))
+    try:
+        entry, files = _entry(folder, record), record["files"]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DamagedError("another version wrote it") from error
+    if folder.name.partition(".")[0] != entry.address:
+        raise DamagedError("it has the name of another one")
+    if {name: found for name, found in checksums(folder).items() if name != _RECORD} != files:
+        raise DamagedError("its files are not those that were written")
+    return entry
+
+
+def _entry(folder: Path, record: Mapping[str, Any]) -> Entry:
+    trial, curves = trial_of(record["trial"]), curves_of(record["curves"])
+    return Entry(record["address"], trial, curves, folder)

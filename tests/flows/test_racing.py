@@ -19,7 +19,7 @@ from llmpso.errors import SpecError
 from llmpso.objectives import registry
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.running.runner import Runner
-from tasks.lease import study_folder
+from tasks.state import study_folder
 
 SOURCE = '''
 import json, math, os, signal

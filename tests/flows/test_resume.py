@@ -18,7 +18,8 @@ from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import BackendError, BusyError
 from llmpso.objectives import registry
 from llmpso.trial import Trial
-from tasks.lease import DEAD_SECONDS, Lease, study_folder
+from tasks.lease import DEAD_SECONDS, Lease
+from tasks.state import study_folder
 from tasks.tracking import StudyRun
 
 OUTCOME = ["tags.mlflow.runName", "params.x", "params.n", "metrics.value", "tags.failure"]

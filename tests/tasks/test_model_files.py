@@ -19,9 +19,10 @@ from llmpso.errors import ModelError
 from llmpso.running.evaluate import Outcome, evaluate_trial
 from llmpso.running.spool import Spool
 from llmpso.trial import Source
-from tasks.model_files import write_model
+from tasks.kept_models import MODEL, keep_model
+from tasks.model_files import write_description
 from tasks.registry import load_model
-from tasks.trial_runs import MODEL, save_files
+from tasks.trial_runs import save_files
 
 
 class Scaled:
@@ -41,6 +42,14 @@ class Scaled:
     @property
     def example(self) -> np.ndarray:
         return np.ones((1, self.width))
+
+
+def write_model(model: object, folder: Path) -> None:
+    """Keep a model, and let it become one of MLflow's, as its record does."""
+    kept = folder.with_name(f"{folder.name}-kept")
+    keep_model(model, kept)
+    write_description(kept, kept / MODEL)
+    (kept / MODEL).rename(folder)
 
 
 def description(folder: Path) -> mlflow.models.Model:
@@ -180,3 +189,17 @@ def test_the_traceback_of_a_training_is_kept(tmp_path):
     text = (entry.folder / "records" / "traceback.txt").read_text()
     assert text == entry.trial.failure.traceback
     assert text.startswith("Traceback") and text.endswith("KeyError: 'rat'\n")
+
+
+def test_a_model_is_kept_without_mlflow(tmp_path, monkeypatch):
+    """What MLflow adds takes it a second at first, in which a kill would lose the model."""
+
+    def called(*args, **kwargs):
+        raise AssertionError("MLflow was asked")
+
+    monkeypatch.setattr(mlflow.pytorch, "save_model", called)
+    monkeypatch.setattr(mlflow.pyfunc, "save_model", called)
+    keep_model(torch.nn.Linear(2, 1), tmp_path / "torch")
+    keep_model(Scaled(2.0, 3), tmp_path / "savable")
+    assert (tmp_path / "torch" / MODEL / "data/model.pth").stat().st_size > 0
+    assert (tmp_path / "savable" / MODEL / "data/model/factor").read_text() == "2.0"

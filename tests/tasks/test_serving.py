@@ -14,7 +14,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 from llmpso import Float, SearchSpace
 from llmpso.errors import ChampionChangedError, RegistryError
 from tasks.champion import REFERENCE_FILE, champion_lost, find_champion, note_kept
-from tasks.model_files import write_model
+from tasks.kept_models import MODEL, keep_model
+from tasks.model_files import write_description
 from tasks.registry import Promotion, known_trials, promote, promotions, roll_back
 from tasks.serving import CHANGE_TAG, change_champion, settle
 from tasks.tracking import client
@@ -78,7 +79,8 @@ def process(mlflow_store: str, monkeypatch: pytest.MonkeyPatch) -> Process:
 @pytest.fixture
 def trained(mlflow_store: str, tmp_path: Path) -> str:
     """A run with a model."""
-    write_model(torch.nn.Linear(1, 1), tmp_path / "model")
+    keep_model(torch.nn.Linear(1, 1), tmp_path)
+    write_description(tmp_path, tmp_path / MODEL)
     run = client(mlflow_store).create_run("0")
     client(mlflow_store).log_artifacts(run.info.run_id, str(tmp_path / "model"), "model")
     return f"runs:/{run.info.run_id}/model"

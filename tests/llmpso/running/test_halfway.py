@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,49 @@ def test_an_objective_that_cannot_go_on_fails_where_it_is_raced_all_the_same():
     told = evaluate_trial(Plain(), replace(TRIAL, checkpoint="/nowhere")).trial
     assert told.failure.kind is FailureKind.EXCEPTION
     assert "no train_to" in told.failure.message
+
+
+def kept_twice(folder: Path, outcome: Outcome) -> HalfwayStore:
+    """A store with a training that was measured at two rungs, and another one."""
+    store, further = HalfwayStore(folder), replace(outcome.trial, fidelity=0.5)
+    for told in (outcome, Outcome(further.measured(outcome.evaluation, 1.0), outcome.evaluation)):
+        for address in ("aa", "bb"):
+            store.checkpoint(address).write_text(f"state at {told.trial.rungs[-1][0]}")
+            store.keep(address, told)
+    return store
+
+
+def test_a_training_goes_on_from_a_copy_of_its_last_rung(tmp_path, outcome):
+    store = kept_twice(tmp_path / "halfway", outcome)
+    assert store.checkpoint("aa").read_text() == "state at 0.5"
+    store.checkpoint("aa").write_text("what a kill left of the next state")
+    assert store.checkpoint("aa").read_text() == "state at 0.5"
+    assert len(list((tmp_path / "halfway").glob("aa*.pt"))) == 2
+
+
+@pytest.mark.parametrize("name", ["aa.json", "aa.2.pt"])
+def test_a_damaged_training_begins_anew(tmp_path, outcome, damage, name, caplog):
+    store = kept_twice(tmp_path / "halfway", outcome)
+    damage(tmp_path / "halfway" / name)
+    is_noticed = damage.__name__ != "removed" or name != "aa.json"
+    assert store.find("aa") is None
+    assert not store.checkpoint("aa").exists()
+    assert len(caplog.messages) == is_noticed
+    assert store.find("bb").trial.rungs == ((0.25, 2.0), (0.5, 2.0))
+    store.checkpoint("aa").write_text("state")
+    store.keep("aa", outcome)
+    assert store.find("aa").trial == outcome.trial
+    assert store.checkpoint("aa").read_text() == "state"
+
+
+def test_a_kill_between_checkpoint_and_record_goes_on_from_the_rung_before(tmp_path, outcome):
+    store = kept_twice(tmp_path / "halfway", outcome)
+    (tmp_path / "halfway" / "aa.3.pt").write_text("state at 1.0")
+    assert store.find("aa").trial.fidelity == 0.5
+    assert store.checkpoint("aa").read_text() == "state at 0.5"
+
+
+def test_a_file_in_the_place_of_the_folder_is_set_aside(tmp_path, outcome):
+    (tmp_path / "halfway").write_text("a note")
+    kept_twice(tmp_path / "halfway", outcome)
+    assert (tmp_path / "damaged" / "halfway").read_text() == "a note"

@@ -1,0 +1,200 @@
+"""Files that outlast a kill and a power cut, and that tell whether they are still whole.
+
+What was given to the system outlasts a kill; only what has come to the disk outlasts a power cut.
+What was damaged all the same is found by its checksum when it is read, and is set aside.
+"""
+
+import errno
+import hashlib
+import itertools
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from llmpso.running.fingerprint import digest
+
+logger = logging.getLogger(__name__)
+
+HALF_WRITTEN = ".half"
+"""Ends the name of what is being written; a kill may leave it behind."""
+
+SHELF = "damaged"
+"""Folder for what cannot be used, beside the folder that it was found in."""
+
+_OF_THE_MOMENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
+"""Why a good file may not be readable just now."""
+
+
+class DamagedError(ValueError):
+    """What is on the disk is not what was written there."""
+
+
+def sealed(content: Any) -> str:
+    """Plain values as one line of JSON, with their checksum."""
+    return json.dumps({"sha256": digest(content), "content": content}) + "\n"
+
+
+def unsealed(text: bytes) -> Any:
+    """What `sealed` was given.
+
+    Raises:
+        DamagedError: It is not what was written.
+    """
+    try:
+        record = json.loads(text)
+        content, expected = record["content"], record["sha256"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise DamagedError("it is not a whole record with a checksum") from error
+    if digest(content) != expected:
+        raise DamagedError("its checksum does not match")
+    return content
+
+
+def read(path: Path) -> bytes:
+    """All of a file.
+
+    Raises:
+        DamagedError: It is not there, is no file, or cannot be read.
+    """
+    with _opened(path) as file:
+        return file.read()
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        DamagedError: It is not there, is no file, or cannot be read.
+    """
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a folder, by its path in it.
+
+    Raises:
+        DamagedError: One of them is no file, or cannot be read.
+    """
+    paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    return {str(path.relative_to(folder)): checksum(path) for path in paths}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    try:
+        # A pipe would be waited for, and a device never ends.
+        if path.exists() and not path.is_file():
+            raise DamagedError(f"{path.name} is no file")
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        if error.errno in _OF_THE_MOMENT:
+            raise
+        raise DamagedError(f"{path.name}: {error.strerror}") from error
+
+
+def sync(path: Path) -> None:
+    """Bring the content of a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring a folder to the disk, with all that is in it."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
+def replace_file(path: Path, content: str) -> None:
+    """Write a file, whole or not at all; it is on the disk when this returns.
+
+    Raises:
+        OSError: There is no room.
+    """
+    half = path.with_name(path.name + HALF_WRITTEN)
+    half.write_text(content, encoding="utf-8")
+    sync(half)
+    half.replace(path)
+    sync(path.parent)
+
+
+def append(path: Path, text: str) -> None:
+    """Add to a file; it is on the disk when this returns.
+
+    Raises:
+        OSError: There is no room.
+    """
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+    sync(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def made_folder(folder: Path) -> Path:
+    """A folder, made if it is not there; what stands in its place is set aside.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        set_aside(folder, folder.parent / SHELF, "it is no folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def set_aside(path: Path, shelf: Path, reason: object, *more: Path) -> None:
+    """Move what cannot be used onto a shelf, whatever it is, and say so; nothing is deleted.
+
+    Args:
+        path: What is damaged; named in the warning.
+        shelf: Made if it is not there.
+        reason: What is wrong with it.
+        more: What is of no use without it.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    places = [_shelved(each, shelf) for each in (path, *more) if os.path.lexists(each)]
+    moved = f"moved to {places[0]}" if places else "gone"
+    logger.warning("%s cannot be used (%s); it is %s", path, reason, moved)
+
+
+def _shelved(path: Path, shelf: Path) -> Path:
+    place = free_place(_shelf(shelf) / path.name)
+    if path.is_dir() and not path.is_symlink():
+        # A folder that its owner may not write cannot be moved into another one.
+        path.chmod(0o700)
+    return path.rename(place)
+
+
+def free_place(path: Path) -> Path:
+    """A path, or one that is named after it, at which there is nothing yet."""
+    return next(place for place in _numbered(path) if not os.path.lexists(place))
+
+
+def _shelf(shelf: Path) -> Path:
+    shelf = next(at for at in _numbered(shelf) if at.is_dir() or not os.path.lexists(at))
+    shelf.mkdir(parents=True, exist_ok=True)
+    return shelf
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    yield from (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))

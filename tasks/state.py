@@ -1,0 +1,96 @@
+"""Where this machine keeps what MLflow does not have yet, and what is in the way of it."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from platformdirs import user_state_path
+
+from llmpso.errors import SpecError, StorageError
+from llmpso.running.durable import SHELF, made_folder, remove, set_aside
+
+STATE_HOME = "XDG_STATE_HOME"
+
+
+def state_folder() -> Path:
+    """The folder of all studies of this user.
+
+    Raises:
+        SpecError: `XDG_STATE_HOME` is relative: the next command would look elsewhere.
+    """
+    named = os.environ.get(STATE_HOME, "").strip()
+    if named and not os.path.isabs(named):
+        raise SpecError(
+            f"{STATE_HOME} is {named!r}; it must be an absolute path, in which ~ is not resolved"
+        )
+    return user_state_path("llmpso")
+
+
+def study_folder(run_id: str) -> Path:
+    """Where this machine keeps what a study has not recorded yet."""
+    return state_folder() / "studies" / run_id
+
+
+def check_state_folder() -> None:
+    """Refuse a folder that cannot be written, before anything is trained.
+
+    Raises:
+        SpecError: It cannot.
+    """
+    folder = state_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=made_folder(folder / "studies")).close()
+    except OSError as error:
+        raise SpecError(
+            f"evaluations cannot be kept in {folder} ({error.strerror}); name a folder that can "
+            f"be written in {STATE_HOME}"
+        ) from error
+
+
+def forget_study(run_id: str) -> None:
+    """Remove the files of a study that is recorded to its end, but not what was set aside."""
+    folder = study_folder(run_id)
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if not path.name.startswith(SHELF):
+                remove(path)
+        folder.rmdir()
+
+
+def lock_file(path: Path, shelf: Path) -> FileLock:
+    """A lock; what stands in the place of its file, and cannot be one, goes to the shelf.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is no file")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
+    except OSError as error:
+        set_aside(path, shelf, error.strerror)
+    return FileLock(path)
+
+
+@contextmanager
+def usable_state(run_id: str) -> Iterator[None]:
+    """Say what is in the way of a study's files.
+
+    Raises:
+        StorageError: One of them can neither be used nor be moved.
+        Timeout: A lock is taken; that is for the caller.
+    """
+    try:
+        yield
+    except Timeout:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"the files of MLflow run {run_id} in {study_folder(run_id)} cannot be used "
+            f"({error.strerror}: {error.filename}); mend that, and run the same command again"
+        ) from error
