@@ -13,16 +13,19 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import mlflow
+from alembic.util.exc import CommandError
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
+from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from sqlalchemy.exc import SQLAlchemyError
 
 from llmpso.errors import SpecError
 from llmpso.text import one_line
 from llmpso.trial import Trial
+from tasks.new_store import database_file, is_half_made, make_store
 
 T = TypeVar("T")
 
@@ -45,8 +48,22 @@ class StudyRun:
 
 @cache
 def client(tracking_uri: str) -> MlflowClient:
-    """One client per process and store."""
-    return MlflowClient(tracking_uri)
+    """One client per process and store; the database is made if it is not there.
+
+    Raises:
+        SpecError: An earlier command was cut short while it made the database.
+    """
+    make_store(tracking_uri)
+    try:
+        return MlflowClient(tracking_uri)
+    except (MlflowException, SQLAlchemyError, CommandError) as error:
+        path = database_file(tracking_uri)
+        if path is not None and is_half_made(path):
+            raise SpecError(
+                f"{path} is half made: a command was cut short while it made the database, and no "
+                f"run is in it; remove that file ({one_line(error, 100)})"
+            ) from error
+        raise
 
 
 def paged(search: Callable[..., PagedList[T]]) -> Iterator[T]:
@@ -77,18 +94,36 @@ def open_experiment(name: str, metric: str) -> tuple[str, str]:
     """
     uri = mlflow.get_tracking_uri()
     try:
-        store = client(uri)
-        found = store.get_experiment_by_name(name)
-        experiment_id = found.experiment_id if found else store.create_experiment(name)
-        store.set_experiment_tag(experiment_id, "metric", metric)
-        store.set_experiment_tag(experiment_id, KIND_TAG, MODEL_TRAINING)
-        _check_artifacts(store.get_experiment(experiment_id).artifact_location)
-    except (MlflowException, OSError) as error:
+        store, experiment = client(uri), _experiment(client(uri), name)
+        store.set_experiment_tag(experiment.experiment_id, "metric", metric)
+        store.set_experiment_tag(experiment.experiment_id, KIND_TAG, MODEL_TRAINING)
+        _check_artifacts(experiment.artifact_location)
+    except (MlflowException, OSError, SQLAlchemyError, CommandError) as error:
         raise SpecError(
             f"MLFLOW_TRACKING_URI is {uri!r}, which cannot be used for experiment {name!r} "
             f"({one_line(error, 200)}); start that server, or name a store that can be written"
         ) from error
-    return uri, experiment_id
+    return uri, experiment.experiment_id
+
+
+def _experiment(store: MlflowClient, name: str) -> Experiment:
+    """The experiment of a name, made if it is not there.
+
+    Raises:
+        SpecError: It was deleted.
+    """
+    if store.get_experiment_by_name(name) is None:
+        # Another first command may be faster.
+        with suppress_code("RESOURCE_ALREADY_EXISTS"):
+            store.create_experiment(name)
+    found = store.get_experiment_by_name(name)
+    if found.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise SpecError(
+            f"experiment {name!r} was deleted in MLflow; bring it back with `mlflow experiments "
+            f"restore --experiment-id {found.experiment_id}`, or name another one with "
+            "--experiment"
+        )
+    return found
 
 
 def _check_artifacts(location: str) -> None:

@@ -1,0 +1,72 @@
+"""A SQLite store that does not exist yet: made once, and whole or not at all.
+
+MLflow makes its tables one after the other, and locks nothing: two first commands at once would
+break each other, and one that is killed would leave a database that no later one can use.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from filelock import FileLock
+from mlflow import MlflowClient
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from llmpso.running.durable import HALF_WRITTEN, sync
+
+
+def make_store(uri: str) -> None:
+    """Make a store's database, unless it is there; a server makes its own.
+
+    Raises:
+        OSError: Its folder cannot be written.
+        MlflowException: MLflow cannot make it.
+    """
+    path = database_file(uri)
+    if path is None or _is_begun(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        if not _is_begun(path):
+            _make(path)
+
+
+def database_file(uri: str) -> Path | None:
+    """The file of a SQLite store; None if a store is none, or is kept in memory."""
+    if not uri.startswith("sqlite:"):
+        return None
+    try:
+        name = make_url(uri).database or ""
+    except ArgumentError:
+        return None
+    if name.startswith("file:"):
+        parts = urlsplit(name)
+        in_memory = "memory" in parse_qs(urlsplit(uri).query).get("mode", ())
+        name = "" if in_memory else parts.path
+    return None if name in ("", ":memory:") else Path(name).absolute()
+
+
+def is_half_made(path: Path) -> bool:
+    """Whether a database has tables of MLflow's, and no run: its making was cut short."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+            n_runs = "runs" in tables and database.execute("SELECT COUNT(*) FROM runs").fetchone()
+    except sqlite3.Error:
+        return False
+    return bool(tables) and not (n_runs and n_runs[0])
+
+
+def _make(path: Path) -> None:
+    half = path.with_name(path.name + HALF_WRITTEN)
+    half.unlink(missing_ok=True)
+    MlflowClient(f"sqlite:///{half}")
+    sync(half)
+    half.replace(path)
+    sync(path.parent)
+
+
+def _is_begun(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
