@@ -17,7 +17,6 @@ from llmpso.backends.transport import (
     RedirectedError,
     TransientError,
     call,
-    http_client,
     lost,
 )
 from llmpso.errors import BackendError
@@ -88,9 +87,7 @@ class HTTPBackend(ABC):
         self._closed = True
 
     @abstractmethod
-    async def _post(
-        self, client: httpx.AsyncClient, request: Request, form: Form
-    ) -> httpx.Response:
+    async def _post(self, request: Request, form: Form) -> httpx.Response:
         """Send a question; the response, whatever its status."""
 
     @abstractmethod
@@ -141,11 +138,10 @@ class HTTPBackend(ABC):
         return refused
 
     async def _sent(self, request: Request, form: Form) -> httpx.Response:
-        async with http_client(self.url, self._timeout) as client:
-            try:
-                return await self._post(client, request, form)
-            except LOST as error:
-                raise self._lost(error) from error
+        try:
+            return await self._post(request, form)
+        except LOST as error:
+            raise self._lost(error) from error
 
     def _answer(self, response: httpx.Response) -> Answered:
         try:

@@ -1,12 +1,11 @@
-"""Models served by Ollama.
+"""Models served by Ollama, asked through its own client."""
 
-Spoken to without Ollama's own client, which reads `OLLAMA_HOST` and the proxies when it is
-imported, and fails there where it cannot use them.
-"""
-
+import importlib
 import os
 from collections.abc import Mapping
+from functools import cache
 from ipaddress import ip_address
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -25,7 +24,8 @@ from llmpso.backends.transport import (
     bare,
     call,
     checked_url,
-    http_client,
+    http_settings,
+    usable_proxy,
 )
 from llmpso.errors import BackendError, BackendUnavailableError
 
@@ -35,6 +35,9 @@ DEFAULT_PORT = 11434
 
 # Ollama's own default is smaller, and it cuts longer prompts without a word.
 _CONTEXT_TOKENS = 8192
+
+
+_READ_AT_IMPORT = ("ollama_host", "http_proxy", "https_proxy", "all_proxy")
 
 
 class Said(BaseModel):
@@ -102,11 +105,10 @@ class OllamaBackend(HTTPBackend):
             raise self._missing()
 
     async def _list(self) -> set[str]:
-        async with http_client(self.url, self._timeout) as client:
-            try:
-                response = await client.get(f"{self.url}/api/tags", headers=_headers())
-            except LOST as error:
-                raise self._lost(error) from error
+        try:
+            response = await self._response("list")
+        except LOST as error:
+            raise self._lost(error) from error
         if fault := fault_of(response):
             raise self._explained(fault)
         try:
@@ -115,11 +117,30 @@ class OllamaBackend(HTTPBackend):
             raise self._unreadable(response) from error
         return {name for tag in tags for name in (tag.model, tag.name)}
 
-    async def _post(
-        self, client: httpx.AsyncClient, request: Request, form: Form
-    ) -> httpx.Response:
-        body = self._body(request, form)
-        return await client.post(f"{self.url}/api/chat", json=body, headers=_headers())
+    async def _post(self, request: Request, form: Form) -> httpx.Response:
+        return await self._response("chat", **self._body(request, form))
+
+    async def _response(self, method: str, **arguments: Any) -> httpx.Response:
+        """The response to a call of the client, whatever its status: the client keeps it back."""
+        kept: list[httpx.Response] = []
+
+        async def keep(response: httpx.Response) -> None:
+            await response.aread()
+            kept.append(response)
+
+        settings = http_settings(self.url, self._timeout)
+        settings["event_hooks"]["response"].append(keep)
+        library = _library()
+        with usable_proxy(self.url):
+            client = library.AsyncClient(self.url, **settings)
+        async with client:
+            try:
+                await getattr(client, method)(**arguments)
+            except (library.ResponseError, ValueError, TypeError, AttributeError):
+                # What it makes of a response is of no matter: we read it ourselves.
+                if not kept:
+                    raise
+        return kept[-1]
 
     def _body(self, request: Request, form: Form) -> dict[str, Any]:
         bound = {Binding.SCHEMA: dict(request.schema), Binding.OBJECT: "json"}.get(form.binding)
@@ -184,11 +205,19 @@ class OllamaBackend(HTTPBackend):
         )
 
 
-def _headers() -> dict[str, str]:
-    """What Ollama's own service wants to see."""
-    key = os.environ.get("OLLAMA_API_KEY", "").strip()
-    is_usable = key.isascii() and key.isprintable()
-    return {"authorization": f"Bearer {key}"} if key and is_usable else {}
+@cache
+def _library() -> ModuleType:
+    """Ollama's client, imported where no variable can spoil that.
+
+    It makes a client of its own as it is imported, by an address and proxies of the environment,
+    and fails there if one of them cannot be used.
+    """
+    names = [name for name in os.environ if name.lower() in _READ_AT_IMPORT]
+    hidden = {name: os.environ.pop(name) for name in names}
+    try:
+        return importlib.import_module("ollama")
+    finally:
+        os.environ.update(hidden)
 
 
 def _checked_host(text: str) -> str:

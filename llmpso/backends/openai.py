@@ -1,15 +1,16 @@
 """Models behind the OpenAI protocol: OpenAI itself, or any server that speaks it.
 
-Spoken to without OpenAI's own client, whose versions send through different HTTP libraries: way to
-the server, deadline and complaints would be told to each in another way.
+OpenAI's client sends the questions. Answers are read by us, as they came: compatible servers leave
+out much of what the client expects.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import httpx
+import openai
 
 from llmpso.addresses import HIDDEN, shown
 from llmpso.backends.base import Message, Request
@@ -28,7 +29,8 @@ from llmpso.backends.transport import (
     TransientError,
     call,
     checked_url,
-    http_client,
+    http_settings,
+    usable_proxy,
 )
 from llmpso.errors import BackendError, BackendUnavailableError
 from llmpso.masking import LEAST_LENGTH
@@ -37,8 +39,6 @@ OFFICIAL_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4o-mini"
 
 _PROBE = Request((Message("user", "Reply with {}."),), {"type": "object"}, max_tokens=1)
-
-_ACCOUNT = {"openai-organization": "OPENAI_ORG_ID", "openai-project": "OPENAI_PROJECT_ID"}
 
 
 class OpenAIBackend(HTTPBackend):
@@ -104,27 +104,33 @@ class OpenAIBackend(HTTPBackend):
 
     async def _list(self) -> frozenset[str]:
         """Names of the models; none where the server does not tell."""
-        async with http_client(self.url, CHECK_SECONDS) as client:
-            try:
-                response = await client.get(f"{self._base_url}/models", headers=self._headers())
-            except LOST as error:
-                raise self._lost(error) from error
+        try:
+            async with self._client(CHECK_SECONDS) as client:
+                response = await _response(client.models.with_raw_response.list())
+        except LOST as error:
+            raise self._lost(error) from error
         try:
             models = ModelList.model_validate(body_of(response)).data
         except ValueError:
             return frozenset()
         return frozenset(model.id for model in models)
 
-    async def _post(
-        self, client: httpx.AsyncClient, request: Request, form: Form
-    ) -> httpx.Response:
-        body, url = self._body(request, form), f"{self._base_url}/chat/completions"
-        return await client.post(url, json=body, headers=self._headers())
+    async def _post(self, request: Request, form: Form) -> httpx.Response:
+        async with self._client(self._timeout) as client:
+            body = self._body(request, form)
+            return await _response(client.chat.completions.with_raw_response.create(**body))
 
-    def _headers(self) -> dict[str, str]:
-        """The key, and which of the account's organisations and projects it is for."""
-        named = {header: os.environ.get(name, "") for header, name in _ACCOUNT.items()}
-        return {"authorization": f"Bearer {self._key}"} | {k: v for k, v in named.items() if v}
+    def _client(self, seconds: float) -> openai.AsyncOpenAI:
+        with usable_proxy(self.url):
+            way = httpx.AsyncClient(**http_settings(self.url, seconds))
+        return openai.AsyncOpenAI(
+            api_key=self._key,
+            base_url=self._base_url,
+            timeout=seconds,
+            # Its own retries would be missing from `Reply.retries`.
+            max_retries=0,
+            http_client=cast(Any, way),
+        )
 
     def _body(self, request: Request, form: Form) -> dict[str, Any]:
         bound = response_format(request, form)
@@ -190,6 +196,18 @@ class OpenAIBackend(HTTPBackend):
         A shorter one only fills the place of a key, and may be a part of any word.
         """
         return text.replace(self._key, HIDDEN) if len(self._key) >= LEAST_LENGTH else text
+
+
+async def _response(sent: Awaitable[Any]) -> httpx.Response:
+    """The response to what the client sent, whatever its status."""
+    try:
+        response = (await sent).http_response
+        await response.aread()
+    except openai.APIStatusError as error:
+        response = error.response
+    except openai.APIConnectionError as error:
+        raise error.__cause__ or ConnectionError(error.message) from error
+    return cast(httpx.Response, response)
 
 
 def _checked_key(key: str, url: str) -> str:

@@ -1,8 +1,9 @@
 """What calls over a network share: one deadline, retries, the way to the server."""
 
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -108,22 +109,27 @@ def _too_long(final: BackendError, wait: float) -> BackendError:
     return type(final)(f"{final}; it asks to wait {wait:.0f} s, longer than a call may take")
 
 
-def http_client(url: str, seconds: float) -> httpx.AsyncClient:
-    """A client for one call: no proxy to this machine, no redirect to another server.
+def http_settings(url: str, seconds: float) -> dict[str, Any]:
+    """How httpx is to reach a server: by no proxy on this machine, and on to no other server."""
+    return {
+        "timeout": httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
+        "trust_env": not is_loopback(urlsplit(url).hostname or ""),
+        "verify": httpx.create_ssl_context(),
+        "follow_redirects": True,
+        "event_hooks": {"response": [_check_redirect]},
+    }
+
+
+@contextmanager
+def usable_proxy(url: str) -> Iterator[None]:
+    """Say what is the matter if a client cannot be made within the block.
 
     Raises:
         BackendUnavailableError: The environment names a proxy that cannot be used.
     """
-    is_near = is_loopback(urlsplit(url).hostname or "")
     try:
-        return httpx.AsyncClient(
-            timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
-            trust_env=not is_near,
-            verify=httpx.create_ssl_context(),
-            follow_redirects=True,
-            event_hooks={"response": [_check_redirect]},
-        )
-    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        yield
+    except (ImportError, ValueError) as error:
         raise BackendUnavailableError(
             f"the environment's proxy for {shown(url)} cannot be used ({error}); "
             "mend HTTPS_PROXY or ALL_PROXY, or add the host to NO_PROXY"
