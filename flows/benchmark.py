@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -89,14 +90,16 @@ def benchmark(
     options = BenchmarkOptions(**locals())
     if suite in APART:
         return APART[suite](options, workers or os.cpu_count() or 1)
-    plan = prepare_benchmark(options)
-    with recorded(
-        plan.tracking_uri,
-        plan.experiment_id,
-        f"{suite} · {seeds} seeds",
-        params=asdict(options),
-        tags={"suite": suite},
-    ) as study:
+    with (
+        closing(prepare_benchmark(options)) as plan,
+        recorded(
+            plan.tracking_uri,
+            plan.experiment_id,
+            f"{suite} · {seeds} seeds",
+            params=asdict(options),
+            tags={"suite": suite},
+        ) as study,
+    ):
         report = _run(plan, report_only)
         record_folder(study, plan.root / plan.suite, "report")
         record_summary(study, report.figures, f"```\n{report.headline}\n```", {})

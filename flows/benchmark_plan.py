@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from flows.handover import prepared_once
 from llmpso import data
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
@@ -57,7 +58,13 @@ class BenchmarkPlan:
         """Name of the language model whose answers are judged."""
         return None if self.backend is None else self.backend.identity.get("model")
 
+    def close(self) -> None:
+        """Free the language model."""
+        if self.backend is not None:
+            self.backend.close()
 
+
+@prepared_once
 def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
     """Check everything before anything is run.
 

@@ -14,6 +14,7 @@ import pydantic
 from prefect import Flow
 from prefect.logging.handlers import PrefectConsoleHandler
 
+from flows.handover import handed_over
 from flows.output import others_aside, print_result
 from flows.prefect_server import local_prefect_server, wait_until_recorded
 from flows.terminal import IS_QUIET
@@ -117,7 +118,7 @@ def _flag(name: str, text: str) -> inspect.Parameter:
 def _run(command: Command, arguments: dict[str, Any]) -> int:
     """Check first, so that a mistake costs no server and leaves no failed run."""
     is_quiet, as_json = arguments.pop("quiet"), arguments.pop("json", False)
-    with others_aside(is_quiet or as_json):
+    with others_aside(is_quiet or as_json), handed_over():
         command.check(arguments)
         IS_QUIET.set(is_quiet)
         if is_quiet or sys.stderr.isatty():

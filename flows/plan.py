@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
+from flows.handover import prepared_once
 from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
@@ -140,6 +141,11 @@ class Plan:
         """Trainings that run at once."""
         return self.layout.n_workers
 
+    def close(self) -> None:
+        """Free the language model; nobody can be asked afterwards."""
+        if self.backend is not None:
+            self.backend.close()
+
     def evaluator(self) -> AbstractContextManager[Evaluate]:
         """What evaluates the trials."""
         return evaluator(
@@ -164,6 +170,7 @@ class Plan:
         return build_optimizer(self.study, self.objective.space, advisor)
 
 
+@prepared_once
 def prepare(options: TuneOptions) -> Plan:
     """Check everything, cheapest first, before anything is trained.
 
@@ -198,7 +205,10 @@ def prepare(options: TuneOptions) -> Plan:
         experiment_id=experiment_id,
         model_name=options.register_as or objective.name,
     )
-    plan.optimizer(plan.advisor(lambda backend: backend))
+    with ExitStack() as stack:
+        stack.callback(plan.close)
+        plan.optimizer(plan.advisor(lambda backend: backend))
+        stack.pop_all()
     return plan
 
 

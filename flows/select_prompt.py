@@ -1,5 +1,6 @@
 """Find the prompt that suits a model, and keep the choice: `python -m flows.select_prompt`."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,6 +9,7 @@ from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
 from flows.command import Command, main
+from flows.handover import prepared_once
 from llmpso.advisor.start_prompts import FILE_VARIABLE, Entry, write_choice
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
@@ -36,16 +38,17 @@ def select_prompt(
         out: File of choices; the environment variable LLMPSO_PROMPTS makes the advisor read it.
         replies: File that the model's replies are kept in: a question is asked once, ever.
     """
-    backend = _backend(advisor, llm_model, llm_url, replies)
-    scores: list[Score] = []
-    for variant in variants(warm_seeds):
-        scores.append(score(variant, DEVELOPMENT_TABLES, backend))
-        get_run_logger().info("%s: mean rank %.4f", variant.name, scores[-1].mean)
-    create_table_artifact(_rows(scores), key="start-prompts")
-    write_choice(Path(out), _entry(backend, scores))
-    return _text(scores, Path(out))
+    with closing(_backend(advisor, llm_model, llm_url, replies)) as backend:
+        scores: list[Score] = []
+        for variant in variants(warm_seeds):
+            scores.append(score(variant, DEVELOPMENT_TABLES, backend))
+            get_run_logger().info("%s: mean rank %.4f", variant.name, scores[-1].mean)
+        create_table_artifact(_rows(scores), key="start-prompts")
+        write_choice(Path(out), _entry(backend, scores))
+        return _text(scores, Path(out))
 
 
+@prepared_once
 def _backend(
     advisor: str, llm_model: str | None, llm_url: str | None, replies: str
 ) -> RecordedBackend:
@@ -82,8 +85,11 @@ def _text(scores: list[Score], path: Path) -> str:
 COMMAND = Command(
     select_prompt,
     name="flows.select_prompt",
-    check=lambda arguments: choose_backend(
-        arguments["advisor"], model=arguments["llm_model"], base_url=arguments["llm_url"]
+    check=lambda arguments: _backend(
+        arguments["advisor"],
+        arguments["llm_model"],
+        arguments["llm_url"],
+        arguments["replies"],
     ),
     as_text=str,
 )

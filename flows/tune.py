@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import Annotated, Literal
 
@@ -175,10 +175,10 @@ def tune(
 
 
 def run_plan(plan: Plan) -> Summary:
-    """Run a checked plan inside a flow run, and record all of it."""
+    """Run a checked plan inside a flow run, record all of it, and close the plan."""
     log_code(plan.fingerprint)
-    identity = study_identity(plan)
-    with open_study(identity, str(runtime.flow_run.id), resume=plan.resume) as ledger:
+    identity, run_id = study_identity(plan), str(runtime.flow_run.id)
+    with closing(plan), open_study(identity, run_id, resume=plan.resume) as ledger:
         return _run(_as_begun(plan, ledger.study), ledger)
 
 

@@ -8,9 +8,12 @@ import sys
 
 import mlflow
 import pytest
+from prefect.client.orchestration import get_client
 
 from flows.command import INTERRUPTED, USAGE_ERROR, _app, main
+from flows.servers import is_healthy
 from flows.tune import COMMAND
+from llmpso.loopback import spare_loopback
 from tasks.iterate import iterate
 
 
@@ -149,3 +152,18 @@ def test_the_script_completes_its_options(monkeypatch) -> None:
     completion = app.generate_completion(shell="bash")
     assert "--max-llm-calls" in completion
     assert "--install-completion" in completion
+
+
+def test_no_proxy_stands_before_prefects_server_on_this_machine(
+    prefect_server, monkeypatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+    with get_client(sync_client=True) as client:
+        assert client.api_healthcheck() is not None
+        assert is_healthy(str(client.api_url).rstrip("/"))
+    spare_loopback()
+    with get_client(sync_client=True) as client:
+        assert client.api_healthcheck() is None

@@ -74,6 +74,8 @@ def answer(request: Request) -> Reply:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> ScriptedBackend:
     backend = ScriptedBackend(answer)
+    # Asked by several runs, each of which closes its own.
+    monkeypatch.setattr(backend, "close", lambda: None)
     monkeypatch.setattr(plan, "_backend", lambda options: (backend, "scripted, for a test"))
     return backend
 
