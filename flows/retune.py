@@ -5,6 +5,7 @@ As a Prefect flow, and as a command: `python -m flows.retune`.
 
 import json
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -162,7 +163,7 @@ def retune(
     arguments = dict(locals())
     if notify:
         load_notifier(notify)
-    with locked_plan(arguments) as plan:
+    with locked_plan(arguments) as plan, closing(plan.tune):
         report = run_retune(plan)
     create_markdown_artifact(f"```\n{as_text(report)}\n```", key="retuning")
     _tell(plan, report)

@@ -110,17 +110,6 @@ class RetunePlan:
         }
 
 
-def prepare_retune(arguments: dict[str, Any]) -> RetunePlan:
-    """Check everything before anything is trained; `arguments` are those of the flow.
-
-    Raises:
-        LLMPSOError: An option, the data, the champion or the store is not usable.
-    """
-    found = _compared(*_prepared(arguments))
-    _check_data(found)
-    return found
-
-
 @contextmanager
 def locked_plan(arguments: dict[str, Any]) -> Iterator[RetunePlan]:
     """A checked plan, and the model's lock for the length of the block.

@@ -21,7 +21,7 @@ from prefect.utilities.callables import parameter_schema
 from flows.command import USAGE_ERROR
 from flows.refit import compare_arms
 from flows.retune import retune
-from flows.retune_plan import locked_plan, prepare_retune
+from flows.retune_plan import check_retune, locked_plan
 from flows.retune_report import Outcome, as_text
 from flows.rollback import rollback
 from flows.tune import tune
@@ -226,7 +226,8 @@ def test_a_study_learns_from_the_trials_of_the_ones_before(
     champion, measurements, monkeypatch
 ) -> None:
     until(measurements, "2012-12-31")
-    plan = prepare_retune(arguments(champion))
+    with locked_plan(arguments(champion)) as plan:
+        pass
     assert len(plan.tune.study.history) == 8
     assert plan.tune.study.start == (plan.champion.params,)
     assert np.isclose(np.median([value for _, value in plan.tune.study.history]), 0.0)
@@ -354,13 +355,13 @@ def test_what_cannot_be_retuned_is_refused_and_the_champion_stays(
     if data.get("TEMP", 1) is None:
         pd.read_csv("data.csv").drop(columns="TEMP").to_csv("data.csv", index=False)
     with pytest.raises(LLMPSOError, match=message):
-        prepare_retune(arguments(champion, **change))
+        check_retune(arguments(champion, **change))
     assert aliases(mlflow_store) == {"champion": "1"}
 
 
 def test_old_data_is_refused(champion, measurements) -> None:
     with pytest.raises(DataError, match="there are 0 rows since 2012-06-30T23:00:00.*coming in"):
-        prepare_retune(arguments(champion))
+        check_retune(arguments(champion))
 
 
 def test_a_champion_whose_artifact_is_gone_is_refused(
@@ -373,7 +374,7 @@ def test_a_champion_whose_artifact_is_gone_is_refused(
     model.rename(model.with_name("gone"))
     try:
         with pytest.raises(RegistryError, match="artifact of models:/pm25/1 cannot be loaded"):
-            prepare_retune(arguments(champion))
+            check_retune(arguments(champion))
     finally:
         model.with_name("gone").rename(model)
     assert aliases(mlflow_store) == {"champion": "1"}
@@ -469,7 +470,7 @@ def test_one_model_is_retuned_once_at_a_time(champion, measurements, mlflow_stor
 
 def test_an_objective_that_nothing_judges_is_refused(mlflow_store, bowl) -> None:
     with pytest.raises(SpecError, match=r"objective Bowl has no held_out\(model\)"):
-        prepare_retune(arguments(bowl))
+        check_retune(arguments(bowl))
 
 
 class Inbox(HTTPServer):
