@@ -1,10 +1,11 @@
 """From the benchmark's flat parameters to a checked plan."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from flows.handover import prepared_once
+from flows.storable import check_options
 from llmpso import data
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
@@ -71,6 +72,7 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
     Raises:
         LLMPSOError: A name is unknown, a library is missing, or the model is out of reach.
     """
+    check_options(asdict(options))
     problems, arms = _problems(options), _arms(options.arms)
     root = Path(options.out)
     uri, experiment_id = open_experiment(options.experiment, "evaluations to the best 1%")

@@ -15,10 +15,12 @@ from prefect import Flow
 from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows.handover import handed_over
+from flows.masked_logs import mask_logs
 from flows.output import others_aside, print_result
 from flows.prefect_server import local_prefect_server, wait_until_recorded
 from flows.terminal import IS_QUIET
 from llmpso.errors import LLMPSOError
+from llmpso.text import one_line
 from tasks.flow_runs import announced
 
 RUN_FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
@@ -119,6 +121,7 @@ def _run(command: Command, arguments: dict[str, Any]) -> int:
     """Check first, so that a mistake costs no server and leaves no failed run."""
     is_quiet, as_json = arguments.pop("quiet"), arguments.pop("json", False)
     with others_aside(is_quiet or as_json), handed_over():
+        mask_logs()
         command.check(arguments)
         IS_QUIET.set(is_quiet)
         if is_quiet or sys.stderr.isatty():
@@ -127,7 +130,7 @@ def _run(command: Command, arguments: dict[str, Any]) -> int:
             state = command.flow(**arguments, return_state=True)
             wait_until_recorded(str(state.state_details.flow_run_id))
     if not state.is_completed():
-        print(f"failed: {state.message}", file=sys.stderr)
+        print(f"failed: {one_line(state.message, 2_000)}", file=sys.stderr)
         return RUN_FAILED
     print_result(_told(command, state.result(), as_json))
     return 0
@@ -140,7 +143,7 @@ def _told(command: Command, result: Any, as_json: bool) -> str:
 
 
 def _refuse(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message, 2_000)}", file=sys.stderr)
     return USAGE_ERROR
 
 
@@ -148,9 +151,10 @@ def _one_line(error: cyclopts.CycloptsError) -> str:
     """What is wrong with an argument, without a library's help text."""
     if isinstance(error.__cause__, pydantic.ValidationError):
         reason = error.__cause__.errors()[0]
+        lowered = f"{reason['msg'][0].lower()}{reason['msg'][1:]}"
         name = error.argument.name if error.argument else "argument"
-        return f"{name} is {reason['input']!r}; {reason['msg'][0].lower()}{reason['msg'][1:]}"
-    return " ".join(str(error).split())
+        return one_line(f"{name} is {reason['input']!r}; {lowered}")
+    return one_line(error)
 
 
 def _quieten_console() -> None:

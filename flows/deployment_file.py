@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from flows.retune import retune
 from flows.schedules import ScheduleEntry
+from flows.storable import check_options
 from flows.tune import tune
 from llmpso.errors import SpecError
 
@@ -173,6 +174,7 @@ def _check_parameters(deployment: ScheduledFlow, parameters: dict[str, Any]) -> 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             raise SpecError(f"deployment {deployment.full_name!r} sets {name!r}; {hint}")
+    check_options(parameters)
     try:
         deployment.flow.validate_parameters(parameters)
     except ParameterTypeError as error:

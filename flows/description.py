@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from flows.summary import STOPPED, Summary
 from llmpso.limits import StopReason
+from llmpso.markup import code, markdown, paragraphs
 from llmpso.text import short
 from tasks.pages import FIGURES
 
@@ -15,10 +16,10 @@ INLINE = ("convergence", "importance", "forecast", "confusion")
 def description(summary: Summary) -> str:
     """What was tuned, on what, what came of it, and how to use it."""
     parts = [
-        f"{summary.description}",
-        "\n".join(f"- Note: {note}" for note in summary.notes),
+        paragraphs(summary.description),
+        "\n".join(f"- Note: {markdown(note, 2_000)}" for note in summary.notes),
         _result(summary),
-        _table(["", *_figure_names(summary)], _compared(summary)),
+        _table(["", *map(markdown, _figure_names(summary))], _compared(summary)),
         _table(["hyperparameter", "best"], _params(summary)),
         _loading(summary),
         f"Figures are among the artifacts: `{FIGURES}/study.html` to explore, PNG to show."
@@ -31,20 +32,21 @@ def report(summary: Summary, pictures: Mapping[str, bytes]) -> str:
     """The same for Prefect's page, with a link to MLflow and the most telling pictures."""
     link = f"[The run in MLflow]({summary.run_url})" if summary.run_url else _opening(summary)
     shown = [_picture(name, pictures[name]) for name in INLINE if name in pictures]
-    return "\n\n".join([f"## {summary.study}", link, description(summary), *shown])
+    return "\n\n".join([f"## {markdown(summary.study)}", link, description(summary), *shown])
 
 
 def _result(summary: Summary) -> str:
     return (
-        f"**Best {summary.metric}: {short(summary.best_value)}**, after {summary.evaluations} "
-        f"trainings ({summary.failed} failed); {STOPPED[StopReason(summary.stop_reason)]}. "
+        f"**Best {markdown(summary.metric)}: {short(summary.best_value)}**, "
+        f"after {summary.evaluations} trainings ({summary.failed} failed); "
+        f"{STOPPED[StopReason(summary.stop_reason)]}. "
         f"Trial {summary.best_number}, from `{summary.best_source}`. "
-        f"Language model: {summary.advisor}."
+        f"Language model: {markdown(summary.advisor)}."
     )
 
 
 def _params(summary: Summary) -> list[list[str]]:
-    return [[name, f"`{short(value)}`"] for name, value in summary.best_params.items()]
+    return [[markdown(name), code(short(value))] for name, value in summary.best_params.items()]
 
 
 def _figure_names(summary: Summary) -> list[str]:
@@ -60,7 +62,13 @@ def _tuned(summary: Summary) -> dict[str, float]:
 
 def _compared(summary: Summary) -> list[list[str]]:
     """The tuned model beside its baselines; nothing without a common figure."""
-    names, rows = _figure_names(summary), {"**tuned**": _tuned(summary), **summary.baselines}
+    names, rows = (
+        _figure_names(summary),
+        {
+            "**tuned**": _tuned(summary),
+            **{markdown(name): figures for name, figures in summary.baselines.items()},
+        },
+    )
     if not names:
         return []
     return [
@@ -79,8 +87,7 @@ def _loading(summary: Summary) -> str:
 
 
 def _opening(summary: Summary) -> str:
-    command = f"mlflow ui --backend-store-uri {summary.tracking_uri}"
-    return f"In MLflow: run `{summary.run_id}`, after `{command}`"
+    return f"In MLflow: run `{summary.run_id}`, after {code(summary.opening)}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,19 +8,22 @@ from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 from prefect.client.schemas.objects import FlowRun, State
 
+from flows.storable import check_options
 from llmpso.errors import SpecError
+from llmpso.text import one_line
 
 
 def load_notifier(block: str) -> NotificationBlock:
     """The block of a name such as `slack-webhook/ops`.
 
     Raises:
-        SpecError: There is no such block, or it does not notify.
+        SpecError: There is no such block, or it does not notify, or it is an address.
     """
+    check_options({"notify": block})
     try:
         found = Block.load(block)
     except ValueError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise SpecError(
             f"notify is {block!r}, which cannot be loaded ({reason}); name a block as TYPE/NAME, "
             "as prefect block ls shows them"

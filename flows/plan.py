@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from flows.handover import prepared_once
+from flows.storable import check_options
 from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
@@ -21,6 +22,7 @@ from llmpso.running.racing import Racing, check_resumable
 from llmpso.running.runner import Runner, cluster_places, evaluator
 from llmpso.search.population import Optimizer
 from llmpso.study import StudySpec, build_optimizer
+from tasks.names import experiment_name, model_name
 from tasks.own_runs import apart
 from tasks.state import check_state_folder
 from tasks.tracking import open_experiment
@@ -177,6 +179,7 @@ def prepare(options: TuneOptions) -> Plan:
     Raises:
         LLMPSOError: An option, the data, the tracking store or the language model is not usable.
     """
+    check_options(asdict(options))
     study = _study_spec(options)
     objective_spec = _objective_spec(options)
     runner = _runner(options)
@@ -185,9 +188,10 @@ def prepare(options: TuneOptions) -> Plan:
     objective = build_objective(objective_spec)
     if study.racing is not None:
         _check_race(objective, runner)
+    registered = model_name(options.register_as, objective.name)
     check_state_folder()
     tracking_uri, experiment_id = open_experiment(
-        options.experiment or objective.name, objective.metric
+        experiment_name(options.experiment, objective.name), objective.metric
     )
     backend, reason = _backend(options)
     plan = Plan(
@@ -203,7 +207,7 @@ def prepare(options: TuneOptions) -> Plan:
         resume=options.resume,
         tracking_uri=tracking_uri,
         experiment_id=experiment_id,
-        model_name=options.register_as or objective.name,
+        model_name=registered,
     )
     with ExitStack() as stack:
         stack.callback(plan.close)
@@ -309,8 +313,5 @@ def _backend(options: TuneOptions) -> tuple[Backend | None, str]:
         return None, "none: plain PSO asks nobody"
     if options.advisor == "none":
         return None, "none, as asked for: the swarm goes alone"
-    if options.llm_url and "@" in options.llm_url.partition("://")[2].partition("/")[0]:
-        # Prefect shows a run's parameters to everybody.
-        raise SpecError("llm_url holds a user name or password; put a key into OPENAI_API_KEY")
     choice = choose_backend(options.advisor, model=options.llm_model, base_url=options.llm_url)
     return choice.backend, choice.reason

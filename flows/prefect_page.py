@@ -21,7 +21,8 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.exceptions import PrefectException
 
 from flows.progress import StudyProgress
-from llmpso.text import short
+from llmpso.markup import markdown
+from llmpso.text import one_line, short
 from llmpso.trial import Trial
 
 AWAY = (httpx.HTTPError, PrefectException)
@@ -31,6 +32,9 @@ PAUSE_SECONDS = 2.0
 """Least time between two updates: a study of quick evaluations must not wait for its page."""
 
 MOST_ROWS = 10
+
+COLUMNS = ("rank", "trial", "source", "seconds")
+"""Those of the leaderboard that every study has."""
 
 
 class PrefectPage:
@@ -70,7 +74,8 @@ class PrefectPage:
         study, seconds = self._study, self._study.seconds_left
         text = f"{len(study.trials)} of {study.budget} evaluations"
         if study.best is not None:
-            text += f", best {study.metric} {short(study.best.value)} (from {study.best.source})"
+            best = short(study.best.value)
+            text += f", best {markdown(study.metric)} {best} (from {study.best.source})"
         return f"{text}, about {seconds / 60:.0f} min left" if seconds else text
 
     def _show_leaders(self) -> None:
@@ -96,11 +101,17 @@ def leaderboard(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
     return [
         {
             "rank": rank,
-            metric: short(trial.value),
+            one_line(metric): short(trial.value),
             "trial": trial.number,
             "source": str(trial.source),
-            **{name: short(value) for name, value in trial.params.items()},
             "seconds": f"{trial.seconds:.1f}",
         }
+        | {_column(name, metric): short(value) for name, value in trial.params.items()}
         for rank, trial in enumerate(leaders(trials)[:MOST_ROWS], start=1)
     ]
+
+
+def _column(name: str, metric: str) -> str:
+    """The column of a hyperparameter; one of another meaning keeps its own."""
+    shown = one_line(name)
+    return f"{shown} (hyperparameter)" if shown in (*COLUMNS, one_line(metric)) else shown

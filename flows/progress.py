@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
-from llmpso.text import short
+from llmpso.text import brief, short
 from llmpso.trial import Trial, TrialState
 
 
@@ -102,7 +102,7 @@ class ListeningBackend(BackendAround):
 
 
 def _line(trial: Trial, improved: bool) -> str:
-    params = ", ".join(f"{name}={short(value)}" for name, value in trial.params.items())
+    params = ", ".join(f"{brief(name)}={short(value)}" for name, value in trial.params.items())
     warned = f"  ({'; '.join(trial.warnings)})" if trial.warnings else ""
     if trial.failure is not None:
         return f"failed ({trial.failure.kind}: {trial.failure.message})  {trial.source}  {params}"

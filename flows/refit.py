@@ -14,9 +14,9 @@ from llmpso.retuning.promotion import HeldOut, Rule, Verdict, compare_refits
 from llmpso.search.population import trial_seed
 from llmpso.space import Params
 from llmpso.trial import Source, Trial
+from tasks.artifacts import load_model
 from tasks.iterate import iterate
 from tasks.ledger import Ledger
-from tasks.registry import load_model
 
 FIRST_SEED = 1_000_000
 """Seeds of refits are those of trials that no study comes to: none was chosen by its seed."""
@@ -132,7 +132,9 @@ def _judged(plan: RetunePlan, arm: str, told: Sequence[Trial]) -> tuple[Refit, .
             trial.links["model"],
             float(trial.value or 0.0),
             HeldOut.of(
-                objective.held_out(load_model(plan.tune.tracking_uri, trial.links["model"]))
+                objective.held_out(
+                    load_model(plan.tune.tracking_uri, trial.links["model"], objective)
+                )
             ),
         )
         for trial in done

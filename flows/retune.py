@@ -16,6 +16,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import Field
 
 from flows.command import Command, main
+from flows.masked_logs import mask_logs
 from flows.notify import HOOKS, load_notifier, tell
 from flows.publish import SUMMARY_FILE
 from flows.refit import Arms, compare_arms, refit_arms
@@ -23,8 +24,10 @@ from flows.retune_plan import RetunePlan, check_retune, locked_plan
 from flows.retune_report import Outcome, Report, as_text
 from flows.summary import STOPPED, Summary
 from flows.tune import Share, run_plan
+from llmpso.addresses import shown
 from llmpso.errors import ChampionChangedError
 from llmpso.limits import StopReason
+from llmpso.markup import fenced
 from llmpso.objectives.base import Watched
 from llmpso.retuning.degradation import Degradation, degradation
 from llmpso.retuning.drift import ColumnDrift, Reference, describe, find_drift, last_label
@@ -161,11 +164,12 @@ def retune(
             of a study that ran out of time or tokens.
     """
     arguments = dict(locals())
+    mask_logs()
     if notify:
         load_notifier(notify)
     with locked_plan(arguments) as plan, closing(plan.tune):
         report = run_retune(plan)
-    create_markdown_artifact(f"```\n{as_text(report)}\n```", key="retuning")
+    create_markdown_artifact(fenced(as_text(report)), key="retuning")
     _tell(plan, report)
     return report
 
@@ -343,7 +347,7 @@ def _report(
         version,
         before,
         run.run_id,
-        run.tracking_uri,
+        shown(run.tracking_uri),
         **known,
         warnings=plan.warnings,
     )
@@ -353,7 +357,7 @@ def _record(plan: RetunePlan, run: StudyRun, report: Report) -> None:
     tags = {"outcome": str(report.outcome), "reason": report.reason, "version": report.version}
     if report.warnings:
         tags["warning"] = "; ".join(report.warnings)
-    record_summary(run, report.figures(), f"```\n{as_text(report)}\n```", tags)
+    record_summary(run, report.figures(), fenced(as_text(report)), tags)
     record_json(run, "report.json", report.record())
     history = promotions(run.tracking_uri, plan.name)
     record_table(run, "promotions.json", history)

@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any
 
 from flows.plan import Plan, TuneOptions, forget_empty_text, prepare
+from flows.storable import check_options
 from flows.tune import tune
 from flows.turns import only_run
 from llmpso.errors import DataError, SpecError
@@ -15,11 +16,12 @@ from llmpso.retuning.drift import check_schema, n_rows_since
 from llmpso.retuning.promotion import Rule
 from llmpso.retuning.warm_start import pooled_history
 from llmpso.running.fingerprint import digest
+from tasks.artifacts import load_model
 from tasks.champion import Champion, champion_lost, find_champion
+from tasks.names import model_name
 from tasks.registry import (
     check_registered,
     known_trials,
-    load_model,
     promoted_by_run,
     store_answers,
 )
@@ -143,11 +145,13 @@ def _prepared(arguments: dict[str, Any]) -> tuple[RetuneOptions, Plan]:
     """The parameters of a retuning, and its study, as they are known without the champion."""
     own = {field.name for field in fields(RetuneOptions)}
     options = RetuneOptions(**{name: arguments[name] for name in own})
+    check_options(arguments)
+    model_name(options.model, "", "model")
     Rule(options.margin, options.confidence)
     study = {name: value for name, value in arguments.items() if name not in own}
     plan = prepare(TuneOptions(**(_defaults() | study | {"register_as": options.model})))
     _check_objective(plan.objective)
-    if plan.model_name != plan.objective.name:
+    if plan.model_name != model_name(None, plan.objective.name):
         check_registered(plan.tracking_uri, plan.model_name)
     # What an interrupted run measured may be of older data, unless the objective tells.
     return options, replace(plan, resume=plan.fingerprint.covers_data)
@@ -160,7 +164,7 @@ def _compared(options: RetuneOptions, study: Plan) -> RetunePlan:
     return RetunePlan(
         tune=_warm_started(study, champion),
         champion=champion,
-        serving=None if champion is None else load_model(uri, champion.uri),
+        serving=None if champion is None else load_model(uri, champion.uri, study.objective),
         warnings=_warnings(study, champion),
         rule=Rule(options.margin, options.confidence),
         when=options.when,

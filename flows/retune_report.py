@@ -10,6 +10,8 @@ from llmpso.limits import StopReason
 from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.drift import ColumnDrift
 from llmpso.retuning.promotion import Verdict
+from llmpso.text import brief, one_line, printable
+from tasks.names import key
 
 
 class Outcome(StrEnum):
@@ -62,7 +64,7 @@ class Report:
 
     def figures(self) -> dict[str, float]:
         """The numbers that MLflow keeps."""
-        found: dict[str, float] = {f"psi.{c.column}": c.psi for c in self.drift[:20]}
+        found: dict[str, float] = {f"psi.{key(c.column)}": c.psi for c in self.drift[:20]}
         if self.degradation is not None:
             found["serving_error"] = self.degradation.error
         if self.verdict is not None:
@@ -83,7 +85,7 @@ def as_text(report: Report) -> str:
     """The report as lines that fit a screen."""
     lines = [report.headline, *(f"warning: {text}" for text in report.warnings), ""]
     lines += [
-        f"  {c.column}: index {c.psi:.2f}, p {c.p_value:.2g}{'   drifted' * c.has_drifted}"
+        f"  {brief(c.column)}: index {c.psi:.2f}, p {c.p_value:.2g}{'   drifted' * c.has_drifted}"
         for c in report.drift[:10]
     ]
     if report.degradation is not None:
@@ -94,10 +96,12 @@ def as_text(report: Report) -> str:
             "",
             f"study      {study.evaluations} evaluations, best {study.best_value:.4g} from "
             f"{study.best_source}; {STOPPED[StopReason(study.stop_reason)]}",
-            f"           {study.best_params}",
+            f"           {one_line(study.best_params)}",
             *(f"note       {note}" for note in study.notes),
         ]
     lines += ["", f"serves     models:/{report.model}@champion   (version {report.version})"]
     if report.outcome is Outcome.PROMOTED and report.before:
         lines.append(f"go back    python -m flows.rollback {report.model}")
-    return "\n".join([*lines, f"MLflow     {report.tracking_uri}   (run {report.run_id})"])
+    return printable(
+        "\n".join([*lines, f"MLflow     {report.tracking_uri}   (run {report.run_id})"])
+    )

@@ -4,12 +4,13 @@ import sys
 from contextlib import nullcontext
 
 import cyclopts
-import mlflow
 
 from flows.command import USAGE_ERROR
 from flows.turns import only_run
 from llmpso.errors import BusyModelError, LLMPSOError
+from llmpso.text import one_line
 from tasks.registry import check_registered, roll_back, store_answers
+from tasks.tracking import store_address
 
 app = cyclopts.App(name="python -m flows.rollback", version_flags=[])
 
@@ -24,7 +25,7 @@ def rollback(model: str, *, now: bool = False) -> int:
         model: Registered model.
         now: Do not wait for a run that retunes the model: it goes on, and promotes nothing.
     """
-    uri = mlflow.get_tracking_uri()
+    uri = store_address()
     try:
         with store_answers(uri, model):
             check_registered(uri, model)
@@ -40,7 +41,7 @@ def rollback(model: str, *, now: bool = False) -> int:
 
 
 def _refuse(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message, 2_000)}", file=sys.stderr)
     return USAGE_ERROR
 
 

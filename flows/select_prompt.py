@@ -10,6 +10,7 @@ from pydantic import Field
 
 from flows.command import Command, main
 from flows.handover import prepared_once
+from flows.storable import check_options
 from llmpso.advisor.start_prompts import FILE_VARIABLE, Entry, write_choice
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
@@ -82,15 +83,15 @@ def _text(scores: list[Score], path: Path) -> str:
     )
 
 
+def _check(arguments: dict[str, Any]) -> None:
+    check_options(arguments)
+    _backend(*(arguments[name] for name in ("advisor", "llm_model", "llm_url", "replies")))
+
+
 COMMAND = Command(
     select_prompt,
     name="flows.select_prompt",
-    check=lambda arguments: _backend(
-        arguments["advisor"],
-        arguments["llm_model"],
-        arguments["llm_url"],
-        arguments["replies"],
-    ),
+    check=_check,
     as_text=str,
 )
 

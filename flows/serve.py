@@ -12,7 +12,9 @@ from flows.command import USAGE_ERROR
 from flows.deployment_file import ScheduledFlow, load_deployments
 from flows.prefect_server import local_prefect_server
 from flows.schedules import ScheduleEntry
+from llmpso.addresses import shown
 from llmpso.errors import LLMPSOError
+from llmpso.text import one_line
 
 FILE = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
 
@@ -34,14 +36,14 @@ def serve(file: Path = FILE, *, check: bool = False, limit: int = 1) -> int:
         if not check:
             _serve(deployments, limit)
     except LLMPSOError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error, 2_000)}", file=sys.stderr)
         return USAGE_ERROR
     return 0
 
 
 def _serve(deployments: list[ScheduledFlow], limit: int) -> None:
     with local_prefect_server() as api:
-        print(f"serving at {api}; stop with Ctrl-C", flush=True)
+        print(f"serving at {shown(api)}; stop with Ctrl-C", flush=True)
         serve_deployments(*map(_runner_deployment, deployments), limit=limit)
 
 

@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from flows.plan import Plan
+from llmpso.addresses import shown
 from llmpso.advisor import Call
 from llmpso.limits import StopReason
 from llmpso.objectives.base import Baselined
 from llmpso.search.credit import Record
 from llmpso.study import StudyResult, improvements
-from llmpso.text import short
+from llmpso.text import brief, printable, short
 from llmpso.trial import Source, Trial, TrialState
+from tasks.names import metric_key
 from tasks.tracking import StudyRun, run_url
 
 STOPPED = {
@@ -94,6 +96,13 @@ class Summary:
     prefect_run: str
 
     @property
+    def opening(self) -> str:
+        """The command that shows a store without a server; one with a login is not repeated."""
+        is_file = self.tracking_uri.startswith("sqlite:")
+        store = self.tracking_uri if is_file else '"$MLFLOW_TRACKING_URI"'
+        return f"mlflow ui --backend-store-uri {store}"
+
+    @property
     def overhead_seconds(self) -> float:
         """Wall time per evaluation in which nothing was trained and no model was asked."""
         rest = self.wall_seconds - self.training_seconds - self.llm_seconds
@@ -114,7 +123,7 @@ class Summary:
             "llm_improvements": _of_model(self.improved_by_source),
             "training_seconds": self.training_seconds,
             "overhead_seconds": self.overhead_seconds,
-        } | {f"best_{name}": value for name, value in self.best_metrics.items()}
+        } | {f"best_{metric_key(name)}": value for name, value in self.best_metrics.items()}
 
     def record(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -178,10 +187,10 @@ def summarise(
         training_seconds=busy_seconds([t for t in result.trials if t.started_at >= begin]),
         llm_seconds=sum(call.seconds for call in calls),
         model=model,
-        tracking_uri=study.tracking_uri,
+        tracking_uri=shown(study.tracking_uri),
         run_id=study.run_id,
         run_url=run_url(study),
-        prefect_run=prefect_run,
+        prefect_run=shown(prefect_run),
     )
 
 
@@ -242,7 +251,7 @@ def as_text(summary: Summary) -> str:
         f"MLflow       {summary.run_url or _opening(summary)}",
         f"Prefect      {summary.prefect_run}   (start it again with: prefect server start)",
     ]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _pruned_text(summary: Summary) -> str:
@@ -252,7 +261,7 @@ def _pruned_text(summary: Summary) -> str:
 
 
 def _opening(summary: Summary) -> str:
-    return f"mlflow ui --backend-store-uri {summary.tracking_uri}   (run {summary.run_id})"
+    return f"{summary.opening}   (run {summary.run_id})"
 
 
 def _kept_text(summary: Summary) -> str:
@@ -290,8 +299,8 @@ def _credit_text(summary: Summary) -> list[str]:
 
 
 def _indented(values: Mapping[str, Any]) -> list[str]:
-    return [f"  {name}: {short(value)}" for name, value in values.items()]
+    return [f"  {brief(name)}: {short(value)}" for name, value in values.items()]
 
 
 def _joined(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {short(value)}" for name, value in values.items()) or "none"
+    return ", ".join(f"{brief(name)} {short(value)}" for name, value in values.items()) or "none"

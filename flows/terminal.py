@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.progress import StudyProgress
+from llmpso.text import one_line
 
 IS_QUIET: ContextVar[bool] = ContextVar("is_quiet", default=False)
 """Whether the command was asked to say nothing but its result."""
@@ -40,7 +41,7 @@ def view(progress: StudyProgress, n_workers: int) -> Group:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
-    table.add_row("metric", progress.metric)
+    table.add_row("metric", Text(one_line(progress.metric, 100)))
     table.add_row("best", _best(progress))
     table.add_row("now", _now(progress, n_workers))
     if progress.n_asked:

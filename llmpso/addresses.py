@@ -74,8 +74,8 @@ def check_storable(name: str, address: str | None, instead: str) -> None:
     """
     if address is not None and holds_secret(address):
         raise SpecError(
-            f"{name} is {shown(address)!r} and holds a user name or password, a query or a "
-            f"fragment; it would be stored with the run for everybody to read: {instead}"
+            f"{name} holds a user name or password, a query or a fragment, beside "
+            f"{shown(address)!r}; it would be stored with the run for everybody to read: {instead}"
         )
 
 

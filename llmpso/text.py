@@ -11,9 +11,30 @@ def one_line(text: object, limit: int = 500) -> str:
     """
     # Masked before it is cut for good: half a password is not recognised.
     line = masked(" ".join(str(text)[: 20 * limit].split()))[:limit]
-    return "".join(character if character.isprintable() else "�" for character in line)
+    return _visible(line)
 
 
 def short(value: object) -> str:
-    """A value with four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A value with four digits; a text on one line, and not a long one."""
+    return f"{value:.4g}" if isinstance(value, float) else brief(str(value))
+
+
+def brief(text: str, limit: int = 60) -> str:
+    """The beginning and the end of a text, on one line.
+
+    Example:
+        >>> brief("learning_rate"), brief("learning_rate", 9)
+        ('learning_rate', 'lear…rate')
+    """
+    line = one_line(text, 10_000)
+    half = (limit - 1) // 2
+    return line if len(line) <= limit else f"{line[:half]}…{line[-half:]}"
+
+
+def printable(text: str) -> str:
+    """Text of several lines, fit for a terminal."""
+    return "\n".join(_visible(line) for line in text.split("\n"))
+
+
+def _visible(line: str) -> str:
+    return "".join(character if character.isprintable() else "�" for character in line)

@@ -12,6 +12,7 @@ from prefect.states import Failed, State
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.errors import BackendError
+from llmpso.masking import masked
 
 
 def reply_key(context: TaskRunContext | None, parameters: Mapping[str, Any]) -> str:
@@ -32,9 +33,10 @@ def reply_key(context: TaskRunContext | None, parameters: Mapping[str, Any]) -> 
 def ask_model(backend: Backend, request: Request) -> dict[str, Any] | State[None]:
     """Ask once; the reply is kept as JSON under the key of its question."""
     try:
-        return asdict(backend.complete(request))
+        reply = backend.complete(request)
+        return asdict(replace(reply, text=masked(reply.text)))
     except BackendError as error:
-        return Failed(message=str(error))
+        return Failed(message=masked(str(error)))
 
 
 class CachedBackend(BackendAround):

@@ -15,6 +15,7 @@ from llmpso.retuning.drift import Reference
 from llmpso.retuning.warm_start import parsed_params
 from llmpso.space import Params, SearchSpace
 from llmpso.text import one_line
+from tasks.names import by_name
 from tasks.registry import now, promotions
 from tasks.serving import (
     aliases_of,
@@ -135,7 +136,8 @@ def _params(uri: str, version: ModelVersion, space: SearchSpace) -> dict[str, An
         if "params" in version.tags:
             return space.validate(_json_object(version.tags["params"], address))
         run_id = version.run_id or ""
-        return parsed_params(space, client(uri).get_run(run_id).data.params)
+        kept = client(uri).get_run(run_id).data.params
+        return parsed_params(space, by_name(kept, space))
     except SpaceError as error:
         raise RegistryError(
             f"{address} was trained with parameters that the space does not allow ({error}); "

@@ -18,7 +18,7 @@ from llmpso.pages.draw import draw
 from llmpso.pages.model_charts import model_charts
 from llmpso.pages.study_charts import study_charts
 from llmpso.trial import Trial
-from tasks.registry import load_model
+from tasks.artifacts import load_model
 from tasks.tracking import StudyRun, client, paged, record_folder
 
 FIGURES = "figures"
@@ -58,7 +58,7 @@ def draw_study(
 def _model_charts(study: StudyRun, objective: DescribedObjective, best: Trial) -> list[Chart]:
     if not isinstance(objective, Shown) or "model" not in best.links:
         return []
-    model = load_model(study.tracking_uri, best.links["model"])
+    model = load_model(study.tracking_uri, best.links["model"], objective)
     return model_charts(objective.records(model))
 
 

@@ -14,14 +14,14 @@ import mlflow
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import get_model_info
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
+from llmpso.addresses import shown
 from llmpso.errors import ChampionChangedError, RegistryError, StorageError
-from llmpso.objectives import state_dict
 from llmpso.retuning.warm_start import Known, known_outcomes
 from llmpso.space import Params, SearchSpace
 from llmpso.text import one_line
+from tasks.artifacts import check_model
 from tasks.patience import is_away
 from tasks.serving import (
     CHAMPION,
@@ -75,8 +75,8 @@ def store_answers(uri: str, name: str) -> Iterator[None]:
         if not is_away(error):
             raise
         raise StorageError(
-            f"MLflow at {uri} stopped answering ({one_line(error, 200)}); what serves {name!r} is "
-            "as it was, or wholly changed: start again once it is back"
+            f"MLflow at {shown(uri)} stopped answering ({one_line(error, 200)}); what serves "
+            f"{name!r} is as it was, or wholly changed: start again once it is back"
         ) from error
 
 
@@ -93,35 +93,9 @@ def check_registered(uri: str, name: str) -> None:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
     raise RegistryError(
-        f"model {name!r} is not registered at {uri}; {hint} (a new model goes by the name of its "
-        "objective, or by one that flows.tune registers: --register-as)"
+        f"model {name!r} is not registered at {shown(uri)}; {hint} (a new model goes by the "
+        "name of its objective, or by one that flows.tune registers: --register-as)"
     )
-
-
-def load_model(uri: str, address: str) -> Any:
-    """A model as its objective knows it: a torch module, an estimator, weights, or what predicts.
-
-    Args:
-        uri: The tracking store.
-        address: `models:/name/version`, or `runs:/run/path`.
-
-    Raises:
-        RegistryError: There is no artifact at that address, or it cannot be read.
-    """
-    mlflow.set_tracking_uri(uri)
-    try:
-        flavors = get_model_info(address).flavors
-        for flavor, library in (("pytorch", mlflow.pytorch), ("sklearn", mlflow.sklearn)):
-            if flavor in flavors:
-                return library.load_model(address)
-        model = mlflow.pyfunc.load_model(address)
-        is_weights = flavors["python_function"]["loader_module"] == state_dict.__name__
-        return model.get_raw_model() if is_weights else model
-    except (MlflowException, OSError) as error:
-        raise RegistryError(
-            f"the artifact of {address} cannot be loaded ({one_line(error, 200)}); bring it back "
-            "to the artifact store, or let another version serve: python -m flows.rollback"
-        ) from error
 
 
 def known_trials(uri: str, experiment_id: str, name: str, space: SearchSpace) -> list[list[Known]]:
@@ -206,7 +180,7 @@ def roll_back(uri: str, name: str) -> tuple[str, str]:
             f"@{PREVIOUS} and @{CHAMPION} of model {name!r} are both version {old}; give "
             f"@{PREVIOUS} to the version to go back to, in MLflow's pages"
         )
-    load_model(uri, f"models:/{name}/{new}")
+    check_model(uri, f"models:/{name}/{new}")
     marks = {new: {"restored_at": now()}} | ({old: {"rolled_back_at": now()}} if old else {})
     change_champion(uri, name, expected=old, to=new, marks=marks)
     return old, new

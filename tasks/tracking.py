@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from alembic.util.exc import CommandError
@@ -22,7 +22,9 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from sqlalchemy.exc import SQLAlchemyError
 
+from llmpso.addresses import shown
 from llmpso.errors import SpecError
+from llmpso.markup import paragraphs
 from llmpso.text import one_line
 from llmpso.trial import Trial
 from tasks.new_store import database_file, is_half_made, make_store
@@ -79,8 +81,25 @@ def paged(search: Callable[..., PagedList[T]]) -> Iterator[T]:
         token = page.token or ""
 
 
-def open_experiment(name: str, metric: str) -> tuple[str, str]:
+def store_address() -> str:
     """The store that `MLFLOW_TRACKING_URI` names, or SQLite in the working directory.
+
+    A login in a server's address is moved to where MLflow looks for it too: from then on no
+    message of a library can repeat it.
+    """
+    uri = mlflow.get_tracking_uri()
+    parts = urlsplit(uri) if uri.startswith(("http://", "https://")) else None
+    if parts is None or not (parts.username and parts.password):
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
+    os.environ["MLFLOW_TRACKING_URI"] = shown(uri)
+    mlflow.set_tracking_uri(shown(uri))
+    return shown(uri)
+
+
+def open_experiment(name: str, metric: str) -> tuple[str, str]:
+    """An experiment of the store that the environment names.
 
     Args:
         name: Experiment; made if it is not there.
@@ -92,7 +111,7 @@ def open_experiment(name: str, metric: str) -> tuple[str, str]:
     Raises:
         SpecError: The store cannot be reached or written.
     """
-    uri = mlflow.get_tracking_uri()
+    uri = store_address()
     try:
         store, experiment = client(uri), _experiment(client(uri), name)
         store.set_experiment_tag(experiment.experiment_id, "metric", metric)
@@ -100,7 +119,7 @@ def open_experiment(name: str, metric: str) -> tuple[str, str]:
         _check_artifacts(experiment.artifact_location)
     except (MlflowException, OSError, SQLAlchemyError, CommandError) as error:
         raise SpecError(
-            f"MLFLOW_TRACKING_URI is {uri!r}, which cannot be used for experiment {name!r} "
+            f"MLFLOW_TRACKING_URI is {shown(uri)!r}, which cannot be used for experiment {name!r} "
             f"({one_line(error, 200)}); start that server, or name a store that can be written"
         ) from error
     return uri, experiment.experiment_id
@@ -143,7 +162,7 @@ def start_study(
 ) -> StudyRun:
     """Create the parent run."""
     store = client(uri)
-    run = store.create_run(experiment_id, run_name=run_name, tags=dict(tags))
+    run = store.create_run(experiment_id, run_name=one_line(run_name, 250), tags=dict(tags))
     entries = [Param(key, str(value)) for key, value in params.items()]
     store.log_batch(run.info.run_id, params=entries)
     return StudyRun(uri, experiment_id, run.info.run_id)
@@ -245,7 +264,7 @@ def run_url(study: StudyRun) -> str:
     """The page of the parent run; empty if the store is no server."""
     if urlsplit(study.tracking_uri).scheme not in ("http", "https"):
         return ""
-    base = study.tracking_uri.rstrip("/")
+    base = shown(study.tracking_uri).rstrip("/")
     # The page of a run for prompts, MLflow's default, shows no description and no curves.
     view = "workflowType=machine_learning"
     return f"{base}/#/experiments/{study.experiment_id}/runs/{study.run_id}?{view}"
@@ -331,7 +350,7 @@ def describe_model(uri: str, name: str, objective: str) -> None:
     store = client(uri)
     if not store.get_registered_model(name).description:
         text = (
-            f"{objective}\n\n```python\nimport mlflow\n\n"
+            f"{paragraphs(objective)}\n\n```python\nimport mlflow\n\n"
             f'model = mlflow.pyfunc.load_model("models:/{name}/1")  # a version\n'
             f'model = mlflow.pyfunc.load_model("models:/{name}@champion")  # the one that serves, '
             "since flows.retune promoted it\n```"

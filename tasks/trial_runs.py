@@ -18,6 +18,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from llmpso.errors import ModelError, SpaceError
+from llmpso.names import file_name
 from llmpso.retuning.warm_start import parsed_params
 from llmpso.running.evaluate import Outcome, without_model
 from llmpso.running.spool import Entry, trial_of, trial_record
@@ -26,6 +27,7 @@ from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description
+from tasks.names import by_name, key, metric_key
 from tasks.tracking import StudyRun, client, finite, milliseconds, paged
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,9 @@ RECORDS = "records"
 
 TRACEBACK = "traceback.txt"
 """Of a training that raised, among the artifacts of its run."""
+
+OWN_FILES = frozenset({MODEL})
+"""What a file of an objective must not be called."""
 
 ADDRESS_TAG, OUTCOME_TAG = "llmpso.evaluation", "llmpso.outcome"
 """What a child measured, as a hash; and its trial, as JSON."""
@@ -60,7 +65,7 @@ def record_trial(study: StudyRun, entry: Entry) -> Trial:
     told = replace(trial, links={"run": run_id} | _record_files(study, run, entry.folder))
     store.log_batch(
         run_id,
-        params=[Param(name, str(value)) for name, value in trial.params.items()],
+        params=[Param(key(name), str(value)) for name, value in trial.params.items()],
         metrics=_trial_metrics(trial, entry.curves),
         tags=_outcome_tags(told),
     )
@@ -106,7 +111,7 @@ def trials_within(study: StudyRun, space: SearchSpace) -> list[Trial]:
     found: dict[int, Trial] = {}
     for run, trial in _whole(study):
         with suppress(SpaceError):
-            params = parsed_params(space, run.data.params)
+            params = parsed_params(space, by_name(run.data.params, space))
             if trial.number not in found or trial.state is TrialState.COMPLETE:
                 found[trial.number] = replace(trial, params=params)
     return [found[number] for number in sorted(found)]
@@ -146,7 +151,7 @@ def save_files(outcome: Outcome, folder: Path) -> Trial:
     if trial.state is not TrialState.COMPLETE or evaluation is None:
         return trial
     for name, content in evaluation.artifacts.items():
-        _write_record(folder, name, json.dumps(content))
+        _write_record(folder, file_name(name, OWN_FILES), json.dumps(content))
     if evaluation.model is None:
         return trial
     try:
@@ -206,7 +211,8 @@ def _outcome(tags: Mapping[str, str]) -> Trial | None:
 
 def _trial_metrics(trial: Trial, curves: Mapping[str, Sequence[float]]) -> list[Metric]:
     now = milliseconds(trial.started_at + trial.seconds)
-    final = {"seconds": trial.seconds} | dict(trial.metrics)
+    final = {metric_key(name): value for name, value in trial.metrics.items()}
+    final["seconds"] = trial.seconds
     if trial.value is not None:
         final["value"] = trial.value
     if trial.state is TrialState.PRUNED:
@@ -214,5 +220,5 @@ def _trial_metrics(trial: Trial, curves: Mapping[str, Sequence[float]]) -> list[
     metrics = finite(final, now, step=trial.number)
     for name, curve in curves.items():
         for epoch, value in enumerate(curve, start=1):
-            metrics += finite({name: value}, now, step=epoch)
+            metrics += finite({metric_key(name): value}, now, step=epoch)
     return metrics

@@ -162,6 +162,19 @@ class Watched(Protocol):
 
 
 @runtime_checkable
+class ReadsModels(Protocol):
+    """An objective that reads its models itself: nothing beside the weights decides what runs."""
+
+    def read_model(self, directory: Path) -> "SavableModel":
+        """Read back what `SavableModel.save` wrote.
+
+        Raises:
+            DataError: The directory holds no such model, or a damaged one.
+        """
+        ...
+
+
+@runtime_checkable
 class SavableModel(Protocol):
     """A trained model that can be written to disk and read back without running foreign code."""
 

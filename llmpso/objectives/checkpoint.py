@@ -1,10 +1,15 @@
 """The state of a training as a file: tensors and plain values, never code."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from llmpso.text import one_line
+
+logger = logging.getLogger(__name__)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -22,8 +27,19 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Read a state onto the CPU, from where it is copied to its device; None if there is none."""
+    """Read a state onto the CPU, from where it is copied to its device.
+
+    Returns:
+        The state; None if there is none, or if it is damaged: it is then set aside, and said in
+        the log, and the training begins anew.
+    """
     if not path.exists():
         return None
-    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # noqa: BLE001 - damaged bytes fail in any way
+        aside = path.with_suffix(".damaged")
+        path.replace(aside)
+        logger.warning("%s is damaged (%s): training anew", aside, one_line(error, 150))
+        return None
     return state

@@ -11,7 +11,7 @@ import torch
 from llmpso.data.images import Pixels
 from llmpso.errors import DataError
 from llmpso.objectives.cnn_network import CNNArchitecture, CNNetwork, classify
-from llmpso.objectives.saved import load_network, save_network
+from llmpso.objectives.saved import DESCRIPTION, damage_named, load_network, save_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +70,14 @@ class Classifier:
         """Read back what `save` wrote; predictions are the same to the last bit.
 
         Raises:
-            DataError: The directory holds no such model.
+            DataError: The directory holds no such model, or a damaged one.
         """
         content, weights = load_network(directory, "classifier")
-        network = CNNetwork(CNNArchitecture(**content["architecture"]))
-        network.load_state_dict(weights)
-        height, width, channels = content["shape"]
-        return cls(network, tuple(content["class_names"]), (height, width, channels))
+        with damage_named(directory / DESCRIPTION, "classifier"):
+            network = CNNetwork(CNNArchitecture(**content["architecture"]))
+            network.load_state_dict(weights)
+            height, width, channels = content["shape"]
+            return cls(network, tuple(content["class_names"]), (height, width, channels))
 
 
 def _load_pyfunc(path: str) -> Classifier:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,14 @@ class CNNObjective(NetworkObjective[CNNetwork]):
     def baselines(self) -> dict[str, dict[str, float]]:
         """Accuracy of the most frequent class and of a linear model of the pixels."""
         return baselines(self.images)
+
+    def read_model(self, directory: Path) -> Classifier:
+        """Read back what `Classifier.save` wrote.
+
+        Raises:
+            DataError: The directory holds no such model, or a damaged one.
+        """
+        return Classifier.load(directory)
 
     def held_out(self, model: Any) -> HeldOut:
         """Which test images a model gets wrong: 1 for each of them, 0 for the others."""

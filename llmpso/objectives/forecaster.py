@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 import torch
@@ -11,7 +11,7 @@ from llmpso.data.inputs import InputEncoder
 from llmpso.data.time_format import TimeFormat
 from llmpso.errors import DataError
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast
-from llmpso.objectives.saved import load_network, save_network
+from llmpso.objectives.saved import DESCRIPTION, damage_named, load_network, save_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,20 +97,25 @@ class Forecaster:
         """Read back what `save` wrote; predictions are the same to the last bit.
 
         Raises:
-            DataError: The directory holds no such model.
+            DataError: The directory holds no such model, or a damaged one.
         """
         content, weights = load_network(directory, "forecaster")
-        network = LSTMNetwork(Architecture(**content.pop("architecture")))
-        network.load_state_dict(weights)
-        encoder = InputEncoder.from_lists(content.pop("encoder"))
+        with damage_named(directory / DESCRIPTION, "forecaster"):
+            network = LSTMNetwork(Architecture(**content.pop("architecture")))
+            network.load_state_dict(weights)
+            encoder = InputEncoder.from_lists(content.pop("encoder"))
+            times = cls._known_times(directory, content)
+            return cls(network, encoder, times=times, **content)
+
+    @staticmethod
+    def _known_times(directory: Path, content: dict[str, Any]) -> TimeFormat | None:
         if "times" not in content:
             raise DataError(
                 f"the forecaster in {str(directory)!r} was saved by an older version, which kept "
                 "nothing of how its times are written; tune it anew under another name"
             )
         times = content.pop("times")
-        known = None if times is None else TimeFormat.from_json(times)
-        return cls(network, encoder, times=known, **content)
+        return None if times is None else TimeFormat.from_json(times)
 
     def _in_time(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows indexed by time, with an empty one for each time left out."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -164,6 +165,14 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         """Newest rows, by which no trial is chosen."""
         rows = split_rows(len(self.series.frame))[2]
         return len(range(rows.start, rows.stop))
+
+    def read_model(self, directory: Path) -> Forecaster:
+        """Read back what `Forecaster.save` wrote.
+
+        Raises:
+            DataError: The directory holds no such model, or a damaged one.
+        """
+        return Forecaster.load(directory)
 
     def held_out(self, model: Any) -> HeldOut:
         """Squared errors of a model over the newest rows."""

@@ -5,13 +5,13 @@ no address, and files beside it cannot be found.
 """
 
 import base64
-import html
-import json
 import math
+from dataclasses import replace
 from functools import cache, singledispatch
 from importlib.resources import files
 from typing import Any
 
+from llmpso.markup import in_html, json_in_html
 from llmpso.pages.charts import (
     Axis,
     Bars,
@@ -20,6 +20,7 @@ from llmpso.pages.charts import (
     Dots,
     Images,
     Mark,
+    Panel,
     Parallel,
     Path,
 )
@@ -70,15 +71,14 @@ def page(charts: list[Chart], title: str, subtitle: str) -> str:
     """All charts as one HTML page."""
     figures = [(chart.name, *_figure(chart)) for chart in charts if not _is_gallery(chart)]
     return PAGE.format(
-        title=html.escape(title),
-        subtitle=html.escape(subtitle),
+        title=in_html(title),
+        subtitle=in_html(subtitle),
         font=FONT,
         ink=INK,
         links="".join(f'<a href="#{chart.name}-title">{chart.name}</a>' for chart in charts),
         sections="\n".join(_section(chart) for chart in charts),
         library=_library(),
-        # A text of the user's must not end the script.
-        figures=json.dumps(figures).replace("</", "<\\/"),
+        figures=json_in_html(figures),
     )
 
 
@@ -90,8 +90,7 @@ def _library() -> str:
 
 def _section(chart: Chart) -> str:
     head = (
-        f'<h2 id="{chart.name}-title">{html.escape(chart.title)}</h2>'
-        f"<p>{html.escape(chart.caption)}</p>"
+        f'<h2 id="{chart.name}-title">{in_html(chart.title)}</h2><p>{in_html(chart.caption)}</p>'
     )
     if _is_gallery(chart):
         return head + "".join(
@@ -107,7 +106,7 @@ def _is_gallery(chart: Chart) -> bool:
 def _gallery(images: Images) -> str:
     return "".join(
         f'<figure><img alt="" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"<figcaption>{in_html(caption)}</figcaption></figure>"
         for png, caption in zip(images.pngs, images.captions, strict=True)
     )
 
@@ -133,8 +132,9 @@ def _figure(chart: Chart) -> tuple[list[Trace], dict[str, Any]]:
     for number, panel in enumerate(chart.panels, start=1):
         suffix = "" if number == 1 else str(number)
         across, up = _domain(number - 1, chart)
-        layout[f"xaxis{suffix}"] = _axis(panel.x) | {"domain": across, "anchor": f"y{suffix}"}
-        layout[f"yaxis{suffix}"] = _axis(panel.y) | {"domain": up, "anchor": f"x{suffix}"}
+        x, y = _named(panel)
+        layout[f"xaxis{suffix}"] = _axis(x) | {"domain": across, "anchor": f"y{suffix}"}
+        layout[f"yaxis{suffix}"] = _axis(y) | {"domain": up, "anchor": f"x{suffix}"}
         for mark in panel.marks:
             trace = _trace(mark)
             if trace["type"] != "parcoords":
@@ -161,11 +161,21 @@ def _domain(place: int, chart: Chart) -> tuple[list[float], list[float]]:
     return [left, left + width - GAP], [max(0.0, top - height + 2 * GAP), top]
 
 
+def _named(panel: Panel) -> tuple[Axis, Axis]:
+    """The axes of a panel; bars and tables name their places, which two of a name share."""
+    mark = panel.marks[0]
+    if isinstance(mark, Bars):
+        return panel.x, replace(panel.y, ticks=tuple(enumerate(mark.names[::-1])))
+    if isinstance(mark, Counts):
+        x, y = tuple(enumerate(mark.columns)), tuple(enumerate(mark.rows[::-1]))
+        return replace(panel.x, ticks=x), replace(panel.y, ticks=y)
+    return panel.x, panel.y
+
+
 def _axis(axis: Axis) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "title": {"text": axis.label},
-        # Not "linear" for the others: bars and tables have names on their axes.
-        "type": "log" if axis.log else "-",
+        "title": {"text": in_html(axis.label)},
+        "type": "log" if axis.log else "linear",
         "gridcolor": FAINT,
         "zeroline": False,
         "automargin": True,
@@ -177,7 +187,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
         told["dtick"] = "D2"
     if axis.ticks:
         places, names = zip(*axis.ticks, strict=True)
-        told |= {"tickvals": places, "ticktext": names}
+        told |= {"tickvals": places, "ticktext": [in_html(name) for name in names]}
     return told
 
 
@@ -202,8 +212,8 @@ def _(mark: Dots) -> Trace:
         "mode": "markers",
         "x": list(mark.x),
         "y": list(mark.y),
-        "name": mark.name,
-        "text": [html.escape(text) for text in mark.texts],
+        "name": in_html(mark.name),
+        "text": [in_html(text) for text in mark.texts],
         "hoverinfo": "text" if mark.texts else "x+y",
         "marker": {
             "color": mark.colour,
@@ -221,7 +231,7 @@ def _(mark: Path) -> Trace:
         "mode": "lines",
         "x": list(mark.x),
         "y": list(mark.y),
-        "name": mark.name,
+        "name": in_html(mark.name),
         "opacity": mark.opacity,
         "hoverinfo": "x+y+name" if mark.name else "skip",
         "line": {
@@ -239,7 +249,7 @@ def _(mark: Bars) -> Trace:
         "type": "bar",
         "orientation": "h",
         "x": list(mark.values)[::-1],
-        "y": list(mark.names)[::-1],
+        "y": list(range(len(mark.names))),
         "text": [f"{value:.0%}" for value in mark.values][::-1],
         "textposition": "outside",
         "cliponaxis": False,
@@ -256,8 +266,8 @@ def _(mark: Counts) -> Trace:
     ]
     return {
         "type": "heatmap",
-        "x": list(mark.columns),
-        "y": list(mark.rows)[::-1],
+        "x": list(range(len(mark.columns))),
+        "y": list(range(len(mark.rows))),
         "z": shares[::-1],
         "text": [list(row) for row in mark.counts][::-1],
         "texttemplate": "%{text}",
@@ -266,7 +276,7 @@ def _(mark: Counts) -> Trace:
         "zmin": 0,
         "zmax": 1,
         "showscale": False,
-        "hovertemplate": "true %{y}, predicted %{x}: %{text} (%{z:.0%})<extra></extra>",
+        "hovertemplate": "%{text} of this true class, %{z:.0%}<extra></extra>",
     }
 
 
@@ -277,10 +287,11 @@ def _(mark: Parallel) -> Trace:
         "type": "parcoords",
         "dimensions": [
             {
-                "label": axis.label,
+                "label": in_html(axis.label),
                 "values": list(values),
                 "range": [0, 1],
                 "tickvals": [place for place, _ in axis.ticks],
+                # Plotly shows these as they are, unlike any other text.
                 "ticktext": [name for _, name in axis.ticks],
             }
             for axis, values in zip(mark.axes, columns, strict=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from llmpso.pages.charts import Axis, Chart, Counts, Dots, Images, Panel, Path
 from llmpso.pages.palette import BLUE, INK
+from llmpso.pages.points import label
 
 FORECAST, CONFUSION, MISTAKES = "forecast.json", "confusion.json", "mistakes.json"
 """Names of the records among the artifacts of an evaluation."""
@@ -24,10 +25,10 @@ def model_charts(records: Mapping[str, Record]) -> list[Chart]:
 def forecast(record: Record) -> list[Chart]:
     """Forecasts beside what came, over the newest rows, and one against the other."""
     truth, foretold, times = record["truth"], record["forecast"], record["times"]
-    unit = f"{record['target']} ({record['unit']})" if record["unit"] else record["target"]
+    unit = label(f"{record['target']} ({record['unit']})" if record["unit"] else record["target"])
     at = list(range(len(truth)))
     step = max(1, len(at) // N_TICKS)
-    ticks = tuple((float(place), str(times[place])) for place in at[::step])
+    ticks = tuple((float(place), label(times[place])) for place in at[::step])
     low, high = min(*truth, *foretold), max(*truth, *foretold)
     over_time = Panel(
         (
@@ -56,7 +57,7 @@ def forecast(record: Record) -> list[Chart]:
 
 def confusion(record: Record) -> list[Chart]:
     """Images by true and by predicted class."""
-    classes = record["classes"]
+    classes = [label(name) for name in record["classes"]]
     table = Counts(classes, classes, record["test"])
     return [
         Chart(
@@ -75,7 +76,7 @@ def mistakes(record: Record) -> list[Chart]:
         return []
     images = Images(
         [base64.b64decode(image["png"]) for image in shown],
-        [f"{image['true']}, not {image['predicted']}" for image in shown],
+        [f"{label(image['true'])}, not {label(image['predicted'])}" for image in shown],
     )
     return [
         Chart(

@@ -13,6 +13,7 @@ from matplotlib.image import imread
 from matplotlib.ticker import NullLocator, PercentFormatter
 from PIL import Image
 
+from llmpso.markup import literal
 from llmpso.pages.charts import (
     Axis,
     Bars,
@@ -67,7 +68,7 @@ def picture(chart: Chart) -> bytes:
     figure.text(
         0.15 / width,
         1 - 0.12 / height,
-        chart.title,
+        literal(chart.title),
         va="top",
         fontsize=13,
         weight="bold",
@@ -137,14 +138,16 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def _scale(axes: Axes, which: str, axis: Axis) -> None:
-    axes.set(**{f"{which}label": axis.label})
+    axes.set(**{f"{which}label": literal(axis.label)})
     if axis.log:
         axes.set(**{f"{which}scale": "log"})
     if axis.limits is not None:
         axes.set(**{f"{which}lim": axis.limits})
     if axis.ticks:
         places, names = zip(*axis.ticks, strict=True)
-        axes.set(**{f"{which}ticks": places, f"{which}ticklabels": names})
+        axes.set(
+            **{f"{which}ticks": places, f"{which}ticklabels": [literal(name) for name in names]}
+        )
         getattr(axes, f"{which}axis").set_minor_locator(NullLocator())
 
 
@@ -190,7 +193,8 @@ def _(mark: Path, axes: Axes) -> None:
 @_draw.register
 def _(mark: Bars, axes: Axes) -> None:
     names, values = list(mark.names)[::-1], list(mark.values)[::-1]
-    bars = axes.barh(names, values, color=mark.colour, height=0.7)
+    bars = axes.barh(range(len(names)), values, color=mark.colour, height=0.7)
+    axes.set_yticks(range(len(names)), [literal(name) for name in names])
     axes.bar_label(bars, [f"{value:.0%}" for value in values], padding=4, fontsize=9)
     axes.set_xlim(0, 1.12 * max(values))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -202,8 +206,8 @@ def _(mark: Counts, axes: Axes) -> None:
     counts = np.array(mark.counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(mark.columns)), mark.columns)
-    axes.set_yticks(range(len(mark.rows)), mark.rows)
+    axes.set_xticks(range(len(mark.columns)), [*map(literal, mark.columns)])
+    axes.set_yticks(range(len(mark.rows)), [*map(literal, mark.rows)])
     axes.grid(False)
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if shares[row, column] > 0.5 else INK
@@ -222,7 +226,7 @@ def _(mark: Parallel, axes: Axes) -> None:
         axes.axvline(place, color=GREY, linewidth=0.8, zorder=0)
         for height, name in axis.ticks:
             axes.annotate(
-                name,
+                literal(name),
                 (place, height),
                 (3, 0),
                 textcoords="offset points",
@@ -231,7 +235,7 @@ def _(mark: Parallel, axes: Axes) -> None:
                 color=INK,
                 bbox=LABEL_BOX,
             )
-    axes.set_xticks(at, [axis.label for axis in mark.axes])
+    axes.set_xticks(at, [literal(axis.label) for axis in mark.axes])
     axes.set_xlim(-0.1, len(mark.axes) - 0.55)
     axes.yaxis.set_major_locator(NullLocator())
     axes.spines[:].set_visible(False)
@@ -250,4 +254,4 @@ def _(mark: Images, axes: Axes) -> None:
         pixels = imread(io.BytesIO(png))
         inset.imshow(pixels, cmap="gray", interpolation="nearest")
         inset.set_axis_off()
-        inset.set_title(caption, fontsize=8, color=INK)
+        inset.set_title(literal(caption), fontsize=8, color=INK)

@@ -10,10 +10,14 @@ from llmpso.dimensions import values
 from llmpso.pages.charts import Axis
 from llmpso.search.cube import Floats
 from llmpso.space import Categorical, Dimension, SearchSpace
+from llmpso.text import brief, short
 from llmpso.trial import Trial
 
 WIDE_RATIO = 20.0
 """Largest over smallest value from which on an axis of values is logarithmic."""
+
+LABEL_LENGTH = 32
+"""Letters of a name that a figure has room for."""
 
 MOST_TICKS = 10
 """Whole numbers that each get a tick of their own."""
@@ -48,7 +52,7 @@ class Points:
     def value_axis(self) -> Axis:
         """The axis of the values; logarithmic if they span more than an order of magnitude."""
         low, high = float(self.values.min()), float(self.values.max())
-        return Axis(self.metric, log=low > 0 and high / low > WIDE_RATIO)
+        return Axis(label(self.metric), log=low > 0 and high / low > WIDE_RATIO)
 
     @property
     def shades(self) -> Floats:
@@ -60,19 +64,24 @@ class Points:
 def axis(name: str, dimension: Dimension) -> Axis:
     """The axis of a hyperparameter; choices have their own names."""
     if isinstance(dimension, Categorical):
-        ticks = tuple((float(i), str(choice)) for i, choice in enumerate(dimension.choices))
-        return Axis(name, limits=(-0.5, len(ticks) - 0.5), ticks=ticks)
+        ticks = tuple((float(i), label(choice)) for i, choice in enumerate(dimension.choices))
+        return Axis(label(name), limits=(-0.5, len(ticks) - 0.5), ticks=ticks)
     low, high = float(dimension.low), float(dimension.high)
     if low == high:
-        return Axis(name, limits=(low - 0.5, low + 0.5), ticks=((low, f"{low:g}"),))
+        return Axis(label(name), limits=(low - 0.5, low + 0.5), ticks=((low, f"{low:g}"),))
     if dimension.log:
         margin = math.pow(high / low, 0.06)
         ends = (low / margin, high * margin)
-        return Axis(name, log=True, limits=ends, ticks=_log_ticks(low, high))
+        return Axis(label(name), log=True, limits=ends, ticks=_log_ticks(low, high))
     margin = 0.06 * (high - low)
     listed = values(dimension) if dimension.size <= MOST_TICKS else ()
     ticks = tuple((float(value), short(value)) for value in listed)
-    return Axis(name, limits=(low - margin, high + margin), ticks=ticks)
+    return Axis(label(name), limits=(low - margin, high + margin), ticks=ticks)
+
+
+def label(text: object) -> str:
+    """A name or a choice as it stands at an axis."""
+    return brief(str(text), LABEL_LENGTH)
 
 
 def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
@@ -93,10 +102,5 @@ def coordinate(dimension: Dimension, value: object) -> float:
 
 def told(trial: Trial) -> str:
     """A trial in one line."""
-    params = ", ".join(f"{name} {short(value)}" for name, value in trial.params.items())
+    params = ", ".join(f"{brief(name)} {short(value)}" for name, value in trial.params.items())
     return f"{short(trial.value)} · trial {trial.number} · {trial.source} · {params}"
-
-
-def short(value: object) -> str:
-    """A value with four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -7,10 +7,11 @@ import numpy as np
 from llmpso.pages.charts import Axis, Bars, Chart, Dots, Mark, Panel, Parallel, Path
 from llmpso.pages.importance import importances, ordered
 from llmpso.pages.palette import BLUE, GREY, INK, LOOKS, Look
-from llmpso.pages.points import Points, axis, coordinate, short, told
+from llmpso.pages.points import Points, axis, coordinate, label, told
 from llmpso.search.cube import Floats
 from llmpso.space import Categorical, Dimension, SearchSpace
 from llmpso.study import improvements
+from llmpso.text import short
 from llmpso.trial import Source, Trial, TrialState
 
 Place = Callable[[Trial], tuple[float, float]]
@@ -98,7 +99,7 @@ def parallel(points: Points, names: Sequence[str]) -> Chart:
 
 def importance(shares: dict[str, float]) -> Chart:
     """Bars of the hyperparameters' shares."""
-    bars = Bars(list(shares), list(shares.values()), BLUE)
+    bars = Bars([label(name) for name in shares], list(shares.values()), BLUE)
     return Chart(
         "importance",
         "Which hyperparameters decided",
@@ -145,7 +146,7 @@ def trajectory(points: Points, names: Sequence[str]) -> Chart:
     crown = Dots([best_x], [best_y], "best", INK, "ring", 18.0, [told(best)])
     return Chart(
         "trajectory",
-        f"The swarm's way through {x} and {y}",
+        f"The swarm's way through {label(x)} and {label(y)}",
         "A line joins the trainings of one particle in their order; stars are the language "
         "model's points, the ring is the best.",
         (
@@ -176,7 +177,7 @@ def sources(points: Points) -> Chart:
         "best value, added up. Dashed lines are the language model's.",
         (
             Panel(tuple(given), Axis("training"), Axis("trainings given")),
-            Panel(tuple(lowered), Axis("training"), Axis(f"lowered {points.metric}")),
+            Panel(tuple(lowered), Axis("training"), Axis(f"lowered {label(points.metric)}")),
         ),
         n_columns=2,
     )
@@ -229,10 +230,10 @@ def _ways(points: Points) -> list[list[Trial]]:
 def _cube_axis(name: str, dimension: Dimension) -> Axis:
     """An axis from 0 to 1 with the names of its choices, or of its ends and middle."""
     if isinstance(dimension, Categorical):
-        ticks = tuple((dimension.encode(choice), str(choice)) for choice in dimension.choices)
-        return Axis(name, ticks=ticks)
+        ticks = tuple((dimension.encode(choice), label(choice)) for choice in dimension.choices)
+        return Axis(label(name), ticks=ticks)
     if dimension.low == dimension.high:
-        return Axis(name, ticks=((0.5, f"{dimension.low:.3g}"),))
+        return Axis(label(name), ticks=((0.5, f"{dimension.low:.3g}"),))
     places = (dimension.decode(0.0), dimension.decode(0.5), dimension.decode(1.0))
     ticks = tuple((dimension.encode(place), f"{place:.3g}") for place in places)  # type: ignore[arg-type]
-    return Axis(name, ticks=ticks)
+    return Axis(label(name), ticks=ticks)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from llmpso.markup import literal
 from llmpso.retuning.drift import PSI_THRESHOLD, ColumnDrift
+from llmpso.text import brief
 
 DRIFTED, STEADY = "#D55E00", "#0072B2"
 """Okabe and Ito, Color Universal Design, 2008."""
@@ -17,7 +19,8 @@ def draw_drift(drift: Sequence[ColumnDrift], path: Path) -> None:
     axes = figure.subplots()
     ordered = list(reversed(drift))
     colours = [DRIFTED if column.has_drifted else STEADY for column in ordered]
-    axes.barh([column.column for column in ordered], [c.psi for c in ordered], color=colours)
+    axes.barh(range(len(ordered)), [column.psi for column in ordered], color=colours)
+    axes.set_yticks(range(len(ordered)), [literal(brief(c.column, 32)) for c in ordered])
     axes.axvline(PSI_THRESHOLD, color="#777777", linestyle=":")
     axes.set_title("red: drifted, by index and by test", fontsize=9)
     axes.set_xlabel(f"population stability index (above {PSI_THRESHOLD}: major shift)")

@@ -2,16 +2,21 @@
 
 import json
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from inspect import signature
 from pathlib import Path
 
+import mlflow
 import pytest
 from prefect.client.orchestration import get_client
 
 from flows.plan import TuneOptions, prepare
+from flows.retune import retune
+from flows.retune_plan import prepare_retune
+from flows.summary import as_text
 from flows.tune import tune
 from llmpso.errors import SpecError
 
@@ -83,9 +88,131 @@ def test_a_key_is_in_no_log_record_result_or_cache(
             assert KEY not in rows
 
 
-def test_an_address_with_a_password_is_refused_and_not_repeated(mlflow_store, bowl) -> None:
-    defaults = {name: p.default for name, p in signature(tune.fn).parameters.items()}
-    given = {"objective": bowl, "advisor": "openai", "llm_url": "http://me:hunter2@127.0.0.1/v1"}
-    with pytest.raises(SpecError, match="llm_url holds a user name or password") as caught:
-        prepare(TuneOptions(**(defaults | given)))
-    assert "hunter2" not in str(caught.value)
+OPTIONS = {name: p.default for name, p in signature(tune.fn).parameters.items()}
+
+STORED = {
+    "llm_url": [
+        "http://me:hunter2@127.0.0.1/v1",
+        "http://hunter2@127.0.0.1/v1",
+        "https://127.0.0.1/v1?api_key=hunter2",
+        "https://127.0.0.1/v1#hunter2",
+        "https://me:hunter2/x@127.0.0.1/v1",
+        "me:hunter2@127.0.0.1/v1",
+    ],
+    "address": ["tcp://me:hunter2@10.0.0.1:8786", "ray://10.0.0.1:10001?token=hunter2"],
+    "csv": ["https://me:hunter2@host/rows.csv", "https://host/rows.csv?sig=hunter2"],
+    "images": ["https://me:hunter2@host/images.npz"],
+    "notify": ["slack://hunter2/channel", "https://hooks.example/hunter2"],
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "address"), [(option, one) for option in STORED for one in STORED[option]]
+)
+def test_an_address_with_a_secret_is_refused_and_not_repeated(bowl, option, address) -> None:
+    given = {"objective": bowl, "advisor": "openai", option: address}
+    with pytest.raises(SpecError, match=rf"^{option} (holds a user name or|is an add)") as caught:
+        prepare(TuneOptions(**(OPTIONS | given)))
+    with pytest.raises(SpecError, match=rf"^{option} ") as again:
+        prepare_retune(RETUNE | given)
+    assert "hunter2" not in f"{caught.value} {again.value}"
+
+
+RETUNE = {name: p.default for name, p in signature(retune.fn).parameters.items()}
+
+PASSWORD, TOKEN = "canary-pw-4711", "canary-token-0815"
+
+ODD = """
+import os
+import torch
+from llmpso import Categorical, Evaluation, Float, Integer, SearchSpace
+
+CHOICES = ("<!--<script>", "</script><b>", "$\\\\frac$", "a|b`c`", "\\u2028", "x" * 9000)
+
+
+class Odd:
+    name = "a/../b:c@d%2F \'x\' $y$ | `z` \\u202e <!--<script>"
+    metric = "loss $\\\\frac$ [red] | <b>"
+    description = "Odd ``` names | <script>alert(1)</script>\\n\\n[x](javascript:alert(1))"
+    space = SearchSpace(
+        {
+            "lr (log)": Float(1e-3, 1.0, log=True),
+            "<!--<script>": Categorical(CHOICES),
+            **{name: Integer(1, 9) for name in ("a/../b", "rank", "self", "LR", "lr", "x" * 300)},
+        }
+    )
+
+    def evaluate(self, params, *, fidelity, seed):
+        if params["LR"] < 4:
+            raise RuntimeError(f"\\x1b[31mno luck with {os.environ['SERVICE_TOKEN']}\\x1b[0m")
+        names = ("recall@5", "recall#5", "", " ", "value", "seconds", "best_value", "a/../b")
+        return Evaluation(
+            params["lr (log)"],
+            metrics={name: float(n) for n, name in enumerate(names)},
+            curves={"loss@": (1.0,), "value": (2.0,)},
+            model=torch.nn.Linear(2, 1),
+            artifacts={name: {"n": 1} for name in ("../../../x.json", "/x.json", "model", "a/b")},
+        )
+"""
+
+
+@pytest.fixture
+def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An objective that leaves nothing out."""
+    (tmp_path / "odd_objective.py").write_text(ODD)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "odd_objective:Odd"
+
+
+@pytest.fixture(scope="module")
+def server(services) -> str:
+    """A real MLflow server; it asks for no login, and gets one."""
+    port, folder = services.free_port(), services.folder
+    store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    place = ["--artifacts-destination", str(folder / "artifacts"), "--port", str(port)]
+    services.start([sys.executable, "-m", "mlflow", "server", "--workers", "1", *store, *place])
+    services.wait_for(f"http://127.0.0.1:{port}/health")
+    return f"127.0.0.1:{port}"
+
+
+def test_odd_names_and_a_login_end_up_nowhere(
+    prefect_server, server, services, odd, tmp_path: Path, monkeypatch, caplog, capfd
+) -> None:
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")  # so that they are what they were, afterwards
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{PASSWORD}@{server}")
+    monkeypatch.setenv("SERVICE_TOKEN", TOKEN)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
+    with caplog.at_level(logging.DEBUG):
+        summary = tune(odd, evaluations=8, advisor="none", workers=1, threads=1)
+        print(as_text(summary))
+    assert 0 < summary.failed < 8
+    assert summary.tracking_uri == f"http://{server}"
+    assert summary.run_url.startswith(f"http://{server}/#/")
+
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "no luck with ***" in said
+    assert "\x1b[31mno luck" not in said
+    with get_client(sync_client=True) as prefect:
+        for what in ("flow_runs", "task_runs", "logs", "artifacts"):
+            said += prefect.request("POST", f"/{what}/filter", json={"limit": 200}).text
+    assert not any(secret in said for secret in (PASSWORD, TOKEN))
+    for folder in (tmp_path, services.folder):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        secrets = (PASSWORD.encode(), TOKEN.encode())
+        assert [p for p in files if any(one in p.read_bytes() for one in secrets)] == []
+
+    client = mlflow.MlflowClient(f"http://{server}")
+    model, _, version = summary.model.partition("/")
+    assert client.get_model_version(model, version).run_id
+    runs = client.search_runs(
+        [client.get_run(summary.run_id).info.experiment_id],
+        f"tags.`mlflow.parentRunId` = '{summary.run_id}' and tags.state = 'complete'",
+    )
+    assert {len(run.data.metrics) for run in runs} == {11}
+    best = min(runs, key=lambda run: run.data.metrics["value"])
+    assert best.data.metrics["value"] == summary.best_value
+    assert len({entry.path for entry in client.list_artifacts(best.info.run_id)}) == 5
+    page = client.download_artifacts(summary.run_id, "figures/study.html", str(tmp_path))
+    assert "<!--<script>" not in Path(page).read_text(encoding="utf-8")

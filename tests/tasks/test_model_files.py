@@ -19,9 +19,9 @@ from llmpso.errors import ModelError
 from llmpso.running.evaluate import Outcome, evaluate_trial
 from llmpso.running.spool import Spool
 from llmpso.trial import Source
+from tasks.artifacts import load_model
 from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description
-from tasks.registry import load_model
 from tasks.trial_runs import save_files
 
 
@@ -123,7 +123,7 @@ def test_weights_alone_are_kept_without_pickle_and_say_what_they_are(tmp_path):
 
 def bare(folder: Path):
     """How the registry loads a model: as its objective knows it."""
-    return lambda address: load_model(f"sqlite:///{folder}/mlflow.db", address)
+    return lambda address: load_model(f"sqlite:///{folder}/mlflow.db", address, objective=None)
 
 
 class Refuses:

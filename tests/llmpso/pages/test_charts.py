@@ -5,6 +5,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -152,12 +153,16 @@ def test_the_page_holds_every_trial_and_no_foreign_script(trials) -> None:
 
 
 def test_names_are_told_apart_from_numbers_on_an_axis(trials) -> None:
-    text = page(study_charts(trials, SPACE, METRIC) + model_charts(records()), "a", "b")
+    counts = [[5, 1, 0], [0, 4, 0], [0, 0, 3]]
+    numbered = {"confusion.json": {"classes": ["1", "2", "ten"], "test": counts}}
+    text = page(study_charts(trials, SPACE, METRIC) + model_charts(numbered), "a", "b")
     (figures,) = re.findall(r"of (\[.*\])\)\n  Plotly.newPlot", text)
     layouts = {name: layout for name, _, layout in json.loads(figures)}
-    # "linear" would leave out what has no number.
-    assert layouts["importance"]["yaxis"]["type"] == "-"
-    assert layouts["confusion"]["xaxis"]["type"] == "-"
+    shares = list(importances(Points.of(trials, SPACE, METRIC)))
+    bars, table = layouts["importance"]["yaxis"], layouts["confusion"]["xaxis"]
+    assert (bars["tickvals"], bars["ticktext"]) == (list(range(len(shares))), shares[::-1])
+    # Left to itself Plotly takes such classes for numbers, and leaves out the third.
+    assert (table["tickvals"], table["ticktext"]) == ([0, 1, 2], ["1", "2", "ten"])
 
 
 def records() -> dict:
@@ -205,3 +210,45 @@ def test_steps_fixed_values_none_and_lists_are_drawn(tmp_path: Path) -> None:
     assert [text for _, text in axes["rate"].ticks] == ["0.1", "0.2", "0.3", "0.4", "0.5"]
     assert [text for _, text in axes["fixed"].ticks] == ["0.1"]
     assert [text for _, text in axes["sizes"].ticks] == ["(64, 64)", "(128,)", "None"]
+
+
+ODD = (
+    "<!--<script>",
+    "</script><b>bold",
+    "$\\frac$",
+    "a|b `c` [d](javascript:e)",
+    "\u202e💥\u2028\n",
+    "x" * 9_000 + "1",
+    "x" * 9_000 + "2",
+)
+
+
+def test_odd_names_are_drawn_and_leave_the_page_whole(tmp_path: Path) -> None:
+    space = SearchSpace({name: Categorical(ODD) for name in ODD[:5]} | {"x": Float(0.0, 1.0)})
+    told = minimize(lambda params: params["x"], space, budget=24, method="pso").trials
+    images = [
+        {
+            "true": ODD[0],
+            "predicted": ODD[2],
+            "png": records()["mistakes.json"]["images"][0]["png"],
+        }
+    ]
+    models = {
+        "confusion.json": {"classes": list(ODD), "test": np.eye(7, dtype=int).tolist()},
+        "forecast.json": records()["forecast.json"] | {"target": ODD[0], "unit": ODD[2]},
+        "mistakes.json": {"images": images, "total": 1},
+    }
+    charts = study_charts(told, space, ODD[2]) + model_charts(models)
+    *pictures, html = draw(charts, tmp_path, ODD[0] + ODD[4], ODD[1])
+    for file in pictures:
+        with Image.open(file) as image:
+            assert max(image.size) < 5_000
+    text = html.read_text(encoding="utf-8").replace(_plotly(), "")
+    assert text.count("<script>") == text.count("</script>") == 2
+    assert "<!--" not in text
+    assert "<b>" not in text
+    assert "\u202e" not in text
+
+
+def _plotly() -> str:
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")

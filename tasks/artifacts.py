@@ -1,0 +1,90 @@
+"""Models read back from MLflow, and what of them is trusted.
+
+The weights of an objective of ours are read by the objective itself: whoever can write to the
+artifact store can change what such a model answers, but runs nothing here. A model of a user's own
+is read as its `MLmodel` says, by pickle or by a module of theirs: it is trusted like their code.
+"""
+
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.models import Model, get_model_info
+
+from llmpso.errors import RegistryError
+from llmpso.objectives import state_dict
+from llmpso.objectives.base import ReadsModels
+from llmpso.objectives.saved import WEIGHTS, load_weights
+from llmpso.text import one_line
+
+DESCRIPTION, SAVED, PICKLED = "MLmodel", "data/model", "data/model.pth"
+"""Files of an artifact: what MLflow obeys, what `SavableModel.save` wrote, a `torch.nn.Module`."""
+
+
+def load_model(uri: str, address: str, objective: object) -> Any:
+    """A model as its objective knows it: a torch module, an estimator, weights, or what predicts.
+
+    Args:
+        uri: The tracking store.
+        address: `models:/name/version`, or `runs:/run/path`.
+        objective: Whose model it is; reads the weights itself if it is a `ReadsModels`.
+
+    Raises:
+        RegistryError: There is no artifact at that address, or it cannot be read.
+    """
+    mlflow.set_tracking_uri(uri)
+    with _said(address):
+        if isinstance(objective, ReadsModels):
+            with _fetched(address) as folder:
+                return objective.read_model(folder / SAVED)
+        return _as_described(address)
+
+
+def check_model(uri: str, address: str) -> None:
+    """Make sure that a model is there and whole, without running anything of it.
+
+    Raises:
+        RegistryError: It is not.
+    """
+    mlflow.set_tracking_uri(uri)
+    with _said(address), _fetched(address) as folder:
+        Model.load(str(folder / DESCRIPTION))
+        if (folder / SAVED / WEIGHTS).exists():
+            load_weights(folder / SAVED, "model")
+        elif (folder / PICKLED).exists():
+            with zipfile.ZipFile(folder / PICKLED) as archive:
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(f"{damaged} in {PICKLED} is damaged")
+
+
+def _as_described(address: str) -> Any:
+    """A model of a user's own, by the loader that its `MLmodel` names."""
+    flavors = get_model_info(address).flavors
+    for flavor, library in (("pytorch", mlflow.pytorch), ("sklearn", mlflow.sklearn)):
+        if flavor in flavors:
+            return library.load_model(address)
+    model = mlflow.pyfunc.load_model(address)
+    is_weights = flavors["python_function"]["loader_module"] == state_dict.__name__
+    return model.get_raw_model() if is_weights else model
+
+
+@contextmanager
+def _fetched(address: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(mlflow.artifacts.download_artifacts(address, dst_path=scratch))
+
+
+@contextmanager
+def _said(address: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - damaged files and a user's pickles fail in any way
+        reason = one_line(f"{type(error).__name__}: {error}", 300)
+        raise RegistryError(
+            f"the artifact of {address} cannot be loaded ({reason}); bring it back to the "
+            "artifact store, or let another version serve: python -m flows.rollback"
+        ) from error
