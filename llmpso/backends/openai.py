@@ -203,11 +203,13 @@ async def _response(sent: Awaitable[Any]) -> httpx.Response:
     try:
         response = (await sent).http_response
         await response.aread()
+        return cast(httpx.Response, response)
     except openai.APIStatusError as error:
-        response = error.response
+        return cast(httpx.Response, error.response)
     except openai.APIConnectionError as error:
-        raise error.__cause__ or ConnectionError(error.message) from error
-    return cast(httpx.Response, response)
+        cause = error.__cause__ or ConnectionError(error.message)
+    # Out here, so that the cause does not become its own context.
+    raise cause
 
 
 def _checked_key(key: str, url: str) -> str:

@@ -129,7 +129,7 @@ def usable_proxy(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise BackendUnavailableError(
             f"the environment's proxy for {shown(url)} cannot be used ({error}); "
             "mend HTTPS_PROXY or ALL_PROXY, or add the host to NO_PROXY"
