@@ -141,7 +141,7 @@ class Chaos:
         whole = children[children["status"].isin(["FINISHED", "FAILED"])]
         waiting = self.state.glob("llmpso/studies/*/outcomes/*/outcome.json")
         on_disk = [json.loads(path.read_text()) for path in waiting if ".half" not in str(path)]
-        seeds = {record["trial"]["seed"] for record in on_disk}
+        seeds = {record["content"]["trial"]["seed"] for record in on_disk}
         return seeds | set(whole["tags.seed"].astype(int) if len(whole) else [])
 
     def lines(self) -> list[tuple[str, int]]:
