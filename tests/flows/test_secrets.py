@@ -15,7 +15,7 @@ from prefect.client.orchestration import get_client
 
 from flows.plan import TuneOptions, prepare
 from flows.retune import retune
-from flows.retune_plan import prepare_retune
+from flows.retune_plan import check_retune
 from flows.summary import as_text
 from flows.tune import tune
 from llmpso.errors import SpecError
@@ -114,7 +114,7 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(bowl, option, addr
     with pytest.raises(SpecError, match=rf"^{option} (holds a user name or|is an add)") as caught:
         prepare(TuneOptions(**(OPTIONS | given)))
     with pytest.raises(SpecError, match=rf"^{option} ") as again:
-        prepare_retune(RETUNE | given)
+        check_retune(RETUNE | given)
     assert "hunter2" not in f"{caught.value} {again.value}"
 
 
