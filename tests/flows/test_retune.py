@@ -18,6 +18,7 @@ import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.utilities.callables import parameter_schema
 
+from flows import retune as retuning
 from flows.command import USAGE_ERROR
 from flows.refit import compare_arms
 from flows.retune import retune
@@ -152,6 +153,15 @@ def champion(first_champion: Path, ridge: str, mlflow_store: str, measurements) 
     until(measurements, "2012-06-30")
     assert aliases(mlflow_store) == {"champion": "1"}
     return ridge
+
+
+@pytest.fixture
+def finds_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a study end with another configuration than the champion's: both are compared."""
+    tuned, another = retuning._tuned, {"lags": 2, "penalty": 10.0}
+    monkeypatch.setattr(
+        retuning, "_tuned", lambda plan, run: replace(tuned(plan, run), best_params=another)
+    )
 
 
 def test_the_form_describes_and_bounds_every_parameter() -> None:
@@ -297,7 +307,7 @@ def test_what_serves_is_read_when_no_other_run_can_change_it_any_more(
 
 
 def test_a_run_promotes_nothing_if_somebody_changed_what_serves_meanwhile(
-    champion, measurements, mlflow_store, monkeypatch
+    champion, measurements, mlflow_store, monkeypatch, finds_another
 ) -> None:
     until(measurements, "2012-12-31")
     second_version()
@@ -382,7 +392,7 @@ def test_a_champion_whose_artifact_is_gone_is_refused(
 
 @pytest.mark.slow
 def test_a_tracking_server_that_goes_away_in_mid_run_changes_nothing(
-    champion, measurements, mlflow_store, monkeypatch, services
+    champion, measurements, mlflow_store, monkeypatch, services, finds_another
 ) -> None:
     until(measurements, "2012-12-31")
     address = f"http://127.0.0.1:{(port := services.free_port())}"

@@ -200,7 +200,10 @@ def options(**change) -> TuneOptions:
     [
         ({"objective": "gpt"}, "objective is 'gpt'; it must be 'lstm', 'cnn', 'rastrigin'"),
         ({"objective": "no_such:thing"}, "objective 'no_such:thing' cannot be imported"),
-        ({"objective": "math:pi"}, "objective 'math:pi' is a float without evaluate, .*; it must be a function"),
+        (
+            {"objective": "math:pi"},
+            "objective 'math:pi' is a float without evaluate, .*; it must be a function",
+        ),
         ({"objective": "math:sin"}, "'math:sin' is a plain function; name the YAML or Python"),
         ({"last": 0}, "last is 0; it must be at least 1 row"),
         ({"objective": "lstm", "space_file": "a.yaml"}, "'lstm' brings its space"),
