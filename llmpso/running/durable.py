@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from llmpso.running.fingerprint import digest
+from llmpso.text import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -172,8 +173,8 @@ def set_aside(path: Path, shelf: Path, reason: object, *more: Path) -> None:
         OSError: It cannot be moved.
     """
     places = [_shelved(each, shelf) for each in (path, *more) if os.path.lexists(each)]
-    moved = f"moved to {places[0]}" if places else "gone"
-    logger.warning("%s cannot be used (%s); it is %s", path, reason, moved)
+    moved = f"moved to {one_line(places[0])}" if places else "gone"
+    logger.warning("%s cannot be used (%s); it is %s", one_line(path), one_line(reason), moved)
 
 
 def _shelved(path: Path, shelf: Path) -> Path:

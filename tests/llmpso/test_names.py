@@ -46,7 +46,7 @@ def test_no_two_names_become_one() -> None:
     assert len(again) == len(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_what_was_made_fit_fits(name) -> None:
     for found in (fitted(name, is_plain, 80), file_name(name)):
         assert all(map(is_plain, found))

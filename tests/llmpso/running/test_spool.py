@@ -81,7 +81,7 @@ def test_a_damaged_entry_is_set_aside(folder, damage, name, caplog):
     ],
     ids=["file", "folder", "link to itself", "link to a device", "pipe"],
 )
-@pytest.mark.parametrize("name", ["notes", ".DS_Store", "x.half", "bb.1", "ü\udcff"])
+@pytest.mark.parametrize("name", ["notes", ".DS_Store", "x.half", "bb.1", "ü\udcff"], ids=ascii)
 def test_a_stray_path_is_set_aside(folder, make, name):
     make(folder / name)
     assert len(Spool(folder).entries()) == 3
