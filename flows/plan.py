@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Self
 
 from flows.handover import prepared_once
@@ -148,14 +149,15 @@ class Plan:
         if self.backend is not None:
             self.backend.close()
 
-    def evaluator(self) -> AbstractContextManager[Evaluate]:
-        """What evaluates the trials."""
+    def evaluator(self, arrivals: Path) -> AbstractContextManager[Evaluate]:
+        """What evaluates the trials; processes write what they measured to a folder."""
         return evaluator(
             self.objective_spec,
             self.runner,
             n_workers=self.n_workers,
             n_threads=self.layout.n_threads,
             around=f"{apart.__module__}:{apart.__name__}",
+            arrivals=arrivals,
         )
 
     def advisor(self, through: Callable[[Backend], Backend]) -> Advisor | None:

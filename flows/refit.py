@@ -107,7 +107,7 @@ def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[
         progress.begin(len(missing))
         with (
             ThreadPoolTaskRunner(max_workers=tune.n_workers) as runner,
-            tune.evaluator() as measure,
+            tune.evaluator(ledger.arrivals) as measure,
             shown_on_terminal(progress, tune.n_workers),
         ):
             told += iterate(0, missing, measure, ledger, runner, progress)

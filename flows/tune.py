@@ -255,7 +255,7 @@ def _search(
     page.show()
     with (
         ThreadPoolTaskRunner(max_workers=plan.n_workers) as runner,
-        plan.evaluator() as measure,
+        plan.evaluator(ledger.arrivals) as measure,
         shown_on_terminal(progress, plan.n_workers),
     ):
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import partial
 
 from llmpso.errors import StorageError
+from llmpso.running.arrivals import arrived
+from llmpso.running.durable import made_folder
 from llmpso.running.evaluate import Outcome, is_transient
 from llmpso.running.fingerprint import evaluation_address, training_address
 from llmpso.running.halfway import HalfwayStore
@@ -50,6 +52,7 @@ class Ledger:
     Attributes:
         study: As given.
         n_kept: Evaluations that were there from the start.
+        arrivals: Folder that worker processes write outcomes to.
 
     Raises:
         StorageError: The files of the study cannot be used.
@@ -62,6 +65,7 @@ class Ledger:
         with usable_state(study.run_id):
             self._spool = Spool(self._folder / "outcomes")
             self._halfway = HalfwayStore(self._folder / "halfway")
+            self.arrivals = made_folder(self._folder / "arrivals")
         self._lock = threading.Lock()
         self._quiet_until = 0.0
         self._refusal: Exception | None = None
@@ -74,6 +78,7 @@ class Ledger:
         self._incumbents = recorded_incumbents(study)
         self._links = {trial.number: trial.links for trial in recorded.values()}
         with usable_state(study.run_id):
+            self._take_in(recorded)
             self._waiting = {entry.folder: entry for entry in self._left_on_disk(recorded)}
         left = [entry.trial for entry in self._waiting.values()]
         self._kept = self._by_training(_worth_keeping([*recorded.values(), *left]))
@@ -132,28 +137,51 @@ class Ledger:
         """
         if self._refusal is not None:
             raise self._refusal
-        trial = replace(outcome.trial, checkpoint="")
-        training = training_address(self._fingerprint, trial)
-        address = evaluation_address(self._fingerprint, trial, trial.fidelity)
-        outcome = replace(outcome, trial=trial)
-        try:
-            if trial.state is TrialState.PENDING:
-                self._halfway.keep(training, outcome)
-                return trial
-            entry = self._spool.put(address, outcome, partial(save_files, outcome))
-        except OSError as error:
-            raise StorageError(
-                f"evaluation {trial.number} cannot be kept in {self._folder}: {error.strerror}; "
-                f"{_way_out(error)}, and run the same command again to go on from the last one "
-                "kept"
-            ) from error
-        self._halfway.forget(training)
+        outcome = replace(outcome, trial=replace(outcome.trial, checkpoint=""))
+        trial, entry = outcome.trial, self._put(outcome)
+        if entry is None:
+            return trial
         with self._lock:
             self._waiting[entry.folder] = entry
         under_way = self._writers.submit(self._deliver_unless_quiet)
         self._under_way.add(under_way)
         under_way.add_done_callback(self._under_way.discard)
         return replace(trial, warnings=entry.trial.warnings)
+
+    def _put(self, outcome: Outcome) -> Entry | None:
+        """Keep an outcome on disk; None if its training goes on later."""
+        trial, entry = outcome.trial, None
+        training = training_address(self._fingerprint, trial)
+        try:
+            if trial.state is TrialState.PENDING:
+                self._halfway.keep(training, outcome)
+            else:
+                save = partial(save_files, outcome)
+                entry = self._spool.put(self._address(trial), outcome, save)
+                self._halfway.forget(training)
+            if outcome.file is not None:
+                outcome.file.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"evaluation {trial.number} cannot be kept in {self._folder}: {error.strerror}; "
+                f"{_way_out(error)}, and run the same command again to go on from the last one "
+                "kept"
+            ) from error
+        return entry
+
+    def _address(self, trial: Trial) -> str:
+        return evaluation_address(self._fingerprint, trial, trial.fidelity)
+
+    def _take_in(self, recorded: Mapping[str, Trial]) -> None:
+        """Keep what worker processes had measured when the study's process was killed."""
+        known = {*recorded, *(entry.address for entry in self._spool.entries())}
+        for outcome in arrived(self.arrivals):
+            failure = outcome.trial.failure
+            is_of_use = failure is None or not is_transient(failure.kind)
+            if is_of_use and self._address(outcome.trial) not in known:
+                self._put(replace(outcome, trial=replace(outcome.trial, checkpoint="")))
+            elif outcome.file is not None:
+                outcome.file.unlink(missing_ok=True)
 
     def linked(self, trial: Trial) -> Trial:
         """A trial with the links that it has by now."""

@@ -25,6 +25,8 @@ class Outcome:
     trial: Trial
     evaluation: Evaluation | None
     """None if the trial failed before it was measured."""
+    file: Path | None = None
+    """What a worker process wrote it to; of no use once it is recorded."""
 
 
 def failed_outcome(trial: Trial, error: BaseException, seconds: float) -> Outcome:

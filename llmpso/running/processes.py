@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
+from llmpso.running.arrivals import load
+from llmpso.running.durable import DamagedError
 from llmpso.running.evaluate import Evaluate, Outcome, ended_outcome
 from llmpso.running.gpus import check_gpus
 from llmpso.running.pool import ClosedError, Pool
 from llmpso.running.process_tree import kill_tree, resident_mb
-from llmpso.running.site import Site, unpacked
+from llmpso.running.site import Site
 from llmpso.trial import Failure, FailureKind, Trial
 
 LOOK_SECONDS = 0.05
@@ -45,13 +47,16 @@ class Limits:
 
 
 @contextmanager
-def process_pool(site: Site, n_workers: int, limits: Limits) -> Iterator[Evaluate]:
+def process_pool(
+    site: Site, n_workers: int, limits: Limits, arrivals: Path | None = None
+) -> Iterator[Evaluate]:
     """What evaluates trials in processes, called from up to `n_workers` threads at once.
 
     Args:
         site: What each process is to do.
         n_workers: Processes, started at their first trial.
         limits: A process that goes beyond them is killed.
+        arrivals: Folder that outcomes are written to; one for the time being if None.
 
     Raises:
         SpecError: There are too few GPUs.
@@ -59,7 +64,8 @@ def process_pool(site: Site, n_workers: int, limits: Limits) -> Iterator[Evaluat
     if site.per_gpu is not None:
         check_gpus(n_workers, site.per_gpu)
     with tempfile.TemporaryDirectory() as scratch:
-        pool = Pool([_Worker(site, limits, scratch) for _ in range(n_workers)])
+        folder = arrivals or Path(scratch)
+        pool = Pool([_Worker(site, limits, folder) for _ in range(n_workers)])
         try:
             yield pool.evaluate
         finally:
@@ -69,9 +75,9 @@ def process_pool(site: Site, n_workers: int, limits: Limits) -> Iterator[Evaluat
 class _Worker:
     """One process, started when it is needed and again after it was lost."""
 
-    def __init__(self, site: Site, limits: Limits, scratch: str) -> None:
+    def __init__(self, site: Site, limits: Limits, folder: Path) -> None:
         self._limits = limits
-        self._settings = (site, scratch)
+        self._settings = (site, folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._is_stopped = False
@@ -91,9 +97,9 @@ class _Worker:
             connection.send(trial)
             failure = self._overdrawn(process, connection)
             if failure is None:
-                return _read(connection.recv())
+                return load(connection.recv())
             self.discard()
-        except (EOFError, OSError):
+        except (EOFError, OSError, DamagedError):
             failure = self._lost()
         if self._is_stopped:
             raise ClosedError
@@ -156,9 +162,3 @@ class _Worker:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         hint = ", as if the machine had run out of memory" if code == -signal.SIGKILL else ""
         return Failure(FailureKind.LOST_WORKER, f"its process ended with {how}{hint}")
-
-
-def _read(path: Path) -> Outcome:
-    outcome = unpacked(path.read_bytes())
-    path.unlink()
-    return outcome

@@ -73,6 +73,7 @@ def evaluator(
     n_workers: int,
     n_threads: int,
     around: str | None = None,
+    arrivals: Path | None = None,
 ) -> AbstractContextManager[Evaluate]:
     """What evaluates trials, called from up to `n_workers` threads at once.
 
@@ -82,6 +83,7 @@ def evaluator(
         n_workers: Evaluations at once.
         n_threads: Cores that one evaluation may use.
         around: `module:function` of a context manager, given the trial, around each evaluation.
+        arrivals: Folder that processes write outcomes to, so that they outlast this one.
 
     Raises:
         SpecError: The cluster cannot be reached, its package is not installed, or there are too
@@ -91,7 +93,8 @@ def evaluator(
     site = Site.here(spec, n_threads, runner.per_gpu, around)
     match runner.kind:
         case "process":
-            return process_pool(site, n_workers, Limits(runner.timeout, runner.memory_mb))
+            limits = Limits(runner.timeout, runner.memory_mb)
+            return process_pool(site, n_workers, limits, arrivals)
         case "dask":
             from llmpso.running.dask_cluster import dask_cluster
 

@@ -56,9 +56,13 @@ class Site:
         """
         self._objective()
 
+    def outcome(self, trial: Trial) -> Outcome:
+        """The outcome of a trial."""
+        return self.evaluate(self._objective(), trial, Surroundings.found())
+
     def measure(self, trial: Trial) -> bytes:
         """The outcome of a trial, ready to travel."""
-        return packed(self.evaluate(self._objective(), trial, Surroundings.found()))
+        return packed(self.outcome(trial))
 
     def evaluate(self, objective: Objective, trial: Trial, surroundings: Surroundings) -> Outcome:
         """Evaluate a trial here, in surroundings that are put back after it."""

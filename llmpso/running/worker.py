@@ -7,19 +7,22 @@ which was killed does.
 
 import os
 import sys
-import tempfile
 import threading
 from multiprocessing.connection import Connection
-from pathlib import Path
 
+from llmpso.running import arrivals
 from llmpso.running.process_tree import kill_tree
+from llmpso.running.site import packed
+
+_WRITING = threading.Lock()
+"""Held while what was measured comes to the disk: also a parent that was killed has it then."""
 
 
 def main(descriptor: int) -> None:
     """Serve until the parent hangs up."""
     threading.Thread(target=_end_with_parent, args=(_taken_input(),), daemon=True).start()
     parent = Connection(descriptor)
-    site, scratch = parent.recv()
+    site, folder = parent.recv()
     site.prepare()
     parent.send(None)
     while True:
@@ -27,14 +30,11 @@ def main(descriptor: int) -> None:
             trial = parent.recv()
         except EOFError:
             return
-        parent.send(_written(site.measure(trial), scratch))
-
-
-def _written(content: bytes, scratch: str) -> Path:
-    """Write an outcome, model included, to a file; models are too large for a pipe."""
-    with tempfile.NamedTemporaryFile(dir=scratch, delete=False) as file:
-        file.write(content)
-    return Path(file.name)
+        outcome = site.outcome(trial)
+        with _WRITING:
+            path = arrivals.write(packed(outcome), folder)
+        # Through a file: models are too large for a pipe.
+        parent.send(path)
 
 
 def _taken_input() -> int:
@@ -49,7 +49,8 @@ def _end_with_parent(parent: int) -> None:
     while os.read(parent, 1):
         pass
     kill_tree(os.getpid(), spares_leader=True)
-    os._exit(0)
+    with _WRITING:
+        os._exit(0)
 
 
 if __name__ == "__main__":

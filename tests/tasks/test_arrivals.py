@@ -1,0 +1,86 @@
+"""What worker processes wrote outlasts the process that they wrote it for."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from llmpso.running.arrivals import write
+from llmpso.running.evaluate import Outcome
+from llmpso.running.site import packed
+from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
+from tasks.ledger import Ledger
+from tasks.state import study_folder
+from tasks.tracking import StudyRun, start_study
+
+ASKED = Trial(0, {"x": 1.0}, Source.SWARM, 0, 0, 7)
+TOLD = replace(ASKED, state=TrialState.COMPLETE, value=0.5)
+
+
+@pytest.fixture
+def study(mlflow_store: str) -> StudyRun:
+    return start_study(mlflow_store, "0", "a study", {}, {})
+
+
+@pytest.fixture
+def arrivals(study: StudyRun) -> Path:
+    folder = study_folder(study.run_id) / "arrivals"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def measured(trial: Trial = TOLD) -> bytes:
+    return packed(Outcome(trial, Evaluation(0.5, model=torch.nn.Linear(2, 1))))
+
+
+def test_what_nobody_lived_to_record_is_taken_in_with_its_model(study, arrivals) -> None:
+    write(measured(), arrivals)
+    ledger = Ledger(study, "f")
+    assert ledger.n_kept == 1
+    assert ledger.answer(ASKED).value == 0.5
+    assert list(arrivals.iterdir()) == []
+    ledger.deliver()
+    assert "model" in ledger.linked(ASKED).links
+    ledger.close()
+
+
+def test_what_was_recorded_is_not_taken_in_again(study, arrivals) -> None:
+    first = Ledger(study, "f")
+    first.record(Outcome(TOLD, Evaluation(0.5)))
+    first.close()
+    write(measured(), arrivals)
+    second = Ledger(study, "f")
+    assert second.n_kept == 1
+    second.deliver()
+    second.close()
+    third = Ledger(study, "f")
+    assert third.n_kept == 1
+    third.close()
+    assert list(arrivals.iterdir()) == []
+
+
+def test_a_worker_that_was_lost_with_its_parent_is_no_result(study, arrivals) -> None:
+    lost = ASKED.failed(Failure(FailureKind.LOST_WORKER, "it is gone"), 1.0)
+    write(measured(lost), arrivals)
+    ledger = Ledger(study, "f")
+    assert ledger.n_kept == 0
+    ledger.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 50, measured()[:-20], b"cno_such\nthing\n."])
+def test_a_damaged_file_is_set_aside(study, arrivals, content, caplog) -> None:
+    path = write(content, arrivals)
+    ledger = Ledger(study, "f")
+    assert ledger.n_kept == 0
+    ledger.close()
+    assert path.name in caplog.text
+    assert [file.name for file in (arrivals.parent / "damaged").iterdir()] == [path.name]
+
+
+def test_a_file_is_gone_once_its_outcome_is_recorded(study, arrivals) -> None:
+    ledger = Ledger(study, "f")
+    path = write(measured(), ledger.arrivals)
+    ledger.record(Outcome(TOLD, Evaluation(0.5), path))
+    assert not path.exists()
+    ledger.close()
