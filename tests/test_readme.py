@@ -13,6 +13,7 @@ from flows.benchmark import benchmark
 from flows.command import _app
 from flows.retune import retune
 from flows.retune_report import Outcome
+from flows.rollback import rollback
 from flows.select_prompt import select_prompt
 from flows.serve import serve
 from flows.surface import surface
@@ -117,7 +118,7 @@ def test_the_commands_name_files_and_options_that_exist() -> None:
     }
     foreign |= {"quiet", "json", "install-completion"}
     options = set(re.findall(r"--([a-z][a-z-]+)", README)) - foreign - {"help", "fresh"}
-    functions = (tune.fn, retune.fn, benchmark.fn, surface.fn, select_prompt.fn, serve)
+    functions = (tune.fn, retune.fn, benchmark.fn, surface.fn, select_prompt.fn, serve, rollback)
     names = {name.replace("_", "-") for f in functions for name in f.__annotations__}
     assert options <= names
 
