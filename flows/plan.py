@@ -25,7 +25,7 @@ from llmpso.search.population import Optimizer
 from llmpso.study import StudySpec, build_optimizer
 from tasks.names import experiment_name, model_name
 from tasks.own_runs import apart
-from tasks.state import check_state_folder
+from tasks.state import check_folders
 from tasks.tracking import open_experiment
 
 
@@ -191,7 +191,7 @@ def prepare(options: TuneOptions) -> Plan:
     if study.racing is not None:
         _check_race(objective, runner)
     registered = model_name(options.register_as, objective.name)
-    check_state_folder()
+    check_folders()
     tracking_uri, experiment_id = open_experiment(
         experiment_name(options.experiment, objective.name), objective.metric
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
+from prefect.settings import PREFECT_HOME
 
 from llmpso.errors import SpecError, StorageError
 from llmpso.running.durable import SHELF, made_folder, remove, set_aside
@@ -35,20 +36,32 @@ def study_folder(run_id: str) -> Path:
     return state_folder() / "studies" / run_id
 
 
-def check_state_folder() -> None:
-    """Refuse a folder that cannot be written, before anything is trained.
+def check_folders() -> None:
+    """Refuse folders that cannot be written, before anything is trained.
+
+    A user of a container may have no home; Prefect keeps replies of language models in its own.
 
     Raises:
-        SpecError: It cannot.
+        SpecError: One cannot.
     """
     folder = state_folder()
-    try:
+    with _writable("evaluations", folder, STATE_HOME):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=made_folder(folder / "studies")).close()
+    home = PREFECT_HOME.value()
+    with _writable("what Prefect keeps", home, PREFECT_HOME.name):
+        home.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=home).close()
+
+
+@contextmanager
+def _writable(what: str, folder: Path, variable: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise SpecError(
-            f"evaluations cannot be kept in {folder} ({error.strerror}); name a folder that can "
-            f"be written in {STATE_HOME}"
+            f"{what} cannot be kept in {folder} ({error.strerror}); name a folder that can be "
+            f"written in {variable}"
         ) from error
 
 
