@@ -9,6 +9,8 @@ from types import ModuleType
 from llmpso.errors import SpecError
 from llmpso.user_code import UserCodeError, run_foreign
 
+_OURS = ("flows", "llmpso", "tasks")
+
 
 def import_attribute(path: str) -> object:
     """What an import path, `package.module:attribute`, names.
@@ -33,12 +35,13 @@ def import_attribute(path: str) -> object:
 
 
 def _check_place(module: ModuleType, folder: Path) -> None:
-    """Refuse another module of the same name as one in the working directory."""
+    """Refuse a library's module, or one of ours, of the same name as one in the folder."""
     top = module.__name__.partition(".")[0]
     own = (folder / f"{top}.py", folder / top / "__init__.py")
-    found = getattr(sys.modules[top], "__file__", None)
-    is_other = found is not None and Path(found).resolve() not in map(Path.resolve, own)
-    if is_other and any(path.is_file() for path in own):
+    found = Path(getattr(sys.modules[top], "__file__", None) or "")
+    is_library = top in sys.stdlib_module_names or "site-packages" in found.parts
+    is_own = found.resolve() in map(Path.resolve, own)
+    if (is_library or top in _OURS) and not is_own and any(path.is_file() for path in own):
         raise SpecError(
             f"module {top!r} is {found}, not the one in the working directory, because the name "
             "is taken; rename yours"

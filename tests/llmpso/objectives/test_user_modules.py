@@ -79,6 +79,23 @@ def test_a_module_that_bears_a_taken_name_is_refused(folder: Path) -> None:
     assert "not the one in the working directory, because the name is taken" in message
 
 
+@pytest.mark.parametrize("name", ["llmpso", "yaml"])
+def test_so_is_one_of_ours_or_of_a_library(folder: Path, name: str) -> None:
+    (folder / f"{name}.py").write_text("def train(params): return 1.0\n")
+    assert "because the name is taken; rename yours" in refused(name)
+
+
+def test_a_module_of_another_folder_that_was_imported_before_is_taken(
+    folder: Path, monkeypatch
+) -> None:
+    (folder / "before").mkdir()
+    for place in (folder, folder / "before"):
+        (place / "own_12.py").write_text("def train(params): return 1.0\n")
+    monkeypatch.syspath_prepend(folder / "before")
+    first = import_attribute("own_12:train")
+    assert import_attribute("own_12:train") is first
+
+
 def test_the_working_directory_is_searched_last(folder: Path, monkeypatch) -> None:
     (folder / "own_10.py").write_text("import colorsys\n")
     (folder / "colorsys.py").write_text("raise RuntimeError('mine')\n")
