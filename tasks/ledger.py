@@ -5,15 +5,17 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from llmpso.errors import StorageError
-from llmpso.running.arrivals import arrived
+from llmpso.running import arrivals
 from llmpso.running.durable import made_folder
 from llmpso.running.evaluate import Outcome, is_transient
 from llmpso.running.fingerprint import evaluation_address, training_address
 from llmpso.running.halfway import HalfwayStore
+from llmpso.running.site import packed
 from llmpso.running.spool import Entry, Spool
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
@@ -138,7 +140,8 @@ class Ledger:
         if self._refusal is not None:
             raise self._refusal
         outcome = replace(outcome, trial=replace(outcome.trial, checkpoint=""))
-        trial, entry = outcome.trial, self._put(outcome)
+        trial = outcome.trial
+        entry = self._put(outcome if outcome.file else self._arrived(outcome))
         if entry is None:
             return trial
         with self._lock:
@@ -147,6 +150,13 @@ class Ledger:
         self._under_way.add(under_way)
         under_way.add_done_callback(self._under_way.discard)
         return replace(trial, warnings=entry.trial.warnings)
+
+    def _arrived(self, outcome: Outcome) -> Outcome:
+        """An outcome with a file that outlasts a kill: its model's files take far longer."""
+        # Where there is no room for it, the files that follow say so.
+        with suppress(OSError):
+            return replace(outcome, file=arrivals.write(packed(outcome), self.arrivals))
+        return outcome
 
     def _put(self, outcome: Outcome) -> Entry | None:
         """Keep an outcome on disk; None if its training goes on later."""
@@ -175,7 +185,7 @@ class Ledger:
     def _take_in(self, recorded: Mapping[str, Trial]) -> None:
         """Keep what worker processes had measured when the study's process was killed."""
         known = {*recorded, *(entry.address for entry in self._spool.entries())}
-        for outcome in arrived(self.arrivals):
+        for outcome in arrivals.arrived(self.arrivals):
             failure = outcome.trial.failure
             is_of_use = failure is None or not is_transient(failure.kind)
             if is_of_use and self._address(outcome.trial) not in known:

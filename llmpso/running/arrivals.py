@@ -17,10 +17,20 @@ _WHOLE = ".outcome"
 
 
 def write(content: bytes, folder: Path) -> Path:
-    """Write an outcome, model included, to a file, which has its name once it is whole."""
+    """Write an outcome, model included, to a file, which has its name once it is whole.
+
+    Raises:
+        OSError: There is no room; nothing is left of it.
+    """
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-        file.write(content)
-    return Path(file.name).rename(f"{file.name}{_WHOLE}")
+        path = Path(file.name)
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
+    return path.rename(f"{path}{_WHOLE}")
 
 
 def load(path: Path) -> Outcome:

@@ -84,3 +84,21 @@ def test_a_file_is_gone_once_its_outcome_is_recorded(study, arrivals) -> None:
     ledger.record(Outcome(TOLD, Evaluation(0.5), path))
     assert not path.exists()
     ledger.close()
+
+
+def test_an_outcome_outlasts_a_kill_before_its_models_files_are_written(
+    study, monkeypatch
+) -> None:
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    ledger = Ledger(study, "f")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ledger._spool, "put", killed)
+        ledger.record(Outcome(TOLD, Evaluation(0.5, model=torch.nn.Linear(2, 1))))
+    ledger.close()
+    again = Ledger(study, "f")
+    assert again.answer(ASKED).value == 0.5
+    again.deliver()
+    assert "model" in again.linked(ASKED).links
+    again.close()
