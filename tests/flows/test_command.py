@@ -86,7 +86,7 @@ def test_the_command_starts_its_own_server_and_tells_where_to_look(
     for file in ("tasks.py", "queue.py", "selectors.py", "mlflow/__init__.py"):
         (tmp_path / file).write_text("raise RuntimeError('taken for another module')")
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()]),
+        "PYTHONPATH": os.getcwd(),
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
     }
