@@ -146,6 +146,8 @@ def test_the_language_model_is_not_asked_again(prefect_server, function, monkeyp
         return Reply(json.dumps({"suggestions": items}), 100, 20, seconds=0.5)
 
     backend = ScriptedBackend(answer)
+    # Asked by several runs, each of which closes its own.
+    monkeypatch.setattr(backend, "close", lambda: None)
     monkeypatch.setattr(plans, "_backend", lambda options: (backend, "scripted, for a test"))
     first = run(evaluations=18, method="paper")
     asked = len(backend.requests)
