@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from llmpso.addresses import HIDDEN, secrets_of
 
@@ -38,11 +39,17 @@ def masked(text: str) -> str:
         >>> masked("no answer from http://me:hunter2@host/v1?key=4711, said Bearer abc123")
         'no answer from http://***@host/v1?key=***, said Bearer ***'
     """
-    for secret in known_secrets(os.environ):
+    for secret in _secrets_among(tuple(os.environ.items())):
         text = text.replace(secret, HIDDEN)
     for pattern, replacement in _IN_TEXT:
         text = pattern.sub(replacement, text)
     return text
+
+
+@lru_cache(maxsize=1)
+def _secrets_among(variables: tuple[tuple[str, str], ...]) -> list[str]:
+    # Each line of a log is masked, and the environment hardly ever changes.
+    return known_secrets(dict(variables))
 
 
 def known_secrets(environment: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,59 @@
+"""Every handler masks what it writes, whatever other threads and people's code log meanwhile."""
+
+import io
+import logging
+import threading
+
+import pytest
+
+from flows.masked_logs import Masking, mask_logs
+
+SECRET = "canary-9f8e7d6c"
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> tuple[logging.Logger, io.StringIO]:
+    """A logger whose handler masks, and what it wrote."""
+    monkeypatch.setenv("SERVICE_API_KEY", SECRET)
+    handler = logging.StreamHandler(text := io.StringIO())
+    handler.addFilter(Masking())
+    logger = logging.Logger("of one test")
+    logger.addHandler(handler)
+    return logger, text
+
+
+def test_words_arguments_and_tracebacks_are_masked(written) -> None:
+    logger, text = written
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        logger.exception("%s failed", {"key": SECRET})
+    assert "{'key': '***'} failed" in text.getvalue()
+    assert "ValueError: ***" in text.getvalue()
+    assert SECRET not in text.getvalue()
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError(SECRET)
+
+
+@pytest.mark.parametrize("argument", ["two", Unspeakable()])
+def test_arguments_that_do_not_fit_hurt_nobody(written, argument: object) -> None:
+    logger, text = written
+    logger.warning("done: %d of it", argument)
+    assert text.getvalue().startswith("done: %d of it (its arguments do not fit: ")
+
+
+def test_loggers_may_be_made_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = logging.Logger.manager.loggerDict
+    monkeypatch.setattr(logging.Logger.manager, "loggerDict", dict(known))
+
+    def make() -> None:
+        for number in range(10_000):
+            logging.getLogger(f"made-meanwhile-{number}")
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    while maker.is_alive():
+        mask_logs()
