@@ -7,12 +7,18 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_integer_dtype, is_numeric_dtype
 
+from llmpso.data.column_names import as_written, near_names
 from llmpso.data.numbers import MAX_MARKS, as_numbers
-from llmpso.data.table import near_names
 from llmpso.errors import DataError
 
 MAX_LEVELS = 20
 """Text with more different values than this is an identifier or prose, not a category."""
+
+MARKS = (-99, -999, -9999, -99999, 999, 9999, 99999, 999999, -32768, -999.9, -99.9, 999.9, 9999.9)
+"""Numbers that loggers write where nothing was measured."""
+
+FAR = 5.0
+"""How many times the range of the others such a number must be away from them."""
 
 MOST_NAMED = 10
 """Columns that one note names."""
@@ -24,7 +30,8 @@ def select_rows(table: pd.DataFrame, where: Mapping[str, str]) -> pd.DataFrame:
     Raises:
         DataError: A column or a value does not occur.
     """
-    for column, value in where.items():
+    for asked, value in where.items():
+        column = as_written(asked, table.columns)
         if column not in table:
             raise DataError(
                 f"where names the column {column!r}; {near_names(column, list(table.columns))}"
@@ -62,6 +69,23 @@ def take_units(
     notes.append(f"the row below the header is taken for units ({named})")
     rest = table.iloc[1:].reset_index(drop=True)
     return rest, units[target].strip("[]() ")
+
+
+def tell_outliers(table: pd.DataFrame, notes: list[str]) -> None:
+    """Say where a number such as -9999 stands far from all others: it may mark a gap."""
+    for name in table.select_dtypes("number").columns:
+        known = table[name].dropna()
+        is_mark = known.isin(MARKS)
+        others = known[~is_mark]
+        if not is_mark.any() or others.empty:
+            continue
+        mark, low, high = known[is_mark].iloc[0], others.min(), others.max()
+        if max(low - mark, mark - high) > FAR * max(high - low, abs(high)):
+            notes.append(
+                f"column {name!r}: {mark:g}, in {int((known == mark).sum()):,} cells, is far from "
+                f"all others ({low:g} to {high:g}); if it means that nothing was measured, leave "
+                "those cells empty"
+            )
 
 
 def keep_useful(table: pd.DataFrame, target: str, notes: list[str]) -> pd.DataFrame:

@@ -21,11 +21,30 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _FALLBACK = "cp1252"
-_OPENERS: dict[str, Callable[[Path], Any]] = {
-    ".gz": gzip.GzipFile,
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
+_PACKED: dict[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
+"""What opens packed files, by their first bytes: names are wrong as often as not."""
+
+_ZIP = b"PK\x03\x04"
+_FOREIGN = {
+    b"PAR1": "a Parquet file",
+    b"\x89HDF": "an HDF5 file",
+    b"CDF": "a NetCDF file",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"SQLite format 3": "a SQLite data base",
+    b"ARROW1": "an Arrow file",
+    b"%PDF": "a PDF",
+    b"\x28\xb5\x2f\xfd": "packed with Zstandard",
+    b"7z\xbc\xaf": "packed with 7-Zip",
+}
+"""What people take for a CSV file, by the first bytes."""
+
+_SAVE_AS_CSV = "save the table as CSV"
+_OF_ZIP = (zipfile.BadZipFile, RuntimeError, NotImplementedError)
+"""`RuntimeError` is how zipfile says that it needs a password."""
 
 MAX_BYTES = 2 * 1024**3
 """A table takes several times as much memory as its text, and packed files can lie."""
@@ -35,7 +54,7 @@ def read_text(path: Path, encoding: str | None, notes: list[str]) -> str:
     """The text of a file.
 
     Args:
-        path: The file; `.gz`, `.bz2`, `.xz` and `.zip` are unpacked.
+        path: The file; what gzip, bzip2, xz or zip packed is unpacked, whatever its name.
         encoding: Its encoding; found if None.
         notes: Gets a line where the encoding is a guess.
 
@@ -43,6 +62,7 @@ def read_text(path: Path, encoding: str | None, notes: list[str]) -> str:
         DataError: There is no such file, or it cannot be read as text.
     """
     content = _content(path)
+    _check_kind(path, content)
     chosen = encoding or _encoding(content, notes)
     try:
         text = content.decode(chosen)
@@ -52,8 +72,9 @@ def read_text(path: Path, encoding: str | None, notes: list[str]) -> str:
             "utf-16 or shift_jis"
         ) from error
     except UnicodeError as error:
+        tried = f"no text in {chosen} ({error})" if encoding else "no text in a known encoding"
         raise DataError(
-            f"file {str(path)!r} is no text in {chosen} ({error}); name its encoding with encoding"
+            f"file {str(path)!r} is {tried}; name its encoding with encoding"
         ) from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
@@ -65,15 +86,19 @@ def read_text(path: Path, encoding: str | None, notes: list[str]) -> str:
 
 
 def _content(path: Path) -> bytes:
-    suffix = path.suffix.lower()
     try:
-        if suffix == ".zip":
+        with path.open("rb") as file:
+            head = file.read(16)
+        if head.startswith(_ZIP):
             return _member(path)
-        with _OPENERS.get(suffix, _plain)(path) as stream:
+        opener = next(
+            (opener for mark, opener in _PACKED.items() if head.startswith(mark)), _plain
+        )
+        with opener(path) as stream:
             return _bounded(path, stream)
     except FileNotFoundError as error:
         raise DataError(f"file {str(path)!r} does not exist; check the path") from error
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, *_OF_ZIP) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise DataError(f"file {str(path)!r} cannot be read: {reason}") from error
 
@@ -83,12 +108,34 @@ def _plain(path: Path) -> IO[bytes]:
 
 
 def _member(path: Path) -> bytes:
+    """The one file of an archive, besides what systems put there."""
     with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
+        all_names = [name for name in archive.namelist() if not name.endswith("/")]
+        if "[Content_Types].xml" in all_names:
+            raise DataError(f"file {str(path)!r} is an Excel workbook; {_SAVE_AS_CSV}")
+        names = [name for name in all_names if not any(map(_is_junk, Path(name).parts))]
         if len(names) != 1:
             raise DataError(f"file {str(path)!r} holds {len(names)} files; it must hold one")
         with archive.open(names[0]) as stream:
             return _bounded(path, stream)
+
+
+def _is_junk(part: str) -> bool:
+    return part.startswith(".") or part == "__MACOSX"
+
+
+def _check_kind(path: Path, content: bytes) -> None:
+    """Refuse what is known to be something else than a CSV file."""
+    kind = next((kind for mark, kind in _FOREIGN.items() if content.startswith(mark)), None)
+    head = content[:200].removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        kind = "a web page"
+    elif head.startswith(b"<?xml"):
+        kind = "XML"
+    elif head.startswith((b'{"', b'[{"', b"[\n", b"{\n")):
+        kind = "JSON"
+    if kind is not None:
+        raise DataError(f"file {str(path)!r} is {kind}; {_SAVE_AS_CSV}")
 
 
 def _bounded(path: Path, stream: IO[bytes]) -> bytes:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from llmpso.data.column_names import plain
+from llmpso.data.numbers import without_unit
 from llmpso.errors import DataError
 
 MAX_COLUMNS = 5_000
@@ -27,7 +29,7 @@ _NAMED = {"tab": "\t", "\\t": "\t", "space": SPACES}
 _SIGN = r"[+-]?"
 _COMMA_IS_DECIMAL = re.compile(
     rf"{_SIGN}(?:\d*,(?:\d{{1,2}}|\d{{4,}})|0\d*,\d+|\d{{4,}},\d+|\d{{1,3}}(?:\.\d{{3}})+,\d+"
-    r"|\d{1,3}(?:\.\d{3}){2,})"
+    r"|\d{1,3}(?:\.\d{3}){2,}|\d*,\d+[eE][+-]?\d+)"
 )
 _COMMA_IS_GROUPING = re.compile(rf"{_SIGN}\d{{1,3}}(?:(?:,\d{{3}})+\.\d+|(?:,\d{{3}}){{2,}})")
 _POINT_IS_DECIMAL = re.compile(rf"{_SIGN}\d*\.(?:\d{{1,2}}|\d{{4,}})")
@@ -73,14 +75,14 @@ def find_layout(
     named = None if separator is None else _NAMED.get(separator, separator)
     for line in lines:
         _check_width(path, line, (named,) if named else _SEPARATORS)
-    used, header = _header(path, lines, target.strip(), named)
+    used, header = _header(path, lines, plain(target), named)
     names = _cells(path, lines[header], used) if lines else []
     rows = [
         _cells(path, line, used)
         for line in islice(_lines(text), header + 1, header + 1 + N_SNIFFED)
         if line.strip()
     ]
-    found = decimal or _decimal([cell.strip() for row in rows for cell in row], used)
+    found = decimal or _decimal([without_unit(cell) for row in rows for cell in row], used)
     return Layout(used, header, tuple(names), found, tuple(rows[0]) if rows else ())
 
 
@@ -121,10 +123,9 @@ def _header(path: Path, lines: list[str], target: str, named: str | None) -> tup
 def _place(path: Path, lines: list[str], target: str, separator: str) -> tuple[int, int] | None:
     """Number and cells of the first line that has the target for a cell; None if none has."""
     for number, line in enumerate(lines):
-        if target in line:
-            cells = [cell.strip().lstrip("# ") for cell in _cells(path, line, separator)]
-            if target in cells:
-                return number, len(cells)
+        cells = [plain(cell).lstrip("# ") for cell in _cells(path, line, separator)]
+        if target in cells:
+            return number, len(cells)
     return None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from llmpso.data.date_words import read_dates
 from llmpso.data.time_format import ISO
 from llmpso.data.time_text import SplitTimes
 from llmpso.errors import DataError
@@ -16,6 +17,7 @@ _MARKED = (
     *("%Y/%m/%d", "%Y.%m.%d", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y"),
     *("%m.%d.%Y", "%d/%m/%y", "%m/%d/%y", "%y/%m/%d", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d"),
     *("%Y%m%d", "%d.%m.%y", "%y.%m.%d", "%d %m %Y", "%Y %m %d"),
+    *("%Y年%m月%d日", "%Y. %m. %d.", "%Y년 %m월 %d일"),
 )
 _NAMED = (
     *("%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%d/%b/%Y", "%d.%b.%Y", "%d%b%Y"),
@@ -81,7 +83,7 @@ def decided(
 
 
 def _share(dates: "pd.Series[str]", pattern: str) -> float:
-    return float(pd.to_datetime(dates, format=pattern, errors="coerce").notna().mean())
+    return float(read_dates(dates, pattern).notna().mean())
 
 
 def _distinct(readings: dict[str, "pd.Series[pd.Timestamp]"]) -> list[str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpso.data.column_names import near_names
 from llmpso.data.images import Labels, Pixels
-from llmpso.data.table import near_names
 from llmpso.data.windows import TEST_SHARE, VALIDATION_SHARE
 from llmpso.errors import DataError
 

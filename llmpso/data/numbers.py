@@ -5,6 +5,8 @@ import re
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from llmpso.errors import DataError
+
 MAX_MARKS = 0.1
 """Largest share of cells that are no number in a column of numbers."""
 
@@ -13,9 +15,14 @@ MAX_DIGITS = 17
 
 _SPACES = "'’\u00a0\u202f "
 _UNIT = re.compile(r"^([+-]?[\d.,][\d.,eE+\-]*?)\s*(%|[A-Za-zµμ°Ωº²³/·]+|[€$£¥])$")
+_CURRENCY_FIRST = re.compile(r"^([+-]?)([€$£¥])\s*(.*)$")
+_OTHER = {".": ",", ",": "."}
+"""The mark that groups digits where one of them is the decimal mark."""
 
 
-def mend_numbers(table: pd.DataFrame, decimal: str, notes: list[str]) -> pd.DataFrame:
+def mend_numbers(
+    table: pd.DataFrame, decimal: str, notes: list[str], *, is_given: bool = False
+) -> pd.DataFrame:
     """The table with numbers in each column that holds few cells but numbers.
 
     Separators of thousands and a unit that all cells share are taken away; what is no number,
@@ -25,12 +32,16 @@ def mend_numbers(table: pd.DataFrame, decimal: str, notes: list[str]) -> pd.Data
         table: Text where a column is no plain numbers.
         decimal: Mark between the whole and the fraction.
         notes: Gets a line for each column that was changed.
+        is_given: Whether a person named the decimal mark; else numbers must show it.
+
+    Raises:
+        DataError: The numbers of a column can be read in two ways.
     """
     mended = {
         name: numbers
         for name in table.columns
         if not is_numeric_dtype(table[name])
-        and (numbers := _mended(str(name), table[name], decimal, notes)) is not None
+        and (numbers := _mended(str(name), table[name], decimal, notes, is_given)) is not None
     }
     return table.assign(**mended) if mended else table
 
@@ -39,9 +50,12 @@ def as_numbers(cells: "pd.Series[str]", decimal: str = ".") -> "pd.Series[float]
     """The numbers that cells of text hold, NaN where they hold none."""
     text = cells.str.strip().str.replace("\u2212", "-", regex=False)
     grouping = ("," if decimal == "." else ".") + _SPACES
-    pattern = rf"[+-]?\d{{1,3}}(?:[{re.escape(grouping)}]\d{{3}})+(?:{re.escape(decimal)}\d*)?"
+    marks = f"[{re.escape(grouping)}]"
+    # In India the digits above the thousands stand in pairs.
+    whole = rf"\d{{1,3}}(?:{marks}\d{{3}})+|\d{{1,2}}(?:{marks}\d{{2}})+{marks}\d{{3}}"
+    pattern = rf"[+-]?(?:{whole})(?:{re.escape(decimal)}\d*)?"
     grouped = text.str.fullmatch(pattern)
-    text = text.mask(grouped, text.str.replace(rf"[{re.escape(grouping)}]", "", regex=True))
+    text = text.mask(grouped, text.str.replace(marks, "", regex=True))
     if decimal == ",":
         text = text.str.replace(",", ".", regex=False)
     return pd.to_numeric(text.mask(_is_identifier(text)), errors="coerce")
@@ -52,7 +66,7 @@ def _is_identifier(text: "pd.Series[str]") -> "pd.Series[bool]":
 
 
 def _mended(
-    name: str, column: "pd.Series[str]", decimal: str, notes: list[str]
+    name: str, column: "pd.Series[str]", decimal: str, notes: list[str], is_given: bool
 ) -> "pd.Series[float] | None":
     """The column as numbers; None if it is none."""
     known = column.dropna()
@@ -63,6 +77,8 @@ def _mended(
     wrong = cells[numbers.isna()]
     if not len(cells) or len(wrong) > MAX_MARKS * len(cells):
         return None
+    if not is_given:
+        _check_marks(name, cells, decimal)
     if len(wrong):
         marks = ", ".join(map(repr, wrong.unique()[:3])) + (", …" if wrong.nunique() > 3 else "")
         notes.append(
@@ -71,17 +87,41 @@ def _mended(
         )
     if unit:
         notes.append(f"column {name!r}: the unit {unit!r} is taken away from its cells")
-    grouped = cells[cells.str.contains(r"\d[,'’\s]\d") & numbers.notna()]
-    if decimal == "." and len(grouped):
+    other = _OTHER[decimal]
+    grouped = cells[cells.str.contains(rf"\d[{other}'’\s]\d") & numbers.notna()]
+    if len(grouped):
         first = numbers.loc[[grouped.index[0]]].iloc[0]
         notes.append(f"column {name!r}: {grouped.iloc[0]!r} is read as {first:g}")
     return numbers.reindex(column.index)
 
 
+def _check_marks(name: str, cells: "pd.Series[str]", decimal: str) -> None:
+    """Refuse 20,063 beside 21.228 where nothing shows that the comma stands for thousands."""
+    mark, other = re.escape(decimal), re.escape(_OTHER[decimal])
+    either = cells[cells.str.fullmatch(rf"[+-]?\d{{1,3}}{other}\d{{3}}")]
+    if either.empty:
+        return
+    groups = rf"[+-]?\d{{1,3}}(?:(?:{other}\d{{3}})+{mark}\d+|(?:{other}\d{{3}}){{2,}})"
+    fraction = rf"[+-]?\d*(?:{mark}\d+|{other}(?:\d{{1,2}}|\d{{4,}}))"
+    fractions = cells[cells.str.fullmatch(fraction)]
+    if fractions.empty or cells.str.fullmatch(groups).any():
+        return
+    raise DataError(
+        f"column {name!r} holds {either.iloc[0]!r} and {fractions.iloc[0]!r}: what is the decimal "
+        "mark? Write numbers alike, or name the mark with decimal"
+    )
+
+
+def without_unit(cell: str) -> str:
+    """A cell without the unit or the currency beside its number."""
+    match = _UNIT.match(_CURRENCY_FIRST.sub(r"\1\3\2", cell.strip()))
+    return match[1] if match else cell
+
+
 def _without_unit(cells: "pd.Series[str]") -> tuple["pd.Series[str]", str]:
     """The cells without the one unit that they share, and that unit; empty if there is none."""
     # A currency in front is brought behind.
-    cells = cells.str.strip().str.replace(r"^([+-]?)([€$£¥])\s*(.*)$", r"\1\3\2", regex=True)
+    cells = cells.str.strip().str.replace(_CURRENCY_FIRST, r"\1\3\2", regex=True)
     parts = cells.str.extract(_UNIT)
     units = parts[1].dropna().unique()
     if len(units) != 1 or parts[1].notna().mean() < 1 - MAX_MARKS or units[0] in "eE":

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from llmpso.data.columns import drop_empty, keep_useful, select_rows, take_units
+from llmpso.data.column_names import as_written, near_names, plain
+from llmpso.data.columns import drop_empty, keep_useful, select_rows, take_units, tell_outliers
 from llmpso.data.grid import on_grid
 from llmpso.data.numbers import mend_numbers
-from llmpso.data.table import CsvOptions, near_names, read_table
+from llmpso.data.table import CsvOptions, read_table
 from llmpso.data.time_axis import take_time
 from llmpso.data.time_format import TimeFormat
 from llmpso.errors import DataError
@@ -170,13 +171,17 @@ def load_csv(
     """
     path, options, notes = Path(path), options or CsvOptions(), list[str]()
     table, layout = read_table(path, target, options, notes)
+    target = as_written(target, table.columns)
     if target not in table:
         raise missing_column(target, table)
     table, found_unit = take_units(drop_empty(table, notes), target, layout.decimal, notes)
     table, times = take_time(select_rows(table, where or {}), target, options, notes)
     if target not in table:
         raise DataError(f"target {target!r} is part of the time; name another column to forecast")
-    table = on_grid(mend_numbers(table, layout.decimal, notes), max_missing, notes)
+    is_given = options.decimal is not None
+    table = mend_numbers(table, layout.decimal, notes, is_given=is_given)
+    tell_outliers(table, notes)
+    table = on_grid(table, max_missing, notes)
     check_target(table, target)
     _check_gaps(table, target, max_missing)
     table = keep_useful(table, target, notes)
@@ -190,7 +195,7 @@ def load_csv(
         name=path.stem,
         description=f"{target} from the file {path.name}{conditions}, {span(table)}",
         source=str(path),
-        unit=unit or found_unit or target,
+        unit=unit or found_unit or plain(target),
         times=times,
         notes=tuple(notes),
     )

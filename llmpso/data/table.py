@@ -1,14 +1,14 @@
 """From a CSV file to a table of cells, and rows on an even grid of time."""
 
-import difflib
+import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
+from llmpso.data.column_names import plain
 from llmpso.data.csv_content import read_text
 from llmpso.data.csv_layout import SPACES, Layout, find_layout
 from llmpso.errors import DataError
@@ -32,15 +32,6 @@ class CsvOptions:
     """How dates are written, as strftime has it: `%d/%m/%Y`."""
     timezone: str | None = None
     """Zone of times that do not name theirs: `Europe/Berlin`."""
-
-
-def near_names(name: str, names: Sequence[str]) -> str:
-    """What a wrong name may have meant, or all names there are."""
-    by_lower = {str(known).lower(): str(known) for known in names}
-    near = difflib.get_close_matches(name.lower(), list(by_lower), n=3)
-    if near:
-        return f"did you mean {' or '.join(repr(by_lower[match]) for match in near)}?"
-    return f"known: {', '.join(map(str, names[:20]))}{', …' if len(names) > 20 else ''}"
 
 
 def read_table(
@@ -67,7 +58,9 @@ def read_table(
 
 def _check_names(path: Path, layout: Layout, target: str, notes: list[str]) -> None:
     repeated = [name for name, n in Counter(layout.names).items() if n > 1 and name]
-    if target in repeated:
+    if target in repeated or (
+        target not in layout.names and [*map(plain, layout.names)].count(plain(target)) > 1
+    ):
         raise DataError(
             f"file {str(path)!r} has several columns {target!r}; give each a name of its own"
         )
@@ -121,21 +114,40 @@ def _parsed(path: Path, body: str, layout: Layout) -> pd.DataFrame:
             "in the row below it; give each column a name"
         )
     try:
-        return pd.read_csv(
-            StringIO(body),
-            sep=layout.separator,
-            low_memory=False,
-            index_col=False,
-            usecols=range(n_names) if layout.ends_open else None,
-            # A column of 1.234, meant as 1234, must not become a number before that is clear.
-            dtype=None if layout.decimal == "." else str,
-        )
+        # A column of 1.234, meant as 1234, must not become a number before that is clear.
+        table = _read(body, layout, as_text=layout.decimal != ".")
+        return _with_zeros(table, body, layout) if layout.decimal == "." else table
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
             f"file {str(path)!r} is no CSV table ({reason}); it needs a header row, and as many "
             "cells in each row"
         ) from error
+
+
+def _read(body: str, layout: Layout, *, as_text: bool) -> pd.DataFrame:
+    return pd.read_csv(
+        StringIO(body),
+        sep=layout.separator,
+        low_memory=False,
+        index_col=False,
+        usecols=range(len(layout.names)) if layout.ends_open else None,
+        dtype=str if as_text else None,
+    )
+
+
+def _with_zeros(table: pd.DataFrame, body: str, layout: Layout) -> pd.DataFrame:
+    """The table with columns of 01032024 or 0007 as text: a number has no zeros in front."""
+    mark = r"\s" if layout.separator == SPACES else re.escape(layout.separator)
+    if not re.search(rf'(?:^|{mark})"?0\d+"?(?:{mark}|$)', body, flags=re.MULTILINE):
+        return table
+    text = _read(body, layout, as_text=True)
+    zeros = [
+        name
+        for name in table.select_dtypes("number").columns
+        if text[name].str.fullmatch(r"0\d+").any()
+    ]
+    return table.assign(**{name: text[name] for name in zeros})
 
 
 def _tell_layout(layout: Layout, notes: list[str]) -> None:

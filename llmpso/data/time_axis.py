@@ -1,12 +1,15 @@
 """Finding the time of a table: in one column, in a date and a clock, or in parts."""
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
-from llmpso.data.table import CsvOptions, near_names
+from llmpso.data.column_names import as_written, near_names
+from llmpso.data.table import CsvOptions
 from llmpso.data.time_format import ISO, PARTS, TimeFormat
-from llmpso.data.time_reading import is_clock, is_timely, read_column
+from llmpso.data.time_reading import check_pattern, is_clock, is_timely, read_column
 from llmpso.errors import DataError
 
 _SUMMARY = (
@@ -39,6 +42,7 @@ def take_time(
     kept = _kept_once(table, times)
     if not kept.all():
         notes.append(f"{int((~kept).sum()):,} rows that repeat another are left out")
+    _tell_order(times[kept], notes)
     rest = table[kept].drop(columns=list(how.columns))
     return rest.set_index(pd.DatetimeIndex(times[kept], name=how.name)).sort_index(), how
 
@@ -47,6 +51,8 @@ def _found(
     table: pd.DataFrame, target: str, options: CsvOptions, notes: list[str]
 ) -> Found | None:
     """The first column, or columns, that can be an axis of time; None if there is none."""
+    if options.time_format:
+        check_pattern(options.time_format)
     problems: list[DataError] = []
     for columns in _candidates(table, target, options):
         said: list[str] = []
@@ -104,7 +110,9 @@ def _split_name(table: pd.DataFrame, named: str) -> tuple[str, ...]:
     Raises:
         DataError: There is no such column.
     """
-    columns = (named,) if named in table else tuple(part.strip() for part in named.split("+"))
+    whole = as_written(named, table.columns)
+    parts = tuple(as_written(part.strip(), table.columns) for part in named.split("+"))
+    columns = (whole,) if whole in table else parts
     for column in columns:
         if column not in table:
             raise DataError(f"time names {column!r}; {near_names(column, list(table.columns))}")
@@ -129,6 +137,17 @@ def _kept_once(table: pd.DataFrame, times: "pd.Series[pd.Timestamp]") -> "pd.Ser
     if not times.duplicated().any():
         return pd.Series(True, index=table.index)
     return ~table.duplicated()
+
+
+def _tell_order(times: "pd.Series[pd.Timestamp]", notes: list[str]) -> None:
+    """Say that rows stood in no order: their times may have been misread."""
+    if times.is_monotonic_increasing or times.is_monotonic_decreasing:
+        return
+    row = int((times.diff() < pd.Timedelta(0)).to_numpy().argmax())
+    notes.append(
+        f"the rows are not in the order of their times ({times.iloc[row]} stands below "
+        f"{times.iloc[row - 1]}): they are sorted"
+    )
 
 
 def _check_unique(table: pd.DataFrame, how: TimeFormat, times: "pd.Series[pd.Timestamp]") -> None:
@@ -173,9 +192,20 @@ def _without_summary(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 def _no_time(table: pd.DataFrame, target: str) -> str:
     timely = next((c for c in table.columns if c != target and is_timely(str(c))), None)
-    cell = None if timely is None else str(table[timely].iloc[0])
-    seen = "" if timely is None else f" ({timely!r}, with {cell!r}, is not known as one)"
+    seen = (
+        ""
+        if timely is None
+        else f" ({timely!r}, with {_cells(table[timely])}, is not known as one)"
+    )
     return (
         f"no column of times is found{seen}: rows are taken in the order of the file, oldest "
         "first; name the column with time"
     )
+
+
+def _cells(column: "pd.Series[Any]") -> str:
+    """The first cell of a column, and the last where it is written otherwise."""
+    known = column.dropna().astype("str")
+    ends = [*known.iloc[:1], *known.iloc[-1:]]
+    forms = {re.sub(r"\d+", "0", cell): cell for cell in reversed(ends)}
+    return " and ".join(map(repr, reversed(forms.values())))

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import pandas as pd
-from pandas.api.types import is_datetime64_any_dtype
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
+from llmpso.data.date_words import month_number, read_dates
 from llmpso.data.local_time import to_utc
 from llmpso.data.time_text import joined, split_text, within_bounds
 from llmpso.errors import DataError
@@ -82,13 +83,15 @@ class TimeFormat:
         times = self.parsed(frame)
         if times.isna().any():
             row = int(times.isna().to_numpy().argmax())
-            cells = [str(frame[column].iloc[row]) for column in self.columns]
-            raise self.misfit(" ".join(cells), row)
+            cells = [frame[column].iloc[row] for column in self.columns]
+            raise self.misfit(" ".join("" if pd.isna(c) else str(c) for c in cells), row)
         return to_utc(times, self.zone) if self.zone and not self.zoned else times
 
     def misfit(self, cell: object, row: int) -> DataError:
         """The error for a cell that is no such time."""
         named = ", ".join(self.columns)
+        if not str(cell).strip():
+            return DataError(f"time {named!r} is empty in data row {row + 1}; remove that row")
         form = "" if self.kind == "parts" else f", or not one as the others are ({self.pattern}"
         zone = " with its zone" if self.zoned else ""
         return DataError(
@@ -104,7 +107,7 @@ class TimeFormat:
             return epoch_times(frame[self.columns[0]], self.pattern)
         text = joined(frame, self.columns, self.clock)
         if self.kind == "exact":
-            times = pd.to_datetime(text, format=self.pattern, errors="coerce", utc=self.zoned)
+            times = read_dates(text, self.pattern, utc=self.zoned)
             return within_bounds(times.dt.tz_convert(None) if self.zoned else times)
         return split_text(text).times(self.pattern, self.zoned)
 
@@ -155,7 +158,7 @@ class TimeFormat:
     def _typed(self, times: "pd.Series[pd.Timestamp]") -> "pd.Series[pd.Timestamp]":
         """Times that are no text any more."""
         if times.isna().any():
-            raise self.misfit("missing", int(times.isna().to_numpy().argmax()))
+            raise self.misfit("", int(times.isna().to_numpy().argmax()))
         if times.dt.tz is not None:
             return times.dt.tz_convert(None)
         return to_utc(times, self.zone) if self.zone else times
@@ -173,9 +176,7 @@ def epoch_times(column: "pd.Series[Any]", unit: str) -> "pd.Series[pd.Timestamp]
 
 def parts_times(frame: pd.DataFrame, columns: tuple[str, ...]) -> "pd.Series[pd.Timestamp]":
     """The times put together of year, month and so on, hour 24 too; NaT where they are none."""
-    fields = dict(
-        zip(PARTS, (pd.to_numeric(frame[c], errors="coerce") for c in columns), strict=False)
-    )
+    fields = dict(zip(PARTS, (_part(frame[column]) for column in columns), strict=False))
     month, day = (fields.get(name, pd.Series(1, frame.index)) for name in ("month", "day"))
     date = pd.to_datetime(
         pd.DataFrame({"year": fields["year"], "month": month, "day": day}), errors="coerce"
@@ -186,3 +187,11 @@ def parts_times(frame: pd.DataFrame, columns: tuple[str, ...]) -> "pd.Series[pd.
             part = fields[name].where(fields[name].between(0, most))
             date = date + pd.to_timedelta(seconds * part, unit="s")
     return date
+
+
+def _part(column: "pd.Series[Any]") -> "pd.Series[float]":
+    """A part of a time as a number; months may be named."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    if is_numeric_dtype(column):
+        return numbers
+    return numbers.fillna(column.astype("str").map(month_number))

@@ -8,6 +8,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from llmpso.data.date_patterns import decided, fitting_patterns
+from llmpso.data.date_words import read_dates
 from llmpso.data.local_time import OFFSETS, check_zone
 from llmpso.data.table import CsvOptions
 from llmpso.data.time_format import EXCEL, PARTS, TimeFormat
@@ -46,8 +47,8 @@ def is_clock(column: "pd.Series[Any]", name: str) -> bool:
     """Whether a column holds times of day, or hours under such a name."""
     if is_bool_dtype(column):
         return False
-    if is_numeric_dtype(column):
-        known = column.dropna()
+    if _counts(column):
+        known = pd.to_numeric(column).dropna()
         is_named = bool(re.search("hour|time|clock|stunde|heure|hora", name, re.IGNORECASE))
         return is_named and bool(known.between(0, 2400).all() and (known % 100 < 60).all())
     return bool(as_text(column).str.contains(_CLOCK, na=False).mean() > 0.5)
@@ -72,7 +73,7 @@ def read_column(
 def _format(
     table: pd.DataFrame, columns: tuple[str, ...], options: CsvOptions, notes: list[str]
 ) -> TimeFormat | None:
-    if len(columns) > 1 and all(column.lower().strip() in PARTS for column in columns):
+    if len(columns) > 1 and tuple(c.lower().strip() for c in columns) == PARTS[: len(columns)]:
         return TimeFormat(columns, "parts", pattern="")
     clock = _clock_kind(table[columns[-1]]) if len(columns) > 1 else ""
     text = joined(table, columns, clock)
@@ -81,11 +82,36 @@ def _format(
     return _of_text(text, TimeFormat(columns, "text", clock=clock), options, notes)
 
 
+def check_pattern(pattern: str) -> None:
+    """Refuse a pattern of dates that strftime does not know.
+
+    Raises:
+        DataError: It has no field, or one that there is not.
+    """
+    try:
+        pd.to_datetime(pd.Series(["1"]), format=pattern, errors="coerce")
+        is_known = "%" in pattern
+    except ValueError:
+        is_known = False
+    if not is_known:
+        raise DataError(
+            f"time_format is {pattern!r}; it must be written as strftime has it, such as "
+            "%d/%m/%Y or %Y%m%d %H:%M"
+        )
+
+
 def _clock_kind(column: "pd.Series[Any]") -> str:
     """How whole numbers tell the time of day; empty if the column is text."""
-    if not is_numeric_dtype(column):
+    if not _counts(column):
         return ""
-    return "hours" if column.max() <= 24 else "hhmm"
+    return "hours" if pd.to_numeric(column).max() <= 24 else "hhmm"
+
+
+def _counts(column: "pd.Series[Any]") -> bool:
+    """Whether a column holds whole numbers, with zeros in front perhaps."""
+    return is_numeric_dtype(column) or bool(
+        column.dropna().astype("str").str.fullmatch(r"\d+").all()
+    )
 
 
 def _of_text(
@@ -110,7 +136,7 @@ def _exact(text: "pd.Series[str]", how: TimeFormat, pattern: str | None) -> Time
     if pattern is None:
         return None
     zoned = "%z" in pattern
-    times = pd.to_datetime(text, format=pattern, errors="coerce", utc=zoned)
+    times = read_dates(text, pattern, utc=zoned)
     is_so = times.notna().mean() > 0.5
     return replace(how, kind="exact", pattern=pattern, zoned=zoned) if is_so else None
 

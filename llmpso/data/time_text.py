@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from llmpso.data.date_words import read_dates
 from llmpso.data.local_time import OFFSETS
 
 _DATE = re.compile(
@@ -23,6 +24,7 @@ _CLOCK = re.compile(
     r"(?:\s*(?:gmt|utc)?(?P<offset>[+-]\d{2}(?::?\d{2})?)|\s*(?P<name>[a-z]{1,5}))?$",
     re.IGNORECASE,
 )
+_FRENCH = re.compile(r"^(.*\b\d{1,2})\s?h\s?(\d{2})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class SplitTimes:
 
     def times(self, pattern: str, zoned: bool) -> "pd.Series[pd.Timestamp]":
         """The times, NaT where one does not fit; in UTC if each names its zone."""
-        dates = within_bounds(pd.to_datetime(self.dates, format=pattern, errors="coerce"))
+        dates = within_bounds(read_dates(self.dates, pattern))
         since, offsets = self.clocks["since"], self.clocks["offset"]
         if zoned:
             since = since - pd.to_timedelta(offsets, unit="h")
@@ -114,6 +116,8 @@ def _cut(cell: str) -> tuple[str, str]:
     if " - " in cell and cell.count(":") > 1:  # from and to: the start is the time
         cell = cell.partition(" - ")[0]
     colon = cell.find(":")
+    if colon < 0 and (french := _FRENCH.search(cell)):  # 28/03/2024 13h55
+        cell, colon = french[1] + ":" + french[2], len(french[1])
     if colon < 0:
         return cell, ""
     if cell[max(0, colon - 3) : colon].isdigit() and colon > 2:  # 28/Mar/2024:13:55:36

@@ -2,6 +2,8 @@
 
 import gzip
 import time
+import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +131,63 @@ def test_numbers_written_in_two_ways_are_refused(read):
         read(content)
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        pytest.param("{:.2f} €", 1.0, id="a currency"),
+        pytest.param("{:.2f} kW", 1.0, id="a unit"),
+        pytest.param("{:.1f}%", 1.0, id="per cent"),
+        pytest.param("{:_.2f}", 1.0, id="narrow spaces"),
+        pytest.param("{:.4e}", 1.0, id="powers of ten"),
+    ],
+)
+def test_a_decimal_comma_is_found_beside_a_unit(read, cells, expected):
+    text = FRAME["load"].map(cells.format).str.replace(".", ",").str.replace("_", "\u202f")
+    content = FRAME[["time"]].assign(load=text).to_csv(index=False, sep=";")
+    assert np.allclose(read(content).frame["load"], expected * FRAME["load"], rtol=1e-4)
+
+
+def test_indian_groups_of_digits_are_read(read):
+    lakhs = [f"{n // 100},{n % 100:02d},{500 + n}" for n in range(100, 100 + N_ROWS)]
+    series = read(FRAME.assign(load=lakhs).to_csv(index=False))
+    assert series.frame["load"].iloc[1] == 101_601
+
+
+@pytest.mark.parametrize("few", [{30: "20,602"}, {n: "20,602" for n in range(0, N_ROWS, 2)}])
+def test_a_comma_that_may_be_either_within_a_column_is_refused(read, few):
+    content = FRAME.assign(load=FRAME["load"].astype(str)).astype({"load": object})
+    for row, cell in few.items():
+        content.loc[row, "load"] = cell
+    text = content.to_csv(index=False, sep=";")
+    with pytest.raises(DataError, match="column 'load' holds '20,602' and '.*': what is the dec"):
+        read(text)
+    assert read(text, decimal=".").frame["load"].max() == 20_602
+
+
+@pytest.mark.parametrize("mark", [-9999, -99.9, 999999])
+def test_a_number_far_from_all_others_is_said(read, mark):
+    series = read(with_cells("wind", {7: mark, 9: mark}))
+    assert any(f"'wind': {mark:g}, in 2 cells, is far from" in note for note in series.notes)
+    assert not any("far from" in note for note in read(with_cells("load", {7: 999})).notes)
+
+
+@pytest.mark.parametrize(
+    ("written", "typed"),
+    [
+        ("load\xa0", "load"),
+        (" load ", "load"),
+        ("\u200bload", "load"),
+        ("Gro\u0308ße", "Größe"),
+        ("load\n(MW)", "load (MW)"),
+    ],
+)
+def test_a_column_is_found_by_what_one_sees_of_its_name(read, written, typed):
+    content = FRAME.rename(columns={"load": written}).to_csv(index=False)
+    series = read(content, typed)
+    assert series.target == written
+    assert np.allclose(series.frame[written], FRAME["load"])
+
+
 @pytest.mark.parametrize("column", ["load", "wind"])
 @pytest.mark.parametrize("mark", ["x", "n/a", "--", "<0.1", "?", "#REF!", "1.2.3"])
 def test_a_few_marks_are_gaps_and_said(read, column, mark):
@@ -190,6 +249,15 @@ def test_options_overrule_what_is_found(read):
     assert is_whole(read(FRAME.to_csv(index=False, sep="\t"), separator="tab"))
 
 
+def test_a_packed_file_is_known_by_what_it_holds(read):
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("__MACOSX/._some.csv", "x")
+        packed.writestr("some.csv", PLAIN)
+    for content in (gzip.compress(PLAIN.encode()), archive.getvalue()):
+        assert is_whole(read(content))
+
+
 @pytest.mark.parametrize("pack", [gzip.compress])
 def test_packed_files_are_unpacked(tmp_path, pack):
     (tmp_path / "some.csv.gz").write_bytes(pack(PLAIN.encode()))
@@ -219,6 +287,10 @@ def test_packed_files_are_unpacked(tmp_path, pack):
         ("load\n" + "1\n" * 60, {}, "target 'load' is always 1"),
         ("\n\n\n", {}, "no CSV table|no rows below"),
         (b"\xff\xfe", {}, "no CSV table"),
+        (b"PAR1" + bytes(range(256)), {}, "is a Parquet file; save the table as CSV"),
+        ("\n<!DOCTYPE html><p>404", {}, "is a web page; save the table as CSV"),
+        (FRAME.astype({"time": str}).to_json(orient="records"), {}, "is JSON; save the table"),
+        (bytes(range(128, 256)), {}, "is no text in a known encoding; name its encoding"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", {}, "holds a NUL character"),
     ],
 )

@@ -33,6 +33,16 @@ def seconds(times: pd.DatetimeIndex) -> pd.Index:
     return times.astype("datetime64[s]").astype("int64")
 
 
+GERMAN = "Januar Februar März April Mai Juni Juli August September Oktober November Dezember"
+FRENCH = "janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc."
+
+
+def in_words(times: pd.DatetimeIndex, pattern: str, months: str) -> list[str]:
+    """Dates with the months as a language calls them."""
+    names = months.split()
+    return [time.strftime(pattern.replace("{}", names[time.month - 1])) for time in times]
+
+
 WRITTEN = {
     "iso": (HOURS, lambda t: t.strftime("%Y-%m-%dT%H:%M:%S")),
     "a full stop and 24:00": (
@@ -74,6 +84,14 @@ WRITTEN = {
         lambda t: t.strftime("%Y%m").astype(int),
     ),
     "basic iso": (HOURS, lambda t: t.strftime("%Y%m%dT%H%M%SZ")),
+    "German months": (
+        DAYS,
+        lambda t: in_words(t, "%d. {} %Y", GERMAN),
+    ),
+    "French months": (DAYS, lambda t: in_words(t, "%d {} %Y", FRENCH)),
+    "French hours": (HOURS, lambda t: t.strftime("%d/%m/%Y %Hh%M")),
+    "Chinese": (HOURS, lambda t: t.strftime("%Y年%m月%d日 %H:%M")),
+    "Korean": (DAYS, lambda t: t.strftime("%Y. %m. %d.")),
 }
 
 
@@ -285,8 +303,56 @@ def test_a_whole_pattern_may_be_named(load):
         load(frame, time="at", time_format="%Y/%m/%d")
 
 
-@pytest.mark.parametrize("text", ["9999-12-31 00:00", "2024-13-45 00:00", "2024-02-30", ""])
+@pytest.mark.parametrize("text", ["9999-12-31 00:00", "2024-13-45 00:00", "2024-02-30"])
 def test_a_time_that_cannot_be_is_named(load, text):
     times = HOURS.strftime("%Y-%m-%d %H:%M").tolist()
     with pytest.raises(DataError, match=r"time 'time' is '.*' in data row 18, which is no time"):
         load(table(time=[*times[:17], text, *times[18:]]))
+
+
+def test_an_empty_time_is_called_empty(load):
+    with pytest.raises(DataError, match="time 'time' is empty in data row 18; remove that row"):
+        load(table(time=[*HOURS[:17], None, *HOURS[18:]]))
+
+
+@pytest.mark.parametrize("pattern", ["%d%m%Y", "%y%m%d"])
+def test_zeros_in_front_of_a_date_are_kept_or_put_back(load, pattern):
+    written = DAYS.strftime(pattern)
+    assert any(text[0] == "0" for text in written) == (pattern == "%d%m%Y")
+    for cells in (written, written.astype(int)):
+        series = load(table(time=cells), time="time", time_format=pattern)
+        assert (series.frame.index == DAYS).all()
+
+
+def test_a_clock_with_zeros_in_front_is_one(load):
+    series = load(table(date=HOURS.strftime("%Y%m%d"), time=HOURS.strftime("%H%M")))
+    assert (series.frame.index == HOURS).all()
+
+
+def test_a_part_of_a_time_may_be_a_word_and_parts_may_be_missing(load):
+    parts = {"year": HOURS.year, "month": HOURS.strftime("%b"), "day": HOURS.day}
+    series = load(table(**parts, hour=HOURS.hour))
+    assert (series.frame.index == HOURS).all()
+    series = load(table(year=HOURS.year, day_of_year=HOURS.day_of_year, hour=HOURS.hour))
+    assert series.times is None
+    assert any("no column of times is found" in note for note in series.notes)
+
+
+@pytest.mark.parametrize("pattern", ["dd/mm/yyyy", "%Q", "%"])
+def test_a_pattern_that_is_none_is_refused(load, pattern):
+    with pytest.raises(DataError, match="time_format is .* written as strftime has it"):
+        load(table(time=HOURS), time_format=pattern)
+
+
+def test_days_and_months_that_a_spreadsheet_mixed_are_said(load):
+    mixed = [t.strftime("%m/%d/%Y" if t.day > 12 else "%d/%m/%Y") for t in DAYS]
+    notes = load(table(time=mixed)).notes
+    assert any("the rows are not in the order of their times" in note for note in notes)
+    assert not any("in the order" in note for note in load(table(time=DAYS[::-1])).notes)
+
+
+def test_times_of_two_kinds_are_both_shown(load):
+    half = [str(t) if n < N_ROWS // 2 else f"{t:%d/%m/%Y %H:%M}" for n, t in enumerate(HOURS)]
+    (note,) = [note for note in load(table(time=half)).notes if "no column of times" in note]
+    assert repr(half[0]) in note
+    assert repr(half[-1]) in note
