@@ -19,6 +19,8 @@ SPLITS = {
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "dev": "validation",
+    "eval": "validation",
     "test": "test",
     "testing": "test",
 }
@@ -131,6 +133,12 @@ def _drawn(
     rng, parts = np.random.default_rng(0), parts.copy()
     for index, name in enumerate(class_names):
         members = np.flatnonzero((labels == index) & (parts == "train"))
+        if not len(members):
+            near = near_names(name, [other for other in class_names if other != name])
+            raise DataError(
+                f"class {name!r} has no image to train on ({near}); add some, or leave it out "
+                "with classes"
+            )
         if len(members) < MIN_PER_CLASS - 1:
             raise DataError(
                 f"class {name!r} has {(labels == index).sum()} images, {len(members)} of them to "

@@ -33,10 +33,18 @@ def read_folder(path: Path, side: int) -> Collection:
         pixels=pixels,
         labels=np.array([image.label for image in listed]),
         parts=np.array(given) if given else None,
-        description=described(path, pixels)
-        + ("" if sizes == {(side, side)} else f", resized from {len(sizes)} different sizes"),
+        description=f"{described(path, pixels)}{_resized(sizes, side)}",
         notes=tuple(notes),
     )
+
+
+def _resized(sizes: set[tuple[int, int]], side: int) -> str:
+    if sizes == {(side, side)}:
+        return ""
+    if len(sizes) > 1:
+        return f", resized from {len(sizes)} different sizes"
+    width, height = next(iter(sizes))
+    return f", resized from {width} × {height} pixels"
 
 
 def _tell_changes(decoded: Sequence[Decoded], side: int, notes: list[str]) -> None:

@@ -48,6 +48,7 @@ def list_images(path: Path, notes: list[str]) -> list[Listed]:
         if not files:
             notes.append(f"folder {folder.name!r} holds no image and is no class")
         found += files
+    _check_parts_within(path, found)
     notes += left_out.notes(path.name)
     if not found:
         raise DataError(
@@ -55,6 +56,7 @@ def list_images(path: Path, notes: list[str]) -> list[Listed]:
             f"(class/…jpg); known are {', '.join(sorted(SUFFIXES))}"
         )
     _tell_similar(found, notes)
+    _tell_nested(path, found, notes)
     return found
 
 
@@ -113,6 +115,10 @@ def _class_folders(path: Path, left_out: _LeftOut, notes: list[str]) -> list[tup
         raise DataError(_half_split(path, next(iter(labelled))))
     if others := [folder.name for folder in folders if folder not in labelled]:
         notes.append(f"folders beside the parts are left out: {', '.join(others[:MOST_NAMED])}")
+    for part in {*labelled.values()}:
+        same = [folder.name for folder, of in labelled.items() if of == part]
+        if len(same) > 1:
+            notes.append(f"folders {' and '.join(same)} are taken together as the {part} part")
     is_split = len({*labelled.values()}) > 1
     return [
         (folder, part if is_split else "")
@@ -149,6 +155,36 @@ def _is_part(folder: Path) -> bool:
 
 def _holds_folders(folder: Path) -> bool:
     return any(entry.is_dir() and not is_hidden(entry.name) for entry in folder.iterdir())
+
+
+def _check_parts_within(path: Path, found: list[Listed]) -> None:
+    """Refuse class/train/…jpg beside class/test/…jpg: all of them would become one."""
+    for label, folder in sorted({(listed.label, listed.file.parent) for listed in found}):
+        if not _is_part(folder) or folder.parent.name != label:
+            continue
+        parts = [p.name for p in sorted(folder.parent.iterdir()) if p.is_dir() and _is_part(p)]
+        if len({SPLITS[name.lower()] for name in parts}) > 1:
+            raise DataError(
+                f"folder {str(path)!r} holds parts of a split within its classes "
+                f"({label}/{parts[0]}, {label}/{parts[1]}); put the classes into the parts: "
+                f"{parts[0]}/{label}"
+            )
+
+
+def _tell_nested(path: Path, found: list[Listed], notes: list[str]) -> None:
+    """Say it if each class holds the same folders: those may be the classes."""
+    within: dict[str, set[str]] = {}
+    for listed in found:
+        parts = listed.file.relative_to(path).parts
+        below = parts[parts.index(listed.label) + 1 : -1]
+        within.setdefault(listed.label, set()).add(below[0] if below else "")
+    first, *others = within.values()
+    if others and len(first) > 1 and "" not in first and all(names == first for names in others):
+        named = ", ".join(sorted(first)[:MOST_NAMED])
+        notes.append(
+            f"the classes are {', '.join(list(within)[:MOST_NAMED])}; the folders in each of them "
+            f"({named}) are not told apart"
+        )
 
 
 def _tell_similar(found: list[Listed], notes: list[str]) -> None:

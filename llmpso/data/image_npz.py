@@ -32,6 +32,8 @@ def read_npz(path: Path) -> Collection:
     pixels, labels = arrays["images"], arrays["labels"]
     if pixels.ndim == 3:
         pixels = pixels[..., None]
+    if not len(pixels):
+        raise DataError(f"file {str(path)!r} holds no image")
     for name in ("labels", "split"):
         if name in arrays and len(arrays[name]) != len(pixels):
             raise DataError(
@@ -57,6 +59,8 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
                 _check_header(path, name, archive, members[name])
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in used}
+    except DataError:
+        raise
     except _UNREADABLE as error:
         raise DataError(
             f"file {str(path)!r} cannot be read as npz ({' '.join(str(error).split())}); name an "

@@ -32,7 +32,7 @@ def sizes(images: ImageSet) -> list[int]:
     return [len(part) for _, part in images.parts()]
 
 
-@pytest.mark.parametrize("name", ["val", "Valid", "validation"])
+@pytest.mark.parametrize("name", ["val", "Valid", "validation", "dev", "eval"])
 def test_train_and_val_are_a_split_whose_test_is_drawn(draw, tmp_path, name):
     for part, n in (("train", 20), (name, 5)):
         for label in ("a", "b"):
@@ -87,6 +87,8 @@ def test_a_class_may_be_called_train(draw, tmp_path):
         (["val/a", "test/b"], "holds 'test' with folders in it, which is a part of a split"),
         (["train", "test"], "holds test and train without folders of classes in them"),
         (["waste/a", "waste/b"], "holds only the folder 'waste'; if that holds the classes, name"),
+        (["a/train", "a/test", "b/train", "b/test"], r"within its classes \(a/test, a/train\)"),
+        (["train/a", "train/b", "test/a", "test/B"], "class 'B' has no image to train on"),
         ([".git/a", "__MACOSX/b"], "holds no images in folders named after their classes"),
     ],
 )
@@ -160,3 +162,24 @@ def test_links_to_folders_and_files_are_followed(draw, tmp_path):
     (tmp_path / "links" / "b" / "gone.png").symlink_to("/nowhere.png")
     with pytest.raises(DataError, match=r"gone.png' cannot be read"):
         load_images(tmp_path / "links")
+
+
+def test_two_folders_of_one_part_are_taken_together_and_named(draw, tmp_path):
+    for part in ("train", "val", "valid"):
+        draw(f"{part}/a")
+        draw(f"{part}/b")
+    images = load_images(tmp_path)
+    assert sizes(images) == [16, 40, 4]
+    assert any("val and valid are taken together as the valid" in note for note in images.notes)
+
+
+def test_folders_that_each_class_holds_are_named(draw, tmp_path):
+    for folder in ("fold1", "fold2"):
+        for label in ("a", "b"):
+            draw(f"{folder}/{label}")
+    (note,) = load_images(tmp_path).notes
+    assert note == (
+        "the classes are fold1, fold2; the folders in each of them (a, b) are not told apart"
+    )
+    draw("fold3/c")
+    assert load_images(tmp_path).notes == ()

@@ -59,6 +59,8 @@ def claiming(shape: tuple[int, ...], dtype: str = "|u1", content: bytes = b"\0" 
             {"labels": np.array([0, -1] * 10), "class_names": np.array(["a", "b"])},
             "go from -1 to 0",
         ),
+        ({"images": np.zeros((20, 3, 8, 8), "u1")}, r"^images of .* are uint8 of shape \(20, 3,"),
+        ({"images": np.zeros((0, 8, 8), "u1"), "labels": np.zeros(0)}, "holds no image"),
         ({"images": b"\x93NUMPY\1\0"}, "cannot be read as npz"),
         ({"images": b"no array"}, "cannot be read as npz"),
     ],
