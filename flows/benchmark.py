@@ -17,6 +17,7 @@ from flows.benchmark_plan import BenchmarkOptions, BenchmarkPlan, prepare_benchm
 from flows.benchmark_racing import benchmark_racing
 from flows.benchmark_speed import benchmark_speed, speed_tables
 from flows.command import Command, main
+from flows.masked_logs import masked_run
 from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import Batch, load_trials, process_pool
 from llmpso.benchmark.scenarios import write_scenarios
@@ -88,19 +89,25 @@ def benchmark(
         The table of the arms, as Markdown.
     """
     options = BenchmarkOptions(**locals())
+    with masked_run():
+        return _benchmark(options)
+
+
+def _benchmark(options: BenchmarkOptions) -> str:
+    suite = options.suite
     if suite in APART:
-        return APART[suite](options, workers or os.cpu_count() or 1)
+        return APART[suite](options, options.workers or os.cpu_count() or 1)
     with (
         closing(prepare_benchmark(options)) as plan,
         recorded(
             plan.tracking_uri,
             plan.experiment_id,
-            f"{suite} · {seeds} seeds",
+            f"{suite} · {options.seeds} seeds",
             params=asdict(options),
             tags={"suite": suite},
         ) as study,
     ):
-        report = _run(plan, report_only)
+        report = _run(plan, options.report_only)
         record_folder(study, plan.root / plan.suite, "report")
         record_summary(study, report.figures, f"```\n{report.headline}\n```", {})
     create_markdown_artifact(report.text, key=f"benchmark-{suite}")

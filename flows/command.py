@@ -20,6 +20,7 @@ from flows.output import others_aside, print_result
 from flows.prefect_server import local_prefect_server, wait_until_recorded
 from flows.terminal import IS_QUIET
 from llmpso.errors import LLMPSOError
+from llmpso.masking import mask_tracebacks
 from llmpso.text import one_line
 from tasks.flow_runs import announced
 
@@ -57,6 +58,7 @@ def main(command: Command) -> int:
         The exit code: 0; 1 if the run failed; 2 with one line on what was wrong, and the way
         out, if it could not begin; 130 if it was interrupted.
     """
+    mask_tracebacks()
     app, launched = _app(command)
     try:
         called, bound, _ = app.parse_args(sys.argv[1:], exit_on_error=False, print_error=False)

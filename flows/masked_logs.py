@@ -1,8 +1,11 @@
 """Secrets stay out of the logs, whoever writes them: libraries repeat addresses and headers."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from llmpso.masking import masked
+from tasks.storable_errors import storable_errors
 
 _TEXT = logging.Formatter()
 
@@ -24,6 +27,14 @@ def _words(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception as error:  # noqa: BLE001 - an argument of foreign code may raise anything
         return f"{record.msg!s} (its arguments do not fit: {type(error).__name__})"
+
+
+@contextmanager
+def masked_run() -> Iterator[None]:
+    """A flow's body: neither what is logged in it nor the error that ends it holds a secret."""
+    mask_logs()
+    with storable_errors():
+        yield
 
 
 def mask_logs() -> None:

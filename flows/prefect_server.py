@@ -21,6 +21,9 @@ from flows.servers import (
     start_tethered,
     wait_until_healthy,
 )
+from llmpso.addresses import shown
+from llmpso.errors import LLMPSOError
+from llmpso.user_code import described
 
 PORT = 4200
 
@@ -33,10 +36,25 @@ def local_prefect_server(timeout: float = 120.0) -> Iterator[str]:
     them later, writes its log to a file, and ends with the last of the commands that use it.
     """
     if configured := PREFECT_API_URL.value():
+        _check_configured(configured)
         yield configured
         return
     with _shared_server(timeout) as url, temporary_settings({PREFECT_API_URL: url}):
         yield url
+
+
+def _check_configured(url: str) -> None:
+    """Refuse a server that does not answer, before a flow run is begun.
+
+    Raises:
+        LLMPSOError: It cannot be reached, or refuses.
+    """
+    with get_client(sync_client=True) as client:
+        if error := client.api_healthcheck():
+            raise LLMPSOError(
+                f"PREFECT_API_URL is {shown(url)!r}, where no Prefect server answers "
+                f"({described(error)}); start that server, or unset it to have one started"
+            )
 
 
 @contextmanager

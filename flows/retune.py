@@ -16,7 +16,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import Field
 
 from flows.command import Command, main
-from flows.masked_logs import mask_logs
+from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.publish import SUMMARY_FILE
 from flows.refit import Arms, compare_arms, refit_arms
@@ -164,8 +164,12 @@ def retune(
             of a study that ran out of time or tokens.
     """
     arguments = dict(locals())
-    mask_logs()
-    if notify:
+    with masked_run():
+        return _retune(arguments)
+
+
+def _retune(arguments: dict[str, Any]) -> Report:
+    if notify := arguments["notify"]:
         load_notifier(notify)
     with locked_plan(arguments) as plan, closing(plan.tune):
         report = run_retune(plan)

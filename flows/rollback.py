@@ -8,6 +8,7 @@ import cyclopts
 from flows.command import USAGE_ERROR
 from flows.turns import only_run
 from llmpso.errors import BusyModelError, LLMPSOError
+from llmpso.masking import mask_tracebacks
 from llmpso.text import one_line
 from tasks.registry import check_registered, roll_back, store_answers
 from tasks.tracking import store_address
@@ -25,6 +26,7 @@ def rollback(model: str, *, now: bool = False) -> int:
         model: Registered model.
         now: Do not wait for a run that retunes the model: it goes on, and promotes nothing.
     """
+    mask_tracebacks()
     uri = store_address()
     try:
         with store_answers(uri, model):

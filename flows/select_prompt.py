@@ -10,6 +10,7 @@ from pydantic import Field
 
 from flows.command import Command, main
 from flows.handover import prepared_once
+from flows.masked_logs import masked_run
 from flows.storable import check_options
 from llmpso.advisor.start_prompts import FILE_VARIABLE, Entry, write_choice
 from llmpso.backends.base import Backend
@@ -39,7 +40,7 @@ def select_prompt(
         out: File of choices; the environment variable LLMPSO_PROMPTS makes the advisor read it.
         replies: File that the model's replies are kept in: a question is asked once, ever.
     """
-    with closing(_backend(advisor, llm_model, llm_url, replies)) as backend:
+    with masked_run(), closing(_backend(advisor, llm_model, llm_url, replies)) as backend:
         scores: list[Score] = []
         for variant in variants(warm_seeds):
             scores.append(score(variant, DEVELOPMENT_TABLES, backend))

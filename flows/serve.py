@@ -14,6 +14,7 @@ from flows.prefect_server import local_prefect_server
 from flows.schedules import ScheduleEntry
 from llmpso.addresses import shown
 from llmpso.errors import LLMPSOError
+from llmpso.masking import mask_tracebacks
 from llmpso.text import one_line
 
 FILE = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
@@ -30,6 +31,7 @@ def serve(file: Path = FILE, *, check: bool = False, limit: int = 1) -> int:
         check: Only say what would run, and when.
         limit: Runs at a time.
     """
+    mask_tracebacks()
     try:
         deployments = load_deployments(file)
         print("\n".join(map(_line, deployments)))

@@ -10,6 +10,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.command import Command, main
+from flows.masked_logs import masked_run
 from llmpso.objectives.cnn import CNNObjective
 from llmpso.objectives.live_surface import surface_network
 from llmpso.objectives.lstm import LSTMObjective
@@ -46,10 +47,15 @@ def surface(
     Returns:
         What was found, in a few lines.
     """
+    with masked_run():
+        return _surface(name, csv, out, workers or os.cpu_count() or 1)
+
+
+def _surface(name: str, csv: str | None, out: str | None, n_workers: int) -> str:
     chosen, objective, file = prepare(name, csv, out)
     missing = file.missing()
     get_run_logger().info("%d trainings to do", len(missing))
-    with ThreadPoolTaskRunner(max_workers=workers or os.cpu_count() or 1) as runner:
+    with ThreadPoolTaskRunner(max_workers=n_workers) as runner:
         shared = {"surface": chosen, "objective": objective, "file": file}
         futures = [runner.submit(train, parameters=shared | {"cell": cell}) for cell in missing]
         wait(futures)

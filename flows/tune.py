@@ -15,7 +15,7 @@ from pydantic import Field
 
 from flows.command import Command, main
 from flows.identity import check_unchanged, log_code, reuse_notes, study_identity
-from flows.masked_logs import mask_logs
+from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.plan import Plan, TuneOptions, prepare
 from flows.prefect_page import PrefectPage
@@ -166,7 +166,11 @@ def tune(
         notify: Prefect notification block, as TYPE/NAME: told how the study ended.
     """
     options = TuneOptions(**locals())
-    mask_logs()
+    with masked_run():
+        return _tune(options)
+
+
+def _tune(options: TuneOptions) -> Summary:
     if options.notify is not None:
         load_notifier(options.notify)
     plan = prepare(options)

@@ -1,9 +1,16 @@
 """Secrets in foreign words: libraries, servers and people's code repeat them in their messages."""
 
+import html
+import json
 import os
 import re
+import sys
+import threading
+import traceback
 from collections.abc import Mapping
 from functools import lru_cache
+from types import TracebackType
+from urllib.parse import quote, quote_plus
 
 from llmpso.addresses import HIDDEN, secrets_of
 
@@ -11,7 +18,9 @@ LEAST_LENGTH = 6
 """A shorter value is no secret worth the name, and may be a part of any word."""
 
 _SECRET_NAME = re.compile(
-    r"(KEY|TOKEN|PASSWORD|PASSWD|PASS|SECRET|CREDENTIALS?|AUTH_STRING|CONNECTION_STRING)$", re.I
+    r"(KEY|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PASS|_PWD|SECRET|CREDENTIAL|AUTHORIZATION|COOKIE"
+    r"|_PAT|_JWT|AUTH_STRING|CONNECTION_STRING)S?(_?\d+)?$",
+    re.I,
 )
 
 _IN_TEXT = (
@@ -46,18 +55,51 @@ def masked(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=1)
-def _secrets_among(variables: tuple[tuple[str, str], ...]) -> list[str]:
-    # Each line of a log is masked, and the environment hardly ever changes.
-    return known_secrets(dict(variables))
+def mask_tracebacks() -> None:
+    """Let Python print no secret with an error that nobody caught, in whichever thread."""
+    sys.excepthook = _print_masked
+    threading.excepthook = _print_masked_of_thread
 
 
 def known_secrets(environment: Mapping[str, str]) -> list[str]:
-    """The secrets that an environment holds, the longest first."""
+    """The secrets that an environment holds, in all forms of each, the longest first."""
     found: set[str] = set()
     for name, value in environment.items():
         if _SECRET_NAME.search(name):
             found.add(value.strip())
         if "://" in value:
             found |= secrets_of(value)
-    return sorted((text for text in found if len(text) >= LEAST_LENGTH), key=len, reverse=True)
+    forms = {form for text in found if len(text) >= LEAST_LENGTH for form in _forms(text)}
+    return sorted(forms, key=len, reverse=True)
+
+
+@lru_cache(maxsize=1)
+def _secrets_among(variables: tuple[tuple[str, str], ...]) -> list[str]:
+    # Each line of a log is masked, and the environment hardly ever changes.
+    return known_secrets(dict(variables))
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it is, on one line, and as the text of a literal, a query or a page has it."""
+    raw = secret.encode("utf-8", "surrogatepass")
+    return {
+        secret,
+        " ".join(secret.split()),
+        json.dumps(secret)[1:-1],
+        repr(secret)[1:-1],
+        quote(raw),
+        quote(raw, safe=""),
+        quote_plus(raw),
+        html.escape(secret),
+    }
+
+
+def _print_masked(
+    kind: type[BaseException], error: BaseException | None, place: TracebackType | None
+) -> None:
+    sys.stderr.write(masked("".join(traceback.format_exception(kind, error, place))))
+
+
+def _print_masked_of_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_type is not SystemExit:
+        _print_masked(ended.exc_type, ended.exc_value, ended.exc_traceback)

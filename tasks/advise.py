@@ -13,6 +13,7 @@ from prefect.states import Failed, State
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.errors import BackendError
 from llmpso.masking import masked
+from tasks.storable_errors import storable_errors
 
 
 def reply_key(context: TaskRunContext | None, parameters: Mapping[str, Any]) -> str:
@@ -30,6 +31,7 @@ def reply_key(context: TaskRunContext | None, parameters: Mapping[str, Any]) -> 
     persist_result=True,
     result_serializer="json",
 )
+@storable_errors()
 def ask_model(backend: Backend, request: Request) -> dict[str, Any] | State[None]:
     """Ask once; the reply is kept as JSON under the key of its question."""
     try:

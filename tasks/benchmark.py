@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from llmpso.backends.base import Backend
 from llmpso.benchmark.runs import Batch, run_batch
+from tasks.storable_errors import storable_errors
 
 
 @task(
@@ -16,6 +17,7 @@ from llmpso.benchmark.runs import Batch, run_batch
     # Finished studies are kept as files, which outlive any cache.
     cache_policy=NO_CACHE,
 )
+@storable_errors()
 def run_studies(batch: Batch, root: Path, executor: Executor, backend: Backend | None) -> int:
     """Run the studies that were not run yet; how many that were."""
     n_run = run_batch(batch, root, executor, backend)

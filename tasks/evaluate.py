@@ -7,6 +7,7 @@ from prefect.states import Failed, State
 from llmpso.running.evaluate import Evaluate, evaluate_persistently
 from llmpso.trial import Trial, TrialState
 from tasks.ledger import Ledger
+from tasks.storable_errors import storable_errors
 
 
 @task(
@@ -15,6 +16,7 @@ from tasks.ledger import Ledger
     # The ledger knows what was evaluated before.
     cache_policy=NO_CACHE,
 )
+@storable_errors()
 def evaluate(trial: Trial, measure: Evaluate, ledger: Ledger) -> Trial | State[Trial]:
     """Evaluate one trial and record it; a failed trial is a failed task run that holds it."""
     told = ledger.record(evaluate_persistently(measure, trial))

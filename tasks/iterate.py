@@ -11,9 +11,11 @@ from llmpso.running.evaluate import Evaluate
 from llmpso.trial import Trial
 from tasks.evaluate import evaluate
 from tasks.ledger import Ledger
+from tasks.storable_errors import storable_errors
 
 
 @task(name="iterate", task_run_name="iteration {number}", cache_policy=NO_CACHE)
+@storable_errors()
 def iterate(
     number: int,
     trials: Sequence[Trial],

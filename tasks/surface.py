@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from llmpso.objectives.surfaces import Cell, Surface, SurfaceFile, train_cell
 from llmpso.objectives.threads import limit_threads
+from tasks.storable_errors import storable_errors
 
 _WRITING = Lock()
 
@@ -18,6 +19,7 @@ _WRITING = Lock()
     # Finished trainings are kept in the file, which outlives any cache.
     cache_policy=NO_CACHE,
 )
+@storable_errors()
 def train(surface: Surface, objective: Any, cell: Cell, file: SurfaceFile) -> None:
     """Train one network and add it to the file."""
     limit_threads(1)

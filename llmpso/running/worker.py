@@ -10,6 +10,7 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
+from llmpso.masking import mask_tracebacks
 from llmpso.running import arrivals
 from llmpso.running.process_tree import kill_tree
 from llmpso.running.site import packed
@@ -20,6 +21,7 @@ _WRITING = threading.Lock()
 
 def main(descriptor: int) -> None:
     """Serve until the parent hangs up."""
+    mask_tracebacks()
     threading.Thread(target=_end_with_parent, args=(_taken_input(),), daemon=True).start()
     parent = Connection(descriptor)
     site, folder = parent.recv()

@@ -9,6 +9,7 @@ import sys
 import mlflow
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.command import INTERRUPTED, USAGE_ERROR, _app, main
 from flows.servers import is_healthy
@@ -152,6 +153,17 @@ def test_the_script_completes_its_options(monkeypatch) -> None:
     completion = app.generate_completion(shell="bash")
     assert "--max-llm-calls" in completion
     assert "--install-completion" in completion
+
+
+def test_a_prefect_server_out_of_reach_is_one_line_and_exit_code_2(
+    mlflow_store, bowl, monkeypatch, capsys
+) -> None:
+    with temporary_settings({PREFECT_API_URL: "http://me:hunter2@127.0.0.1:9/api"}):
+        assert run(monkeypatch, bowl, "--evaluations", "1", "--advisor", "none") == USAGE_ERROR
+    said = capsys.readouterr().err
+    assert "error: PREFECT_API_URL is 'http://127.0.0.1:9/api', where no Prefect server" in said
+    assert "hunter2" not in said
+    assert "Traceback" not in said
 
 
 def test_no_proxy_stands_before_prefects_server_on_this_machine(

@@ -216,3 +216,58 @@ def test_odd_names_and_a_login_end_up_nowhere(
     assert len({entry.path for entry in client.list_artifacts(best.info.run_id)}) == 5
     page = client.download_artifacts(summary.run_id, "figures/study.html", str(tmp_path))
     assert "<!--<script>" not in Path(page).read_text(encoding="utf-8")
+
+
+LOOSE = """
+import os
+import httpx
+from llmpso import Evaluation, Float, SearchSpace
+from sklearn.linear_model import LinearRegression
+
+
+class Loose:
+    name = "loose"
+    metric = "height"
+    description = "Repeats what it should not, where no training is at fault."
+    space = SearchSpace({"x": Float(0.0, 1.0)})
+
+    def evaluate(self, params, *, fidelity, seed):
+        return Evaluation(params["x"], model=LinearRegression().fit([[0.0]], [0.0]))
+
+    def baselines(self):
+        if os.environ["WHERE"] == "baselines":
+            httpx.get(os.environ["WAY"], trust_env=False)
+            raise ValueError(f"no luck at {os.environ['WAY']}")
+        return {}
+
+    def records(self, model):
+        raise RuntimeError(f"no luck with {os.environ['SERVICE_TOKEN']}")
+"""
+
+
+@pytest.mark.parametrize("where", ["baselines", "records"])
+def test_a_secret_in_an_error_that_nobody_expected_ends_up_nowhere(
+    prefect_server, mlflow_store, tattler, where, tmp_path: Path, monkeypatch, caplog, capfd
+) -> None:
+    url, _ = tattler
+    (tmp_path / "loose_objective.py").write_text(LOOSE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("WHERE", where)
+    monkeypatch.setenv("WAY", url.replace("://", f"://me:{PASSWORD}@"))
+    monkeypatch.setenv("SERVICE_TOKEN", TOKEN)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    options = {"evaluations": 1, "advisor": "none", "workers": 1, "threads": 1}
+    with caplog.at_level(logging.DEBUG):
+        state = tune("loose_objective:Loose", **options, return_state=True)
+    assert state.is_failed() is (where == "baselines")
+    said = caplog.text + "".join(capfd.readouterr())
+    with get_client(sync_client=True) as prefect:
+        for what in ("flow_runs", "task_runs", "logs", "events"):
+            said += prefect.request("POST", f"/{what}/filter", json={"limit": 50}).text
+    assert "no luck" in said
+    guilty = [path for path in tmp_path.rglob("*") if path.is_file() and _is_guilty(path)]
+    assert [secret for secret in (PASSWORD, TOKEN) if secret in said] == guilty == []
+
+
+def _is_guilty(path: Path) -> bool:
+    return any(secret.encode() in path.read_bytes() for secret in (PASSWORD, TOKEN))

@@ -1,5 +1,9 @@
 """Other people's words are repeated without the secrets in them."""
 
+import html
+import json
+from urllib.parse import quote, quote_plus
+
 import pytest
 
 from llmpso.masking import known_secrets, masked
@@ -33,12 +37,22 @@ def test_what_is_a_secret_by_its_place_is_masked(text) -> None:
         ("DATABASE", "postgresql://me:canary%2F4711@db/x", "canary/4711"),
         ("HTTPS_PROXY", f"http://me:{CANARY}@proxy:3128", CANARY),
         ("ENDPOINT", f"https://host/v1?subscription-key={CANARY}", CANARY),
+        ("MYSQL_PWD", CANARY, CANARY),
+        ("API_KEYS_2", CANARY, CANARY),
     ],
 )
 def test_secrets_of_the_environment_are_masked_anywhere(monkeypatch, name, value, secret) -> None:
     monkeypatch.setenv(name, value)
     assert masked(f"I was told {secret}!") == "I was told ***!"
     assert secret not in one_line(RuntimeError(f"{'x' * 495} {secret}"))
+
+
+@pytest.mark.parametrize("told", [json.dumps, repr, quote, quote_plus, html.escape])
+def test_a_secret_is_known_in_the_forms_that_libraries_give_it(monkeypatch, told) -> None:
+    secret = 'top "secret"/\\ü & <more>\nlines'
+    monkeypatch.setenv("SERVICE_PASSWORD", secret)
+    assert "secret" not in masked(f"I was told {told(secret)}!")
+    assert "secret" not in one_line(f"I was told {secret}!")
 
 
 def test_words_are_left_alone() -> None:

@@ -1,0 +1,63 @@
+"""Errors as Prefect stores them: without secrets, and in words that every database takes.
+
+The words of an exception that ends a flow or a task become the message of its state; the
+exception itself may be kept as its result. Both are there for everybody to read.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from llmpso.errors import LLMPSOError
+from llmpso.masking import masked
+from llmpso.text import printable
+from llmpso.user_code import described
+
+MOST_CHARACTERS = 8_000
+"""Of the words that are stored; Prefect loses an event that is too large."""
+
+
+class ForeignError(LLMPSOError, RuntimeError):
+    """Stands for an error of other people's code whose own words cannot be stored."""
+
+
+@contextmanager
+def storable_errors() -> Iterator[None]:
+    """Let nothing out of the block, or of the function it decorates, that cannot be stored."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again
+        found = storable(error)
+        if found is error:
+            raise
+        raise found from None
+
+
+def storable(error: Exception) -> Exception:
+    """The error itself if it can be stored; else one that says the same, as far as it may.
+
+    An error of ours keeps its class, which says what to do about it.
+    """
+    words = _words(error)
+    if words is None:
+        return ForeignError(described(error)).with_traceback(error.__traceback__)
+    fit = printable(masked(words[: 2 * MOST_CHARACTERS])[:MOST_CHARACTERS])
+    if fit == printable(words) and _is_text(words):
+        return error
+    if isinstance(error, LLMPSOError):
+        error.args = (fit,)
+        return error
+    told = ForeignError(f"{type(error).__name__}: {fit}")
+    return told.with_traceback(error.__traceback__)
+
+
+def _words(error: Exception) -> str | None:
+    """What an error says; a user's may fail to say anything."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a user's exception may fail to describe itself
+        return None
+
+
+def _is_text(words: str) -> bool:
+    """Whether a database takes it: neither NUL nor half a character."""
+    return "\0" not in words and not any("\ud800" <= one <= "\udfff" for one in words)

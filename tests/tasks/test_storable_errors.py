@@ -1,0 +1,92 @@
+"""What ends a flow or a task can be stored, and be read by everybody."""
+
+import sys
+import threading
+
+import pytest
+
+import tasks.advise
+import tasks.benchmark
+import tasks.evaluate
+import tasks.iterate
+import tasks.pages
+import tasks.surface
+from llmpso.errors import LLMPSOError, StorageError
+from llmpso.masking import mask_tracebacks
+from tasks.storable_errors import MOST_CHARACTERS, ForeignError, storable, storable_errors
+
+CANARY = "canary-9f8e7d6c"
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError(f"no answer from http://me:{CANARY}@host/x"),
+            "OSError: no answer from http://***",
+        ),
+        (ValueError("half \ud83d of it, and \0"), "ValueError: half � of it, and �"),
+        (ValueError("x" * 100_000), f"ValueError: {'x' * 100}"),
+        (MuteError(), "MuteError: its text cannot be read"),
+    ],
+)
+def test_words_that_cannot_be_stored_are_made_fit(error: Exception, told: str) -> None:
+    with pytest.raises(ForeignError) as caught, storable_errors():
+        raise error
+    assert str(caught.value).startswith(told)
+    assert len(str(caught.value)) < MOST_CHARACTERS + 100
+    assert caught.value.__suppress_context__
+    assert caught.traceback[-1].name == "test_words_that_cannot_be_stored_are_made_fit"
+
+
+@pytest.mark.parametrize("text", ["plain", "two\nlines\tand 日本語 🙂", ""])
+def test_other_errors_stay_what_they_are(text: str) -> None:
+    error = KeyError(text)
+    assert storable(error) is error
+
+
+def test_an_error_of_ours_keeps_its_class() -> None:
+    error = storable(StorageError(f"https://host/?token={CANARY} is full"))
+    assert isinstance(error, StorageError)
+    assert str(error) == "https://host/?token=*** is full"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        tasks.advise.ask_model,
+        tasks.benchmark.run_studies,
+        tasks.evaluate.evaluate,
+        tasks.iterate.iterate,
+        tasks.pages.draw_study,
+        tasks.pages.trace_calls,
+        tasks.surface.train,
+    ],
+    ids=lambda made: made.name,
+)
+def test_every_task_minds_its_words(made) -> None:
+    assert made.fn.__wrapped__.__module__ == made.fn.__module__
+
+
+def test_a_secret_is_in_no_traceback_of_an_error_that_nobody_caught(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setenv("SERVICE_TOKEN", CANARY)
+    mask_tracebacks()
+
+    def fail() -> None:
+        raise LLMPSOError(f"no luck with {CANARY}")
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    try:
+        fail()
+    except LLMPSOError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    assert capsys.readouterr().err.count("LLMPSOError: no luck with ***") == 2
