@@ -11,7 +11,7 @@ from llmpso.limits import Limits
 from llmpso.objectives.base import notes_of
 from llmpso.running.fingerprint import Fingerprint, digest, objective_fingerprint
 from tasks.ledger import Ledger
-from tasks.names import key
+from tasks.names import keys
 from tasks.registry import MODEL_TAG, RETUNE_TAG
 from tasks.studies import WORKERS_TAG, StudyIdentity
 from tasks.tracking import STUDY_TAG, record_tags
@@ -92,9 +92,8 @@ def _decisive(plan: Plan) -> dict[str, Any]:
 
 def _params(plan: Plan) -> dict[str, Any]:
     """What MLflow shows as parameters of the study, and never lets anybody change."""
-    space = {
-        f"space.{key(name)}": repr(dimension) for name, dimension in plan.objective.space.items()
-    }
+    dimensions = plan.objective.space
+    space = {f"space.{kept}": repr(dimensions[name]) for name, kept in keys(dimensions).items()}
     spec = plan.study
     shape = {"n_particles": spec.swarm_size, "batch_size": spec.n_at_once}
     study = asdict(spec) | shape | {"history": len(spec.history)}

@@ -11,7 +11,7 @@ from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.drift import ColumnDrift
 from llmpso.retuning.promotion import Verdict
 from llmpso.text import brief, one_line, printable
-from tasks.names import key
+from tasks.names import keys
 
 
 class Outcome(StrEnum):
@@ -64,7 +64,9 @@ class Report:
 
     def figures(self) -> dict[str, float]:
         """The numbers that MLflow keeps."""
-        found: dict[str, float] = {f"psi.{key(c.column)}": c.psi for c in self.drift[:20]}
+        shown = self.drift[:20]
+        names = keys(c.column for c in shown)
+        found: dict[str, float] = {f"psi.{names[c.column]}": c.psi for c in shown}
         if self.degradation is not None:
             found["serving_error"] = self.degradation.error
         if self.verdict is not None:

@@ -14,7 +14,7 @@ from llmpso.search.credit import Record
 from llmpso.study import StudyResult, improvements
 from llmpso.text import brief, printable, short
 from llmpso.trial import Source, Trial, TrialState
-from tasks.names import metric_key
+from tasks.names import metric_keys
 from tasks.tracking import StudyRun, run_url
 
 STOPPED = {
@@ -110,6 +110,7 @@ class Summary:
 
     def figures(self) -> dict[str, float]:
         """The numbers that MLflow keeps on the study's run."""
+        keys_of = metric_keys(self.best_metrics)
         return {
             "evaluations": self.evaluations,
             "failed": self.failed,
@@ -123,7 +124,7 @@ class Summary:
             "llm_improvements": _of_model(self.improved_by_source),
             "training_seconds": self.training_seconds,
             "overhead_seconds": self.overhead_seconds,
-        } | {f"best_{metric_key(name)}": value for name, value in self.best_metrics.items()}
+        } | {f"best_{keys_of[name]}": value for name, value in self.best_metrics.items()}
 
     def record(self) -> dict[str, Any]:
         """Everything, for JSON."""

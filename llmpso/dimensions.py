@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from llmpso.errors import SpaceError
+from llmpso.text import is_storable
 
 LARGEST_WHOLE = 2**50
 """A place in [0, 1] tells so many whole numbers apart: it has 53 bits, and rounding takes some."""
@@ -324,6 +325,11 @@ def _plain_choice(choice: Any) -> Any:
     if choice is None or isinstance(choice, bool | np.bool_):
         return choice if choice is None else bool(choice)
     if isinstance(choice, str):
+        if not is_storable(choice):
+            raise SpaceError(
+                f"Categorical: choice {_shown(choice)} holds NUL or half a character, which no "
+                "database takes"
+            )
         return str.__str__(choice)
     if isinstance(choice, list | tuple):
         return tuple(map(_plain_choice, choice))

@@ -6,10 +6,14 @@ hash of it, so that two names never become one; a name that looks marked already
 
 import hashlib
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterable
 
 Allowed = Callable[[str], bool]
 """Whether a character may stand in a name."""
+
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?$", re.I)
+"""What is no file on Windows, whatever its ending."""
 
 _MARK = re.compile(r"-x[0-9a-f]{8}(\.\w+)?$")
 
@@ -58,12 +62,30 @@ def file_name(name: str, reserved: frozenset[str] = frozenset()) -> str:
         >>> file_name("confusion.json"), file_name("../confusion.json")
         ('confusion.json', 'confusion-xfa81d9bc.json')
     """
+    if device := _DEVICE.match(name):
+        return file_name(f"{device[1]}{mark(name)}{name[device.end(1) :]}", reserved)
     found = fitted(name, is_plain, 120, reserved)
     stem, dot, ending = name.rpartition(".")
     if found == name or not (stem and ending.isalnum() and len(ending) <= 8):
         return found
     head = fitted(stem, is_plain, 100).removesuffix(mark(stem))
     return f"{head}{mark(name)}{dot}{ending}"
+
+
+def twins(names: Iterable[str]) -> frozenset[str]:
+    """Names that a store without capitals and accents takes for one before them.
+
+    Example:
+        >>> sorted(twins(["rate", "Rate", "ráte", "size"]))
+        ['Rate', 'ráte']
+    """
+    seen: set[str] = set()
+    found: set[str] = set()
+    for name in names:
+        letters = unicodedata.normalize("NFKD", name.casefold())
+        bare = "".join(one for one in letters if not unicodedata.combining(one)).rstrip()
+        (found if bare in seen else seen).add(name if bare in seen else bare)
+    return frozenset(found)
 
 
 def is_plain(letter: str) -> bool:

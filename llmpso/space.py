@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from llmpso.dimensions import Categorical, Dimension, Float, Integer, identity, values
 from llmpso.errors import SpaceError
+from llmpso.text import is_storable
 
 __all__ = ["Categorical", "Dimension", "Float", "Integer", "Params", "Position", "SearchSpace"]
 
@@ -41,6 +42,11 @@ class SearchSpace(Mapping[str, Dimension]):
         for name, dimension in dimensions.items():
             if not isinstance(name, str) or not name:
                 raise SpaceError(f"SearchSpace: name {name!r} must be a non-empty string")
+            if not is_storable(name):
+                raise SpaceError(
+                    f"SearchSpace: name {name!r} holds NUL or half a character, which no database "
+                    "takes"
+                )
             if not isinstance(dimension, Float | Integer | Categorical):
                 raise SpaceError(
                     f"{name} is {dimension!r}; it must be a Float, an Integer or a Categorical"

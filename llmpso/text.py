@@ -36,5 +36,15 @@ def printable(text: str) -> str:
     return "\n".join(_visible(line) for line in text.split("\n"))
 
 
+def is_storable(text: str) -> bool:
+    r"""Whether every database takes a text: it has neither NUL nor half a character.
+
+    Example:
+        >>> is_storable("日本語 🙂"), is_storable("a\0b"), is_storable("\ud800")
+        (True, False, False)
+    """
+    return "\0" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
+
+
 def _visible(line: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in line)

@@ -1,12 +1,12 @@
 """Names as MLflow takes them: keys of metrics, parameters and tags, models and experiments."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from llmpso.errors import SpecError
-from llmpso.names import fits, fitted, is_plain
+from llmpso.names import fits, fitted, is_plain, twins
 from llmpso.text import brief, one_line
 
 logger = logging.getLogger(__name__)
@@ -19,24 +19,42 @@ OWN_METRICS = frozenset({"value", "seconds", "fidelity", "value_at_fidelity", "b
 
 
 @lru_cache(maxsize=10_000)
-def key(name: str) -> str:
-    """The key under which MLflow keeps what an objective or a space calls by a name."""
-    found = fitted(name, _is_of_key, KEY_LENGTH)
+def key(name: str, is_twin: bool = False) -> str:
+    """The key under which MLflow keeps what an objective or a space calls by a name.
+
+    Args:
+        name: What it is called.
+        is_twin: Another name is the same to a database that knows no capitals, as MySQL is.
+    """
+    found = fitted(name, _is_of_key, KEY_LENGTH, frozenset({name} if is_twin else ()))
     _say(name, found)
     return found
 
 
 @lru_cache(maxsize=10_000)
-def metric_key(name: str) -> str:
+def metric_key(name: str, is_twin: bool = False) -> str:
     """The key of an objective's metric or curve, unlike any metric of ours."""
-    found = fitted(name, _is_of_key, KEY_LENGTH, OWN_METRICS)
+    reserved = OWN_METRICS | {name} if is_twin or name.lower() in OWN_METRICS else OWN_METRICS
+    found = fitted(name, _is_of_key, KEY_LENGTH, reserved)
     _say(name, found)
     return found
 
 
+def keys(names: Iterable[str]) -> dict[str, str]:
+    """The keys of names that are kept beside each other, by name."""
+    alike = twins(names := list(names))
+    return {name: key(name, name in alike) for name in names}
+
+
+def metric_keys(names: Iterable[str]) -> dict[str, str]:
+    """The keys of metrics and curves that are kept beside each other, by name."""
+    alike = twins(names := sorted(names))
+    return {name: metric_key(name, name in alike) for name in names}
+
+
 def by_name(texts: Mapping[str, str], names: Mapping[str, Any]) -> dict[str, str]:
     """What is kept under the keys of names, by name; names that are not kept are left out."""
-    return {name: texts[key(name)] for name in names if key(name) in texts}
+    return {name: texts[kept] for name, kept in keys(names).items() if kept in texts}
 
 
 def model_name(asked: str | None, objective: str, option: str = "register_as") -> str:

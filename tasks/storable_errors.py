@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from llmpso.errors import LLMPSOError
 from llmpso.masking import masked
-from llmpso.text import printable
+from llmpso.text import is_storable, printable
 from llmpso.user_code import described
 
 MOST_CHARACTERS = 8_000
@@ -41,7 +41,7 @@ def storable(error: Exception) -> Exception:
     if words is None:
         return ForeignError(described(error)).with_traceback(error.__traceback__)
     fit = printable(masked(words[: 2 * MOST_CHARACTERS])[:MOST_CHARACTERS])
-    if fit == printable(words) and _is_text(words):
+    if fit == printable(words) and is_storable(words):
         return error
     if isinstance(error, LLMPSOError):
         error.args = (fit,)
@@ -56,8 +56,3 @@ def _words(error: Exception) -> str | None:
         return str(error)
     except Exception:  # noqa: BLE001 - a user's exception may fail to describe itself
         return None
-
-
-def _is_text(words: str) -> bool:
-    """Whether a database takes it: neither NUL nor half a character."""
-    return "\0" not in words and not any("\ud800" <= one <= "\udfff" for one in words)

@@ -18,7 +18,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from llmpso.errors import ModelError, SpaceError
-from llmpso.names import file_name
+from llmpso.names import file_name, twins
 from llmpso.retuning.warm_start import parsed_params
 from llmpso.running.evaluate import Outcome, without_model
 from llmpso.running.spool import Entry, trial_of, trial_record
@@ -27,7 +27,7 @@ from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description
-from tasks.names import by_name, key, metric_key
+from tasks.names import by_name, keys, metric_keys
 from tasks.tracking import StudyRun, client, finite, milliseconds, paged
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ def record_trial(study: StudyRun, entry: Entry) -> Trial:
     The run ends as the very last step: one that is still open was never wholly written.
     """
     store, trial = client(study.tracking_uri), entry.trial
+    names = keys(trial.params)
     run = store.create_run(
         study.experiment_id,
         start_time=milliseconds(trial.started_at),
@@ -65,7 +66,7 @@ def record_trial(study: StudyRun, entry: Entry) -> Trial:
     told = replace(trial, links={"run": run_id} | _record_files(study, run, entry.folder))
     store.log_batch(
         run_id,
-        params=[Param(key(name), str(value)) for name, value in trial.params.items()],
+        params=[Param(names[name], str(value)) for name, value in trial.params.items()],
         metrics=_trial_metrics(trial, entry.curves),
         tags=_outcome_tags(told),
     )
@@ -150,8 +151,10 @@ def save_files(outcome: Outcome, folder: Path) -> Trial:
         _write_record(folder, TRACEBACK, trial.failure.traceback)
     if trial.state is not TrialState.COMPLETE or evaluation is None:
         return trial
+    alike = twins(evaluation.artifacts)
     for name, content in evaluation.artifacts.items():
-        _write_record(folder, file_name(name, OWN_FILES), json.dumps(content))
+        reserved = OWN_FILES | {name} if name in alike else OWN_FILES
+        _write_record(folder, file_name(name, reserved), json.dumps(content))
     if evaluation.model is None:
         return trial
     try:
@@ -211,7 +214,8 @@ def _outcome(tags: Mapping[str, str]) -> Trial | None:
 
 def _trial_metrics(trial: Trial, curves: Mapping[str, Sequence[float]]) -> list[Metric]:
     now = milliseconds(trial.started_at + trial.seconds)
-    final = {metric_key(name): value for name, value in trial.metrics.items()}
+    keys_of = metric_keys({*trial.metrics, *curves})
+    final = {keys_of[name]: value for name, value in trial.metrics.items()}
     final["seconds"] = trial.seconds
     if trial.value is not None:
         final["value"] = trial.value
@@ -220,5 +224,5 @@ def _trial_metrics(trial: Trial, curves: Mapping[str, Sequence[float]]) -> list[
     metrics = finite(final, now, step=trial.number)
     for name, curve in curves.items():
         for epoch, value in enumerate(curve, start=1):
-            metrics += finite({metric_key(name): value}, now, step=epoch)
+            metrics += finite({keys_of[name]: value}, now, step=epoch)
     return metrics

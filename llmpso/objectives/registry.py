@@ -17,6 +17,7 @@ from llmpso.objectives.function import function_objective
 from llmpso.objectives.functions import FunctionObjective
 from llmpso.objectives.user_modules import import_attribute
 from llmpso.space_file import load_space
+from llmpso.text import is_storable, one_line
 from llmpso.user_code import UserCodeError, run_foreign
 
 DESCRIBED = ("evaluate", "name", "metric", "description", "space")
@@ -191,6 +192,7 @@ def _described(path: str, found: object, space_file: str | None) -> DescribedObj
     if isinstance(found, DescribedObjective):
         if space_file is not None:
             raise SpecError(f"space_file is for a plain function; {path!r} brings its space")
+        _check_told(path, found)
         return found
     lacking = [name for name in DESCRIBED if not hasattr(found, name)]
     if not callable(found) or "evaluate" not in lacking:
@@ -204,3 +206,14 @@ def _described(path: str, found: object, space_file: str | None) -> DescribedObj
             "space: space_file"
         )
     return function_objective(found, load_space(space_file), path)
+
+
+def _check_told(path: str, objective: DescribedObjective) -> None:
+    """Refuse what an objective says of itself if it cannot be kept."""
+    for name in ("name", "metric", "description"):
+        told = getattr(objective, name)
+        if not isinstance(told, str) or not is_storable(told):
+            raise SpecError(
+                f"objective {path!r}: its {name} is {one_line(repr(told), 100)}; it must be text "
+                "without NUL or half a character"
+            )

@@ -79,3 +79,10 @@ def test_a_files_ending_is_kept(tmp_path) -> None:
     assert file_name("confusion.json") == "confusion.json"
     assert file_name("model", frozenset({"model"})) != "model"
     assert all(one != other for one, other in itertools.combinations(found, 2))
+
+
+@pytest.mark.parametrize("name", ["CON", "nul.txt", "Com1.json", "lpt9", "aux.tar.gz"])
+def test_no_file_is_called_as_a_device_of_windows_is(name) -> None:
+    found = file_name(name)
+    assert found.partition(".")[0].lower() not in ("con", "nul", "com1", "lpt9", "aux")
+    assert file_name("console.txt") == "console.txt"

@@ -29,17 +29,17 @@ def integers(draw: st.DrawFn) -> Integer:
     return Integer(low, low + draw(st.integers(1, 5000)), log=log)
 
 
+# NUL and halves of characters are refused.
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
 choices = st.lists(
-    st.one_of(st.text(max_size=5), st.integers(-9, 9), st.booleans()),
+    st.one_of(texts, st.integers(-9, 9), st.booleans()),
     min_size=1,
     max_size=6,
     unique_by=lambda value: (type(value), value),
 )
 categoricals = st.builds(Categorical, choices.map(tuple), ordered=st.booleans())
 dimensions = st.one_of(floats(), integers(), categoricals)
-spaces = st.dictionaries(st.text(min_size=1, max_size=5), dimensions, min_size=1, max_size=5).map(
-    SearchSpace
-)
+spaces = st.dictionaries(texts.filter(bool), dimensions, min_size=1, max_size=5).map(SearchSpace)
 
 
 @given(spaces, st.data())
@@ -307,3 +307,15 @@ def test_a_study_of_steps_fixed_values_and_none_stays_inside_its_space() -> None
     whole = minimize(cost, space, budget=1000, method="guided")
     assert len(whole.trials) == space.size == 160
     assert whole.stop_reason is StopReason.EXHAUSTED
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud83d", "emoji cut in half: \ud83d"])
+def test_text_that_no_database_takes_is_refused(text) -> None:
+    for made in (
+        lambda: Categorical([text, "plain"]),
+        lambda: Categorical([["plain", text], None]),
+        lambda: SearchSpace({text: Float(0.0, 1.0)}),
+    ):
+        with pytest.raises(SpaceError, match="NUL or half a character, which no database takes"):
+            made()
+    assert Categorical(["\u202e", "🙂", "", "x" * 10_000]).size == 4

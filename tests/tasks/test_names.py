@@ -6,7 +6,8 @@ from mlflow.entities import Metric, Param
 from mlflow.utils import validation
 
 from llmpso.errors import SpecError
-from tasks.names import by_name, experiment_name, key, metric_key, model_name
+from llmpso.names import twins
+from tasks.names import by_name, experiment_name, key, keys, metric_key, metric_keys, model_name
 
 NAMES = [
     "recall@5",
@@ -41,13 +42,22 @@ NAMES = [
 def test_a_real_store_keeps_every_name_apart(mlflow_store) -> None:
     client = mlflow.MlflowClient(mlflow_store)
     run = client.create_run("0").info.run_id
-    metrics = [Metric(metric_key(name), n, 0, 0) for n, name in enumerate(NAMES)]
-    params = [Param(f"space.{key(name)}", str(n)) for n, name in enumerate(NAMES)]
+    of_metrics, of_params = metric_keys(NAMES), keys(NAMES)
+    metrics = [Metric(of_metrics[name], n, 0, 0) for n, name in enumerate(NAMES)]
+    params = [Param(f"space.{of_params[name]}", str(n)) for n, name in enumerate(NAMES)]
     client.log_batch(run, metrics=metrics, params=params)
     data = client.get_run(run).data
-    assert {metric_key(name): n for n, name in enumerate(NAMES)} == data.metrics
+    assert {of_metrics[name]: n for n, name in enumerate(NAMES)} == data.metrics
     kept = {name.removeprefix("space."): text for name, text in data.params.items()}
     assert by_name(kept, dict.fromkeys(NAMES)) == {n: str(i) for i, n in enumerate(NAMES)}
+
+
+def test_keys_that_differ_in_capitals_or_accents_alone_are_kept_apart() -> None:
+    names = ["LR", "lr", "Lr", "größe", "Große", "GRÖSSE", "e\u0301", "é", "E", "Value"]
+    for found in (keys(names), metric_keys(names)):
+        assert not twins([*found.values(), "value"]) - {"value"}
+    assert keys(names)["LR"] == "LR"
+    assert keys(["lr"]) == metric_keys(["lr"]) == {"lr": "lr"}
 
 
 def test_metrics_of_an_objective_are_not_taken_for_ours() -> None:

@@ -16,6 +16,24 @@ def test_each_name_builds_its_objective():
     assert plain.evaluate({"x1": 0.0, "x2": 0.0}, fidelity=1.0, seed=0).value == 0
 
 
+@pytest.mark.parametrize("field", ["name", "metric", "description"])
+@pytest.mark.parametrize("told", ["a\0b", "\ud83d", None, 5])
+def test_what_an_objective_says_of_itself_is_text(field, told, tmp_path, monkeypatch) -> None:
+    module = f"says_{field}_{abs(hash(told))}"
+    (tmp_path / f"{module}.py").write_text(
+        "from llmpso import Float, SearchSpace\n"
+        "class Odd:\n"
+        "    name, metric, description = 'odd', 'loss', 'An objective.'\n"
+        "    space = SearchSpace({'x': Float(0.0, 1.0)})\n"
+        f"    {field} = {told!r}\n"
+        "    def evaluate(self, params, *, fidelity, seed):\n"
+        "        return 1.0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SpecError, match=f":Odd': its {field} is .*; it must be text without NUL"):
+        build_objective(ObjectiveSpec(f"{module}:Odd"))
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
