@@ -9,16 +9,33 @@ from contextlib import contextmanager, redirect_stdout, suppress
 
 @contextmanager
 def others_aside(is_wanted: bool) -> Iterator[None]:
-    """Send what is printed within the block to standard error.
+    """Send what is printed within the block to standard error, if that is wanted.
 
     So is what compiled code and other processes print, which know the file by its number alone,
-    and what was given `sys.stdout` before.
+    and what was given `sys.stdout` before. After the block standard output is what it was,
+    whether or not that is wanted: a training may close or replace it.
     """
-    if not is_wanted:
-        yield
-        return
-    before, kept = sys.stdout, os.dup(1)
-    before.flush()
+    before, kept = sys.stdout, _duplicate(1)
+    try:
+        if is_wanted:
+            with _on_standard_error():
+                yield
+        else:
+            yield
+    finally:
+        sys.stdout = before
+        with suppress(ValueError, AttributeError):  # it is closed, or there was none
+            before.flush()
+        ctypes.CDLL(None).fflush(None)
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+@contextmanager
+def _on_standard_error() -> Iterator[None]:
+    with suppress(ValueError, AttributeError):
+        sys.stdout.flush()
     os.dup2(2, 1)
     # A file of its own: a training may close what it finds as `sys.stdout`.
     aside = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -26,16 +43,20 @@ def others_aside(is_wanted: bool) -> Iterator[None]:
         with redirect_stdout(aside):
             yield
     finally:
-        for stream in (before, aside):
-            with suppress(ValueError):
-                stream.flush()
-        ctypes.CDLL(None).fflush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
+        with suppress(ValueError):
+            aside.flush()
+
+
+def _duplicate(descriptor: int) -> int | None:
+    """Another number of an open file; None if it is closed."""
+    try:
+        return os.dup(descriptor)
+    except OSError:
+        return None
 
 
 def print_result(text: str) -> None:
     """Print to standard output, even if a training has closed it."""
-    if sys.stdout.closed:
+    if sys.stdout is not None and sys.stdout.closed:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     print(text, flush=True)

@@ -19,6 +19,9 @@ LARGEST_WHOLE = 2**50
 _OF_GRID = 1e-9
 """Share of a step by which a value may miss its place, as 0.1 + 0.2 does."""
 
+MOST_NESTED = 5
+"""Lists within lists of a choice: one of YAML's may hold itself, or be endless by references."""
+
 
 @dataclass(frozen=True, slots=True)
 class Float:
@@ -320,8 +323,12 @@ def _listed(choices: object) -> Iterable[Any]:
     return choices
 
 
-def _plain_choice(choice: Any) -> Any:
+def _plain_choice(choice: Any, depth: int = 0) -> Any:
     """A choice in a type that JSON, MLflow and a language model give back as it was."""
+    if depth > MOST_NESTED:
+        raise SpaceError(
+            f"Categorical: a choice holds more than {MOST_NESTED} lists within each other"
+        )
     if choice is None or isinstance(choice, bool | np.bool_):
         return choice if choice is None else bool(choice)
     if isinstance(choice, str):
@@ -332,7 +339,7 @@ def _plain_choice(choice: Any) -> Any:
             )
         return str.__str__(choice)
     if isinstance(choice, list | tuple):
-        return tuple(map(_plain_choice, choice))
+        return tuple(_plain_choice(item, depth + 1) for item in choice)
     if is_real(choice) and _is_finite(choice):
         return _plain_number(choice)
     raise SpaceError(

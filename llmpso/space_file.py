@@ -1,6 +1,8 @@
 """Search spaces from small files: YAML, or Python that names its `space`."""
 
+import codecs
 import difflib
+import math
 import runpy
 from collections.abc import Mapping
 from inspect import signature
@@ -9,6 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from llmpso.errors import SpaceError
 from llmpso.space import Categorical, Dimension, Float, Integer, SearchSpace
@@ -35,19 +38,21 @@ def load_space(path: str | Path) -> SearchSpace:
         units: {type: integer, low: 32, high: 256, step: 32}
         optimizer: {type: categorical, choices: [adam, sgd, null]}
 
-    It is read as YAML 1.2: `no` is text, `1e-4` a number, `010` ten. A Python file has a
-    `SearchSpace` under the name `space`.
+    It is read as YAML 1.2: `no` is text, `1e-4` a number, `010` ten, and JSON is YAML, too. A
+    Python file has a `SearchSpace` under the name `space`.
 
     Raises:
         SpaceError: There is no such file, or it describes no space.
     """
     path = Path(path)
-    if path.suffix not in (".yaml", ".yml", ".py"):
-        raise SpaceError(f"space file is {str(path)!r}; it must end in .yaml, .yml or .py")
+    suffix = path.suffix.lower()
+    if suffix not in (".yaml", ".yml", ".json", ".py"):
+        raise SpaceError(f"space file is {str(path)!r}; it must end in .yaml, .yml, .json or .py")
     if not path.is_file():
-        raise SpaceError(f"space file {str(path)!r} does not exist; check the path")
+        problem = "is no file" if path.exists() else "does not exist"
+        raise SpaceError(f"space file {str(path)!r} {problem}; check the path")
     try:
-        return _from_python(path) if path.suffix == ".py" else _from_yaml(path)
+        return _from_python(path) if suffix == ".py" else _from_yaml(path)
     except SpaceError as error:
         raise SpaceError(f"space file {str(path)!r}: {error}") from error
 
@@ -63,15 +68,45 @@ def _from_python(path: Path) -> SearchSpace:
 
 
 def _from_yaml(path: Path) -> SearchSpace:
+    text, yaml = _text(path), YAML(typ="safe", pure=True)
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+        content = yaml.load(text)
+        _check_keys(yaml.compose(text), set())
     except (YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, SpaceError):
+            raise
         raise SpaceError(f"it is no YAML ({_told(error)})") from error
-    except OSError as error:
-        raise SpaceError(f"it cannot be read ({error.strerror})") from error
     if not isinstance(content, dict) or not content:
         raise SpaceError("it must hold one entry per hyperparameter, such as x: {type: float, …}")
     return SearchSpace({name: _dimension(name, entry) for name, entry in content.items()})
+
+
+def _text(path: Path) -> str:
+    """The text of a file: in UTF-8, or in UTF-16 if it says so, as PowerShell writes files."""
+    try:
+        content = path.read_bytes()
+        is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if is_wide else "utf-8-sig")
+    except UnicodeError as error:
+        raise SpaceError("it is no text in UTF-8; save it as such") from error
+    except OSError as error:
+        raise SpaceError(f"it cannot be read ({error.strerror})") from error
+
+
+def _check_keys(node: Node | None, seen: set[int]) -> None:
+    """Refuse a key that stands twice: beside a merge (`<<`) the later one would win unsaid."""
+    if node is None or id(node) in seen or not isinstance(node.value, list):
+        return
+    seen.add(id(node))
+    if isinstance(node, MappingNode):
+        keys = [key for key, _ in node.value if isinstance(key, ScalarNode)]
+        for place, key in enumerate(keys):
+            if key.value in (earlier.value for earlier in keys[:place]):
+                line = key.start_mark.line + 1
+                raise SpaceError(f'it is no YAML (line {line}: found duplicate key "{key.value}")')
+    for child in node.value:
+        for part in child if isinstance(child, tuple) else (child,):
+            _check_keys(part, seen)
 
 
 def _told(error: Exception) -> str:
@@ -91,10 +126,12 @@ def _dimension(name: str, entry: object) -> Dimension:
             near = difflib.get_close_matches(str(field), parameters, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(parameters)}"
             raise SpaceError(f"{name} has the field {field!r}; {hint}")
+    fields = {key: value for key, value in fields.items() if key != "step" or value is not None}
     missing = [key for key, p in parameters.items() if p.default is p.empty and key not in fields]
     if missing:
         raise SpaceError(f"{name} lacks {' and '.join(missing)}")
     try:
+        _check_quotes(fields)
         _check_meant(fields.get("choices"))
         return kind(**{key: _flag(key, value) for key, value in fields.items()})
     except SpaceError as error:
@@ -118,6 +155,14 @@ def _flag(field: str, value: Any) -> Any:
     return WORDS.get(value.lower(), value)
 
 
+def _check_quotes(fields: Mapping[str, object]) -> None:
+    """Refuse a bound that is a number in quotes."""
+    for field in ("low", "high", "step"):
+        value = fields.get(field)
+        if isinstance(value, str) and _is_number(value):
+            raise SpaceError(f"{field} is {value!r}, which is text; write it without quotes")
+
+
 def _check_meant(choices: object) -> None:
     """Refuse text that was hardly meant as text."""
     listed = choices if isinstance(choices, list) else []
@@ -138,7 +183,6 @@ def _check_meant(choices: object) -> None:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True

@@ -16,8 +16,9 @@ from llmpso.trial import FailureKind, Source, Trial, TrialState
 N_WORKERS = 2
 
 OBJECTIVE = '''
-import math, os, signal, sys, threading, time
+import logging, math, os, signal, sys, threading, time, warnings
 from pathlib import Path
+import matplotlib
 import numpy as np
 import torch
 from llmpso import Categorical, Evaluation, Float, SearchSpace
@@ -140,10 +141,17 @@ class Moody:
         os.chdir("/")
         torch.set_default_dtype(torch.float64)
         torch.set_grad_enabled(False)
+        logging.disable(logging.CRITICAL)
+        warnings.simplefilter("error")
+        np.seterr(all="raise")
+        matplotlib.rcParams["font.size"] = 99
         return Evaluation(x)
 
     def looks_around(self, x, seed):
         own = [torch.get_default_dtype() == torch.float32, torch.is_grad_enabled()]
+        own += [logging.root.manager.disable == 0, np.geterr()["over"] == "warn"]
+        own += [matplotlib.rcParams["font.size"] < 99]
+        own += [not any(one[:3] == ("error", None, Warning) for one in warnings.filters)]
         return Evaluation(x, {"same": float(all(own) and os.getcwd() != "/")})
 '''
 

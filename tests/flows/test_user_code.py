@@ -164,7 +164,7 @@ def test_a_mistake_ends_the_study_early_says_what_it_is_and_is_not_trained_again
 def test_nothing_but_the_result_is_on_standard_output(tmp_path: Path) -> None:
     """Prints of Python, of compiled code, of child processes, of loggers; and a closed stream."""
     code = """
-import ctypes, logging, os, sys
+import ctypes, io, logging, os, sys
 from flows.output import others_aside, print_result
 logging.basicConfig(stream=sys.stdout)
 with others_aside(True):
@@ -177,8 +177,13 @@ with others_aside(True):
 print_result("result")
 sys.stdout.close()
 print_result("again")
+for is_wanted in (True, False):
+    with others_aside(is_wanted):
+        sys.stdout = io.StringIO()
+        os.close(1)
+    print_result(f"replaced {is_wanted}")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "result\nagain\n"
+    assert done.stdout == "result\nagain\nreplaced True\nreplaced False\n"
     said = set(done.stderr.split())
     assert {"python", "WARNING:root:logger", "child", "number", "compiled"} <= said

@@ -31,10 +31,25 @@ def test_yaml_and_python_describe_the_same_space(tmp_path: Path) -> None:
     assert dict(load_space(tmp_path / "space.py")) == expected
 
 
+ENDLESS = "&b0 [1, 2, 3], " + ", ".join(f"&b{n} [{f'*b{n - 1}, ' * 9}]" for n in range(1, 9))
+"""Choices that refer to each other: 9 ** 8 numbers."""
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("space.json", "{}", "it must end in .yaml, .yml or .py"),
+        ("space.toml", "{}", "it must end in .yaml, .yml, .json or .py"),
+        ("space.json", "{}", "it must hold one entry per hyperparameter"),
+        ("space.yaml", "a: {<<: {low: 1}, low: 2, low: 3}", '(line 1: found duplicate key "low")'),
+        ("space.yaml", "a: &a [*a]", "a has the type [[...]]; it must be one of"),
+        ("space.yaml", "a: {type: categorical, choices: &c [1, *c]}", "lists within each other"),
+        ("space.yaml", f"a: {{type: categorical, choices: [{ENDLESS}]}}", "lists within each oth"),
+        (
+            "space.yaml",
+            "a: {type: float, low: '0.1', high: 1}",
+            "low is '0.1', which is text; wri",
+        ),
+        ("space.yaml", "a: {type: float, low: 'inf', high: 1}", "the bound must be a number"),
         ("no.yaml", None, "does not exist; check the path"),
         ("space.yaml", "", "it must hold one entry per hyperparameter"),
         ("space.yaml", "{rate: [1", "it is no YAML"),
@@ -57,7 +72,11 @@ def test_yaml_and_python_describe_the_same_space(tmp_path: Path) -> None:
             "choice '2' is text among",
         ),
         ("space.yaml", "a: {type: categorical, choices: [2024-01-01]}", "must be a string, a fin"),
-        ("space.yaml", "a: {type: integer, low: 1, high: '9'}", "the bound must be a whole numbe"),
+        (
+            "space.yaml",
+            "a: {type: integer, low: 1, high: '9'}",
+            "high is '9', which is text; write",
+        ),
         ("space.yaml", "a: {type: float, low: 0, high: 1, log: maybe}", "must be true or false"),
         ("space.yaml", "a: {type: [float]}", "a has the type ['float']; it must be one of"),
         ("space.yaml", "a: !!python/object:os.system {}", "it is no YAML (line 1: could not"),
@@ -107,6 +126,8 @@ def test_a_file_that_describes_no_space_is_refused(
         ("{type: float, low: 0, high: 1, step: 0.25}", Float(0, 1, step=0.25)),
         ("{type: float, low: 0.1, high: 1, log: yes}", Float(0.1, 1, log=True)),
         ("{type: integer, low: 5, high: 5}", Integer(5, 5)),
+        ("{type: integer, low: 5, high: 9, step: null}", Integer(5, 9)),
+        ("{<<: {type: float, low: 0, high: 1}, high: 2}", Float(0, 2)),
     ],
 )
 def test_yaml_means_what_is_written(tmp_path: Path, entry: str, expected: object) -> None:
@@ -116,6 +137,16 @@ def test_yaml_means_what_is_written(tmp_path: Path, entry: str, expected: object
             load_space(tmp_path / "space.yaml")
     else:
         assert dict(load_space(tmp_path / "space.yaml")) == {"no": expected}
+
+
+def test_json_and_the_files_of_powershell_are_read(tmp_path: Path) -> None:
+    text = '{"a": {"type": "float", "low": 0, "high": 1}}'
+    for name, encoding in (("s.json", "utf-8-sig"), ("s.YAML", "utf-16"), ("s.yml", "utf-8")):
+        (tmp_path / name).write_text(text, encoding=encoding)
+        assert dict(load_space(tmp_path / name)) == {"a": Float(0, 1)}
+    (tmp_path / "s.yaml").write_text("größe: 1", encoding="latin-1")
+    with pytest.raises(SpaceError, match="it is no text in UTF-8; save it as such"):
+        load_space(tmp_path / "s.yaml")
 
 
 def test_a_file_of_windows_is_read(tmp_path: Path) -> None:
