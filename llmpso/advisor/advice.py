@@ -1,14 +1,23 @@
 """What the language model may answer: parsed and checked; no value is mended.
 
-One thing is: a velocity beyond the limit is limited, as the swarm limits its own.
+One thing is: a velocity beyond the limit is limited, as the swarm limits its own. That 32.0 is 32
+is no mending: JSON does not tell them apart.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmpso.advisor.reading import check_keys, read_answer
+from llmpso.advisor.reading import (
+    MAX_REPLY_CHARACTERS,
+    check_keys,
+    must_hold,
+    read_answer,
+    without_extras,
+)
 from llmpso.backends.base import Message
+from llmpso.dimensions import Dimension, Float, Integer, is_real
 from llmpso.errors import AdviceError, SpaceError
 from llmpso.space import Params, SearchSpace
 
@@ -78,11 +87,17 @@ class AdviceParser:
         space: What is allowed.
         velocity_limit: Largest velocity, as a fraction of the range; None if none was asked for.
         is_known: Whether a configuration was evaluated before.
+        form: Key of what was asked for: `suggestions`, or one `configuration`.
     """
 
     def __init__(
-        self, space: SearchSpace, velocity_limit: float | None, is_known: Callable[[Params], bool]
+        self,
+        space: SearchSpace,
+        velocity_limit: float | None,
+        is_known: Callable[[Params], bool],
+        form: str = "suggestions",
     ) -> None:
+        self._form = form
         self._space = space
         self._velocity_limit = velocity_limit
         self._is_known = is_known
@@ -91,7 +106,7 @@ class AdviceParser:
     def parse(self, text: str) -> Parsed:
         """The usable suggestions that no earlier reply held, and what is wrong with the rest."""
         try:
-            items, problems = _suggestion_items(text)
+            items, problems = _suggestion_items(text, self._form)
         except AdviceError as error:
             return Parsed(problems=(str(error),))
         suggestions: list[Suggestion] = []
@@ -109,12 +124,19 @@ class AdviceParser:
         if self._velocity_limit is None:
             if not isinstance(position, dict):
                 raise AdviceError('needs an object "position"')
-            return Suggestion(self._space.validate(position), {})
+            return Suggestion(self._space.validate(self._meant(position)), {})
         if not isinstance(position, dict) or not isinstance(velocity, dict):
             raise AdviceError('needs an object "position" and an object "velocity"')
-        valid = self._space.validate(position)
+        valid = self._space.validate(self._meant(position))
         asked = {name: _checked_velocity(name, velocity.get(name)) for name in self._space}
         return Suggestion(valid, *_limited(asked, 100 * self._velocity_limit))
+
+    def _meant(self, position: Mapping[str, Any]) -> dict[str, Any]:
+        """The position with its numbers of the types that the space has."""
+        return {
+            name: _as_in(self._space[name], value) if name in self._space else value
+            for name, value in position.items()
+        }
 
     def _taken_once(self, suggestion: Suggestion) -> Suggestion:
         key = self._space.key(suggestion.position)
@@ -126,18 +148,41 @@ class AdviceParser:
         return suggestion
 
 
-def _suggestion_items(text: str) -> tuple[list[Any], list[str]]:
+def _suggestion_items(text: str, form: str) -> tuple[list[Any], list[str]]:
     """What a reply suggests; of one that was cut off the whole items, and that it was."""
-    found = read_answer(text, ("suggestions", "configuration", "position"))
+    found, problems = _objects_in(text, form)
     whole = [one for one in found if "position" not in one]
     if not whole:
-        return list(found), ['the reply is no object with a list "suggestions"']
+        return list(found), [*problems, 'the reply is no object with a list "suggestions"']
     if "configuration" in whole[-1]:
-        return [{"position": whole[-1]["configuration"]}], []
+        return [{"position": whole[-1]["configuration"]}], problems
     items = whole[-1]["suggestions"]
     if not isinstance(items, list) or not items:
-        raise AdviceError('the reply must be an object with a list "suggestions"')
-    return items, []
+        raise AdviceError(must_hold(form))
+    return items, problems
+
+
+def _objects_in(text: str, form: str) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """The answers in a reply; of one that is almost JSON, those it means, and that it is not."""
+    keys = (form, "suggestions", "configuration", "position")
+    try:
+        return read_answer(text, keys), []
+    except AdviceError as error:
+        problem = f"{error}; read without its comments and last commas"
+        with suppress(AdviceError):
+            if len(text) <= MAX_REPLY_CHARACTERS:
+                return read_answer(without_extras(text), keys), [problem]
+        raise
+
+
+def _as_in(dimension: Dimension, value: Any) -> Any:
+    """A number of a reply as a dimension has it, where it has that number: JSON knows one type."""
+    if isinstance(dimension, Integer):
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(dimension, Float) or not is_real(value):
+        return value
+    alike = [choice for choice in dimension.choices if is_real(choice) and choice == value]
+    return alike[0] if len(alike) == 1 else value
 
 
 def _checked_velocity(name: str, velocity: Any) -> float:

@@ -75,7 +75,8 @@ class ConfigurationAdvisor:
         iteration: int,
         is_known: Callable[[Params], bool],
     ) -> Sequence[Params]:
-        parser = AdviceParser(space, None, is_known)
+        form = "configuration" if n == 1 else "suggestions"
+        parser = AdviceParser(space, None, is_known, form)
         advice = self.advisor.ask(question, parser, n, iteration=iteration)
         return [suggestion.position for suggestion in advice.suggestions]
 

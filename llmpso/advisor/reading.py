@@ -22,6 +22,11 @@ _BEGIN_OF_THOUGHT = re.compile(
     rf"<(?:{_THOUGHT})>|\[THINK\]|◁think▷|<\|channel\|>\s*(?:analysis|commentary)\b", re.IGNORECASE
 )
 
+_QUOTED = r'(?P<text>"(?:[^"\\\n]|\\.)*+"?)'
+"""One that does not end takes its line: a hostile text is looked at once."""
+_COMMENT = re.compile(rf"{_QUOTED}|//[^\n]*|/\*.{{0,500}}?\*/", re.DOTALL)
+_LAST_COMMA = re.compile(rf"{_QUOTED}|,(?=\s*[}}\]])")
+
 _MOST_FAILURES = 1000
 """Braces that begin no object: more of them are no reply, and each takes time."""
 _MOST_AROUND = 20
@@ -47,6 +52,22 @@ def read_answer(text: str, keys: tuple[str, ...]) -> list[Mapping[str, Any]]:
     if not fitting:
         raise AdviceError(_complaint(text, answer, keys[0]))
     return fitting
+
+
+def without_extras(text: str) -> str:
+    """Text without what people write into JSON and JSON has not: comments, commas before an end.
+
+    What stands between quotes stays as it is.
+
+    Example:
+        >>> without_extras('{"a": [1, 2,], /* no */ "b": "// yes",} // done')
+        '{"a": [1, 2],  "b": "// yes"} '
+    """
+    return _LAST_COMMA.sub(_kept, _COMMENT.sub(_kept, text))
+
+
+def _kept(found: re.Match[str]) -> str:
+    return found["text"] or ""
 
 
 def check_keys(found: Any) -> None:
@@ -131,4 +152,10 @@ def _complaint(text: str, answer: str, key: str) -> str:
         return "the reply is not JSON (too many brackets)"
     except ValueError as error:
         return f"the reply is not JSON ({error})"
-    return f'the reply must be an object with a list "{key}"'
+    return must_hold(key)
+
+
+def must_hold(key: str) -> str:
+    """What a reply must be, in words for the model."""
+    kind = "a list" if key == "suggestions" else "an object"
+    return f'the reply must be an object with {kind} "{key}"'

@@ -26,7 +26,7 @@ class ToolCall(BaseModel):
 class Answer(BaseModel):
     """What the model said, or why it would not."""
 
-    content: str | list[Any] | None = None
+    content: str | list[Any] | dict[str, Any] | None = None
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
     reasoning_content: Any = None
@@ -37,6 +37,8 @@ class Answer(BaseModel):
     def text(self) -> str:
         """The answer itself, without the thoughts that some servers keep apart."""
         content = self.content
+        if isinstance(content, dict):
+            return json.dumps(content)
         said = content if isinstance(content, str) else "".join(map(_part_text, content or ()))
         if said.strip() or not self.tool_calls:
             return said

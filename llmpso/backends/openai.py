@@ -145,7 +145,9 @@ class OpenAIBackend(HTTPBackend):
 
     def _read(self, body: Any) -> Answered:
         completion = Completion.model_validate(body)
-        choice, usage = completion.choices[0], completion.usage
+        usage = completion.usage
+        choices = completion.choices
+        choice = next((one for one in choices if one.message.text.strip()), choices[0])
         finish = f"finish_reason is {choice.finish_reason!r}"
         return Answered(
             text=choice.message.text,

@@ -149,6 +149,75 @@ def test_long_thoughts_do_not_spoil_a_short_answer() -> None:
     assert parser().parse("<think>" + "hm { " * 100_000 + "</think>" + WHOLE).suggestions
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        WHOLE.replace('"gru"}', '"gru",}'),
+        WHOLE.replace("}]}", "},\n ],\n}"),
+        WHOLE.replace('"rate"', '// small, {as} "always"\n"rate"'),
+        WHOLE.replace("}]}", "}, /* that's all */ ]} // https://example.org/{a}"),
+        "```json5\n" + WHOLE.replace("}]}", "}, // one,\n]}") + "\n```",
+    ],
+)
+def test_comments_and_last_commas_are_read_over_and_told(text: str) -> None:
+    parsed = parser().parse(text)
+    assert [one.position for one in parsed.suggestions] == [GOOD["position"]]
+    assert len(parsed.problems) == 1
+
+
+@pytest.mark.parametrize("extra", [",", "/* all */", ", // all\n"])
+def test_a_configuration_with_extras_is_read_and_they_are_told(extra: str) -> None:
+    one = AdviceParser(SPACE, None, lambda params: False, "configuration")
+    text = f'{{"configuration": {json.dumps(GOOD["position"])[:-1]}{extra}}}{extra}}}'
+    (suggestion,), (problem,) = (parsed := one.parse(text)).suggestions, parsed.problems
+    assert suggestion.position == GOOD["position"]
+    assert problem.startswith("the reply is not JSON (")
+    assert problem.endswith("; read without its comments and last commas")
+
+
+def test_marks_within_quotes_are_text() -> None:
+    space = SearchSpace({"path": Categorical(["a//b", "/*,]*/", 'q"//,}'])})
+    for choice in space["path"].choices:
+        text = json.dumps({"suggestions": [{"position": {"path": choice}}]})[:-1] + ",}"
+        parsed = AdviceParser(space, None, lambda params: False).parse(text)
+        assert [one.position for one in parsed.suggestions] == [{"path": choice}]
+
+
+@pytest.mark.parametrize("hostile", ["/*", '"\\', ", ", '"', "//", ",]", "/* *", '{"a":1,'])
+def test_a_hostile_reply_is_read_in_no_time(hostile: str) -> None:
+    assert parser().parse(hostile * (100_000 // len(hostile))).suggestions == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "taken"),
+    [
+        (Integer(8, 128), "32.0", 32),
+        (Integer(8, 128), "3.2e1", 32),
+        (Integer(8, 128), "32.5", None),
+        (Integer(8, 128), "true", None),
+        (Integer(0, 128), "-0.0", 0),
+        (Float(0.0, 64.0), "32", 32.0),
+        (Categorical([16, 32]), "32.0", 32),
+        (Categorical([16.0, 32.0]), "32", 32.0),
+        (Categorical([1, 32]), "true", None),
+        (Categorical(["32", "16"]), "32", None),
+    ],
+)
+def test_a_number_is_read_as_the_space_has_it(asked, answered: str, taken) -> None:
+    one = AdviceParser(SearchSpace({"x": asked}), None, lambda params: False, "configuration")
+    parsed = one.parse(f'{{"configuration": {{"x": {answered}}}}}')
+    found = [suggestion.position["x"] for suggestion in parsed.suggestions]
+    assert list(map(repr, found)) == ([] if taken is None else [repr(taken)])
+
+
+@pytest.mark.parametrize("text", ["{}", '{"rate": 0.1}', "[]"])
+def test_a_complaint_names_what_was_asked_for(text: str) -> None:
+    one = AdviceParser(SPACE, None, lambda params: False, "configuration")
+    assert one.parse(text).problems == (
+        'the reply must be an object with an object "configuration"',
+    )
+
+
 @pytest.mark.parametrize("text", [reply(GOOD, GOOD)[:-20], json.dumps([GOOD])])
 def test_whole_suggestions_of_a_reply_that_is_not_whole_are_used(text: str) -> None:
     parsed = parser().parse(text)

@@ -248,3 +248,10 @@ class TestSetUp:
         with pytest.raises(BackendUnavailableError) as caught:
             model.complete(question)
         assert "hunter" not in str(caught.value)
+
+
+def test_the_answer_is_found_among_several_and_as_an_object() -> None:
+    empty, answer = {"message": {"content": " "}}, {"message": {"content": {"units": 32}}}
+    backend = OpenAIBackend("m", "http://127.0.0.1:9/v1")
+    assert backend._read({"choices": [empty, answer]}).text == '{"units": 32}'
+    assert backend._read({"choices": [empty, empty]}).text == " "
