@@ -4,8 +4,10 @@ The file is that of `prefect deploy`. A key means here what it means there, or i
 """
 
 import difflib
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path, PurePosixPath
@@ -24,6 +26,7 @@ from flows.schedules import ScheduleEntry
 from flows.storable import check_options
 from flows.tune import tune
 from llmpso.errors import SpecError
+from llmpso.yaml_keys import repeated_key
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -61,6 +64,23 @@ class DeploymentEntry(BaseModel):
         """A key without a value says nothing."""
         return cls.model_fields[str(info.field_name)].default if value is None else value
 
+    @field_validator("name")
+    @classmethod
+    def _is_taken_by_prefect(cls, name: str) -> str:
+        if set(name) & set("/%&<>"):
+            raise ValueError("it must not hold any of / % & < >")
+        return name
+
+    @field_validator("concurrency_limit")
+    @classmethod
+    def _lets_one_run(
+        cls, limit: ConcurrencyLimitConfig | int | None
+    ) -> ConcurrencyLimitConfig | int | None:
+        n_runs = limit.limit if isinstance(limit, ConcurrencyLimitConfig) else limit
+        if n_runs is not None and n_runs < 1:
+            raise ValueError("it must be 1 or more")
+        return limit
+
     @field_validator("tags", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
@@ -92,16 +112,30 @@ def load_deployments(path: Path) -> list[ScheduledFlow]:
     Raises:
         SpecError: A flow, a parameter or a schedule is wrong, or two deployments retune one model.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        entries = list(content["deployments"])
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise SpecError(f"file {str(path)!r} names no deployments ({reason})") from error
+    entries = _entries(path)
     deployments = [_deployment(entry) for entry in entries]
     _check_names(deployments)
     _check_models(deployments)
     return deployments
+
+
+def _entries(path: Path) -> list[Any]:
+    """What stands under `deployments`, unchecked."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content, repeated = yaml.safe_load(text), repeated_key(yaml.compose(text))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise SpecError(f"file {str(path)!r} names no deployments ({reason})") from error
+    if repeated:
+        raise SpecError(f"file {str(path)!r}: {repeated}; keep one of them")
+    entries = content.get("deployments") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise SpecError(
+            f"file {str(path)!r} names no deployments; it must hold a list of them under "
+            "deployments"
+        )
+    return entries
 
 
 def _deployment(content: Any) -> ScheduledFlow:
@@ -150,10 +184,15 @@ def _read(kind: type[Model], content: dict[str, Any], label: str) -> Model:
     try:
         return kind.model_validate(content)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
+        # A name that is not known first: it is why another is missing.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         where = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            raise SpecError(f"{label}: {where} is not read by flows.serve; remove it") from error
+            near = difflib.get_close_matches(where, kind.model_fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "remove it"
+            raise SpecError(f"{label}: {where} is not read by flows.serve; {hint}") from error
+        if first["type"] == "missing":
+            raise SpecError(f"{label} lacks {where}") from error
         reason = first["msg"].removeprefix("Value error, ")
         raise SpecError(f"{label}: {where} is {first['input']!r}; {reason}") from error
 
@@ -176,10 +215,32 @@ def _check_parameters(deployment: ScheduledFlow, parameters: dict[str, Any]) -> 
             raise SpecError(f"deployment {deployment.full_name!r} sets {name!r}; {hint}")
     check_options(parameters)
     try:
-        deployment.flow.validate_parameters(parameters)
+        with _without_log():
+            deployment.flow.validate_parameters(parameters)
     except ParameterTypeError as error:
-        reason = " ".join(str(error).split())
-        raise SpecError(f"deployment {deployment.full_name!r}: {reason}") from error
+        raise SpecError(f"deployment {deployment.full_name!r}{_misfit(error)}") from error
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Keep Prefect from writing some lines to the log beside the one of the error."""
+    logger = logging.getLogger("prefect.flows")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _misfit(error: ParameterTypeError) -> str:
+    """Which value does not fit, and why."""
+    cause = error.__cause__ or error.__context__
+    if not isinstance(cause, pydantic.ValidationError):
+        return f": {' '.join(str(error).split())}"
+    first = cause.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return f" sets {where} to {first['input']!r}; {first['msg']}"
 
 
 def _check_names(deployments: Sequence[ScheduledFlow]) -> None:

@@ -1,6 +1,7 @@
 """When a deployment runs: a schedule as `prefect deploy` reads it, and its next date."""
 
 import asyncio
+import re
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -10,6 +11,8 @@ from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRu
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from llmpso.errors import SpecError
+
+SHORTEST = timedelta(minutes=1)
 
 
 class ScheduleEntry(BaseModel):
@@ -37,6 +40,18 @@ class ScheduleEntry(BaseModel):
     def _has_one_rule(self) -> Self:
         if sum(rule is not None for rule in (self.cron, self.interval, self.rrule)) != 1:
             raise ValueError("it must have exactly one of cron, interval and rrule")
+        if self.cron is not None and len(self.cron.split()) > 5:
+            raise ValueError(
+                "cron must have five fields: minute, hour, day, month, day of the week"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_rare(self) -> Self:
+        """A rule of seconds would also be counted through from 2020 on."""
+        is_fast = self.interval is not None and timedelta() < self.interval < SHORTEST
+        if is_fast or re.search("FREQ=(SECOND|MINUTE)LY", (self.rrule or "").upper()):
+            raise ValueError("it must run every minute at most, by interval or cron")
         return self
 
     @property

@@ -11,12 +11,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from llmpso.errors import SpaceError
 from llmpso.space import Categorical, Dimension, Float, Integer, SearchSpace
 from llmpso.text import one_line
 from llmpso.user_code import UserCodeError, run_foreign
+from llmpso.yaml_keys import repeated_key
 
 KINDS: Mapping[str, type[Dimension]] = {
     "float": Float,
@@ -71,11 +71,12 @@ def _from_yaml(path: Path) -> SearchSpace:
     text, yaml = _text(path), YAML(typ="safe", pure=True)
     try:
         content = yaml.load(text)
-        _check_keys(yaml.compose(text), set())
+        # A mapping that merges another (`<<`) is not checked by the library.
+        repeated = repeated_key(yaml.compose(text))
     except (YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, SpaceError):
-            raise
         raise SpaceError(f"it is no YAML ({_told(error)})") from error
+    if repeated:
+        raise SpaceError(f"it is no YAML ({repeated})")
     if not isinstance(content, dict) or not content:
         raise SpaceError("it must hold one entry per hyperparameter, such as x: {type: float, …}")
     return SearchSpace({name: _dimension(name, entry) for name, entry in content.items()})
@@ -91,22 +92,6 @@ def _text(path: Path) -> str:
         raise SpaceError("it is no text in UTF-8; save it as such") from error
     except OSError as error:
         raise SpaceError(f"it cannot be read ({error.strerror})") from error
-
-
-def _check_keys(node: Node | None, seen: set[int]) -> None:
-    """Refuse a key that stands twice: beside a merge (`<<`) the later one would win unsaid."""
-    if node is None or id(node) in seen or not isinstance(node.value, list):
-        return
-    seen.add(id(node))
-    if isinstance(node, MappingNode):
-        keys = [key for key, _ in node.value if isinstance(key, ScalarNode)]
-        for place, key in enumerate(keys):
-            if key.value in (earlier.value for earlier in keys[:place]):
-                line = key.start_mark.line + 1
-                raise SpaceError(f'it is no YAML (line {line}: found duplicate key "{key.value}")')
-    for child in node.value:
-        for part in child if isinstance(child, tuple) else (child,):
-            _check_keys(part, seen)
 
 
 def _told(error: Exception) -> str:

@@ -64,6 +64,12 @@ def written(folder: Path, *changes: dict) -> Path:
             "schedule '0 3 * * 1' in 'Europe/Berln': Value error, Invalid timezone",
         ),
         ({"schedules": [{"cron": "every day"}]}, "Invalid cron string"),
+        ({"schedules": [{"cron": "0 0 3 * * *"}]}, "cron must have five fields: minute, hour,"),
+        ({"schedules": [{"interval": 0.5}]}, "it must run every minute at most"),
+        ({"schedules": [{"rrule": "FREQ=SECONDLY"}]}, "it must run every minute at most"),
+        ({"entry_point": "flows/tune.py:tune"}, "entry_point is not read by flows.serve; did you"),
+        ({"entrypoint": None}, "entrypoint is None"),
+        ({"parameters": {"evaluations": 0}}, "sets evaluations to 0; Input should be greater"),
         ({"schedules": [{"timezone": "UTC"}]}, "exactly one of cron, interval and rrule"),
         (
             {"schedules": [{"cron": "@daily", "interval": 60}]},
@@ -73,7 +79,7 @@ def written(folder: Path, *changes: dict) -> Path:
         ({"schedule": {"cron": "@daily"}}, "has both schedule and schedules"),
         (
             {"schedules": [{"cron": "@daily", "parameters": {"refits": 1}}]},
-            "refits: Input should be greater than or equal to 2",
+            "sets refits to 1; Input should be greater than or equal to 2",
         ),
         (
             {"schedules": [{"cron": "@daily", "parameters": {"evaluatons": 7}}]},
@@ -95,7 +101,10 @@ def written(folder: Path, *changes: dict) -> Path:
             {"entrypoint": "flows/retunes.py:retune"},
             "runs 'flows/retunes.py:retune'; did you mean 'flows/retune.py:retune'?",
         ),
-        ({"parameters": {"refits": 1}}, "refits: Input should be greater than or equal to 2"),
+        (
+            {"parameters": {"refits": 1}},
+            "sets refits to 1; Input should be greater than or equal to 2",
+        ),
         ({"parameters": {"refit": 3}}, "refit"),
     ],
 )
@@ -121,6 +130,44 @@ def test_two_deployments_of_one_model_are_refused(tmp_path: Path) -> None:
 def test_a_file_without_deployments_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="names no deployments"):
         load_deployments(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "it must hold a list of them under deployments"),
+        ("deployments:\n", "it must hold a list of them under deployments"),
+        ("deployments: []\n", "it must hold a list of them under deployments"),
+        ("- a\n", "it must hold a list of them under deployments"),
+        ("deployments: {a: {}}\n", "it must hold a list of them under deployments"),
+        ("deployments:\n- {name: a, name: b}\n", 'line 2: found duplicate key "name"; keep one'),
+        ("deployments: &d [*d]\n", "it must have a name and an entrypoint"),
+    ],
+)
+def test_a_file_that_says_nothing_or_one_thing_twice_is_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    (tmp_path / "prefect.yaml").write_text(content)
+    with pytest.raises(SpecError) as caught:
+        load_deployments(tmp_path / "prefect.yaml")
+    assert message in str(caught.value)
+
+
+def test_what_one_deployment_shares_with_another_by_reference_is_read(tmp_path: Path) -> None:
+    (tmp_path / "prefect.yaml").write_text(
+        "shared: &shared {objective: rastrigin, advisor: none}\n"
+        "deployments:\n"
+        "- name: a\n"
+        "  entrypoint: flows/tune.py:tune\n"
+        "  parameters: {<<: *shared, evaluations: 5}\n",
+        encoding="utf-8-sig",
+    )
+    (deployment,) = load_deployments(tmp_path / "prefect.yaml")
+    assert deployment.entry.parameters == {
+        "objective": "rastrigin",
+        "advisor": "none",
+        "evaluations": 5,
+    }
 
 
 def test_what_is_served_is_listed_with_its_next_run(capsys) -> None:
