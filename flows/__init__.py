@@ -4,13 +4,27 @@ import os
 import sys
 
 
+def _working_directory() -> str:
+    """Where the command was started; no library can be imported in one that is gone."""
+    try:
+        os.stat(os.curdir)
+        return os.getcwd()
+    except OSError as error:
+        print(
+            f"error: the working directory cannot be used ({error.strerror}); "
+            "change into a folder that is there",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None
+
+
 def _search_working_directory_last() -> None:
     """Let no `tasks.py`, `queue.py` or `mlflow/` of a user's stand in for ours or a library's.
 
     `python -m` searches the working directory first; a user's objective is found there all the
     same. In a clone of this project the working directory is ours.
     """
-    here, ours = os.getcwd(), os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    here, ours = _working_directory(), os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     if sys.argv[0] == "-m" and here != ours:
         first = [path for path in sys.path if os.path.realpath(path) == here]
         sys.path[:] = [path for path in sys.path if path not in first] + first

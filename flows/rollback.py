@@ -11,7 +11,7 @@ from llmpso.errors import BusyModelError, LLMPSOError
 from llmpso.masking import mask_tracebacks
 from llmpso.text import one_line
 from tasks.registry import check_registered, roll_back, store_answers
-from tasks.tracking import store_address
+from tasks.store_address import store_address
 
 app = cyclopts.App(name="python -m flows.rollback", version_flags=[])
 
@@ -27,8 +27,8 @@ def rollback(model: str, *, now: bool = False) -> int:
         now: Do not wait for a run that retunes the model: it goes on, and promotes nothing.
     """
     mask_tracebacks()
-    uri = store_address()
     try:
+        uri = store_address()
         with store_answers(uri, model):
             check_registered(uri, model)
             with nullcontext() if now else only_run(model):

@@ -16,6 +16,7 @@ import logging
 import os
 import platform
 import random
+import re
 import threading
 import time
 from collections.abc import Iterable
@@ -26,15 +27,23 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
-from platformdirs import user_state_path
 
 from llmpso.errors import BusyModelError, RegistryError
+from llmpso.running.durable import (
+    SHELF,
+    DamagedError,
+    made_folder,
+    read,
+    replace_file,
+    set_aside,
+)
 from llmpso.running.fingerprint import digest
 from llmpso.text import one_line
 from tasks.patience import STORE_ERRORS
+from tasks.state import lock_file, state_folder, writable
 from tasks.tracking import client, suppress_code
 
 logger = logging.getLogger(__name__)
@@ -50,6 +59,9 @@ LOOK_SECONDS = 1.0
 
 SILENT_LOOKS = 60
 """A claim that stays the same over so many looks is that of a dead process."""
+
+_PLACE = re.compile("[0-9a-f]{32}")
+"""A name that no other file has."""
 
 Claims = dict[str, str]
 """Tags of a registered model that claim a lock; each holds who it is, as JSON."""
@@ -80,15 +92,18 @@ class ModelLock:
         registered = _registered(uri, model)
         self._store, self._model, self._purpose = client(uri), model, purpose
         self._key = f"{_prefix(purpose)}{uuid4().hex}"
-        path = _lock_path(registered, purpose)
-        self._file = FileLock(path)
+        folder = state_folder() / "locks"
+        with writable("locks of models", folder):
+            path = _lock_path(folder, registered, purpose)
+            self._file = lock_file(path, path.parent / SHELF)
         deadline = time.monotonic() + PATIENCE_SECONDS
         try:
             self._file.acquire(timeout=PATIENCE_SECONDS)
         except Timeout:
             raise _busy(model, _claims(registered, purpose).values()) from None
-        self._place = _place(path)
         try:
+            with writable("locks of models", folder):
+                self._place = _place(path)
             self._wait_until_alone(deadline)
         except BaseException:
             self._give_up()
@@ -250,16 +265,22 @@ def _busy(model: str, claims: Iterable[str]) -> BusyModelError:
     )
 
 
-def _lock_path(model: RegisteredModel, purpose: Purpose) -> Path:
+def _lock_path(folder: Path, model: RegisteredModel, purpose: Purpose) -> Path:
     """The same file for the same model, under whatever address its store is reached."""
-    folder = user_state_path("llmpso") / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / digest([model.name, model.creation_timestamp, purpose])[:32]
+    return made_folder(folder) / digest([model.name, model.creation_timestamp, purpose])[:32]
 
 
 def _place(path: Path) -> str:
     """What names a locked file on all machines; the file must be held."""
     file = path.with_suffix(".place")
-    if not file.exists() or not file.read_text():
-        file.write_text(uuid4().hex)
-    return f"{platform.node()} {file.read_text()}"
+    try:
+        text = read(file).decode("ascii") if os.path.lexists(file) else ""
+        if text and not _PLACE.fullmatch(text):
+            raise DamagedError("it is not what was written")
+    except (DamagedError, UnicodeDecodeError) as error:
+        set_aside(file, file.parent / SHELF, error)
+        text = ""
+    if not text:
+        text = uuid4().hex
+        replace_file(file, text)
+    return f"{platform.node()} {text}"

@@ -4,8 +4,8 @@ MLflow makes its tables one after the other, and locks nothing: two first comman
 break each other, and one that is killed would leave a database that no later one can use.
 """
 
-import sqlite3
-from contextlib import closing
+import os
+import shutil
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -45,24 +45,16 @@ def database_file(uri: str) -> Path | None:
         parts = urlsplit(name)
         in_memory = "memory" in parse_qs(urlsplit(uri).query).get("mode", ())
         name = "" if in_memory else parts.path
-    return None if name in ("", ":memory:") else Path(name).absolute()
-
-
-def is_half_made(path: Path) -> bool:
-    """Whether a database has tables of MLflow's, and no run: its making was cut short."""
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-            n_runs = "runs" in tables and database.execute("SELECT COUNT(*) FROM runs").fetchone()
-    except sqlite3.Error:
-        return False
-    return bool(tables) and not (n_runs and n_runs[0])
+    # A link would be replaced by the file, and what it leads to would stay as it is.
+    return None if name in ("", ":memory:") else Path(os.path.realpath(name))
 
 
 def _make(path: Path) -> None:
     half = path.with_name(path.name + HALF_WRITTEN)
     half.unlink(missing_ok=True)
     MlflowClient(f"sqlite:///{half}")
+    if path.exists():
+        shutil.copymode(path, half)
     sync(half)
     half.replace(path)
     sync(path.parent)

@@ -64,7 +64,7 @@ class Promotion:
 
 @contextmanager
 def store_answers(uri: str, name: str) -> Iterator[None]:
-    """Say what is the matter if the tracking server goes away within the block.
+    """Say what is the matter if the store goes away within the block, or refuses.
 
     Raises:
         StorageError: It did.
@@ -72,11 +72,14 @@ def store_answers(uri: str, name: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        if not is_away(error):
-            raise
+        did, then = (
+            ("stopped answering", "it is back")
+            if is_away(error)
+            else ("refuses", "that is mended")
+        )
         raise StorageError(
-            f"MLflow at {shown(uri)} stopped answering ({one_line(error, 200)}); what serves "
-            f"{name!r} is as it was, or wholly changed: start again once it is back"
+            f"MLflow at {shown(uri)} {did} ({one_line(error, 200)}); what serves "
+            f"{name!r} is as it was, or wholly changed: start again once {then}"
         ) from error
 
 

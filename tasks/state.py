@@ -16,6 +16,9 @@ from llmpso.running.durable import SHELF, made_folder, remove, set_aside
 
 STATE_HOME = "XDG_STATE_HOME"
 
+PROBE_BYTES = 65_536
+"""Without room for so little, a study would end at its first evaluation."""
+
 
 def state_folder() -> Path:
     """The folder of all studies of this user.
@@ -45,22 +48,44 @@ def check_folders() -> None:
         SpecError: One cannot.
     """
     folder = state_folder()
-    with _writable("evaluations", folder, STATE_HOME):
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=made_folder(folder / "studies")).close()
+    with writable("evaluations", folder, STATE_HOME):
+        probe(folder)
+        probe(made_folder(folder / "studies"))
     home = PREFECT_HOME.value()
-    with _writable("what Prefect keeps", home, PREFECT_HOME.name):
-        home.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=home).close()
+    with writable("what Prefect keeps", home, PREFECT_HOME.name):
+        probe(home)
+    with writable("what lasts a moment", Path(os.environ.get("TMPDIR", "/tmp")), "TMPDIR"):
+        probe(Path(tempfile.gettempdir()))
+
+
+def probe(folder: Path) -> None:
+    """Make a folder if it is not there, and write to it.
+
+    Raises:
+        OSError: It cannot be made or written, or its disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(PROBE_BYTES))
+
+
+def words(error: OSError) -> str:
+    """What the system says is wrong with a folder."""
+    return "it is no folder" if isinstance(error, FileExistsError) else str(error.strerror)
 
 
 @contextmanager
-def _writable(what: str, folder: Path, variable: str) -> Iterator[None]:
+def writable(what: str, folder: Path, variable: str = STATE_HOME) -> Iterator[None]:
+    """Say which folder cannot be written within the block, and what names another.
+
+    Raises:
+        SpecError: It cannot.
+    """
     try:
         yield
     except OSError as error:
         raise SpecError(
-            f"{what} cannot be kept in {folder} ({error.strerror}); name a folder that can be "
+            f"{what} cannot be kept in {folder} ({words(error)}); name a folder that can be "
             f"written in {variable}"
         ) from error
 

@@ -1,7 +1,6 @@
 """What MLflow keeps of a study: one parent run, one child per evaluation, the model of each."""
 
 import math
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import mlflow
 from alembic.util.exc import CommandError
@@ -27,7 +26,11 @@ from llmpso.errors import SpecError
 from llmpso.markup import paragraphs
 from llmpso.text import one_line
 from llmpso.trial import Trial
-from tasks.new_store import database_file, is_half_made, make_store
+from tasks.new_store import database_file, make_store
+from tasks.patience import STORE_ERRORS, is_away
+from tasks.state import probe, words
+from tasks.store_address import check_store, store_address, unusable
+from tasks.store_file import refusal_of
 
 T = TypeVar("T")
 
@@ -53,19 +56,19 @@ def client(tracking_uri: str) -> MlflowClient:
     """One client per process and store; the database is made if it is not there.
 
     Raises:
-        SpecError: An earlier command was cut short while it made the database.
+        SpecError: The store cannot be used, which is known before it is asked anything.
     """
-    make_store(tracking_uri)
+    check_store(tracking_uri)
     try:
+        make_store(tracking_uri)
         return MlflowClient(tracking_uri)
-    except (MlflowException, SQLAlchemyError, CommandError) as error:
+    except ModuleNotFoundError as error:
+        way_out = f"install it: pip install {error.name}"
+        raise unusable(tracking_uri, f"package {error.name} is not there", way_out) from error
+    except (*STORE_ERRORS, SQLAlchemyError, CommandError) as error:
         path = database_file(tracking_uri)
-        if path is not None and is_half_made(path):
-            raise SpecError(
-                f"{path} is half made: a command was cut short while it made the database, and no "
-                f"run is in it; remove that file ({one_line(error, 100)})"
-            ) from error
-        raise
+        known = refusal_of(path, shown(tracking_uri)) if path is not None else ""
+        raise unusable(tracking_uri, known or one_line(error, 120)) from error
 
 
 def paged(search: Callable[..., PagedList[T]]) -> Iterator[T]:
@@ -79,23 +82,6 @@ def paged(search: Callable[..., PagedList[T]]) -> Iterator[T]:
         page = search(page_token=token)
         yield from page
         token = page.token or ""
-
-
-def store_address() -> str:
-    """The store that `MLFLOW_TRACKING_URI` names, or SQLite in the working directory.
-
-    A login in a server's address is moved to where MLflow looks for it too: from then on no
-    message of a library can repeat it.
-    """
-    uri = mlflow.get_tracking_uri()
-    parts = urlsplit(uri) if uri.startswith(("http://", "https://")) else None
-    if parts is None or not (parts.username and parts.password):
-        return uri
-    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
-    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
-    os.environ["MLFLOW_TRACKING_URI"] = shown(uri)
-    mlflow.set_tracking_uri(shown(uri))
-    return shown(uri)
 
 
 def open_experiment(name: str, metric: str) -> tuple[str, str]:
@@ -116,12 +102,11 @@ def open_experiment(name: str, metric: str) -> tuple[str, str]:
         store, experiment = client(uri), _experiment(client(uri), name)
         store.set_experiment_tag(experiment.experiment_id, "metric", metric)
         store.set_experiment_tag(experiment.experiment_id, KIND_TAG, MODEL_TRAINING)
-        _check_artifacts(experiment.artifact_location)
-    except (MlflowException, OSError, SQLAlchemyError, CommandError) as error:
-        raise SpecError(
-            f"MLFLOW_TRACKING_URI is {shown(uri)!r}, which cannot be used for experiment {name!r} "
-            f"({one_line(error, 200)}); start that server, or name a store that can be written"
-        ) from error
+    except (*STORE_ERRORS, SQLAlchemyError) as error:
+        does = "does not answer" if is_away(error) else f"refuses experiment {name!r}"
+        raise unusable(uri, f"it {does} ({one_line(error, 200)})") from error
+    _check_registry(store)
+    _check_artifacts(experiment)
     return uri, experiment.experiment_id
 
 
@@ -145,12 +130,30 @@ def _experiment(store: MlflowClient, name: str) -> Experiment:
     return found
 
 
-def _check_artifacts(location: str) -> None:
+def _check_registry(store: MlflowClient) -> None:
+    """Refuse a store of models that cannot be used; MLflow lets it be another one."""
+    try:
+        store.search_registered_models(max_results=1)
+    except (*STORE_ERRORS, SQLAlchemyError, ModuleNotFoundError) as error:
+        raise SpecError(
+            f"models cannot be registered at {shown(mlflow.get_registry_uri())!r} "
+            f"({one_line(error, 200)}); mend MLFLOW_REGISTRY_URI, or leave it out"
+        ) from error
+
+
+def _check_artifacts(experiment: Experiment) -> None:
     """Refuse a local folder that cannot be written; a server looks after its own."""
-    if urlsplit(location).scheme in ("", "file"):
-        folder = local_file_uri_to_path(location)
-        os.makedirs(folder, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+    location = experiment.artifact_location
+    if urlsplit(location).scheme not in ("", "file"):
+        return
+    folder = Path(local_file_uri_to_path(location))
+    try:
+        probe(folder)
+    except OSError as error:
+        raise SpecError(
+            f"models of experiment {experiment.name!r} cannot be kept in {folder} "
+            f"({words(error)}); name another --experiment, or another store in MLFLOW_TRACKING_URI"
+        ) from error
 
 
 def start_study(

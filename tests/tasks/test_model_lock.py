@@ -11,7 +11,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from llmpso.errors import BusyModelError, RegistryError
+from llmpso.errors import BusyModelError, RegistryError, SpecError
 from tasks import model_lock
 from tasks.model_lock import ModelLock, Purpose
 
@@ -150,3 +150,18 @@ def test_a_process_that_was_taken_for_dead_hears_of_it(mlflow_store: str, monkey
 def test_a_name_that_mlflow_refuses_is_refused_at_once(mlflow_store: str, name: str) -> None:
     with pytest.raises(RegistryError, match=f"model is '{name}', which MLflow refuses as a name"):
         ModelLock(mlflow_store, name, Purpose.RETUNING)
+
+
+def test_files_of_a_lock_may_be_damaged(mlflow_store: str, tmp_path, monkeypatch, damage) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    lock(mlflow_store).release()
+    for path in [path for path in (tmp_path / "state").rglob("*") if path.is_file()]:
+        damage(path)
+    lock(mlflow_store).release()
+    assert claims() == {}
+
+
+def test_locks_that_cannot_be_kept_name_their_folder(mlflow_store: str, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+    with pytest.raises(SpecError, match="locks of models cannot be kept in /proc/nowhere/"):
+        lock(mlflow_store)
