@@ -1,3 +1,4 @@
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,3 +103,34 @@ def test_a_file_in_the_place_of_the_folder_is_set_aside(tmp_path, outcome):
     (tmp_path / "halfway").write_text("a note")
     kept_twice(tmp_path / "halfway", outcome)
     assert (tmp_path / "damaged" / "halfway").read_text() == "a note"
+
+
+class Killed(BaseException):
+    """Stands for the end of a process: nobody catches it."""
+
+
+@pytest.mark.parametrize("n_moved", [0, 1, 2])
+def test_a_kill_while_a_training_is_set_aside_loses_it_alone(
+    tmp_path, outcome, monkeypatch, n_moved
+):
+    store, whole, moved = kept_twice(tmp_path / "halfway", outcome), Path.rename, []
+    (tmp_path / "halfway" / "aa.json").write_text("")
+
+    def rename(path: Path, place: Path) -> Path:
+        if len(moved) == n_moved:
+            raise Killed
+        moved.append(path)
+        return whole(path, place)
+
+    with monkeypatch.context() as patch, suppress(Killed):
+        patch.setattr(Path, "rename", rename)
+        store.find("aa")
+    assert len(moved) == n_moved
+    again = HalfwayStore(tmp_path / "halfway")
+    assert again.find("aa") is None
+    assert not again.checkpoint("aa").exists()
+    assert again.find("bb") is not None
+    again.keep("aa", outcome)
+    assert again.find("aa").trial == outcome.trial
+    again.forget("aa")
+    assert not list((tmp_path / "halfway").glob("aa*"))
