@@ -62,7 +62,7 @@ def find_champion(uri: str, name: str, space: SearchSpace) -> Champion | None:
     registered = find_registered(uri, name)
     if registered is None:
         return None
-    aliases = aliases_of(registered)
+    aliases = aliases_of(uri, registered)
     number = aliases.champion or aliases.previous
     if not number:
         return None
@@ -80,7 +80,7 @@ def find_champion(uri: str, name: str, space: SearchSpace) -> Champion | None:
 def champion_lost(uri: str, name: str) -> str:
     """That nothing serves any more, if something did; else empty."""
     registered = find_registered(uri, name)
-    if registered is None or (aliases := aliases_of(registered)).champion:
+    if registered is None or (aliases := aliases_of(uri, registered)).champion:
         return ""
     change, served = last_change(registered), promotions(uri, name)["version"].tolist()
     last = change.after.champion if change else str(max(served, default=""))
@@ -109,7 +109,7 @@ def note_kept(uri: str, champion: Champion, reason: str) -> None:
         tags |= {"restored_at": now()}
         change_champion(uri, name, expected="", to=version, marks={version: tags})
         return
-    check_champion(name, aliases_of(client(uri).get_registered_model(name)), version)
+    check_champion(name, aliases_of(uri, client(uri).get_registered_model(name)), version)
     for key, value in tags.items():
         client(uri).set_model_version_tag(name, version, key, value)
 

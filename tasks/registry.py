@@ -171,7 +171,7 @@ def roll_back(uri: str, name: str) -> tuple[str, str]:
         ChampionChangedError: Another process changed what serves in the meantime.
     """
     settle(uri, name)
-    aliases = aliases_of(client(uri).get_registered_model(name))
+    aliases = aliases_of(uri, client(uri).get_registered_model(name))
     old, new = aliases.champion, aliases.previous
     if not new:
         raise RegistryError(

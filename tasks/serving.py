@@ -65,7 +65,7 @@ def change_champion(
     """
     with _locked(uri, model) as lock:
         _settle(uri, model)
-        before = aliases_of(client(uri).get_registered_model(model))
+        before = aliases_of(uri, client(uri).get_registered_model(model))
         lock.check()
         check_champion(model, before, expected)
         previous = before.champion or before.previous
@@ -109,9 +109,9 @@ def find_registered(uri: str, model: str) -> RegisteredModel | None:
     return None
 
 
-def aliases_of(model: RegisteredModel) -> Aliases:
-    """What serves, and what served before."""
-    return Aliases(*(str(model.aliases.get(alias, "")) for alias in (CHAMPION, PREVIOUS)))
+def aliases_of(uri: str, model: RegisteredModel) -> Aliases:
+    """What serves, and what served before; the alias of a version that is gone is none."""
+    return Aliases(*(_named_by(uri, model, alias) for alias in (CHAMPION, PREVIOUS)))
 
 
 def last_change(model: RegisteredModel) -> Change | None:
@@ -148,7 +148,7 @@ def _is_settled(model: RegisteredModel) -> bool:
 
 def _settle(uri: str, model: str) -> None:
     registered = client(uri).get_registered_model(model)
-    change, now = last_change(registered), aliases_of(registered)
+    change, now = last_change(registered), aliases_of(uri, registered)
     if change is None or change.is_done:
         return
     if now.champion == change.after.champion:
@@ -171,12 +171,12 @@ def _complete(uri: str, model: str, change: Change) -> None:
 
 def _set_previous(uri: str, model: str, version: str) -> None:
     store = client(uri)
-    if not version:
-        store.delete_registered_model_alias(model, PREVIOUS)
-        return
     # Somebody may have deleted it since.
     with suppress_code("RESOURCE_DOES_NOT_EXIST"):
-        store.set_registered_model_alias(model, PREVIOUS, version)
+        if version:
+            store.set_registered_model_alias(model, PREVIOUS, version)
+            return
+    store.delete_registered_model_alias(model, PREVIOUS)
 
 
 def _mark(uri: str, model: str, version: str, tags: Mapping[str, str]) -> None:
@@ -196,6 +196,15 @@ def _change(record: Mapping[str, Any]) -> Change:
         marks={version: dict(tags) for version, tags in record["marks"].items()},
         is_done=bool(record["is_done"]),
     )
+
+
+def _named_by(uri: str, model: RegisteredModel, alias: str) -> str:
+    version = str(model.aliases.get(alias, ""))
+    if version:
+        with suppress_code("RESOURCE_DOES_NOT_EXIST"):
+            client(uri).get_model_version(model.name, version)
+            return version
+    return ""
 
 
 def _named(version: str) -> str:

@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
@@ -310,3 +312,28 @@ def test_a_change_is_refused_where_nothing_is_expected_to_serve(
     promoted("model", "")
     with pytest.raises(ChampionChangedError, match="this run compared with no version"):
         change_champion(mlflow_store, "model", expected="", to="1", marks={})
+
+
+def give_alias(store: str, model: str, alias: str, version: int) -> None:
+    """As a store has it whose version was deleted while its alias was given."""
+    with closing(sqlite3.connect(store.removeprefix("sqlite:///"))) as database:
+        database.execute(
+            "UPDATE registered_model_aliases SET version = ? WHERE name = ? AND alias = ?",
+            [version, model, alias],
+        )
+        database.commit()
+
+
+def test_the_alias_of_a_version_that_is_gone_is_none(promoted, mlflow_store: str) -> None:
+    promoted("model", replaced="")
+    promoted("model", replaced="1", error=0.5)
+    give_alias(mlflow_store, "model", "champion", 99)
+    found = find_champion(mlflow_store, "model", SPACE)
+    assert (found.version, found.serves) == ("1", False)
+    assert "version 2 served last" in champion_lost(mlflow_store, "model")
+    assert roll_back(mlflow_store, "model") == ("", "1")
+    assert aliases("model") == {"champion": "1"}
+    promoted("model", replaced="1", error=0.4)
+    give_alias(mlflow_store, "model", "previous", 99)
+    with pytest.raises(RegistryError, match="no version with the alias @previous"):
+        roll_back(mlflow_store, "model")
