@@ -1,7 +1,7 @@
 """What a study comes to: one record for MLflow, for Prefect, for scripts and for a screen."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -141,7 +141,7 @@ def summarise(
     plan: Plan,
     result: StudyResult,
     *,
-    begin: float,
+    reused: Set[int],
     wall_seconds: float,
     model: str,
     study: StudyRun,
@@ -149,6 +149,16 @@ def summarise(
     notes: Sequence[str],
 ) -> Summary:
     """The summary of a finished study.
+
+    Args:
+        plan: What was run.
+        result: What came of it.
+        reused: Numbers of the trials that an earlier run had measured.
+        wall_seconds: How long this run took.
+        model: The version that was registered.
+        study: Where it is recorded.
+        prefect_run: Address of the flow run.
+        notes: What people should know.
 
     Raises:
         LLMPSOError: Every trial failed.
@@ -183,9 +193,9 @@ def summarise(
         llm_cached=len(calls) - len(asked),
         llm_problems=sum(bool(call.problems) for call in calls),
         llm_tokens=_tokens(asked),
-        kept=sum(trial.started_at < begin for trial in result.trials),
+        kept=sum(trial.number in reused for trial in result.trials),
         wall_seconds=wall_seconds,
-        training_seconds=busy_seconds([t for t in result.trials if t.started_at >= begin]),
+        training_seconds=busy_seconds([t for t in result.trials if t.number not in reused]),
         llm_seconds=sum(call.seconds for call in calls),
         model=model,
         tracking_uri=shown(study.tracking_uri),

@@ -202,7 +202,7 @@ def _as_begun(plan: Plan, study: StudyRun) -> Plan:
 
 
 def _run(plan: Plan, ledger: Ledger) -> Summary:
-    begin, study = time.time(), ledger.study
+    begin, study = time.perf_counter(), ledger.study
     budget = max(plan.study.budget, ledger.n_kept)
     notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger))
     progress = StudyProgress(budget, plan.objective.metric, get_run_logger(), notes)
@@ -218,7 +218,7 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
         raise
     ledger.deliver()
     record_text(study, "advisor/calls.jsonl", _calls_text(advisor))
-    wall_seconds = time.time() - begin
+    wall_seconds = time.perf_counter() - begin
     if ledger.n_unused:
         get_run_logger().warning(
             "%d evaluations of the earlier run were not proposed again", ledger.n_unused
@@ -227,7 +227,7 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
     summary = summarise(
         plan,
         result,
-        begin=begin,
+        reused=ledger.reused,
         wall_seconds=wall_seconds,
         model=_registered(plan, ledger, result.best),
         study=study,

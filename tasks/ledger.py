@@ -54,6 +54,7 @@ class Ledger:
     Attributes:
         study: As given.
         n_kept: Evaluations that were there from the start.
+        reused: Numbers of the trials that these answered.
         arrivals: Folder that worker processes write outcomes to.
 
     Raises:
@@ -85,6 +86,7 @@ class Ledger:
         left = [entry.trial for entry in self._waiting.values()]
         self._kept = self._by_training(_worth_keeping([*recorded.values(), *left]))
         self.n_kept = self._n_known = len(self._kept)
+        self.reused: set[int] = set()
 
     @property
     def n_unused(self) -> int:
@@ -107,6 +109,7 @@ class Ledger:
             return None
         if told.state is not TrialState.PENDING:
             del self._kept[address]
+        self.reused.add(trial.number)
         return _asked_as(trial, told)
 
     def raced(self, trial: Trial) -> Trial:
@@ -123,6 +126,7 @@ class Ledger:
         address = training_address(self._fingerprint, trial)
         kept = self._kept.pop(address, None)
         if kept is not None:
+            self.reused.add(trial.number)
             return _asked_as(trial, kept)
         halfway = self._halfway.find(address)
         if halfway is None:
@@ -137,11 +141,11 @@ class Ledger:
         Raises:
             StorageError: There is no room for it, or MLflow refused an earlier one.
         """
-        if self._refusal is not None:
-            raise self._refusal
         outcome = replace(outcome, trial=replace(outcome.trial, checkpoint=""))
         trial = outcome.trial
         entry = self._put(outcome if outcome.file else self._arrived(outcome))
+        if self._refusal is not None:
+            raise self._refusal
         if entry is None:
             return trial
         with self._lock:

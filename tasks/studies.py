@@ -8,7 +8,8 @@ from typing import Any
 
 from prefect import get_run_logger
 
-from llmpso.errors import BusyError
+from llmpso.errors import BusyError, StorageError
+from llmpso.text import one_line
 from tasks.flow_runs import mark_crashed
 from tasks.lease import Lease, claim
 from tasks.ledger import Ledger
@@ -18,6 +19,7 @@ from tasks.tracking import (
     LastStudy,
     StudyRun,
     close_study,
+    deleted_part,
     last_study,
     open_studies,
     record_tags,
@@ -74,6 +76,11 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
         with closing(ledger):
             yield ledger
         status = "FINISHED"
+    except (*STORE_ERRORS, StorageError) as error:
+        status = "FAILED"
+        if explained := _explained(study):
+            raise explained from error
+        raise
     except Exception:
         status = "FAILED"
         raise
@@ -81,6 +88,17 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
         _close(study, status)
         lease.end()
     ledger.forget()
+
+
+def _explained(study: StudyRun) -> StorageError | None:
+    """What is behind an error of the store, where somebody deleted the study meanwhile."""
+    part, way_back = deleted_part(study)
+    if not part:
+        return None
+    return StorageError(
+        f"{part} was deleted in MLflow while the study ran; bring it back with {way_back}, and "
+        "run the same command again: all that was measured is kept"
+    )
 
 
 def _begun(identity: StudyIdentity, flow_run_id: str) -> tuple[StudyRun, Lease]:
@@ -145,6 +163,7 @@ def _abandon(last: LastStudy, fingerprint: str, status: str = "KILLED") -> None:
     """Record what an interrupted run measured, and close it."""
     ledger = Ledger(last.study, fingerprint)
     ledger.deliver()
+    record_tags(last.study, {STUDY_TAG: ""})
     if not last.is_closed:
         close_study(last.study, status)
     ledger.forget()
@@ -158,4 +177,6 @@ def _close(study: StudyRun, status: str) -> None:
     try:
         close_study(study, status)
     except STORE_ERRORS as error:
-        get_run_logger().warning("the study's run stays open, MLflow does not answer: %s", error)
+        get_run_logger().warning(
+            "the study's run cannot be ended as %s: %s", status, one_line(error, 200)
+        )

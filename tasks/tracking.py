@@ -4,7 +4,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -183,14 +183,18 @@ class LastStudy:
 
 
 def last_study(uri: str, experiment_id: str, key: str) -> LastStudy | None:
-    """The latest run with a study's key."""
-    runs = client(uri).search_runs(
-        [experiment_id],
-        f"tags.`{STUDY_TAG}` = '{key}'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
+    """The run with a study's key that has not ended well, else the latest.
+
+    A clock may have been set back between two runs; there is one at most that did not end well,
+    since the next one goes on with it, or takes its key.
+    """
+    search = client(uri).search_runs
+    order = ["attributes.start_time DESC"]
+    found = paged(
+        partial(search, [experiment_id], f"tags.`{STUDY_TAG}` = '{key}'", order_by=order)
     )
-    return _as_study(uri, runs[0]) if runs else None
+    studies = [_as_study(uri, run) for run in found]
+    return min(studies, key=lambda study: study.is_finished, default=None)
 
 
 def open_studies(uri: str, experiment_id: str, tags: Mapping[str, str]) -> list[LastStudy]:
@@ -313,6 +317,19 @@ def recorded(
         status = "FINISHED"
     finally:
         close_study(study, status)
+
+
+def deleted_part(study: StudyRun) -> tuple[str, str]:
+    """What of a study somebody deleted in MLflow, and how it comes back; empty if nothing."""
+    store, at = client(study.tracking_uri), f"MLFLOW_TRACKING_URI={shown(study.tracking_uri)!r}"
+    with suppress(*STORE_ERRORS):
+        experiment = store.get_experiment(study.experiment_id)
+        if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+            way_back = f"experiments restore --experiment-id {study.experiment_id}"
+            return f"experiment {experiment.name!r}", f"`{at} mlflow {way_back}`"
+        if store.get_run(study.run_id).info.lifecycle_stage != LifecycleStage.ACTIVE:
+            return f"run {study.run_id}", f"`{at} mlflow runs restore --run-id {study.run_id}`"
+    return "", ""
 
 
 def close_study(study: StudyRun, status: str) -> None:

@@ -94,6 +94,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 
 
+@pytest.fixture
+def damages() -> tuple[Callable[[Path], None], ...]:
+    """All of them, for a test that tries them at once."""
+    return DAMAGES
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quiet_services(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing of a test run stays in the user's folders, and servers start no more than ours."""

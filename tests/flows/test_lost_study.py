@@ -1,0 +1,221 @@
+"""What a study outlasts: damaged files, a store that refuses, deletions, a clock set back."""
+
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+
+from flows import tune as module
+from flows.summary import Summary
+from flows.tune import tune
+from llmpso.errors import StorageError
+from llmpso.objectives import registry
+from llmpso.trial import Trial
+from tasks import ledger
+from tasks.state import study_folder
+
+FUNCTION = """
+from pathlib import Path
+import torch
+from llmpso import Evaluation
+
+def fingerprint():
+    return Path("data.csv").read_text()
+
+def train(params, seed):
+    with Path("trained.txt").open("a") as file:
+        file.write(f"{seed}\\n")
+    model = torch.nn.Linear(1, 1, device="cpu")
+    return Evaluation((params["x"] - 1) ** 2 + float(fingerprint()), model=model)
+"""
+
+
+@pytest.fixture(autouse=True)
+def function(
+    prefect_server: None, mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain function that notes each of its trainings, and whose data has a fingerprint."""
+    (tmp_path / "space.yaml").write_text("x: {type: float, low: -5, high: 5}\n")
+    (tmp_path / "data.csv").write_text("1")
+    (tmp_path / "trained.txt").touch()
+    (tmp_path / "lost_function.py").write_text(FUNCTION)
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("lost_function", None)
+    registry._built.cache_clear()
+
+
+def run(evaluations: int, **options) -> Summary:
+    own = {"space_file": "space.yaml", "workers": 2, "threads": 1, "method": "pso", "particles": 4}
+    return tune("lost_function:train", evaluations=evaluations, **(own | options))
+
+
+def trained() -> list[str]:
+    """The seeds of all trainings so far."""
+    return Path("trained.txt").read_text().split()
+
+
+def studies() -> pd.DataFrame:
+    found = mlflow.search_runs(search_all_experiments=True)
+    return found[found["tags.mlflow.runName"].str.startswith("lost-function")]
+
+
+@contextmanager
+def before(iteration: int, action: Callable[[], object]) -> Iterator[None]:
+    """Does something once a study has come to an iteration."""
+    whole = module.iterate
+
+    def acted(number: int, trials: Sequence[Trial], *more):
+        if number == iteration:
+            action()
+        return whole(number, trials, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "iterate", acted)
+        yield
+
+
+def power_cut() -> None:
+    raise RuntimeError("the power went")
+
+
+def cut(iteration: int, evaluations: int, **options) -> None:
+    with before(iteration, power_cut), pytest.raises(RuntimeError, match="the power went"):
+        run(evaluations, **options)
+
+
+def of_this_study() -> tuple[str, str]:
+    (study,) = studies().to_dict("records")
+    return study["run_id"], study["experiment_id"]
+
+
+def delete_run() -> None:
+    MlflowClient().delete_run(of_this_study()[0])
+
+
+def delete_experiment() -> None:
+    MlflowClient().delete_experiment(of_this_study()[1])
+
+
+def restore(message: str) -> None:
+    """Do what a message says."""
+    *_, kind, _, option, number = message.partition("`; ")[0].split("`")[1].split()
+    assert option in ("--run-id", "--experiment-id")
+    getattr(MlflowClient(), f"restore_{kind.rstrip('s')}")(number)
+
+
+@pytest.mark.parametrize("delete", [delete_run, delete_experiment])
+def test_a_study_that_is_deleted_while_it_runs_says_how_it_comes_back(delete) -> None:
+    with before(1, delete), pytest.raises(StorageError, match="was deleted in MLflow") as caught:
+        run(12)
+    before_it = len(trained())
+    restore(str(caught.value))
+    again = run(12)
+    assert again.kept == before_it
+    assert len(trained()) == len(set(trained())) == 12
+    assert studies()["status"].tolist() == ["FINISHED"]
+
+
+def test_a_store_that_refuses_in_mid_study_loses_nothing(mlflow_store: str) -> None:
+    file = mlflow_store.removeprefix("sqlite:///")
+
+    def refuse(statement: str) -> None:
+        with closing(sqlite3.connect(file, timeout=60)) as database:
+            database.execute(statement)
+            database.commit()
+
+    trigger = "CREATE TRIGGER no BEFORE INSERT ON params BEGIN SELECT RAISE(ABORT, 'no'); END"
+    with (
+        before(1, lambda: refuse(trigger)),
+        pytest.raises(StorageError, match=r"cannot be recorded .*: all that was measured is kept"),
+    ):
+        run(12)
+    before_it = len(trained())
+    refuse("DROP TRIGGER no")
+    again = run(12)
+    assert again.kept == before_it
+    assert len(trained()) == len(set(trained())) == 12
+
+
+def test_a_clock_that_is_set_back_hides_no_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(8)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 86_400)
+    cut(1, 8)
+    again = run(8)
+    assert again.kept == 4
+    assert again.wall_seconds >= 0
+    assert len(trained()) == 16
+
+
+def test_a_study_that_is_begun_anew_is_not_gone_on_with() -> None:
+    cut(1, 8)
+    fresh = run(8, resume=False)
+    assert run(8).run_id != fresh.run_id
+    assert len(trained()) == 4 + 8 + 8
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "guided", "advisor": "none"}])
+def test_an_extension_that_is_killed_goes_on(options) -> None:
+    as_many = options | {"particles": None} if options else options
+    first = run(6, workers=3, **as_many)
+    cut(3, 14, **as_many)
+    cut_at = len(trained())
+    again = run(14, **as_many)
+    assert 6 < cut_at < 14
+    assert (again.run_id, again.kept) == (first.run_id, cut_at)
+    assert len(trained()) == len(set(trained())) == 14
+
+
+def test_nothing_of_older_data_is_used_again() -> None:
+    cut(1, 8)
+    Path("data.csv").write_text("2")
+    registry._built.cache_clear()
+    again = run(8)
+    assert again.kept == 0
+    assert again.best_value >= 2
+    assert len(trained()) == 12
+
+
+@pytest.fixture
+def unsent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """MLflow takes no evaluation, until it is called."""
+
+    def away(*_: object) -> None:
+        raise MlflowException("it is overloaded", TEMPORARILY_UNAVAILABLE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "record_trial", away)
+        yield patch.undo
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("name", ["outcome.json", "model"])
+def test_every_evaluation_that_was_damaged_is_trained_again_and_no_other(
+    unsent, caplog, damages, name: str, resume: bool
+) -> None:
+    n = len(damages) + 1
+    cut(1, n + 2, particles=n)
+    unsent()
+    run_id, _ = of_this_study()
+    entries = sorted((study_folder(run_id) / "outcomes").iterdir())
+    assert len(entries) == n
+    for entry, damage in zip(entries, damages, strict=False):
+        file = entry / name
+        damage(file if file.is_file() else next(path for path in file.rglob("*.pth")))
+    (study_folder(run_id) / "outcomes" / "stray.txt").touch()
+    (study_folder(run_id) / "halfway" / "stray").mkdir()
+    again = run(n + 2, particles=n, resume=resume)
+    for entry in entries[:-1]:
+        assert f"{entry} cannot be used" in caplog.text
+    assert again.kept == (1 if resume else 0)
+    assert len(trained()) == n + (len(damages) + 2 if resume else n + 2)
+    assert len(list((study_folder(run_id) / "damaged").iterdir())) == len(damages) + 1
