@@ -41,10 +41,11 @@ def storable(error: Exception) -> Exception:
     if words is None:
         return ForeignError(described(error)).with_traceback(error.__traceback__)
     fit = printable(masked(words[: 2 * MOST_CHARACTERS])[:MOST_CHARACTERS])
-    if fit == printable(words) and is_storable(words):
+    if fit == printable(words) and is_storable(words) and _is_plain(error):
         return error
     if isinstance(error, LLMPSOError):
         error.args = (fit,)
+        vars(error).clear()
         return error
     told = ForeignError(f"{type(error).__name__}: {fit}")
     return told.with_traceback(error.__traceback__)
@@ -56,3 +57,11 @@ def _words(error: Exception) -> str | None:
         return str(error)
     except Exception:  # noqa: BLE001 - a user's exception may fail to describe itself
         return None
+
+
+def _is_plain(error: Exception) -> bool:
+    """Whether an error holds nothing that is kept unseen: a request, say, with its headers."""
+    held = (*error.args, *vars(error).values())
+    texts = [one for one in held if isinstance(one, str)]
+    is_plain = all(one is None or isinstance(one, str | int | float) for one in held)
+    return is_plain and all(masked(text) == text for text in texts)

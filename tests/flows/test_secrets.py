@@ -1,5 +1,6 @@
 """A planted key is nowhere but where it is used."""
 
+import base64
 import json
 import logging
 import sys
@@ -270,4 +271,7 @@ def test_a_secret_in_an_error_that_nobody_expected_ends_up_nowhere(
 
 
 def _is_guilty(path: Path) -> bool:
-    return any(secret.encode() in path.read_bytes() for secret in (PASSWORD, TOKEN))
+    content = path.read_bytes()
+    # The error that ends a run is kept by Prefect, pickled and in base 64.
+    kept = base64.b64decode(content) if "results" in path.parts else b""
+    return any(secret.encode() in content + kept for secret in (PASSWORD, TOKEN))

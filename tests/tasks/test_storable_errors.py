@@ -3,6 +3,8 @@
 import sys
 import threading
 
+import cloudpickle
+import httpx
 import pytest
 
 import tasks.advise
@@ -48,6 +50,30 @@ def test_words_that_cannot_be_stored_are_made_fit(error: Exception, told: str) -
 def test_other_errors_stay_what_they_are(text: str) -> None:
     error = KeyError(text)
     assert storable(error) is error
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        httpx.Request("GET", "http://host/x", headers={"Authorization": f"Bearer {CANARY}"}),
+        httpx.Request("GET", f"http://me:{CANARY}@host/x"),
+        {"notes": ["a", f"postgresql://me:{CANARY}@db/x"]},
+        bytes(2_000_000),
+    ],
+    ids=["header", "address", "deep", "large"],
+)
+def test_nothing_is_kept_of_an_error_that_holds_what_it_does_not_say(held) -> None:
+    error = ValueError("no luck")
+    error.held = held
+    found = storable(error)
+    assert str(found) == "ValueError: no luck"
+    assert len(kept := cloudpickle.dumps(found)) < 1_000
+    assert CANARY.encode() not in kept
+    own = StorageError("no luck")
+    own.held = held
+    assert storable(own) is own
+    assert str(own) == "no luck"
+    assert len(cloudpickle.dumps(own)) < 1_000
 
 
 def test_an_error_of_ours_keeps_its_class() -> None:
