@@ -16,7 +16,8 @@ from llmpso.search.learner import Learner
 from llmpso.search.likely import Expectation, Likely
 from llmpso.search.observations import Observations
 from llmpso.search.proposers import Foreseeing, IsKnown, Progress, Proposer
-from llmpso.search.slots import Keys, Step, sensitivity
+from llmpso.search.slots import Keys, Step, is_grid, sensitivity
+from llmpso.search.subset import MAX_OBSERVED
 from llmpso.search.surrogate import Surrogate, clipped_scores
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Source, Trial
@@ -59,8 +60,13 @@ class Chooser:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is enough to learn from."""
-        return self._observed.n_ranked >= LEAST_RANKED
+        """Whether there is enough to learn from, and not more than a surrogate can be made of.
+
+        Of real numbers so much is then known that the swarm's own steps find more than those that
+        a surrogate of a part of it picks; on a grid there is less and less left to find.
+        """
+        is_too_long = len(self._observed) >= MAX_OBSERVED and not is_grid(self.space)
+        return self._observed.n_ranked >= LEAST_RANKED and not is_too_long
 
     def starts(self, n_free: int, is_known: IsKnown) -> list[tuple[Source, Params]]:
         """Known good configurations for at most `n_free` first positions."""
@@ -100,6 +106,7 @@ class Chooser:
             if np.isfinite(score) and trial.particle in self._step.promised:
                 promised = self._step.promised[trial.particle]
                 self.credit.judged(trial.source, won=bool(score <= promised))
+        self._step.promised.clear()
 
     def _foresee(self) -> None:
         """Ask where the best is expected, unless an earlier study says more."""

@@ -93,7 +93,7 @@ class Step:
         rugged functions, are a few steps away, and every plain step cost evaluations.
         """
         drawn = rng.random()
-        if _is_grid(self._space):
+        if is_grid(self._space):
             return True
         surrogate = self._believed()
         n_trials = len(surrogate.scores)
@@ -144,7 +144,7 @@ class Step:
     ) -> list[Candidate]:
         n_changes, space = self._guidance.n_changes, self._space
         changed = [local_changes(space, best, n_changes, rng) for best in bests]
-        is_wide = len(space) > EXPLORED_DIMS and not _is_grid(space)
+        is_wide = len(space) > EXPLORED_DIMS and not is_grid(space)
         anywhere = rng.random((0 if is_wide else self._guidance.n_explored, len(space)))
         drawn = set(self._picked)
         own = unseen(space, moves, Source.SWARM, drawn, self._taken)
@@ -164,7 +164,7 @@ class Step:
         return rival, _displaced(rival, own)
 
 
-def _is_grid(space: SearchSpace) -> bool:
+def is_grid(space: SearchSpace) -> bool:
     """Whether it has no real numbers."""
     return math.isfinite(space.size)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from llmpso import Categorical, Evaluation, Float, SearchSpace, minimize
+from llmpso import Categorical, Evaluation, Float, Integer, SearchSpace, minimize
 from llmpso.limits import Limits, Meter
 from llmpso.search import failures, gaussian_process, learner, subset, surrogate
 from llmpso.search.chooser import one_thread
@@ -92,9 +92,21 @@ def test_in_a_long_search_no_matrix_is_larger(sizes, monkeypatch) -> None:
             raise RuntimeError("again")
         return params["x"] + params["y"]
 
-    minimize(fails_often, PLANE, budget=100, n_workers=8)
+    grid = SearchSpace({"x": Integer(0, 1_000), "y": Integer(0, 1_000)})
+    minimize(fails_often, grid, budget=100, n_workers=8)
     assert max(sizes["factorised"]) == 30 + 7  # and what is believed of a batch
     assert max(sizes["fitted"]) == 15
+
+
+def test_a_long_search_of_real_numbers_is_left_to_the_swarm(sizes) -> None:
+    trials = minimize(
+        lambda p: (p["x"] - 0.3) ** 2 + p["y"], PLANE, budget=MAX_OBSERVED + 60, n_workers=8
+    ).trials
+    at_first = {trial.source for trial in trials[:MAX_OBSERVED]}
+    assert at_first == {Source.INITIAL, Source.SURROGATE, Source.SWARM}
+    first = -(-MAX_OBSERVED // 8) * 8
+    assert {trial.source for trial in trials[first:]} == {Source.SWARM}
+    assert max(sizes["factorised"]) < MAX_OBSERVED + 8
 
 
 def test_hyperparameters_are_fitted_at_every_step_at_first_and_then_seldom(sizes) -> None:
