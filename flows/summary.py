@@ -8,12 +8,14 @@ from typing import Any, Self
 from flows.plan import Plan
 from llmpso.addresses import shown
 from llmpso.advisor import Call
+from llmpso.errors import LLMPSOError
 from llmpso.limits import StopReason
 from llmpso.objectives.base import Baselined
 from llmpso.search.credit import Record
 from llmpso.study import StudyResult, improvements
 from llmpso.text import brief, printable, short
 from llmpso.trial import Source, Trial, TrialState
+from llmpso.user_code import run_foreign
 from tasks.names import metric_keys
 from tasks.tracking import StudyRun, run_url
 
@@ -164,12 +166,13 @@ def summarise(
         LLMPSOError: Every trial failed.
     """
     best, calls, objective = result.best, result.calls, plan.objective
+    baselines, unread = _baselines(objective)
     asked = [call for call in calls if not call.cached]
     return Summary(
         study=plan.name,
         objective=objective.name,
         description=objective.description,
-        notes=(*notes, *_warnings(result.trials)),
+        notes=(*notes, *unread, *_warnings(result.trials)),
         metric=objective.metric,
         method=str(plan.study.method),
         seed=plan.study.seed,
@@ -185,7 +188,7 @@ def summarise(
         best_metrics=dict(best.metrics),
         best_source=str(best.source),
         best_number=best.number,
-        baselines=_baselines(objective),
+        baselines=baselines,
         by_source=_count(result.trials),
         improved_by_source=_count(improvements(result.trials)),
         credit={str(source): _credit(record) for source, record in result.credit.items()},
@@ -215,10 +218,21 @@ def busy_seconds(trials: Sequence[Trial]) -> float:
     return busy
 
 
-def _baselines(objective: object) -> dict[str, dict[str, float]]:
+def _baselines(objective: object) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """The errors of simple methods; and a note, if the objective's own code cannot say them."""
     if not isinstance(objective, Baselined):
-        return {}
-    return {name: dict(figures) for name, figures in objective.baselines().items()}
+        return {}, []
+    try:
+        return run_foreign(lambda: _plain(objective.baselines())), []
+    except LLMPSOError as error:
+        return {}, [f"the objective's baselines cannot be read: {error}"]
+
+
+def _plain(baselines: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    return {
+        str(name): {str(figure): float(value) for figure, value in figures.items()}
+        for name, figures in baselines.items()
+    }
 
 
 def _warnings(trials: Sequence[Trial]) -> list[str]:

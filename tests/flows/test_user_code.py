@@ -66,6 +66,9 @@ class Habits:
         os.chdir("/")
         return Evaluation(2.0, model=Ridge().fit(np.eye(3), [1, 2, 3]))
 
+    def baselines(self):
+        return {"mean": {"loss": 9.0}}["median"]
+
 
 def fails(params):
     """A mistake of typing."""
@@ -116,6 +119,8 @@ def test_habits_cost_a_trial_or_a_warning_never_the_study(
     )
     assert (summary.evaluations, summary.failed, summary.best_value) == (8, 1, 2.0)
     assert summary.best_params == {"habit": "estimator", "size": (64, 64)}
+    assert summary.baselines == {}
+    assert any("baselines cannot be read: KeyError" in note for note in summary.notes)
     runs = dict(zip(HABITS, children(summary.run_id), strict=True))
     assert {run.data.params["size"] for run in runs.values()} == {"(64, 64)"}
     assert runs["exits"].data.tags["failure_message"] == "SystemExit: diverged"
