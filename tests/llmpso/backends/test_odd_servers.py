@@ -242,7 +242,7 @@ class TestOwnWords:
             ({"detail": "Not here"}, "Not here"),
             ("<html>Sign in first</html>", "Sign in first"),
             (b"", "nothing, status 200"),
-            ({"choices": [{"message": {"content": {"a": 1}}}]}, "it said: "),
+            ({"choices": [{"message": {"content": 5}}]}, "it said: "),
         ],
     )
     def test_with_status_200(self, server, question, body, words):
