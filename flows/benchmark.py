@@ -34,6 +34,7 @@ APART = {"racing": benchmark_racing, "speed": benchmark_speed}
 
 
 @flow(name="benchmark", flow_run_name="{suite} · {seeds} seeds")
+@masked_run
 def benchmark(
     suite: Literal[
         "tables-dev",
@@ -89,12 +90,6 @@ def benchmark(
         The table of the arms, as Markdown.
     """
     options = BenchmarkOptions(**locals())
-    with masked_run():
-        return _benchmark(options)
-
-
-def _benchmark(options: BenchmarkOptions) -> str:
-    suite = options.suite
     if suite in APART:
         return APART[suite](options, options.workers or os.cpu_count() or 1)
     with (

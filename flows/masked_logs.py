@@ -1,11 +1,15 @@
 """Secrets stay out of the logs, whoever writes them: libraries repeat addresses and headers."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from llmpso.masking import masked
 from tasks.storable_errors import storable_errors
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _TEXT = logging.Formatter()
 
@@ -29,12 +33,15 @@ def _words(record: logging.LogRecord) -> str:
         return f"{record.msg!s} (its arguments do not fit: {type(error).__name__})"
 
 
-@contextmanager
-def masked_run() -> Iterator[None]:
-    """A flow's body: neither what is logged in it nor the error that ends it holds a secret."""
-    mask_logs()
-    with storable_errors():
-        yield
+def masked_run(flow: Callable[P, T]) -> Callable[P, T]:
+    """Keep secrets out of what a flow logs, and out of the error that ends it."""
+
+    @wraps(flow)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        mask_logs()
+        return flow(*args, **kwargs)
+
+    return storable_errors(run)
 
 
 def mask_logs() -> None:

@@ -59,6 +59,7 @@ EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
 
 
 @flow(name="retune", flow_run_name="{objective} · {when} · seed {seed}", **HOOKS)
+@masked_run
 def retune(
     model: str | None = None,
     *,
@@ -164,12 +165,7 @@ def retune(
             of a study that ran out of time or tokens.
     """
     arguments = dict(locals())
-    with masked_run():
-        return _retune(arguments)
-
-
-def _retune(arguments: dict[str, Any]) -> Report:
-    if notify := arguments["notify"]:
+    if notify:
         load_notifier(notify)
     with locked_plan(arguments) as plan, closing(plan.tune):
         report = run_retune(plan)

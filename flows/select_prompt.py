@@ -21,6 +21,7 @@ from llmpso.objectives.tables import DEVELOPMENT_TABLES
 
 
 @flow(name="select-prompt", flow_run_name="prompt for {llm_model}")
+@masked_run
 def select_prompt(
     advisor: Literal["auto", "openai", "ollama", "embedded"] = "auto",
     *,
@@ -40,7 +41,7 @@ def select_prompt(
         out: File of choices; the environment variable LLMPSO_PROMPTS makes the advisor read it.
         replies: File that the model's replies are kept in: a question is asked once, ever.
     """
-    with masked_run(), closing(_backend(advisor, llm_model, llm_url, replies)) as backend:
+    with closing(_backend(advisor, llm_model, llm_url, replies)) as backend:
         scores: list[Score] = []
         for variant in variants(warm_seeds):
             scores.append(score(variant, DEVELOPMENT_TABLES, backend))

@@ -26,6 +26,7 @@ from tasks.surface import train
 
 
 @flow(name="surface", flow_run_name="{name}")
+@masked_run
 def surface(
     name: Literal["lstm", "cnn"],
     *,
@@ -47,15 +48,10 @@ def surface(
     Returns:
         What was found, in a few lines.
     """
-    with masked_run():
-        return _surface(name, csv, out, workers or os.cpu_count() or 1)
-
-
-def _surface(name: str, csv: str | None, out: str | None, n_workers: int) -> str:
     chosen, objective, file = prepare(name, csv, out)
     missing = file.missing()
     get_run_logger().info("%d trainings to do", len(missing))
-    with ThreadPoolTaskRunner(max_workers=n_workers) as runner:
+    with ThreadPoolTaskRunner(max_workers=workers or os.cpu_count() or 1) as runner:
         shared = {"surface": chosen, "objective": objective, "file": file}
         futures = [runner.submit(train, parameters=shared | {"cell": cell}) for cell in missing]
         wait(futures)

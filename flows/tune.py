@@ -47,6 +47,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @flow(name="tune", flow_run_name="{objective} · {method} · seed {seed}", **HOOKS)
+@masked_run
 def tune(
     objective: str = "lstm",
     *,
@@ -166,11 +167,6 @@ def tune(
         notify: Prefect notification block, as TYPE/NAME: told how the study ended.
     """
     options = TuneOptions(**locals())
-    with masked_run():
-        return _tune(options)
-
-
-def _tune(options: TuneOptions) -> Summary:
     if options.notify is not None:
         load_notifier(options.notify)
     plan = prepare(options)

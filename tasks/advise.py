@@ -31,7 +31,7 @@ def reply_key(context: TaskRunContext | None, parameters: Mapping[str, Any]) -> 
     persist_result=True,
     result_serializer="json",
 )
-@storable_errors()
+@storable_errors
 def ask_model(backend: Backend, request: Request) -> dict[str, Any] | State[None]:
     """Ask once; the reply is kept as JSON under the key of its question."""
     try:

@@ -17,7 +17,7 @@ from tasks.storable_errors import storable_errors
     # Finished studies are kept as files, which outlive any cache.
     cache_policy=NO_CACHE,
 )
-@storable_errors()
+@storable_errors
 def run_studies(batch: Batch, root: Path, executor: Executor, backend: Backend | None) -> int:
     """Run the studies that were not run yet; how many that were."""
     n_run = run_batch(batch, root, executor, backend)

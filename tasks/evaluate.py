@@ -16,7 +16,7 @@ from tasks.storable_errors import storable_errors
     # The ledger knows what was evaluated before.
     cache_policy=NO_CACHE,
 )
-@storable_errors()
+@storable_errors
 def evaluate(trial: Trial, measure: Evaluate, ledger: Ledger) -> Trial | State[Trial]:
     """Evaluate one trial and record it; a failed trial is a failed task run that holds it."""
     told = ledger.record(evaluate_persistently(measure, trial))

@@ -15,7 +15,7 @@ from tasks.storable_errors import storable_errors
 
 
 @task(name="iterate", task_run_name="iteration {number}", cache_policy=NO_CACHE)
-@storable_errors()
+@storable_errors
 def iterate(
     number: int,
     trials: Sequence[Trial],

@@ -27,7 +27,7 @@ FIGURES = "figures"
 
 
 @task(name="draw", task_run_name="draw the study", cache_policy=NO_CACHE)
-@storable_errors()
+@storable_errors
 def draw_study(
     study: StudyRun,
     objective: DescribedObjective,
@@ -65,7 +65,7 @@ def _model_charts(study: StudyRun, objective: DescribedObjective, best: Trial) -
 
 
 @task(name="trace", task_run_name="trace the language model's calls", cache_policy=NO_CACHE)
-@storable_errors()
+@storable_errors
 def trace_calls(study: StudyRun, calls: Sequence[Call], model: Mapping[str, str]) -> None:
     """Keep every exchange with the language model as a trace of the study's run.
 

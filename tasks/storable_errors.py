@@ -4,8 +4,10 @@ The words of an exception that ends a flow or a task become the message of its s
 exception itself may be kept as its result. Both are there for everybody to read.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from llmpso.errors import LLMPSOError
 from llmpso.masking import masked
@@ -16,20 +18,27 @@ MOST_CHARACTERS = 8_000
 """Of the words that are stored; Prefect loses an event that is too large."""
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
 class ForeignError(LLMPSOError, RuntimeError):
     """Stands for an error of other people's code whose own words cannot be stored."""
 
 
-@contextmanager
-def storable_errors() -> Iterator[None]:
-    """Let nothing out of the block, or of the function it decorates, that cannot be stored."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again
-        found = storable(error)
-        if found is error:
-            raise
-        raise found from None
+def storable_errors(function: Callable[P, T]) -> Callable[P, T]:
+    """Let no error out of a function that cannot be stored."""
+
+    @wraps(function)
+    def minded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again
+            found = _alone(storable(error), error)
+        # Not where the other is handled: it would be kept as what this one came of.
+        raise found
+
+    return minded
 
 
 def storable(error: Exception) -> Exception:
@@ -49,6 +58,19 @@ def storable(error: Exception) -> Exception:
         return error
     told = ForeignError(f"{type(error).__name__}: {fit}")
     return told.with_traceback(error.__traceback__)
+
+
+def _alone(found: Exception, error: Exception) -> Exception:
+    """An error without those it came of, which pickles may hold too (tblib's, which Dask brings).
+
+    What they say stays, as a note to it.
+    """
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        told = "".join(traceback.format_exception(before))[-MOST_CHARACTERS:]
+        found.add_note(printable(masked(f"It came of:\n{told}")))
+    found.__cause__ = found.__context__ = None
+    return found
 
 
 def _words(error: Exception) -> str | None:

@@ -19,7 +19,7 @@ _WRITING = Lock()
     # Finished trainings are kept in the file, which outlives any cache.
     cache_policy=NO_CACHE,
 )
-@storable_errors()
+@storable_errors
 def train(surface: Surface, objective: Any, cell: Cell, file: SurfaceFile) -> None:
     """Train one network and add it to the file."""
     limit_threads(1)

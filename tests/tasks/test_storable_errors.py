@@ -6,6 +6,7 @@ import threading
 import cloudpickle
 import httpx
 import pytest
+import tblib.pickling_support
 
 import tasks.advise
 import tasks.benchmark
@@ -38,12 +39,36 @@ class MuteError(Exception):
     ],
 )
 def test_words_that_cannot_be_stored_are_made_fit(error: Exception, told: str) -> None:
-    with pytest.raises(ForeignError) as caught, storable_errors():
+    @storable_errors
+    def fails() -> None:
         raise error
+
+    with pytest.raises(ForeignError) as caught:
+        fails()
     assert str(caught.value).startswith(told)
     assert len(str(caught.value)) < MOST_CHARACTERS + 100
-    assert caught.value.__suppress_context__
-    assert caught.traceback[-1].name == "test_words_that_cannot_be_stored_are_made_fit"
+    assert caught.traceback[-1].name == "fails"
+
+
+@pytest.mark.parametrize("kind", [StorageError, ValueError])
+@pytest.mark.parametrize("is_meant", [True, False])
+def test_what_an_error_came_of_is_told_and_not_kept(kind, is_meant: bool) -> None:
+    @storable_errors
+    def fails() -> None:
+        try:
+            raise OSError(f"no answer from http://me:{CANARY}@host/x")
+        except OSError as error:
+            if is_meant:
+                raise kind("no luck") from error
+            raise kind("no luck")  # noqa: B904 - as people's code may
+
+    with pytest.raises(kind, match="no luck") as caught:
+        fails()
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    (note,) = caught.value.__notes__
+    assert "OSError: no answer from http://***@host/x" in note
+    tblib.pickling_support.install(caught.value)
+    assert CANARY.encode() not in cloudpickle.dumps(caught.value)
 
 
 @pytest.mark.parametrize("text", ["plain", "two\nlines\tand 日本語 🙂", ""])
