@@ -74,7 +74,8 @@ def traceback_of(error: BaseException) -> str:
         text = "".join(told.format())
     except Exception:  # noqa: BLE001 - a user's exception may fail to describe itself
         text = described(error)
-    text = masked(text[-MOST_CHARACTERS:])
+    # Masked before it is cut for good: half a password is not recognised.
+    text = masked(text[-2 * MOST_CHARACTERS :])[-MOST_CHARACTERS:]
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
 
 

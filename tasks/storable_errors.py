@@ -4,7 +4,6 @@ The words of an exception that ends a flow or a task become the message of its s
 exception itself may be kept as its result. Both are there for everybody to read.
 """
 
-import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -12,7 +11,7 @@ from typing import ParamSpec, TypeVar
 from llmpso.errors import LLMPSOError
 from llmpso.masking import masked
 from llmpso.text import is_storable, printable
-from llmpso.user_code import described
+from llmpso.user_code import described, traceback_of
 
 MOST_CHARACTERS = 8_000
 """Of the words that are stored; Prefect loses an event that is too large."""
@@ -67,8 +66,7 @@ def _alone(found: Exception, error: Exception) -> Exception:
     """
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if before is not None:
-        told = "".join(traceback.format_exception(before))[-MOST_CHARACTERS:]
-        found.add_note(printable(masked(f"It came of:\n{told}")))
+        found.add_note(f"It came of:\n{traceback_of(before)}")
     found.__cause__ = found.__context__ = None
     return found
 

@@ -71,6 +71,20 @@ def test_what_an_error_came_of_is_told_and_not_kept(kind, is_meant: bool) -> Non
     assert CANARY.encode() not in cloudpickle.dumps(caught.value)
 
 
+def test_a_secret_that_a_long_traceback_is_cut_in_is_masked() -> None:
+    end = "y" * (MOST_CHARACTERS - len(f"{CANARY[-6:]}@host/\n"))
+
+    @storable_errors
+    def fails() -> None:
+        raise ValueError("no luck") from OSError(f"no answer from http://me:{CANARY}@host/{end}")
+
+    with pytest.raises(ValueError, match="no luck") as caught:
+        fails()
+    (note,) = caught.value.__notes__
+    assert note.endswith("y\n")
+    assert CANARY[-6:] not in note
+
+
 @pytest.mark.parametrize("text", ["plain", "two\nlines\tand 日本語 🙂", ""])
 def test_other_errors_stay_what_they_are(text: str) -> None:
     error = KeyError(text)
