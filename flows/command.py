@@ -21,6 +21,7 @@ from flows.prefect_server import local_prefect_server, wait_until_recorded
 from flows.terminal import IS_QUIET
 from llmpso.errors import LLMPSOError
 from llmpso.masking import mask_tracebacks
+from llmpso.option_group import reason
 from llmpso.text import one_line
 from tasks.flow_runs import announced
 
@@ -84,6 +85,7 @@ def _app(command: Command) -> tuple[cyclopts.App, Callable[..., None]]:
     app = cyclopts.App(
         name=name,
         version_flags=[],
+        default_parameter=cyclopts.Parameter(negative=()),
         help_format="plaintext",
         help_epilogue=f"Examples:\n\n{examples}\n\n{EXIT_CODES}" if examples else EXIT_CODES,
     )
@@ -152,10 +154,7 @@ def _refuse(message: str) -> int:
 def _one_line(error: cyclopts.CycloptsError) -> str:
     """What is wrong with an argument, without a library's help text."""
     if isinstance(error.__cause__, pydantic.ValidationError):
-        reason = error.__cause__.errors()[0]
-        lowered = f"{reason['msg'][0].lower()}{reason['msg'][1:]}"
-        name = error.argument.name if error.argument else "argument"
-        return one_line(f"{name} is {reason['input']!r}; {lowered}")
+        return reason(error.__cause__, error.argument.name if error.argument else "argument")
     return one_line(error)
 
 

@@ -4,12 +4,9 @@ The file is that of `prefect deploy`. A key means here what it means there, or i
 """
 
 import difflib
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -17,15 +14,18 @@ import pydantic
 import yaml
 from prefect import Flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
-from prefect.exceptions import ParameterTypeError
 from prefect.utilities.templating import apply_values, find_placeholders
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from flows.plan import TuneOptions
 from flows.retune import retune
+from flows.retune_plan import RetuneOptions
 from flows.schedules import ScheduleEntry
-from flows.storable import check_options
+from flows.storable import check_storable
 from flows.tune import tune
 from llmpso.errors import SpecError
+from llmpso.option_group import near
+from llmpso.options import AllOptions
 from llmpso.yaml_keys import repeated_key
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -36,8 +36,8 @@ FLOWS: Mapping[str, Flow[..., Any]] = {
 }
 """What may be deployed, by entry point."""
 
-DATA = ("objective", "csv", "target", "where", "images", "classes", "space_file")
-"""Parameters that decide which model is meant, where none is named."""
+OPTIONS: Mapping[str, type[AllOptions]] = {"retune": RetuneOptions, "tune": TuneOptions}
+"""What each of them is given."""
 
 WORKERS_OWN = ("build", "push", "pull", "work_pool", "version", "version_type", "flow_name")
 """Keys that say how a worker gets the code; who serves has it."""
@@ -188,8 +188,8 @@ def _read(kind: type[Model], content: dict[str, Any], label: str) -> Model:
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         where = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(where, kind.model_fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "remove it"
+            meant = difflib.get_close_matches(where, kind.model_fields, n=1)
+            hint = f"did you mean {meant[0]!r}?" if meant else "remove it"
             raise SpecError(f"{label}: {where} is not read by flows.serve; {hint}") from error
         if first["type"] == "missing":
             raise SpecError(f"{label} lacks {where}") from error
@@ -200,47 +200,16 @@ def _read(kind: type[Model], content: dict[str, Any], label: str) -> Model:
 def _flow(entry: DeploymentEntry) -> Flow[..., Any]:
     entrypoint = str(PurePosixPath(entry.entrypoint))
     if entrypoint not in FLOWS:
-        near = difflib.get_close_matches(entrypoint, FLOWS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(FLOWS)}"
+        hint = near(entrypoint, FLOWS)
         raise SpecError(f"deployment {entry.name!r} runs {entry.entrypoint!r}; {hint}")
     return FLOWS[entrypoint]
 
 
 def _check_parameters(deployment: ScheduledFlow, parameters: dict[str, Any]) -> None:
-    known = list(signature(deployment.flow.fn).parameters)
-    for name in parameters:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise SpecError(f"deployment {deployment.full_name!r} sets {name!r}; {hint}")
-    check_options(parameters)
     try:
-        with _without_log():
-            deployment.flow.validate_parameters(parameters)
-    except ParameterTypeError as error:
-        raise SpecError(f"deployment {deployment.full_name!r}{_misfit(error)}") from error
-
-
-@contextmanager
-def _without_log() -> Iterator[None]:
-    """Keep Prefect from writing some lines to the log beside the one of the error."""
-    logger = logging.getLogger("prefect.flows")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _misfit(error: ParameterTypeError) -> str:
-    """Which value does not fit, and why."""
-    cause = error.__cause__ or error.__context__
-    if not isinstance(cause, pydantic.ValidationError):
-        return f": {' '.join(str(error).split())}"
-    first = cause.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    return f" sets {where} to {first['input']!r}; {first['msg']}"
+        check_storable(OPTIONS[deployment.flow.name](**parameters))
+    except SpecError as error:
+        raise SpecError(f"deployment {deployment.full_name!r}: {error}") from error
 
 
 def _check_names(deployments: Sequence[ScheduledFlow]) -> None:
@@ -253,14 +222,14 @@ def _check_names(deployments: Sequence[ScheduledFlow]) -> None:
 
 def _check_models(deployments: Sequence[ScheduledFlow]) -> None:
     """Refuse two deployments that would retune the same model."""
-    seen: dict[tuple[str, ...], str] = {}
+    seen: dict[object, str] = {}
     for deployment in deployments:
         if deployment.flow is not retune:
             continue
         name = deployment.full_name
         for parameters in deployment.runs():
-            named = parameters.get("model")
-            model = (named,) if named else tuple(str(parameters.get(key)) for key in DATA)
+            asked = RetuneOptions(**parameters)
+            model = asked.model or (asked.objective, asked.data)
             if seen.setdefault(model, name) != name:
                 raise SpecError(
                     f"{seen[model]!r} and {name!r} retune the same model; give each model one "

@@ -1,14 +1,13 @@
 """What makes a study the same one as an earlier run, and what people see of it in MLflow."""
 
-from dataclasses import asdict
 from typing import Any
 
 from prefect import get_run_logger
 
 from flows.plan import Plan
 from llmpso.errors import SpecError
-from llmpso.limits import Limits
 from llmpso.objectives.base import notes_of
+from llmpso.options import StopOptions
 from llmpso.running.fingerprint import Fingerprint, digest, objective_fingerprint
 from tasks.ledger import Ledger
 from tasks.names import keys
@@ -30,7 +29,7 @@ def study_identity(plan: Plan) -> StudyIdentity:
         name=plan.name,
         params=_params(plan),
         tags=_tags(plan),
-        asked={"budget": str(plan.study.budget), "limits": _limits(plan.study.limits)},
+        asked={"budget": str(plan.study.search.evaluations), "limits": _limits(plan.study.stop)},
     )
 
 
@@ -76,14 +75,13 @@ def check_unchanged(plan: Plan, ledger: Ledger) -> None:
 
 def _decisive(plan: Plan) -> dict[str, Any]:
     """What decides the trials of a study, its objective's code and data aside."""
-    study = asdict(plan.study)
-    del study["limits"]  # they only end it, as the budget does, and another run may go further
-    del study["n_workers"]  # recorded with the study, which goes on as it began
-    if not plan.study.decreasing_inertia:
-        del study["budget"]
+    search = plan.study.search.model_dump()
+    if not plan.study.search.decreasing_inertia:
+        del search["evaluations"]  # like what stops it, they only end it: another run may go on
     model = dict(plan.backend.identity) | {"temperature": plan.temperature} if plan.backend else {}
     return {
-        "study": study,
+        "search": search,
+        "history": plan.study.history,
         "objective": plan.objective.name,
         "space": repr(plan.objective.space),
         "model": model,
@@ -95,15 +93,15 @@ def _params(plan: Plan) -> dict[str, Any]:
     dimensions = plan.objective.space
     space = {f"space.{kept}": repr(dimensions[name]) for name, kept in keys(dimensions).items()}
     spec = plan.study
-    shape = {"n_particles": spec.swarm_size, "batch_size": spec.n_at_once}
-    study = asdict(spec) | shape | {"history": len(spec.history)}
-    del study["limits"], study["budget"]
+    shape = {"particles": spec.swarm_size, "batch": spec.n_at_once, "history": len(spec.history)}
+    search = spec.search.model_dump(exclude={"evaluations"})
+    data = {"objective": plan.objective_spec.name} | plan.objective_spec.data.model_dump()
     layout = {"workers": plan.layout.n_workers, "threads": plan.layout.n_threads}
-    return study | asdict(plan.objective_spec) | layout | space
+    return search | shape | data | layout | space
 
 
-def _limits(limits: Limits) -> str:
-    given = {name: limit for name, limit in asdict(limits).items() if limit is not None}
+def _limits(stop: StopOptions) -> str:
+    given = stop.model_dump(exclude_none=True)
     return ", ".join(f"{name} {limit}" for name, limit in given.items()) or "none"
 
 
@@ -111,7 +109,7 @@ def _tags(plan: Plan) -> dict[str, str]:
     tags = {
         "objective": plan.objective.name,
         "metric": plan.objective.metric,
-        "method": str(plan.study.method),
+        "method": str(plan.study.search.method),
         MODEL_TAG: plan.model_name,
         WORKERS_TAG: str(plan.study.n_workers),
         "advisor": plan.advisor_reason,

@@ -30,7 +30,7 @@ def _own_study(evaluations: int, tracking_uri: str) -> None:
         method="pso",
         evaluations=evaluations,
         particles=10,
-        resume=False,
+        fresh=True,
     )
 
 

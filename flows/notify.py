@@ -8,8 +8,9 @@ from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 from prefect.client.schemas.objects import FlowRun, State
 
-from flows.storable import check_options
+from flows.storable import check_storable
 from llmpso.errors import SpecError
+from llmpso.options import RunOptions
 from llmpso.text import one_line
 
 
@@ -19,7 +20,7 @@ def load_notifier(block: str) -> NotificationBlock:
     Raises:
         SpecError: There is no such block, or it does not notify, or it is an address.
     """
-    check_options({"notify": block})
+    check_storable(RunOptions(notify=block))
     try:
         found = Block.load(block)
     except ValueError as error:

@@ -1,26 +1,25 @@
-"""From flat flow parameters to a checked plan: all that can be refused is refused here."""
+"""From options to a checked plan: all that can be refused is refused here."""
 
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from flows.handover import prepared_once
-from flows.storable import check_options
+from flows.storable import check_storable
 from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
 from llmpso.errors import SpecError
-from llmpso.limits import Limits
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
+from llmpso.options import AllOptions, RunOptions
 from llmpso.running.evaluate import Evaluate
 from llmpso.running.fingerprint import Fingerprint, objective_fingerprint
 from llmpso.running.layout import Layout, measured_threads, measured_workers
-from llmpso.running.racing import Racing, check_resumable
-from llmpso.running.runner import Runner, cluster_places, evaluator
+from llmpso.running.racing import check_resumable
+from llmpso.running.runner import cluster_places, evaluator
 from llmpso.search.population import Optimizer
 from llmpso.study import StudySpec, build_optimizer
 from tasks.names import experiment_name, model_name
@@ -29,79 +28,15 @@ from tasks.state import check_folders
 from tasks.tracking import open_experiment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuneOptions:
-    """The parameters of the flow `tune`, which describes them."""
+class TuneOptions(AllOptions):
+    """What the flow `tune` is given."""
 
-    objective: str
-    csv: str | None
-    target: str | None
-    horizon: int
-    where: list[str] | None
-    max_missing: float
-    time: str | None
-    time_format: str | None
-    timezone: str | None
-    separator: str | None
-    decimal: str | None
-    encoding: str | None
-    images: str | None
-    classes: str | None
-    dims: int
-    space: str
-    last: int | None
-    space_file: str | None
-    evaluations: int
-    stop_at: float | None
-    patience: int | None
-    max_seconds: float | None
-    max_llm_calls: int | None
-    max_llm_tokens: int | None
-    max_failures: int | None
-    particles: int | None
-    method: str
-    topology: str
-    warm_up: int
-    replaced: int
-    batch: int | None
-    racing: bool
-    decreasing_inertia: bool
-    start: list[str] | None
-    seed: int
-    advisor: str
-    llm_model: str | None
-    llm_url: str | None
-    temperature: float
-    workers: int | None
-    threads: int | None
-    runner: str
-    address: str | None
-    per_gpu: int | None
-    timeout: float | None
-    memory: int | None
-    resume: bool
-    experiment: str | None
-    register_as: str | None
-    notify: str | None
-
-    def __post_init__(self) -> None:
-        """Read the fields of a form."""
-        forget_empty_text(self)
-
-
-def forget_empty_text(options: Any) -> None:
-    """Take an optional text that is empty for one that is not given.
-
-    A field of Prefect's form that was filled and emptied again arrives as "".
-    """
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if field.type == list[str] | None and value is not None:
-            object.__setattr__(
-                options, field.name, [text for text in value if text.strip()] or None
-            )
-        if field.type == str | None and value is not None and not value.strip():
-            object.__setattr__(options, field.name, None)
+    objective: str = "lstm"
+    """What to tune: `lstm` (forecasts a series), `cnn` (tells images apart), `rastrigin` (shifted
+    and turned, under a neutral name), `plain-rastrigin`, or `package.module:attribute` for an
+    objective or a plain function of yours."""
+    register_as: str | None = None
+    """Name to register the best model under; the objective's name if not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +53,7 @@ class Plan:
     """Which language model is asked, and why this one."""
     temperature: float
     layout: Layout
-    runner: Runner
-    resume: bool
-    """Whether to go on with the same study where it was interrupted."""
+    run: RunOptions
     tracking_uri: str
     experiment_id: str
     model_name: str
@@ -133,7 +66,8 @@ class Plan:
     @property
     def name(self) -> str:
         """Of the study, for people."""
-        return f"{self.objective.name} · {self.study.method} · seed {self.study.seed}"
+        search = self.study.search
+        return f"{self.objective.name} · {search.method} · seed {search.seed}"
 
     def laid_out_for(self, n_workers: int) -> Self:
         """The same plan, with batch and swarm for so many workers where they are not named."""
@@ -153,7 +87,7 @@ class Plan:
         """What evaluates the trials; processes write what they measured to a folder."""
         return evaluator(
             self.objective_spec,
-            self.runner,
+            self.run,
             n_workers=self.n_workers,
             n_threads=self.layout.n_threads,
             around=f"{apart.__module__}:{apart.__name__}",
@@ -166,7 +100,7 @@ class Plan:
             return None
         task = Task(self.objective.description, self.objective.metric)
         return Advisor(
-            through(self.backend), task, temperature=self.temperature, seed=self.study.seed
+            through(self.backend), task, temperature=self.temperature, seed=self.study.search.seed
         )
 
     def optimizer(self, advisor: Advisor | None) -> Optimizer:
@@ -181,19 +115,18 @@ def prepare(options: TuneOptions) -> Plan:
     Raises:
         LLMPSOError: An option, the data, the tracking store or the language model is not usable.
     """
-    check_options(asdict(options))
-    study = _study_spec(options)
-    objective_spec = _objective_spec(options)
-    runner = _runner(options)
-    layout = _layout(options, runner, study)
+    check_storable(options)
+    study = StudySpec(options.search, options.stop)
+    objective_spec = ObjectiveSpec(options.objective, options.data)
+    layout = _layout(options.run, study)
     study = replace(study, n_workers=layout.n_workers)
     objective = build_objective(objective_spec)
     if study.racing is not None:
-        _check_race(objective, runner)
+        _check_race(objective, options.run)
     registered = model_name(options.register_as, objective.name)
     check_folders()
     tracking_uri, experiment_id = open_experiment(
-        experiment_name(options.experiment, objective.name), objective.metric
+        experiment_name(options.run.experiment, objective.name), objective.metric
     )
     backend, reason = _backend(options)
     plan = Plan(
@@ -203,10 +136,9 @@ def prepare(options: TuneOptions) -> Plan:
         study=study,
         backend=backend,
         advisor_reason=reason,
-        temperature=options.temperature,
+        temperature=options.llm.temperature,
         layout=layout,
-        runner=runner,
-        resume=options.resume,
+        run=options.run,
         tracking_uri=tracking_uri,
         experiment_id=experiment_id,
         model_name=registered,
@@ -218,102 +150,29 @@ def prepare(options: TuneOptions) -> Plan:
     return plan
 
 
-def _check_race(objective: DescribedObjective, runner: Runner) -> None:
+def _check_race(objective: DescribedObjective, run: RunOptions) -> None:
     check_resumable(objective)
-    if runner.address is not None:
+    if run.address is not None:
         raise SpecError(
-            f"address is {runner.address!r}, and racing is on: trainings go on from checkpoints, "
+            f"address is {run.address!r}, and racing is on: trainings go on from checkpoints, "
             "which lie on this machine; leave one of them out"
         )
 
 
-def _study_spec(options: TuneOptions) -> StudySpec:
-    return StudySpec(
-        budget=options.evaluations,
-        limits=_limits(options),
-        method=options.method,
-        n_particles=options.particles,
-        seed=options.seed,
-        topology=options.topology,
-        start=tuple(_start_params(text) for text in options.start or ()),
-        warm_up=options.warm_up,
-        n_replaced=options.replaced,
-        batch_size=options.batch,
-        racing=Racing() if options.racing else None,
-        decreasing_inertia=options.decreasing_inertia,
-    )
-
-
-def _limits(options: TuneOptions) -> Limits:
-    return Limits(
-        target=options.stop_at,
-        patience=options.patience,
-        seconds=options.max_seconds,
-        llm_calls=options.max_llm_calls,
-        llm_tokens=options.max_llm_tokens,
-        failures=options.max_failures,
-    )
-
-
-def _start_params(text: str) -> dict[str, Any]:
-    try:
-        params = json.loads(text)
-    except ValueError:
-        params = None
-    if not isinstance(params, dict):
-        raise SpecError(f'start is {text!r}; it must be a JSON object such as {{"layers": 2}}')
-    return params
-
-
-def _objective_spec(options: TuneOptions) -> ObjectiveSpec:
-    return ObjectiveSpec(
-        name=options.objective,
-        csv=options.csv,
-        target=options.target,
-        horizon=options.horizon,
-        where=tuple(options.where or ()),
-        max_missing=options.max_missing,
-        time=options.time,
-        time_format=options.time_format,
-        timezone=options.timezone,
-        separator=options.separator,
-        decimal=options.decimal,
-        encoding=options.encoding,
-        images=options.images,
-        classes=options.classes,
-        dims=options.dims,
-        space=options.space,
-        last=options.last,
-        space_file=options.space_file,
-    )
-
-
-def _runner(options: TuneOptions) -> Runner:
-    return Runner(
-        kind=options.runner,
-        address=options.address,
-        timeout=options.timeout,
-        memory_mb=options.memory,
-        per_gpu=options.per_gpu,
-    )
-
-
-def _layout(options: TuneOptions, runner: Runner, study: StudySpec) -> Layout:
+def _layout(run: RunOptions, study: StudySpec) -> Layout:
     """As asked for; else by a cluster's places, or by what this machine does best."""
-    for name in ("workers", "threads"):
-        if (asked := getattr(options, name)) is not None and asked < 1:
-            raise SpecError(f"{name} is {asked!r}; it must be at least 1")
-    if runner.address is not None:
-        return Layout(options.workers or cluster_places(runner), options.threads or 1)
-    n_workers = options.workers or measured_workers()
+    if run.address is not None:
+        return Layout(run.workers or cluster_places(run), run.threads or 1)
+    n_workers = run.workers or measured_workers()
     n_busy = min(n_workers, replace(study, n_workers=n_workers).n_at_once)
-    return Layout(n_workers, options.threads or measured_threads(n_busy))
+    return Layout(n_workers, run.threads or measured_threads(n_busy))
 
 
 def _backend(options: TuneOptions) -> tuple[Backend | None, str]:
-    if options.method == "pso":
-        return None, "none: plain PSO asks nobody"
-    if options.advisor == "none":
-        return None, "none, as asked for: the swarm goes alone"
-    choice = choose_backend(options.advisor, model=options.llm_model, base_url=options.llm_url)
+    llm = options.llm
+    if options.search.method == "pso":
+        return None, "none: plain PSO does not use a language model"
+    if llm.advisor == "none":
+        return None, "none, as asked for: no language model"
+    choice = choose_backend(llm.advisor, model=llm.llm_model, base_url=llm.llm_url)
     return choice.backend, choice.reason

@@ -81,7 +81,7 @@ def compare_arms(arms: Arms, rule: Rule) -> Verdict:
 
 
 def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
-    pairs = [(arm, index) for arm in params for index in range(plan.n_refits)]
+    pairs = [(arm, index) for arm in params for index in range(plan.options.refits)]
     return [
         Trial(
             number=number,
@@ -89,7 +89,7 @@ def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
             source=Source.REFIT,
             iteration=0,
             particle=index,
-            seed=trial_seed(plan.tune.study.seed, FIRST_SEED + index),
+            seed=trial_seed(plan.tune.study.search.seed, FIRST_SEED + index),
             note=arm,
         )
         for number, (arm, index) in enumerate(pairs)
@@ -122,7 +122,7 @@ def _judged(plan: RetunePlan, arm: str, told: Sequence[Trial]) -> tuple[Refit, .
     if len(done) < 2:
         why = {str(trial.failure.kind) for trial in own if trial.failure} or {"no model"}
         raise LLMPSOError(
-            f"{len(done)} of {plan.n_refits} refits of the {arm} came to a model "
+            f"{len(done)} of {plan.options.refits} refits of the {arm} came to a model "
             f"({', '.join(sorted(why))}); two are needed to compare: the objective must return "
             "its model, and train it with most seeds"
         )

@@ -8,22 +8,22 @@ import tempfile
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pandas as pd
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from pydantic import Field
 
 from flows.command import Command, main
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
+from flows.parameters import with_parameters
 from flows.publish import SUMMARY_FILE
 from flows.refit import Arms, compare_arms, refit_arms
-from flows.retune_plan import RetunePlan, check_retune, locked_plan
+from flows.retune_plan import RetuneOptions, RetunePlan, check_retune, locked_plan
 from flows.retune_report import Outcome, Report, as_text
 from flows.summary import STOPPED, Summary
-from flows.tune import Share, run_plan
+from flows.tune import run_plan
 from llmpso.addresses import shown
 from llmpso.errors import ChampionChangedError
 from llmpso.limits import StopReason
@@ -60,114 +60,15 @@ EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
 
 @flow(name="retune", flow_run_name="{objective} · {when} · seed {seed}", **HOOKS)
 @masked_run
-def retune(
-    model: str | None = None,
-    *,
-    objective: str = "lstm",
-    when: Literal["always", "drift", "degraded"] = "always",
-    csv: str | None = None,
-    target: str | None = None,
-    horizon: Annotated[int, Field(ge=1)] = 6,
-    where: list[str] | None = None,
-    max_missing: Share = 0.1,
-    time: str | None = None,
-    time_format: str | None = None,
-    timezone: str | None = None,
-    separator: str | None = None,
-    decimal: Literal[".", ","] | None = None,
-    encoding: str | None = None,
-    images: str | None = None,
-    classes: str | None = None,
-    space: Literal["paper", "standard", "wide"] = "standard",
-    last: Annotated[int, Field(ge=1)] | None = None,
-    space_file: str | None = None,
-    min_new_rows: Annotated[int, Field(ge=0)] = 1,
-    evaluations: Annotated[int, Field(ge=1, le=10_000)] = 30,
-    stop_at: float | None = None,
-    patience: Annotated[int, Field(ge=1)] | None = None,
-    max_seconds: Annotated[float, Field(gt=0)] | None = None,
-    max_llm_calls: Annotated[int, Field(ge=1)] | None = None,
-    max_llm_tokens: Annotated[int, Field(ge=1)] | None = None,
-    particles: Annotated[int, Field(ge=2, le=1_000)] | None = None,
-    batch: Annotated[int, Field(ge=1)] | None = None,
-    method: Literal["guided", "paper", "pso"] = "guided",
-    seed: Annotated[int, Field(ge=0)] = 0,
-    refits: Annotated[int, Field(ge=2, le=100)] = 5,
-    margin: Share = 0.01,
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95,
-    advisor: Literal["auto", "openai", "ollama", "embedded", "none"] = "none",
-    llm_model: str | None = None,
-    llm_url: str | None = None,
-    workers: Annotated[int, Field(ge=1, le=256)] | None = None,
-    threads: Annotated[int, Field(ge=1, le=256)] | None = None,
-    runner: Literal["thread", "process", "dask", "ray"] = "thread",
-    address: str | None = None,
-    per_gpu: Annotated[int, Field(ge=1)] | None = None,
-    timeout: Annotated[float, Field(gt=0)] | None = None,
-    memory: Annotated[int, Field(ge=1)] | None = None,
-    experiment: str | None = None,
-    notify: str | None = None,
-) -> Report:
+@with_parameters(RetuneOptions)
+def retune(options: RetuneOptions) -> Report:
     """Retune the champion of a registered model; replace it only by one that is surely better.
 
     The first run, without a champion, registers one.
-
-    Args:
-        model: Registered model; the objective's name if not given.
-        objective: What to tune: `lstm`, `cnn`, or `package.module:attribute` of yours.
-        when: Tune `always`, only after `drift` of a column, or only once the champion's own error
-            has `degraded`.
-        csv: Time series to forecast instead of the one that ships; read anew in every run.
-        target: Column of the file to forecast.
-        horizon: Rows from the last observation to the forecast.
-        where: Rows of the file to keep, as COLUMN=VALUE; may be given several times.
-        max_missing: Largest share of missing target values that is accepted.
-        time: Column of the time, or date and clock as DATE+CLOCK; found in the file if not given,
-            as the next five are.
-        time_format: How dates are written, such as %d/%m/%Y.
-        timezone: Zone of times that do not name theirs, such as Europe/Berlin.
-        separator: What separates the cells of the file: one character, `tab` or `space`.
-        decimal: Decimal mark of the file.
-        encoding: Encoding of the file, such as cp1252.
-        images: Folder or npz file of images to tell apart, instead of those that ship.
-        classes: Classes to use, several of them as one: fibre=paper+cardboard,rest=glass.
-        space: How much of a network is tuned.
-        last: Newest rows of the series to use; all of them if not given.
-        space_file: Space of a plain function of yours: a YAML file, or Python that names `space`.
-        min_new_rows: Rows that must have come in since the champion; fewer fail the run.
-        evaluations: Trainings of the study, failed ones included.
-        stop_at: Value that is good enough to end the study.
-        patience: Trainings in a row without a better value that end it.
-        max_seconds: Wall time that ends it; trainings that run are finished.
-        max_llm_calls: Questions to the language model that end it, cached ones aside.
-        max_llm_tokens: Tokens of those questions and answers that end it.
-        particles: Size of the swarm; if not given 4 in `guided` and 6 else, or as many as there
-            are workers if those are more.
-        batch: Particles that move at once in `guided`; as many as there are workers if not given.
-        method: `guided` also learns from the trials of earlier studies.
-        seed: Makes the study and the refits repeatable.
-        refits: Seeds with which challenger and champion are each trained again to compare them.
-        margin: Least share by which the challenger's error must be lower.
-        confidence: Probability with which it must be.
-        advisor: Language model, `none` by default: a schedule should cost nothing unasked.
-        llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
-        llm_url: Address of the OpenAI-compatible or Ollama server.
-        workers: Trainings that run at once; measured at the start if not given.
-        threads: Cores that one training may use; measured at the start if not given.
-        runner: Where trainings run: in threads, in processes of their own that can be killed, or
-            on the workers of a Dask or Ray cluster.
-        address: That of the cluster; one is started on this machine if not given.
-        per_gpu: Trainings that share one GPU; each worker sees one GPU only.
-        timeout: Seconds after which a training is killed and counts as failed.
-        memory: MiB that the process of a training may take before it is killed.
-        experiment: MLflow experiment; the objective's name if not given.
-        notify: Prefect notification block, as TYPE/NAME: told of a promotion, of a failure, and
-            of a study that ran out of time or tokens.
     """
-    arguments = dict(locals())
-    if notify:
-        load_notifier(notify)
-    with locked_plan(arguments) as plan, closing(plan.tune):
+    if options.run.notify:
+        load_notifier(options.run.notify)
+    with locked_plan(options) as plan, closing(plan.tune):
         report = run_retune(plan)
     create_markdown_artifact(fenced(as_text(report)), key="retuning")
     _tell(plan, report)
@@ -179,7 +80,7 @@ def run_retune(plan: RetunePlan) -> Report:
     for warning in plan.warnings:
         get_run_logger().warning(warning)
     flow_run_id = str(runtime.flow_run.id)
-    with open_study(plan.identity, flow_run_id, resume=plan.tune.resume) as ledger:
+    with open_study(plan.identity, flow_run_id, resume=not plan.tune.run.fresh) as ledger:
         try:
             report = _run(plan, ledger)
         except ChampionChangedError as error:
@@ -234,7 +135,7 @@ def _compared(plan: RetunePlan, ledger: Ledger, known: dict[str, Any]) -> Report
     arms = refit_arms(plan, ledger, found)
     if champion is None:
         return _promoted(plan, run, arms, Outcome.FIRST, "nothing served before", known)
-    verdict = compare_arms(arms, plan.rule)
+    verdict = compare_arms(arms, plan.options.rule)
     known |= {"verdict": verdict}
     health: Degradation | None = known["degradation"]
     if verdict.is_win and health is not None and arms.best.error > health.error:
@@ -270,16 +171,16 @@ def _degradation(plan: RetunePlan) -> Degradation | None:
     if plan.champion is None or plan.champion.error is None:
         return None
     judged = HeldOut.of(plan.tune.objective.held_out(plan.serving))
-    return degradation(judged, plan.champion.error, confidence=plan.rule.confidence)
+    return degradation(judged, plan.champion.error, confidence=plan.options.confidence)
 
 
 def _reason_to_leave(
     plan: RetunePlan, drift: list[ColumnDrift], health: Degradation | None
 ) -> str:
     """Why the model is not tuned this time; empty if it is."""
-    if plan.champion is None or plan.when == "always":
+    if plan.champion is None or plan.options.when == "always":
         return ""
-    if plan.when == "degraded":
+    if plan.options.when == "degraded":
         if health is None:
             get_run_logger().warning("the champion's error was not recorded: tuning anyway")
             return ""
@@ -368,19 +269,21 @@ def _tell(plan: RetunePlan, report: Report) -> None:
     stopped = StopReason(report.study.stop_reason) if report.study else None
     ran_out = f" ({STOPPED[stopped]})" if stopped in EARLY else ""
     if report.outcome is not Outcome.KEPT or ran_out:
-        tell(plan.notify, f"retune {report.outcome}: {plan.name}{ran_out}", report.headline)
+        tell(
+            plan.tune.run.notify, f"retune {report.outcome}: {plan.name}{ran_out}", report.headline
+        )
 
 
 COMMAND = Command(
     retune,
     name="flows.retune",
-    check=check_retune,
+    check=lambda arguments: check_retune(RetuneOptions(**arguments)),
     as_text=as_text,
     as_record=Report.record,
 )
 
 
-def run() -> int:
+def script() -> int:
     """The script `llmpso-retune`."""
     return main(COMMAND)
 

@@ -1,17 +1,17 @@
-"""From flat flow parameters to a checked plan of a retuning, with the champion at hand."""
+"""From options to a checked plan of a retuning, with the champion at hand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
-from inspect import signature
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
-from flows.plan import Plan, TuneOptions, forget_empty_text, prepare
-from flows.storable import check_options
-from flows.tune import tune
+from pydantic import Field
+
+from flows.plan import Plan, TuneOptions, prepare
 from flows.turns import only_run
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.base import Judged, Watched
+from llmpso.options import AllOptions, ScheduledLLMOptions, Share
 from llmpso.retuning.drift import check_schema, n_rows_since
 from llmpso.retuning.promotion import Rule
 from llmpso.retuning.warm_start import pooled_history
@@ -28,21 +28,43 @@ from tasks.registry import (
 from tasks.studies import StudyIdentity, close_left_open
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetuneOptions:
-    """The parameters of the flow `retune` that are not passed on to `tune`."""
+class RetuneOptions(AllOptions):
+    """What the flow `retune` is given."""
 
-    model: str | None
-    when: str
-    refits: int
-    margin: float
-    confidence: float
-    min_new_rows: int
-    notify: str | None
+    model: str | None = None
+    """Registered model; the objective's name if not given."""
+    objective: str = "lstm"
+    """What to tune: `lstm`, `cnn`, or `package.module:attribute` of yours."""
+    when: Literal["always", "drift", "degraded"] = "always"
+    """Tune `always`, only after `drift` of a column, or only once the champion's own error has
+    `degraded`."""
+    min_new_rows: Annotated[int, Field(ge=0)] = 1
+    """Rows that must have come in since the champion; fewer fail the run."""
+    refits: Annotated[int, Field(ge=2, le=100)] = 5
+    """Seeds with which challenger and champion are each trained again to compare them."""
+    margin: Share = 0.01
+    """Least share by which the challenger's error must be lower."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """Probability with which it must be."""
+    llm: ScheduledLLMOptions = ScheduledLLMOptions()
 
-    def __post_init__(self) -> None:
-        """Read the fields of a form."""
-        forget_empty_text(self)
+    @property
+    def rule(self) -> Rule:
+        """When a challenger is better."""
+        return Rule(self.margin, self.confidence)
+
+    @property
+    def study(self) -> TuneOptions:
+        """What the study of the retuning is given."""
+        return TuneOptions(
+            objective=self.objective,
+            data=self.data,
+            search=self.search,
+            stop=self.stop,
+            llm=self.llm,
+            run=self.run,
+            register_as=self.model,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +78,7 @@ class RetunePlan:
     """The model that serves; None in the first run."""
     warnings: tuple[str, ...]
     """What people should know of the champion: that it is gone, or its data."""
-    rule: Rule
-    when: str
-    n_refits: int
-    min_new_rows: int
-    notify: str | None
+    options: RetuneOptions
 
     @property
     def name(self) -> str:
@@ -89,10 +107,10 @@ class RetunePlan:
     def _params(self) -> dict[str, Any]:
         return {
             "model": self.name,
-            "when": self.when,
-            "refits": self.n_refits,
-            "margin": self.rule.margin,
-            "confidence": self.rule.confidence,
+            "when": self.options.when,
+            "refits": self.options.refits,
+            "margin": self.options.margin,
+            "confidence": self.options.confidence,
             "champion": self.champion.version if self.champion else "none",
             "serves": self.serves or "none",
         }
@@ -104,7 +122,9 @@ class RetunePlan:
         """
         tune = self.tune
         return self._params() | {
-            "study": asdict(replace(tune.study, history=())),
+            "search": tune.study.search.model_dump(),
+            "stop": tune.study.stop.model_dump(),
+            "workers": tune.study.n_workers,
             "objective": tune.objective.name,
             "space": repr(tune.objective.space),
             "llm": dict(tune.backend.identity) if tune.backend else {},
@@ -113,7 +133,7 @@ class RetunePlan:
 
 
 @contextmanager
-def locked_plan(arguments: dict[str, Any]) -> Iterator[RetunePlan]:
+def locked_plan(options: RetuneOptions) -> Iterator[RetunePlan]:
     """A checked plan, and the model's lock for the length of the block.
 
     The champion is read once no other run can change it any more. What dead runs left open is
@@ -123,7 +143,7 @@ def locked_plan(arguments: dict[str, Any]) -> Iterator[RetunePlan]:
         LLMPSOError: An option, the data, the champion or the store is not usable.
         BusyModelError: Another run retunes the model, or rolls it back.
     """
-    options, tune = _prepared(arguments)
+    tune = _prepared(options)
     with store_answers(tune.tracking_uri, tune.model_name), only_run(tune.model_name):
         found = _compared(options, tune)
         close_left_open(found.identity, promoted_by_run(tune.tracking_uri, found.name))
@@ -131,30 +151,26 @@ def locked_plan(arguments: dict[str, Any]) -> Iterator[RetunePlan]:
         yield found
 
 
-def check_retune(arguments: dict[str, Any]) -> None:
-    """Check everything as a run would find it at this moment; `arguments` are those of the flow.
+def check_retune(options: RetuneOptions) -> None:
+    """Check everything as a run would find it at this moment.
 
     Raises:
         LLMPSOError: It could not begin.
     """
-    with locked_plan(arguments):
+    with locked_plan(options):
         pass
 
 
-def _prepared(arguments: dict[str, Any]) -> tuple[RetuneOptions, Plan]:
-    """The parameters of a retuning, and its study, as they are known without the champion."""
-    own = {field.name for field in fields(RetuneOptions)}
-    options = RetuneOptions(**{name: arguments[name] for name in own})
-    check_options(arguments)
+def _prepared(options: RetuneOptions) -> Plan:
+    """The study of a retuning, as it is known without the champion."""
     model_name(options.model, "", "model")
-    Rule(options.margin, options.confidence)
-    study = {name: value for name, value in arguments.items() if name not in own}
-    plan = prepare(TuneOptions(**(_defaults() | study | {"register_as": options.model})))
+    plan = prepare(options.study)
     _check_objective(plan.objective)
     if plan.model_name != model_name(None, plan.objective.name):
         check_registered(plan.tracking_uri, plan.model_name)
     # What an interrupted run measured may be of older data, unless the objective tells.
-    return options, replace(plan, resume=plan.fingerprint.covers_data)
+    is_fresh = plan.run.fresh or not plan.fingerprint.covers_data
+    return replace(plan, run=plan.run.model_copy(update={"fresh": is_fresh}))
 
 
 def _compared(options: RetuneOptions, study: Plan) -> RetunePlan:
@@ -166,11 +182,7 @@ def _compared(options: RetuneOptions, study: Plan) -> RetunePlan:
         champion=champion,
         serving=None if champion is None else load_model(uri, champion.uri, study.objective),
         warnings=_warnings(study, champion),
-        rule=Rule(options.margin, options.confidence),
-        when=options.when,
-        n_refits=options.refits,
-        min_new_rows=options.min_new_rows,
-        notify=options.notify,
+        options=options,
     )
 
 
@@ -183,11 +195,6 @@ def _warnings(study: Plan, champion: Champion | None) -> tuple[str, ...]:
             "its drift nor how many rows are new can be told"
         )
     return tuple(found)
-
-
-def _defaults() -> dict[str, Any]:
-    """What `tune` takes for all that a retuning does not name."""
-    return {name: p.default for name, p in signature(tune.fn).parameters.items()}
 
 
 def _check_objective(objective: object) -> None:
@@ -204,23 +211,25 @@ def _check_data(plan: RetunePlan) -> None:
     if not isinstance(objective, Watched) or champion is None or champion.reference is None:
         return
     check_schema(champion.reference, objective.frame)
+    least = plan.options.min_new_rows
     n_new = n_rows_since(objective.frame, champion.reference.until)
-    if n_new < plan.min_new_rows:
+    if n_new < least:
         raise DataError(
             f"there are {n_new} rows since {champion.reference.until}, up to which champion "
             f"{champion.name} version {champion.version} was tuned; at least "
-            f"{plan.min_new_rows} are asked for: is the data still coming in? (--min-new-rows)"
+            f"{least} are asked for: is the data still coming in? (--min-new-rows)"
         )
 
 
 def _warm_started(plan: Plan, champion: Champion | None) -> Plan:
     """The same study, beginning with what is known."""
-    space, is_guided = plan.objective.space, plan.study.method == "guided"
+    space, search = plan.objective.space, plan.study.search
     earlier = known_trials(plan.tracking_uri, plan.experiment_id, plan.model_name, space)
+    first = () if champion is None else (dict(champion.params),)
     study = replace(
         plan.study,
-        start=() if champion is None else (champion.params,),
-        history=pooled_history(earlier) if is_guided else (),
+        search=search.model_copy(update={"start": first + search.start}),
+        history=pooled_history(earlier) if plan.study.is_guided else (),
     )
     warm = replace(plan, study=study, registers=False)
     warm.optimizer(None)

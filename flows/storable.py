@@ -1,10 +1,11 @@
 """What is given to a flow is stored with its run, for everybody to read: no secrets there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmpso.addresses import check_storable
+from llmpso.addresses import check_storable as check_address
 from llmpso.errors import SpecError
+from llmpso.option_group import Options
 
 INSTEAD = {
     "llm_url": "put a key into OPENAI_API_KEY, or the whole address into OPENAI_BASE_URL or "
@@ -16,24 +17,28 @@ INSTEAD = {
 OTHERWISE = "fetch the file, and name it by its path"
 
 
-def check_options(options: Mapping[str, Any]) -> None:
+def check_storable(options: Options) -> None:
     """Refuse options that would store a secret, before they are stored.
 
     Raises:
         SpecError: An address holds a login, a query or a fragment; or `notify` is an address,
             any part of which may be a token.
     """
+    for name, text in _texts(options.model_dump()):
+        if name in INSTEAD or "://" in text:
+            check_address(name, text, INSTEAD.get(name, OTHERWISE))
+        if name == "notify" and "://" in text:
+            raise SpecError(
+                "notify is an address, which would be stored with the run for everybody to read; "
+                "save it as a notification block of Prefect, and name that as TYPE/NAME"
+            )
+
+
+def _texts(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """All texts, with the names of their options."""
     for name, value in options.items():
-        for text in _texts(value):
-            if name in INSTEAD or "://" in text:
-                check_storable(name, text, INSTEAD.get(name, OTHERWISE))
-    if "://" in str(options.get("notify")):
-        raise SpecError(
-            "notify is an address, which would be stored with the run for everybody to read; "
-            "save it as a notification block of Prefect, and name that as TYPE/NAME"
-        )
-
-
-def _texts(value: Any) -> Iterable[str]:
-    values = value if isinstance(value, list | tuple) else [value]
-    return (text for text in values if isinstance(text, str))
+        if isinstance(value, Mapping):
+            yield from _texts(value)
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str):
+                yield name, text

@@ -5,18 +5,16 @@ import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict
-from typing import Annotated, Literal
 
-from cyclopts import Parameter
 from prefect import flow, get_run_logger, runtime
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.urls import url_for
-from pydantic import Field
 
 from flows.command import Command, main
 from flows.identity import check_unchanged, log_code, reuse_notes, study_identity
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
+from flows.parameters import with_parameters
 from flows.plan import Plan, TuneOptions, prepare
 from flows.prefect_page import PrefectPage
 from flows.progress import ListeningBackend, StudyProgress
@@ -43,136 +41,22 @@ from tasks.tracking import (
     register_model,
 )
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-
 
 @flow(name="tune", flow_run_name="{objective} · {method} · seed {seed}", **HOOKS)
 @masked_run
-def tune(
-    objective: str = "lstm",
-    *,
-    csv: str | None = None,
-    target: str | None = None,
-    horizon: Annotated[int, Field(ge=1)] = 6,
-    where: list[str] | None = None,
-    max_missing: Share = 0.1,
-    time: str | None = None,
-    time_format: str | None = None,
-    timezone: str | None = None,
-    separator: str | None = None,
-    decimal: Literal[".", ","] | None = None,
-    encoding: str | None = None,
-    images: str | None = None,
-    classes: str | None = None,
-    dims: Annotated[int, Field(ge=2, le=1_000)] = 5,
-    space: Literal["paper", "standard", "wide"] = "standard",
-    last: Annotated[int, Field(ge=1)] | None = None,
-    space_file: str | None = None,
-    evaluations: Annotated[int, Field(ge=1, le=10_000)] = 30,
-    stop_at: float | None = None,
-    patience: Annotated[int, Field(ge=1)] | None = None,
-    max_seconds: Annotated[float, Field(gt=0)] | None = None,
-    max_llm_calls: Annotated[int, Field(ge=1)] | None = None,
-    max_llm_tokens: Annotated[int, Field(ge=1)] | None = None,
-    max_failures: Annotated[int, Field(ge=1)] | None = None,
-    particles: Annotated[int, Field(ge=2, le=1_000)] | None = None,
-    method: Literal["guided", "paper", "pso"] = "guided",
-    topology: Literal["star", "ring"] = "star",
-    warm_up: Annotated[int, Field(ge=1)] = 2,
-    replaced: Annotated[int, Field(ge=1)] = 2,
-    batch: Annotated[int, Field(ge=1)] | None = None,
-    racing: bool = False,
-    decreasing_inertia: bool = False,
-    start: list[str] | None = None,
-    seed: Annotated[int, Field(ge=0)] = 0,
-    advisor: Literal["auto", "openai", "ollama", "embedded", "none"] = "auto",
-    llm_model: str | None = None,
-    llm_url: str | None = None,
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7,
-    workers: Annotated[int, Field(ge=1, le=256)] | None = None,
-    threads: Annotated[int, Field(ge=1, le=256)] | None = None,
-    runner: Literal["thread", "process", "dask", "ray"] = "thread",
-    address: str | None = None,
-    per_gpu: Annotated[int, Field(ge=1)] | None = None,
-    timeout: Annotated[float, Field(gt=0)] | None = None,
-    memory: Annotated[int, Field(ge=1)] | None = None,
-    resume: Annotated[bool, Parameter(negative="--fresh")] = True,
-    experiment: str | None = None,
-    register_as: str | None = None,
-    notify: str | None = None,
-) -> Summary:
+@with_parameters(TuneOptions)
+def tune(options: TuneOptions) -> Summary:
     """Tune a model: a swarm guided by a language model, tracked in MLflow.
 
     Without any option an LSTM learns to forecast real hourly air quality six hours ahead.
-
-    Args:
-        objective: What to tune: `lstm` (forecasts a series), `cnn` (tells images apart),
-            `rastrigin` (shifted and turned, under a neutral name), `plain-rastrigin`, or
-            `package.module:attribute` for an objective or a plain function of yours.
-        csv: Time series to forecast instead of the one that ships; one row per time step.
-        target: Column of the file to forecast.
-        horizon: Rows from the last observation to the forecast.
-        where: Rows of the file to keep, as COLUMN=VALUE; may be given several times.
-        max_missing: Largest share of missing target values that is accepted.
-        time: Column of the time, or date and clock as DATE+CLOCK; found in the file if not given,
-            as the next five are.
-        time_format: How dates are written, such as %d/%m/%Y.
-        timezone: Zone of times that do not name theirs, such as Europe/Berlin.
-        separator: What separates the cells of the file: one character, `tab` or `space`.
-        decimal: Decimal mark of the file.
-        encoding: Encoding of the file, such as cp1252.
-        images: Images to tell apart instead of the textures that ship: a folder with one folder
-            per class, or an npz file with `images` and `labels`.
-        classes: Classes of the images to use, several of them as one: `fibre=paper+cardboard`.
-        dims: Variables of `rastrigin`.
-        space: What is tuned of a network: layers and width (`paper`), learning rate and dropout
-            besides (`standard`), or all there is (`wide`).
-        last: Newest rows of the series to use; all of them if not given.
-        space_file: Space of a plain function of yours: a YAML file, or Python that names `space`.
-        evaluations: Trainings to spend, failed ones included.
-        stop_at: Value that is good enough to end the study.
-        patience: Trainings in a row without a better value that end it.
-        max_seconds: Wall time that ends it; trainings that run are finished.
-        max_llm_calls: Questions to the language model that end it, cached ones aside.
-        max_llm_tokens: Tokens of those questions and answers that end it.
-        max_failures: Failed trainings that end it.
-        particles: Size of the swarm; if not given 4 in `guided` and 6 else, or as many as there
-            are workers if those are more.
-        method: In `guided` a surrogate picks among the swarm's moves and the language model names
-            one start; `paper` lets the model replace the worst particles; `pso` asks nobody.
-        topology: Who a particle learns from: all (`star`) or its two neighbours (`ring`).
-        warm_up: Iterations before the language model is first asked.
-        replaced: Particles that take its advice in each later iteration.
-        batch: Particles that move at once in `guided`; as many as there are workers if not given.
-        racing: Train all a little, stop the worse and go on with the others: far fewer epochs.
-        decreasing_inertia: Let inertia fall from 0.9 to 0.4 over the study.
-        start: Known configuration to evaluate first, as JSON; may be given several times.
-        seed: Makes the study repeatable.
-        advisor: Language model; `auto` takes OpenAI if its key is set, else a running Ollama,
-            else the embedded model.
-        llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
-        llm_url: Address of the OpenAI-compatible or Ollama server.
-        temperature: Spread of the language model's answers.
-        workers: Trainings that run at once; measured at the start if not given.
-        threads: Cores that one training may use; measured at the start if not given.
-        runner: Where trainings run: in threads, in processes of their own that can be killed, or
-            on the workers of a Dask or Ray cluster.
-        address: That of the cluster; one is started on this machine if not given.
-        per_gpu: Trainings that share one GPU; each worker sees one GPU only.
-        timeout: Seconds after which a training is killed and counts as failed.
-        memory: MiB that the process of a training may take before it is killed.
-        resume: Go on with the same study where it was interrupted; `--fresh` begins it anew.
-        experiment: MLflow experiment; the objective's name if not given.
-        register_as: Name to register the best model under; the objective's name if not given.
-        notify: Prefect notification block, as TYPE/NAME: told how the study ended.
     """
-    options = TuneOptions(**locals())
-    if options.notify is not None:
-        load_notifier(options.notify)
+    notify = options.run.notify
+    if notify is not None:
+        load_notifier(notify)
     plan = prepare(options)
     get_run_logger().info("advisor: %s", plan.advisor_reason)
     summary = run_plan(plan)
-    tell(options.notify, f"tune ended: {summary.objective}", as_text(summary))
+    tell(notify, f"tune ended: {summary.objective}", as_text(summary))
     return summary
 
 
@@ -180,7 +64,7 @@ def run_plan(plan: Plan) -> Summary:
     """Run a checked plan inside a flow run, record all of it, and close the plan."""
     log_code(plan.fingerprint)
     identity, run_id = study_identity(plan), str(runtime.flow_run.id)
-    with closing(plan), open_study(identity, run_id, resume=plan.resume) as ledger:
+    with closing(plan), open_study(identity, run_id, resume=not plan.run.fresh) as ledger:
         return _run(_as_begun(plan, ledger.study), ledger)
 
 
@@ -199,7 +83,7 @@ def _as_begun(plan: Plan, study: StudyRun) -> Plan:
 
 def _run(plan: Plan, ledger: Ledger) -> Summary:
     begin, study = time.perf_counter(), ledger.study
-    budget = max(plan.study.budget, ledger.n_kept)
+    budget = max(plan.study.search.evaluations, ledger.n_kept)
     notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger))
     progress = StudyProgress(budget, plan.objective.metric, get_run_logger(), notes)
     advisor = plan.advisor(
@@ -276,9 +160,9 @@ def _search(
         result = run_study(
             optimizer,
             evaluate,
-            plan.study.budget,
+            plan.study.search.evaluations,
             advisor,
-            plan.study.limits,
+            plan.study.stop,
             n_known=lambda: ledger.n_known,
         )
     page.show(is_last=True)
@@ -305,7 +189,7 @@ COMMAND = Command(
 )
 
 
-def run() -> int:
+def script() -> int:
     """The script `llmpso-tune`."""
     return main(COMMAND)
 

@@ -2,8 +2,9 @@
 
 from llmpso.advisor import Advisor, Task
 from llmpso.errors import LLMPSOError
-from llmpso.limits import Limits, StopReason
+from llmpso.limits import StopReason
 from llmpso.objectives.base import Objective
+from llmpso.options import SearchOptions, StopOptions
 from llmpso.pages.live import LivePlot
 from llmpso.search.paper import PaperPSO
 from llmpso.search.pso import PSO
@@ -19,11 +20,12 @@ __all__ = [
     "Float",
     "Integer",
     "LLMPSOError",
-    "Limits",
     "LivePlot",
     "Objective",
     "PaperPSO",
+    "SearchOptions",
     "SearchSpace",
+    "StopOptions",
     "StopReason",
     "StudyResult",
     "StudySpec",

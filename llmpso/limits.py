@@ -3,11 +3,10 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from llmpso.advisor import Advisor
-from llmpso.errors import SpecError
+from llmpso.options import StopOptions
 from llmpso.trial import Failure, FailureKind, Trial, TrialState
 
 
@@ -34,60 +33,22 @@ N_ALIKE = 6
 """If so many evaluations fail alike and none succeeds, the objective is taken to be broken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What ends a study before its evaluations are spent; None is no limit.
-
-    They are looked at between batches: what has begun is finished, and the best so far is kept.
-
-    Example:
-        >>> from llmpso import Float, SearchSpace, minimize
-        >>> space = SearchSpace({"x": Float(-5, 5)})
-        >>> ends = Limits(target=0.5)
-        >>> minimize(lambda p: p["x"] ** 2, space, budget=500, limits=ends).stop_reason.value
-        'target'
-    """
-
-    target: float | None = None
-    """A value that is good enough."""
-    patience: int | None = None
-    """Evaluations in a row without a better value."""
-    seconds: float | None = None
-    """Wall time."""
-    llm_calls: int | None = None
-    """Questions to a language model, those that a cache answered aside."""
-    llm_tokens: int | None = None
-    """Tokens of those questions and of their answers."""
-    failures: int | None = None
-    """Failed evaluations; those tried again with success aside. If None, a study of which the
-    first evaluations all fail with the same exception ends, too."""
-
-    def __post_init__(self) -> None:
-        """Refuse what is no limit."""
-        if self.target is not None and not math.isfinite(self.target):
-            raise SpecError(f"target is {self.target!r}; it must be a finite value")
-        for field in fields(self)[1:]:
-            limit = getattr(self, field.name)
-            if limit is not None and not limit > 0:
-                raise SpecError(f"{field.name} is {limit!r}; it must be greater than 0")
-
-
 class Meter:
     """Measures a study against its limits, from its making on.
 
     Args:
-        limits: What ends the study.
+        stop: What ends the study.
         advisor: Whose questions count.
         clock: Seconds from any fixed point.
     """
 
     def __init__(
         self,
-        limits: Limits,
+        stop: StopOptions,
         advisor: Advisor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._limits = limits
+        self._stop = stop
         self._advisor = advisor
         self._clock = clock
         self._begin = clock()
@@ -104,16 +65,16 @@ class Meter:
         """
         self._count_trials(trials)
         self._count_calls()
-        limits = self._limits
-        if limits.target is not None and self._best <= limits.target:
+        stop = self._stop
+        if stop.stop_at is not None and self._best <= stop.stop_at:
             return StopReason.TARGET
         spent = (
-            (StopReason.PATIENCE, self._since, limits.patience),
-            (StopReason.SECONDS, self._clock() - self._begin, limits.seconds),
-            (StopReason.LLM_CALLS, self._asked, limits.llm_calls),
-            (StopReason.LLM_TOKENS, self._tokens, limits.llm_tokens),
-            (StopReason.FAILURES, self._failed, limits.failures),
-            (StopReason.ALL_FAILED, self._alike, N_ALIKE if limits.failures is None else None),
+            (StopReason.PATIENCE, self._since, stop.patience),
+            (StopReason.SECONDS, self._clock() - self._begin, stop.max_seconds),
+            (StopReason.LLM_CALLS, self._asked, stop.max_llm_calls),
+            (StopReason.LLM_TOKENS, self._tokens, stop.max_llm_tokens),
+            (StopReason.FAILURES, self._failed, stop.max_failures),
+            (StopReason.ALL_FAILED, self._alike, N_ALIKE if stop.max_failures is None else None),
         )
         over = (reason for reason, used, limit in spent if limit is not None and used >= limit)
         return next(over, None)

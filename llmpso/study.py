@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from llmpso.advisor import Advisor, Call
 from llmpso.errors import LLMPSOError, SpecError
-from llmpso.limits import Limits, Meter, StopReason
+from llmpso.limits import Meter, StopReason
 from llmpso.objectives.base import Objective
+from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.racing import Racing, check_resumable
 from llmpso.running.threads import InterruptedBatchError, ThreadEvaluator
 from llmpso.search.credit import Credited, Record
@@ -31,79 +31,52 @@ Evaluator = Callable[[Sequence[Trial]], Sequence[Trial]]
 """Turns pending trials into told ones, in any order; the only thing that runners differ in."""
 
 
-class Method(StrEnum):
-    """How trials are proposed."""
-
-    PSO = "pso"
-    """Standard particle swarm."""
-    PAPER = "paper"
-    """The worst particles take the language model's positions (arXiv 2504.14126)."""
-    GUIDED = "guided"
-    """A surrogate picks among the swarm's moves; the language model names the first position."""
-
-
 @dataclass(frozen=True, slots=True)
 class StudySpec:
     """All that decides a study, apart from objective, space and advisor."""
 
-    budget: int
-    """Evaluations, failed ones included."""
-    limits: Limits = field(default_factory=Limits)
-    """What may end the study earlier."""
-    method: Method | str = Method.GUIDED
-    n_particles: int | None = None
-    """Size of the swarm; if None 4 in `guided`, whose surrogate learns from few, and 6 else, but
-    never fewer than move at once."""
-    seed: int = 0
-    topology: str = "star"
-    start: tuple[Params, ...] = field(default=())
-    """Known configurations, evaluated first."""
+    search: SearchOptions = SearchOptions()
+    stop: StopOptions = StopOptions()
     history: tuple[tuple[Params, float], ...] = field(default=(), repr=False)
     """Configurations of earlier studies with their values, NaN for failed ones (`guided`)."""
-    warm_up: int = 2
-    """Iterations before the advisor is first asked (`paper`)."""
-    n_replaced: int = 2
-    """Particles per iteration that take advice (`paper`)."""
-    batch_size: int | None = None
-    """Particles that move at once (`guided`); as many as there are workers if None, and at least
-    two in a race."""
     n_workers: int = 1
     """Evaluations that may run at once: the size of batch and swarm where none is named."""
-    racing: Racing | None = None
-    """Stops the clearly worse trainings of a batch early; all are trained in full if None."""
-    decreasing_inertia: bool = False
-    """Inertia from 0.9 to 0.4 over the study, in place of the constriction's constant one."""
 
     def __post_init__(self) -> None:
         """Refuse a study that cannot run."""
-        if self.budget < 1:
-            raise SpecError(f"budget is {self.budget!r}; it must be at least 1 evaluation")
-        if self.method not in list(Method):
-            raise SpecError(f"method is {self.method!r}; it must be one of: {', '.join(Method)}")
-        for name in ("batch_size", "n_workers"):
-            if (number := getattr(self, name)) is not None and number < 1:
-                raise SpecError(f"{name} is {number!r}; it must be at least 1")
-        if self.history and self.method != Method.GUIDED:
-            raise SpecError(f"history needs the method 'guided'; method is '{self.method}'")
+        if self.n_workers < 1:
+            raise SpecError(f"n_workers is {self.n_workers!r}; it must be at least 1")
+        if self.history and not self.is_guided:
+            raise SpecError(f"history needs the method 'guided'; it is {self.search.method!r}")
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether a surrogate picks among the swarm's moves."""
+        return self.search.method == "guided"
+
+    @property
+    def racing(self) -> Racing | None:
+        """How the worse trainings are stopped early; None if all are trained in full."""
+        return Racing() if self.search.racing else None
 
     @property
     def swarm_size(self) -> int:
         """The number of particles, where none is named that of the method or of the batch."""
-        if self.n_particles is not None:
-            return self.n_particles
-        return max(4, self._batch) if self.method == Method.GUIDED else max(6, self.n_workers)
+        if self.search.particles is not None:
+            return self.search.particles
+        return max(4, self._batch) if self.is_guided else max(6, self.n_workers)
 
     @property
     def n_at_once(self) -> int:
         """Trials that are proposed at once."""
         size = self.swarm_size
-        return min(self._batch, size) if self.method == Method.GUIDED else size
+        return min(self._batch, size) if self.is_guided else size
 
     @property
     def _batch(self) -> int:
-        if self.batch_size is not None:
-            return self.batch_size
-        return max(2, self.n_workers) if self.racing else self.n_workers
+        if self.search.batch is not None:
+            return self.search.batch
+        return max(2, self.n_workers) if self.search.racing else self.n_workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +124,7 @@ def _hint(stop_reason: StopReason) -> str:
         return ""
     return (
         "; so the study ended early. Where that is no mistake, set a limit of your own "
-        "(--max-failures, Limits(failures=...)); --fresh tries again what has failed"
+        "(max_failures); --fresh tries again what has failed"
     )
 
 
@@ -179,22 +152,24 @@ def improvements(trials: Sequence[Trial]) -> list[Trial]:
 
 def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None) -> Optimizer:
     """The optimizer that a specification asks for; the paper's without an advisor is PSO."""
-    iterations = max(1, -(-spec.budget // spec.swarm_size) - 1)
+    search = spec.search
+    iterations = max(1, -(-search.evaluations // spec.swarm_size) - 1)
     common: dict[str, Any] = {
         "n_particles": spec.swarm_size,
-        "seed": spec.seed,
-        "topology": spec.topology,
-        "start": spec.start,
-        "schedule": LinearInertia(iterations=iterations) if spec.decreasing_inertia else None,
+        "seed": search.seed,
+        "topology": search.topology,
+        "start": search.start,
+        "schedule": LinearInertia(iterations=iterations) if search.decreasing_inertia else None,
     }
-    if spec.method == Method.PSO:
-        return PSO(space, **common)
-    if spec.method == Method.GUIDED:
+    if spec.is_guided:
         return _guided(spec, space, advisor, common)
-    if advisor is None:
-        logger.warning("method %s has no advisor: the study is plain PSO", spec.method)
+    if search.method == "pso":
         return PSO(space, **common)
-    return PaperPSO(space, advisor, warm_up=spec.warm_up, n_replaced=spec.n_replaced, **common)
+    if advisor is None:
+        logger.warning("method %s has no advisor: the study is plain PSO", search.method)
+        return PSO(space, **common)
+    advised = {"warm_up": search.warm_up, "n_replaced": search.replaced}
+    return PaperPSO(space, advisor, **advised, **common)
 
 
 def _guided(
@@ -227,7 +202,7 @@ def run_study(
     evaluate: Evaluator,
     budget: int,
     advisor: Advisor | None = None,
-    limits: Limits | None = None,
+    stop: StopOptions = StopOptions(),
     *,
     n_known: Callable[[], int] = lambda: 0,
     keeps_interrupted: bool = False,
@@ -239,14 +214,14 @@ def run_study(
         evaluate: Turns pending trials into told ones.
         budget: Evaluations, failed ones included.
         advisor: Whose exchanges are part of the result.
-        limits: What may end the study earlier.
+        stop: What may end the study earlier.
         n_known: First trials that were evaluated before: neither budget nor limits end the study
             without them.
         keeps_interrupted: Whether Ctrl-C ends the study with what it has measured; else it goes
             through, and the records are what is left.
     """
     trials: list[Trial] = []
-    meter = Meter(limits or Limits(), advisor)
+    meter = Meter(stop, advisor)
     try:
         stop_reason = _searched(optimizer, evaluate, budget, meter, trials, n_known)
     except KeyboardInterrupt as error:
@@ -291,14 +266,9 @@ def minimize(
     objective: Objective | Callable[[Params], float],
     space: SearchSpace,
     *,
-    budget: int,
-    n_particles: int | None = None,
-    method: Method | str = Method.GUIDED,
     advisor: Advisor | None = None,
-    seed: int = 0,
-    start: Sequence[Params] = (),
-    limits: Limits | None = None,
     n_workers: int = 1,
+    history: Sequence[tuple[Params, float]] = (),
     on_trial: Callable[[Trial], None] | None = None,
     **options: Any,
 ) -> StudyResult:
@@ -309,44 +279,29 @@ def minimize(
     Args:
         objective: An `Objective`, or a plain function from params to a number.
         space: What may be tried.
-        budget: Evaluations, failed ones included.
-        n_particles: Size of the swarm; if not given 4 in `guided` and 6 else, or `n_workers` if
-            those are more.
-        method: `guided`, `paper` or `pso`; `paper` without an advisor is `pso`.
-        advisor: Who asks the language model.
-        seed: The only source of randomness of the search; each trial gets a seed from it.
-        start: Known configurations, evaluated first.
-        limits: What may end the search earlier; the result says what did.
+        advisor: Who asks the language model; without one the method `paper` is `pso`.
         n_workers: Evaluations that run at once, in threads; as many are proposed at once, so that
-            other numbers search otherwise (`batch_size` and `n_particles` name what they do).
+            other numbers search otherwise (`batch` and `particles` name what they do).
+        history: Configurations of earlier studies with their values, NaN for failed ones.
         on_trial: Called with each trial as it ends, from the thread that ran it; of one worker
             that is the caller's.
-        **options: Further fields of `StudySpec`.
+        **options: Fields of `SearchOptions` and `StopOptions`, such as `evaluations`, `seed`,
+            `method`, `start`, `stop_at` and `max_seconds`.
 
     Raises:
-        SpecError: An option is out of range, or the objective cannot be raced.
+        SpecError: An option is not known or out of range, or the objective cannot be raced.
         SpaceError: A start configuration lies outside the space.
 
     Example:
         >>> from llmpso import Float, SearchSpace, minimize
         >>> space = SearchSpace({"x": Float(-5, 5), "y": Float(-5, 5)})
-        >>> result = minimize(lambda p: p["x"] ** 2 + p["y"] ** 2, space, budget=60)
+        >>> result = minimize(lambda p: p["x"] ** 2 + p["y"] ** 2, space, evaluations=60)
         >>> len(result.trials), result.best.value < 0.1
         (60, True)
     """
-    spec = StudySpec(
-        budget=budget,
-        method=method,
-        n_particles=n_particles,
-        seed=seed,
-        start=tuple(start),
-        limits=limits or Limits(),
-        n_workers=n_workers,
-        **options,
-    )
+    spec = study_spec(n_workers=n_workers, history=tuple(history), **options)
     warn_of_idle_workers(spec, n_workers, logger)
     measured = objective if isinstance(objective, Objective) else _Function(objective)
-
     if spec.racing is not None:
         check_resumable(measured)
     optimizer = build_optimizer(spec, space, advisor)
@@ -355,11 +310,26 @@ def minimize(
         evaluate = ThreadEvaluator(
             measured, spec.racing, pool, n_workers, Path(scratch), on_trial or (lambda trial: None)
         )
+        budget, stop = spec.search.evaluations, spec.stop
         try:
-            return run_study(optimizer, evaluate, budget, advisor, limits, keeps_interrupted=True)
+            return run_study(optimizer, evaluate, budget, advisor, stop, keeps_interrupted=True)
         finally:
             # What an interrupted study still trains is waited for by nobody but the interpreter.
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def study_spec(
+    *, n_workers: int = 1, history: tuple[tuple[Params, float], ...] = (), **options: Any
+) -> StudySpec:
+    """A specification from options by their names: those of `SearchOptions` and `StopOptions`.
+
+    Raises:
+        SpecError: An option is not known or out of range.
+    """
+    if other := [n for n in options if GROUP_OF.get(n, "search") not in ("search", "stop")]:
+        raise SpecError(f"{other[0]} is an option of the flows, not of a study in a notebook")
+    asked = AllOptions(**options)
+    return StudySpec(asked.search, asked.stop, history, n_workers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,11 +102,11 @@ def _study_rows(plan: tuple[str, str, bool, int], budget: int) -> list[dict[str,
         result = minimize(
             objective,
             objective.space,
-            budget=budget,
+            evaluations=budget,
             method=method,
             seed=seed,
-            batch_size=BATCH,
-            racing=Racing() if is_raced else None,
+            batch=BATCH,
+            racing=is_raced,
         )
     return [dict(zip(STUDY, plan, strict=True)) | _trial_row(trial) for trial in result.trials]
 

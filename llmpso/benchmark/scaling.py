@@ -4,13 +4,14 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from llmpso.objectives.registry import ObjectiveSpec
+from llmpso.options import RunnerKind, RunOptions
 from llmpso.running.evaluate import Outcome
-from llmpso.running.runner import KINDS, Runner, evaluator
+from llmpso.running.runner import evaluator
 from llmpso.search.population import trial_seed
 from llmpso.trial import Source, Trial
 
@@ -23,8 +24,8 @@ def measure_runners(evaluations: int, repeats: int, n_workers: int) -> Iterator[
 
     Every training has one core, and each worker has trained once before the clock starts.
     """
-    for repeat, kind, workers in product(range(repeats), KINDS, (1, n_workers)):
-        seconds = _seconds(Runner(kind), workers, evaluations)
+    for repeat, kind, workers in product(range(repeats), get_args(RunnerKind), (1, n_workers)):
+        seconds = _seconds(RunOptions(runner=kind), workers, evaluations)
         labels = {"runner": kind, "workers": workers, "repeat": repeat}
         yield labels | {"evaluations": evaluations, "seconds": seconds}
 
@@ -38,10 +39,10 @@ def runner_table(raw: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def _seconds(runner: Runner, n_workers: int, evaluations: int) -> float:
+def _seconds(run: RunOptions, n_workers: int, evaluations: int) -> float:
     spec = ObjectiveSpec()
     with (
-        evaluator(spec, runner, n_workers=n_workers, n_threads=1) as measure,
+        evaluator(spec, run, n_workers=n_workers, n_threads=1) as measure,
         ThreadPoolExecutor(n_workers) as threads,
     ):
         _checked(list(threads.map(measure, _trials(0, n_workers))))

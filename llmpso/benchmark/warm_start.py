@@ -97,7 +97,7 @@ def _study(
         return minimize(
             objective,
             SPACE,
-            budget=budget,
+            evaluations=budget,
             method="guided",
             seed=seed,
             start=start,

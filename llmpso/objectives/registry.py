@@ -16,6 +16,7 @@ from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.function import function_objective
 from llmpso.objectives.functions import FunctionObjective
 from llmpso.objectives.user_modules import import_attribute
+from llmpso.options import DataOptions
 from llmpso.space_file import load_space
 from llmpso.text import is_storable, one_line
 from llmpso.user_code import UserCodeError, run_foreign
@@ -41,80 +42,26 @@ class ObjectiveSpec:
 
     name: str = "lstm"
     """A name in `OPTIONS`, or `package.module:attribute` for an objective of your own."""
-    space: str = "standard"
-    """How much of a network is tuned: one of `llmpso.objectives.spaces.SPACE_NAMES`."""
-    csv: str | None = None
-    """Series to forecast; None for the air quality that ships with a package."""
-    target: str | None = None
-    """Column of the file to forecast."""
-    horizon: int = 6
-    """Rows from the last observation to the forecast."""
-    where: tuple[str, ...] = ()
-    """Rows of the file to keep, each as `COLUMN=VALUE`."""
-    max_missing: float = 0.1
-    """Largest share of missing target values."""
-    last: int | None = None
-    """Newest rows of the series to use; all of them if None."""
-    time: str | None = None
-    """Column of the time, or two of them joined by `+`; found if None, as all below."""
-    time_format: str | None = None
-    """How dates are written, as strftime has it."""
-    timezone: str | None = None
-    """Zone of times that do not name theirs."""
-    separator: str | None = None
-    """What separates the cells of the file: one character, `tab` or `space`."""
-    decimal: str | None = None
-    """Decimal mark of the file."""
-    encoding: str | None = None
-    """Encoding of the file."""
-    space_file: str | None = None
-    """Space of a plain function, as YAML or Python."""
-    images: str | None = None
-    """Folder or npz file of images to tell apart; None for the textures of a package."""
-    classes: str | None = None
-    """Classes to use, several of them as one: `fibre=paper+cardboard,rest=glass`."""
-    dims: int = 5
-    """Variables of an analytic function."""
+    data: DataOptions = DataOptions()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built."""
-        if self.csv is not None and self.target is None:
-            raise SpecError(f"target is missing; name the column of {self.csv!r} to forecast")
-        if self.csv is None and (self.target is not None or self.where):
-            raise SpecError("target and where are columns of a file; name it with csv")
-        for option in (field.name for field in fields(CsvOptions)):
-            if self.csv is None and getattr(self, option) is not None:
-                raise SpecError(f"{option} is how a file is written; name it with csv")
-        if self.decimal not in (None, ".", ","):
-            raise SpecError(f"decimal is {self.decimal!r}; it must be '.' or ','")
-        if self.images is None and self.classes is not None:
-            raise SpecError("classes are those of your images; name them with images")
-        if not 0 <= self.max_missing < 1:
-            raise SpecError(f"max_missing is {self.max_missing!r}; it must lie in [0, 1)")
-        if self.last is not None and self.last < 1:
-            raise SpecError(f"last is {self.last!r}; it must be at least 1 row")
-        if self.space_file is not None and ":" not in self.name:
-            raise SpecError(
-                f"space_file is for a function of your own; {self.name!r} brings its space"
-            )
-        for condition in self.where:
-            if "=" not in condition:
-                raise SpecError(f"where is {condition!r}; it must read COLUMN=VALUE")
-        self._check_owners()
-
-    def _check_owners(self) -> None:
         """Refuse a name that is not known, and an option that would go unheard."""
-        if ":" not in self.name and self.name not in OPTIONS:
+        is_own = ":" in self.name
+        if not is_own and self.name not in OPTIONS:
             raise SpecError(
                 f"objective is {self.name!r}; it must be {', '.join(map(repr, OPTIONS))}, or "
                 "'package.module:attribute' for an objective of your own"
             )
-        for option in fields(self):
-            given = getattr(self, option.name)
-            owners = [name for name, options in OPTIONS.items() if option.name in options]
-            if owners and given != option.default and self.name not in owners:
+        if self.data.space_file is not None and not is_own:
+            raise SpecError(
+                f"space_file is for a function of your own; {self.name!r} brings its space"
+            )
+        for option, field in DataOptions.model_fields.items():
+            given = getattr(self.data, option)
+            owners = [name for name, options in OPTIONS.items() if option in options]
+            if owners and given != field.default and self.name not in owners:
                 raise SpecError(
-                    f"{option.name} is {given!r}, an option of {' and '.join(owners)}; objective "
+                    f"{option} is {given!r}, an option of {' and '.join(owners)}; objective "
                     f"{self.name!r} does not take it"
                 )
 
@@ -127,7 +74,7 @@ def build_objective(spec: ObjectiveSpec) -> DescribedObjective:
         SpaceError: The space of a plain function cannot be used.
         DataError: Its data cannot be used.
     """
-    paths = (spec.csv, spec.images, spec.space_file)
+    paths = (spec.data.csv, spec.data.images, spec.data.space_file)
     return _built(spec, tuple(_stamp(path) for path in paths if path is not None))
 
 
@@ -143,39 +90,39 @@ def _stamp(path: str) -> tuple[int, int]:
 def _built(spec: ObjectiveSpec, files: tuple[tuple[int, int], ...]) -> DescribedObjective:
     match spec.name:
         case "lstm":
-            return _lstm(spec)
+            return _lstm(spec.data)
         case "cnn":
-            return _cnn(spec)
+            return _cnn(spec.data)
         case "rastrigin" | "plain-rastrigin":
-            return FunctionObjective("rastrigin", spec.dims, plain=spec.name.startswith("plain"))
-    return _described(
-        spec.name, _instance(spec.name, import_attribute(spec.name)), spec.space_file
-    )
+            is_plain = spec.name.startswith("plain")
+            return FunctionObjective("rastrigin", spec.data.dims, plain=is_plain)
+    own = _instance(spec.name, import_attribute(spec.name))
+    return _described(spec.name, own, spec.data.space_file)
 
 
-def _lstm(spec: ObjectiveSpec) -> lstm.LSTMObjective:
-    series = _series(spec)
-    if spec.last is not None:
-        series = replace(series, frame=series.frame.iloc[-spec.last :])
-    space = lstm.TUNABLES.named(spec.space)
-    return lstm.LSTMObjective(series, horizon=spec.horizon, space=space)
+def _lstm(data: DataOptions) -> lstm.LSTMObjective:
+    series = _series(data)
+    if data.last is not None:
+        series = replace(series, frame=series.frame.iloc[-data.last :])
+    space = lstm.TUNABLES.named(data.space)
+    return lstm.LSTMObjective(series, horizon=data.horizon, space=space)
 
 
-def _cnn(spec: ObjectiveSpec) -> cnn.CNNObjective:
-    space = cnn.TUNABLES.named(spec.space)
-    if spec.images is None:
+def _cnn(data: DataOptions) -> cnn.CNNObjective:
+    space = cnn.TUNABLES.named(data.space)
+    if data.images is None:
         return cnn.CNNObjective(load_textures(), space=space)
-    groups = None if spec.classes is None else parse_groups(spec.classes)
-    return cnn.CNNObjective(load_images(spec.images, groups=groups), space=space)
+    groups = None if data.classes is None else parse_groups(data.classes)
+    return cnn.CNNObjective(load_images(data.images, groups=groups), space=space)
 
 
-def _series(spec: ObjectiveSpec) -> TimeSeries:
-    if spec.csv is None or spec.target is None:
+def _series(data: DataOptions) -> TimeSeries:
+    if data.csv is None or data.target is None:
         return load_taiwan()
-    conditions = dict(condition.split("=", 1) for condition in spec.where)
-    options = CsvOptions(**{f.name: getattr(spec, f.name) for f in fields(CsvOptions)})
+    conditions = dict(condition.split("=", 1) for condition in data.where)
+    options = CsvOptions(**{f.name: getattr(data, f.name) for f in fields(CsvOptions)})
     return load_csv(
-        spec.csv, spec.target, where=conditions, max_missing=spec.max_missing, options=options
+        data.csv, data.target, where=conditions, max_missing=data.max_missing, options=options
     )
 
 

@@ -30,7 +30,7 @@ class LivePlot:
         >>> from llmpso import Float, LivePlot, SearchSpace, minimize
         >>> space = SearchSpace({"x": Float(-5, 5)})
         >>> plot = LivePlot(space)
-        >>> result = minimize(lambda p: p["x"] ** 2, space, budget=10, on_trial=plot)
+        >>> result = minimize(lambda p: p["x"] ** 2, space, evaluations=10, on_trial=plot)
         >>> len(plot.trials), plot.png()[1:4]
         (10, b'PNG')
     """

@@ -5,12 +5,14 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from llmpso.objectives.registry import ObjectiveSpec
+from llmpso.options import RunnerKind, RunOptions
 from llmpso.running.evaluate import Evaluate, Outcome, evaluate_persistently
-from llmpso.running.runner import KINDS, Runner, evaluator
+from llmpso.running.runner import evaluator
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 
 N_WORKERS = 2
@@ -171,7 +173,7 @@ def moody(folder: Path) -> Iterator[ObjectiveSpec]:
         yield ObjectiveSpec("moody_objective:Moody")
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=get_args(RunnerKind))
 def kind(request: pytest.FixtureRequest) -> str:
     package = {"dask": "distributed", "ray": "ray"}.get(request.param)
     if package and importlib.util.find_spec(package) is None:
@@ -181,7 +183,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def measure(moody: ObjectiveSpec, kind: str) -> Iterator[Evaluate]:
-    with evaluator(moody, Runner(kind), n_workers=N_WORKERS, n_threads=1) as measure:
+    with evaluator(moody, RunOptions(runner=kind), n_workers=N_WORKERS, n_threads=1) as measure:
         yield measure
 
 
@@ -203,7 +205,7 @@ MUST = "it must return a number, or an Evaluation of one"
 
 def test_the_same_trials_give_the_same_values(moody, measure):
     trials = [trial("well", number) for number in range(8)]
-    with evaluator(moody, Runner("thread"), n_workers=1, n_threads=1) as here:
+    with evaluator(moody, RunOptions(runner="thread"), n_workers=1, n_threads=1) as here:
         own = [here(each) for each in trials]
     outcomes = at_once(measure, trials)
     assert [outcome.trial.value for outcome in outcomes] == [each.trial.value for each in own]

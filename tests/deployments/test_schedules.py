@@ -69,7 +69,7 @@ def written(folder: Path, *changes: dict) -> Path:
         ({"schedules": [{"rrule": "FREQ=SECONDLY"}]}, "it must run every minute at most"),
         ({"entry_point": "flows/tune.py:tune"}, "entry_point is not read by flows.serve; did you"),
         ({"entrypoint": None}, "entrypoint is None"),
-        ({"parameters": {"evaluations": 0}}, "sets evaluations to 0; Input should be greater"),
+        ({"parameters": {"evaluations": 0}}, "evaluations is 0; it must be at least 1"),
         ({"schedules": [{"timezone": "UTC"}]}, "exactly one of cron, interval and rrule"),
         (
             {"schedules": [{"cron": "@daily", "interval": 60}]},
@@ -79,11 +79,11 @@ def written(folder: Path, *changes: dict) -> Path:
         ({"schedule": {"cron": "@daily"}}, "has both schedule and schedules"),
         (
             {"schedules": [{"cron": "@daily", "parameters": {"refits": 1}}]},
-            "sets refits to 1; Input should be greater than or equal to 2",
+            "refits is 1; it must be at least 2",
         ),
         (
             {"schedules": [{"cron": "@daily", "parameters": {"evaluatons": 7}}]},
-            "sets 'evaluatons'; did you mean 'evaluations'?",
+            "there is no option 'evaluatons'; did you mean 'evaluations'?",
         ),
         ({"parameters": {"csv": "{{ $NO_SUCH }}/x.csv"}}, "NO_SUCH is not set"),
         (
@@ -103,7 +103,7 @@ def written(folder: Path, *changes: dict) -> Path:
         ),
         (
             {"parameters": {"refits": 1}},
-            "sets refits to 1; Input should be greater than or equal to 2",
+            "refits is 1; it must be at least 2",
         ),
         ({"parameters": {"refit": 3}}, "refit"),
     ],

@@ -205,7 +205,7 @@ def test_a_study_that_is_killed_at_random_ends_as_if_it_had_not_been(chaos: Chao
         chaos.run_to_the_end(options)
         parents = runs()[lambda found: found["tags.mlflow.parentRunId"].isna()]
         (chaotic,) = parents[parents["params.seed"] == str(seed)]["run_id"]
-        assert chaos.run(options | {"resume": False}) == 0
+        assert chaos.run(options | {"fresh": True}) == 0
         found = runs()[lambda found: found["tags.mlflow.parentRunId"].isna()]
         own = found[found["params.seed"] == str(seed)]
         assert set(own["status"]) == {"FINISHED"}

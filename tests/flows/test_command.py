@@ -26,7 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--evaluations", "0"], "--evaluations is 0; input should be greater than or equal"),
+        (["--evaluations", "0"], "evaluations is 0; it must be at least 1"),
         (["--evaluations", "many"], 'Invalid value for --evaluations: unable to convert "many"'),
         (
             ["--method", "ga"],

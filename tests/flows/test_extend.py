@@ -93,7 +93,7 @@ def test_more_evaluations_are_the_rest_of_the_same_study(prefect_server, functio
     assert study["metrics.evaluations"] == 12
     assert mlflow.artifacts.load_dict(f"runs:/{first.run_id}/summary.json")["evaluations"] == 12
 
-    whole = run(evaluations=12, resume=False)
+    whole = run(evaluations=12, fresh=True)
     assert trials(whole.run_id) == trials(longer.run_id)
     assert whole.best_value == longer.best_value
     assert whole.notes == ()
@@ -166,7 +166,7 @@ def test_a_study_that_somebody_extends_is_not_extended_twice(prefect_server, fun
         run(evaluations=6)
     lease.end()
     assert run(evaluations=6).run_id == row["run_id"]
-    assert run(evaluations=8, resume=False).run_id != row["run_id"]
+    assert run(evaluations=8, fresh=True).run_id != row["run_id"]
     assert set(studies()["status"]) == {"FINISHED"}
 
 
@@ -200,7 +200,7 @@ def test_what_decides_the_trials_is_the_study(key: Callable[..., str], function:
     for same in (
         {"evaluations": 99},
         {"patience": 3, "stop_at": 0.1, "max_seconds": 9.0, "max_failures": 2},
-        {"workers": 3, "threads": 2, "resume": False, "register_as": "other"},
+        {"workers": 3, "threads": 2, "fresh": True, "register_as": "other"},
     ):
         assert key(**same) == own
     for other in (

@@ -158,7 +158,7 @@ def test_a_clock_that_is_set_back_hides_no_study(monkeypatch: pytest.MonkeyPatch
 
 def test_a_study_that_is_begun_anew_is_not_gone_on_with() -> None:
     cut(1, 8)
-    fresh = run(8, resume=False)
+    fresh = run(8, fresh=True)
     assert run(8).run_id != fresh.run_id
     assert len(trained()) == 4 + 8 + 8
 
@@ -213,7 +213,7 @@ def test_every_evaluation_that_was_damaged_is_trained_again_and_no_other(
         damage(file if file.is_file() else next(path for path in file.rglob("*.pth")))
     (study_folder(run_id) / "outcomes" / "stray.txt").touch()
     (study_folder(run_id) / "halfway" / "stray").mkdir()
-    again = run(n + 2, particles=n, resume=resume)
+    again = run(n + 2, particles=n, fresh=not resume)
     for entry in entries[:-1]:
         assert f"{entry} cannot be used" in caplog.text
     assert again.kept == (1 if resume else 0)

@@ -18,7 +18,7 @@ from flows.tune import COMMAND, as_text, tune
 from llmpso.errors import SpecError
 from llmpso.objectives import registry
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
-from llmpso.running.runner import Runner
+from llmpso.options import RunOptions
 from tasks.state import study_folder
 
 SOURCE = '''
@@ -130,7 +130,7 @@ def test_a_killed_race_goes_on_from_its_rungs(prefect_server, mlflow_store, log)
     environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(log.parent)!r})\n"]
     command[-1] += "from flows.tune import tune\n"
-    command[-1] += f"tune('steps_objective:Steps', resume=True, **{OPTIONS!r})"
+    command[-1] += f"tune('steps_objective:Steps', **{OPTIONS!r})"
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     killed = subprocess.run(command, env=environment, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
@@ -161,8 +161,8 @@ def test_an_objective_without_fidelity_is_refused(monkeypatch, capsys, mlflow_st
 
 
 def test_a_race_over_machines_is_refused() -> None:
-    runner = Runner("dask", address="tcp://10.0.0.1:8786")
+    runner = RunOptions(runner="dask", address="tcp://10.0.0.1:8786")
     lstm = build_objective(ObjectiveSpec("lstm"))
     with pytest.raises(SpecError, match="checkpoints, which lie on this machine; leave one"):
         _check_race(lstm, runner)
-    _check_race(lstm, Runner("dask"))
+    _check_race(lstm, RunOptions(runner="dask"))

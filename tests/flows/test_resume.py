@@ -136,7 +136,7 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
     assert len(parents()) == 1
     assert parents()["status"].tolist() == ["FINISHED"]
 
-    whole = run(resume=False)
+    whole = run(fresh=True)
     assert whole.run_id != stopped
     assert outcomes(stopped) == outcomes(whole.run_id)
     same = ("best_value", "best_params", "best_number", "by_source", "llm_problems", "failed")
@@ -165,7 +165,7 @@ def test_a_study_goes_on_with_the_batch_that_it_began_with(
     assert resumed.kept == 14
     assert len(counted.read_text().split()) == 15
     assert len(parents()) == 1
-    shape = parents().iloc[0][["params.n_particles", "params.batch_size", "tags.llmpso.workers"]]
+    shape = parents().iloc[0][["params.particles", "params.batch", "tags.llmpso.workers"]]
     assert shape.tolist() == ["5", "5", "5"]
     named = run(workers=1, batch=5, particles=5, **shared)
     assert outcomes(resumed.run_id) == outcomes(named.run_id)
@@ -198,7 +198,7 @@ def test_fresh_closes_the_interrupted_run(prefect_server, mlflow_store, counted,
     breaks(-1)
     stopped = parents()["run_id"].item()
     mlflow.MlflowClient().update_run(stopped, status="RUNNING")
-    assert run(method="pso", resume=False).kept == 0
+    assert run(method="pso", fresh=True).kept == 0
     assert parents().set_index("run_id")["status"][stopped] == "KILLED"
 
 
@@ -259,7 +259,7 @@ def test_a_study_that_is_being_run_is_not_run_twice(
     lease = Lease(StudyRun(mlflow_store, row["experiment_id"], row["run_id"]))
     with pytest.raises(BusyError, match="this very study is being run"):
         run(method="pso")
-    assert run(method="pso", resume=False).kept == 0
+    assert run(method="pso", fresh=True).kept == 0
     lease.end()
 
 

@@ -22,7 +22,7 @@ from flows import retune as retuning
 from flows.command import USAGE_ERROR
 from flows.refit import compare_arms
 from flows.retune import retune
-from flows.retune_plan import check_retune, locked_plan
+from flows.retune_plan import RetuneOptions, check_retune, locked_plan
 from flows.retune_report import Outcome, as_text
 from flows.rollback import rollback
 from flows.tune import tune
@@ -236,10 +236,10 @@ def test_a_study_learns_from_the_trials_of_the_ones_before(
     champion, measurements, monkeypatch
 ) -> None:
     until(measurements, "2012-12-31")
-    with locked_plan(arguments(champion)) as plan:
+    with locked_plan(RetuneOptions(**arguments(champion))) as plan:
         pass
     assert len(plan.tune.study.history) == 8
-    assert plan.tune.study.start == (plan.champion.params,)
+    assert plan.tune.study.search.start == (dict(plan.champion.params),)
     assert np.isclose(np.median([value for _, value in plan.tune.study.history]), 0.0)
 
 
@@ -301,7 +301,7 @@ def test_what_serves_is_read_when_no_other_run_can_change_it_any_more(
     thread = threading.Thread(target=other_run)
     thread.start()
     is_held.wait()
-    with locked_plan(arguments(champion)) as plan:
+    with locked_plan(RetuneOptions(**arguments(champion))) as plan:
         assert plan.champion.version == "2"
     thread.join()
 
@@ -365,13 +365,13 @@ def test_what_cannot_be_retuned_is_refused_and_the_champion_stays(
     if data.get("TEMP", 1) is None:
         pd.read_csv("data.csv").drop(columns="TEMP").to_csv("data.csv", index=False)
     with pytest.raises(LLMPSOError, match=message):
-        check_retune(arguments(champion, **change))
+        check_retune(RetuneOptions(**arguments(champion, **change)))
     assert aliases(mlflow_store) == {"champion": "1"}
 
 
 def test_old_data_is_refused(champion, measurements) -> None:
     with pytest.raises(DataError, match="there are 0 rows since 2012-06-30T23:00:00.*coming in"):
-        check_retune(arguments(champion))
+        check_retune(RetuneOptions(**arguments(champion)))
 
 
 def test_a_champion_whose_artifact_is_gone_is_refused(
@@ -384,7 +384,7 @@ def test_a_champion_whose_artifact_is_gone_is_refused(
     model.rename(model.with_name("gone"))
     try:
         with pytest.raises(RegistryError, match="artifact of models:/pm25/1 cannot be loaded"):
-            check_retune(arguments(champion))
+            check_retune(RetuneOptions(**arguments(champion)))
     finally:
         model.with_name("gone").rename(model)
     assert aliases(mlflow_store) == {"champion": "1"}
@@ -480,7 +480,7 @@ def test_one_model_is_retuned_once_at_a_time(champion, measurements, mlflow_stor
 
 def test_an_objective_that_nothing_judges_is_refused(mlflow_store, bowl) -> None:
     with pytest.raises(SpecError, match=r"objective Bowl has no held_out\(model\)"):
-        check_retune(arguments(bowl))
+        check_retune(RetuneOptions(**arguments(bowl)))
 
 
 class Inbox(HTTPServer):

@@ -18,7 +18,7 @@ from prefect.client.orchestration import get_client
 
 from flows.plan import TuneOptions, prepare
 from flows.retune import retune
-from flows.retune_plan import check_retune
+from flows.retune_plan import RetuneOptions, check_retune
 from flows.summary import as_text
 from flows.tune import tune
 from llmpso.errors import SpecError
@@ -114,10 +114,11 @@ STORED = {
 )
 def test_an_address_with_a_secret_is_refused_and_not_repeated(bowl, option, address) -> None:
     given = {"objective": bowl, "advisor": "openai", option: address}
+    given |= {"csv": {"target": "rows"}, "address": {"runner": "dask"}}.get(option, {})
     with pytest.raises(SpecError, match=rf"^{option} (holds a user name or|is an add)") as caught:
         prepare(TuneOptions(**(OPTIONS | given)))
     with pytest.raises(SpecError, match=rf"^{option} ") as again:
-        check_retune(RETUNE | given)
+        check_retune(RetuneOptions(**(RETUNE | given)))
     assert "hunter2" not in f"{caught.value} {again.value}"
 
 

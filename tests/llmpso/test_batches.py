@@ -8,8 +8,7 @@ import pytest
 
 from llmpso import Categorical, Float, SearchSpace, minimize
 from llmpso.errors import SpecError
-from llmpso.running.racing import Racing
-from llmpso.study import StudySpec
+from llmpso.study import study_spec
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
 
@@ -32,19 +31,19 @@ def sizes(**options) -> list[int]:
         ({"n_workers": 3}, [4, *[3] * 6, 2]),
         ({"n_workers": 8}, [8, 8, 8]),
         ({"n_workers": 16}, [16, 8]),
-        ({"n_workers": 8, "batch_size": 2}, [4, *[2] * 10]),
-        ({"n_workers": 2, "batch_size": 12}, [12, 12]),
-        ({"n_workers": 8, "n_particles": 5}, [5, 5, 5, 5, 4]),
-        ({"n_workers": 8, "n_particles": 12}, [12, 8, 4]),
+        ({"n_workers": 8, "batch": 2}, [4, *[2] * 10]),
+        ({"n_workers": 2, "batch": 12}, [12, 12]),
+        ({"n_workers": 8, "particles": 5}, [5, 5, 5, 5, 4]),
+        ({"n_workers": 8, "particles": 12}, [12, 8, 4]),
         ({"n_workers": 8, "method": "pso"}, [8, 8, 8]),
         ({"n_workers": 4, "method": "pso"}, [6, 6, 6, 6]),
         ({"n_workers": 8, "method": "paper"}, [8, 8, 8]),
-        ({"n_workers": 8, "method": "pso", "n_particles": 6}, [6, 6, 6, 6]),
+        ({"n_workers": 8, "method": "pso", "particles": 6}, [6, 6, 6, 6]),
         ({"n_workers": 8, "start": [{"x": 1.0, "y": 1.0}]}, [8, 8, 8]),
     ],
 )
 def test_the_batch_follows_the_workers_unless_it_is_named(options, expected) -> None:
-    assert sizes(budget=24, **options) == [n for n in expected if n]
+    assert sizes(evaluations=24, **options) == [n for n in expected if n]
 
 
 @pytest.mark.parametrize("method", ["guided", "pso", "paper"])
@@ -55,14 +54,14 @@ def test_all_workers_are_busy_at_once(method) -> None:
         together.wait()
         return bowl(params)
 
-    result = minimize(waits_for_the_others, SPACE, budget=32, n_workers=8, method=method)
+    result = minimize(waits_for_the_others, SPACE, evaluations=32, n_workers=8, method=method)
     assert [trial.failure for trial in result.trials] == [None] * 32
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 8, 16])
 @pytest.mark.parametrize("budget", [1, 3, 5])
 def test_more_workers_than_budget_spend_the_budget_alone(n_workers, budget) -> None:
-    result = minimize(bowl, SPACE, budget=budget, n_workers=n_workers)
+    result = minimize(bowl, SPACE, evaluations=budget, n_workers=n_workers)
     assert [trial.number for trial in result.trials] == list(range(budget))
     admitted = sum(record.admitted for record in result.credit.values())
     assert admitted in (0, budget)
@@ -71,7 +70,7 @@ def test_more_workers_than_budget_spend_the_budget_alone(n_workers, budget) -> N
 @pytest.mark.parametrize("method", ["guided", "pso", "paper"])
 def test_more_workers_than_configurations_try_each_once(method) -> None:
     space = SearchSpace({"kind": Categorical(("a", "b", "c"))})
-    result = minimize(lambda p: ord(p["kind"]), space, budget=20, n_workers=8, method=method)
+    result = minimize(lambda p: ord(p["kind"]), space, evaluations=20, n_workers=8, method=method)
     assert sorted(trial.params["kind"] for trial in result.trials) == ["a", "b", "c"]
     assert result.stop_reason == "exhausted"
 
@@ -79,7 +78,7 @@ def test_more_workers_than_configurations_try_each_once(method) -> None:
 def test_named_batch_and_swarm_make_the_same_trials_with_any_number_of_workers() -> None:
     def told(n_workers: int) -> list[tuple[object, float | None]]:
         result = minimize(
-            bowl, SPACE, budget=20, n_workers=n_workers, batch_size=2, n_particles=4, seed=3
+            bowl, SPACE, evaluations=20, n_workers=n_workers, batch=2, particles=4, seed=3
         )
         return [(trial.params, trial.value) for trial in result.trials]
 
@@ -87,27 +86,27 @@ def test_named_batch_and_swarm_make_the_same_trials_with_any_number_of_workers()
 
 
 def test_a_study_of_two_workers_is_the_one_with_a_batch_of_two() -> None:
-    by_workers = minimize(bowl, SPACE, budget=16, n_workers=2)
-    by_name = minimize(bowl, SPACE, budget=16, batch_size=2)
+    by_workers = minimize(bowl, SPACE, evaluations=16, n_workers=2)
+    by_name = minimize(bowl, SPACE, evaluations=16, batch=2)
     assert [t.params for t in by_workers.trials] == [t.params for t in by_name.trials]
 
 
 def test_a_race_has_two_at_least() -> None:
-    assert StudySpec(budget=9, racing=Racing()).n_at_once == 2
-    assert StudySpec(budget=9, racing=Racing(), n_workers=8).n_at_once == 8
-    assert StudySpec(budget=9, racing=Racing(), batch_size=1).n_at_once == 1
+    assert study_spec(evaluations=9, racing=True).n_at_once == 2
+    assert study_spec(evaluations=9, racing=True, n_workers=8).n_at_once == 8
+    assert study_spec(evaluations=9, racing=True, batch=1).n_at_once == 1
 
 
 def test_workers_that_a_named_swarm_leaves_idle_are_told_of(caplog) -> None:
     with caplog.at_level(logging.WARNING, logger="llmpso"):
-        minimize(bowl, SPACE, budget=4, n_workers=8)
+        minimize(bowl, SPACE, evaluations=4, n_workers=8)
         assert not caplog.messages
-        minimize(bowl, SPACE, budget=4, n_workers=8, n_particles=4)
+        minimize(bowl, SPACE, evaluations=4, n_workers=8, particles=4)
     assert caplog.messages == ["4 of 8 workers stay idle: 4 particles move at once"]
 
 
-@pytest.mark.parametrize("name", ["batch_size", "n_workers"])
+@pytest.mark.parametrize("name", ["batch", "n_workers"])
 @pytest.mark.parametrize("number", [0, -1])
 def test_no_batch_and_no_worker_are_refused(name, number) -> None:
     with pytest.raises(SpecError, match=f"{name} is {number}; it must be at least 1"):
-        minimize(bowl, SPACE, budget=4, **{name: number})
+        minimize(bowl, SPACE, evaluations=4, **{name: number})

@@ -19,7 +19,7 @@ MODULES = sorted(
 
 def test_the_public_names_have_examples() -> None:
     assert set(MODULES) >= {
-        "llmpso.limits",
+        "llmpso.options",
         "llmpso.pages.live",
         "llmpso.search.pso",
         "llmpso.space",

@@ -5,10 +5,11 @@ import time
 
 import pytest
 
-from llmpso import Advisor, Float, Limits, SearchSpace, StopReason, Task, minimize
+from llmpso import Advisor, Float, SearchSpace, StopReason, Task, minimize
 from llmpso.backends.base import Reply, Request
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import SpecError
+from llmpso.options import StopOptions
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
 
@@ -27,29 +28,32 @@ def answer(request: Request) -> Reply:
     return Reply(json.dumps({"suggestions": items}), 100, 20, seconds=0.0)
 
 
-def advised(limits: Limits):
+def advised(**limit: int):
     advisor = Advisor(ScriptedBackend(answer), Task("a bowl", "height"))
-    return minimize(bowl, SPACE, budget=600, method="paper", advisor=advisor, limits=limits)
+    return minimize(bowl, SPACE, evaluations=600, method="paper", advisor=advisor, **limit)
 
 
 def test_a_value_that_is_good_enough_ends_a_study() -> None:
-    result = minimize(bowl, SPACE, budget=600, method="pso", limits=Limits(target=0.5))
+    result = minimize(bowl, SPACE, evaluations=600, method="pso", stop_at=0.5)
     assert result.stop_reason is StopReason.TARGET
     assert result.best.value <= 0.5
     assert all(trial.value > 0.5 for trial in result.trials[:-6])
 
 
 def test_patience_counts_evaluations_since_the_best() -> None:
-    result = minimize(lambda p: 1.0, SPACE, budget=600, method="pso", limits=Limits(patience=12))
+    result = minimize(lambda p: 1.0, SPACE, evaluations=600, method="pso", patience=12)
     assert result.stop_reason is StopReason.PATIENCE
     assert result.best.number == 0
     assert len(result.trials) == 18
 
 
 def test_the_time_ends_a_study_between_batches() -> None:
-    limits = Limits(seconds=0.1)
     result = minimize(
-        lambda p: time.sleep(0.01) or bowl(p), SPACE, budget=600, method="pso", limits=limits
+        lambda p: time.sleep(0.01) or bowl(p),
+        SPACE,
+        evaluations=600,
+        method="pso",
+        max_seconds=0.1,
     )
     assert result.stop_reason is StopReason.SECONDS
     assert 6 <= len(result.trials) < 600
@@ -57,10 +61,10 @@ def test_the_time_ends_a_study_between_batches() -> None:
 
 
 def test_calls_and_tokens_end_a_study() -> None:
-    calls = advised(Limits(llm_calls=3))
+    calls = advised(max_llm_calls=3)
     assert calls.stop_reason is StopReason.LLM_CALLS
     assert len(calls.calls) == 3
-    tokens = advised(Limits(llm_tokens=200))
+    tokens = advised(max_llm_tokens=200)
     assert tokens.stop_reason is StopReason.LLM_TOKENS
     assert len(tokens.calls) == 2
 
@@ -72,38 +76,38 @@ def test_calls_answered_by_a_cache_cost_nothing() -> None:
 
     advisor = Advisor(ScriptedBackend(cached), Task("a bowl", "height"))
     result = minimize(
-        bowl, SPACE, budget=30, method="paper", advisor=advisor, limits=Limits(llm_calls=1)
+        bowl, SPACE, evaluations=30, method="paper", advisor=advisor, max_llm_calls=1
     )
     assert result.stop_reason is StopReason.BUDGET
     assert len(result.calls) > 1
 
 
 def test_the_last_evaluation_may_also_reach_the_target() -> None:
-    result = minimize(lambda p: 0.0, SPACE, budget=6, method="pso", limits=Limits(target=0.0))
+    result = minimize(lambda p: 0.0, SPACE, evaluations=6, method="pso", stop_at=0.0)
     assert result.stop_reason is StopReason.TARGET
 
 
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        ({"seconds": 0}, "seconds is 0; it must be greater than 0"),
-        ({"patience": -1}, "patience is -1; it must be greater than 0"),
-        ({"llm_calls": 0}, "llm_calls is 0; it must be greater than 0"),
-        ({"llm_tokens": float("nan")}, "llm_tokens is nan; it must be greater than 0"),
-        ({"target": float("inf")}, "target is inf; it must be a finite value"),
+        ({"max_seconds": 0}, "max_seconds is 0; it must be greater than 0"),
+        ({"patience": -1}, "patience is -1; it must be at least 1"),
+        ({"max_llm_calls": 0}, "max_llm_calls is 0; it must be at least 1"),
+        ({"max_llm_tokens": float("nan")}, "max_llm_tokens is nan; it must be a finite number"),
+        ({"stop_at": float("inf")}, "stop_at is inf; it must be a finite number"),
     ],
 )
 def test_what_is_no_limit_is_refused(limit, message) -> None:
     with pytest.raises(SpecError) as caught:
-        Limits(**limit)
+        StopOptions(**limit)
     assert str(caught.value) == message
 
 
 def test_history_is_for_the_guided_search_alone() -> None:
     history = [({"x": float(x), "y": 0.0}, float(x)) for x in range(4)]
-    with pytest.raises(SpecError, match="history needs the method 'guided'; method is 'pso'"):
-        minimize(bowl, SPACE, budget=6, method="pso", history=tuple(history))
-    result = minimize(bowl, SPACE, budget=6, method="guided", history=tuple(history))
+    with pytest.raises(SpecError, match="history needs the method 'guided'; it is 'pso'"):
+        minimize(bowl, SPACE, evaluations=6, method="pso", history=tuple(history))
+    result = minimize(bowl, SPACE, evaluations=6, method="guided", history=tuple(history))
     assert any(trial.source == "history" for trial in result.trials)
 
 
@@ -113,8 +117,7 @@ def test_failures_end_a_study_with_what_it_has() -> None:
             raise RuntimeError("left")
         return bowl(params)
 
-    limits = Limits(failures=3)
-    result = minimize(fails_on_the_left, SPACE, budget=600, method="pso", limits=limits)
+    result = minimize(fails_on_the_left, SPACE, evaluations=600, method="pso", max_failures=3)
     assert result.stop_reason is StopReason.FAILURES
     assert sum(trial.failure is not None for trial in result.trials) >= 3
     assert result.best.value == min(t.value for t in result.trials if t.value is not None)

@@ -9,7 +9,6 @@ import pytest
 
 from llmpso import Evaluation, Float, SearchSpace, minimize
 from llmpso.errors import SpecError
-from llmpso.running.racing import Racing
 from llmpso.search.chooser import Chooser
 from llmpso.search.guidance import GUIDED
 from llmpso.search.guided import GuidedPSO
@@ -56,7 +55,7 @@ def run(method, racing, seed=0, **options):
     result = minimize(
         objective,
         SPACE,
-        budget=40,
+        evaluations=40,
         method=method,
         seed=seed,
         racing=racing,
@@ -67,8 +66,8 @@ def run(method, racing, seed=0, **options):
 
 
 def test_racing_costs_fewer_epochs_and_counts_them_all(method):
-    whole, full_cost, _ = run(method, None)
-    raced, cost, heard = run(method, Racing())
+    whole, full_cost, _ = run(method, False)
+    raced, cost, heard = run(method, True)
     assert len(raced.trials) == len(whole.trials) == 40
     assert full_cost == 40 * EPOCHS
     assert cost == sum(trial.metrics["epochs"] for trial in raced.trials) < 0.7 * full_cost
@@ -79,12 +78,12 @@ def test_racing_costs_fewer_epochs_and_counts_them_all(method):
 
 
 def test_the_same_seed_makes_the_same_race_on_any_number_of_workers(method):
-    shape = {"n_particles": 6, "batch_size": 2}
+    shape = {"particles": 6, "batch": 2}
 
     def told(**options):
         return [
             (trial.params, trial.state, trial.value, trial.rungs)
-            for trial in run(method, Racing(), seed=3, **options)[0].trials
+            for trial in run(method, True, seed=3, **options)[0].trials
         ]
 
     assert told(**shape) == told(n_workers=4, **shape)
@@ -129,7 +128,7 @@ def test_without_a_value_nothing_can_be_said_of_pruned_trials():
 
 def test_a_function_without_fidelity_is_refused():
     with pytest.raises(SpecError, match="has no train_to"):
-        minimize(lambda params: params["x"], SPACE, budget=4, racing=Racing())
+        minimize(lambda params: params["x"], SPACE, evaluations=4, racing=True)
 
 
 def _trial(number: int) -> Trial:

@@ -1,5 +1,6 @@
 import json
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from llmpso import Categorical, Float, Integer, SearchSpace, StopReason, minimize
 from llmpso.errors import SpaceError
-from llmpso.study import Method
+from llmpso.options import MethodName
 
 bounded = st.floats(-1e6, 1e6).map(lambda x: round(x, 6))
 
@@ -299,12 +300,12 @@ def test_a_study_of_steps_fixed_values_and_none_stays_inside_its_space() -> None
     def cost(params):
         return params["rate"] + params["units"] / 100 + len(params["sizes"])
 
-    for method in Method:
-        result = minimize(cost, space, budget=24, method=method)
+    for method in get_args(MethodName):
+        result = minimize(cost, space, evaluations=24, method=method)
         assert [space.validate(trial.params) for trial in result.trials] == [
             trial.params for trial in result.trials
         ]
-    whole = minimize(cost, space, budget=1000, method="guided")
+    whole = minimize(cost, space, evaluations=1000, method="guided")
     assert len(whole.trials) == space.size == 160
     assert whole.stop_reason is StopReason.EXHAUSTED
 

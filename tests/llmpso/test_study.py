@@ -11,7 +11,7 @@ import pytest
 
 from llmpso import Evaluation, Float, Integer, SearchSpace, minimize
 from llmpso.errors import LLMPSOError, SpecError
-from llmpso.limits import N_ALIKE, Limits, StopReason
+from llmpso.limits import N_ALIKE, StopReason
 from llmpso.running.evaluate import evaluate_trial, failure_kind
 from llmpso.study import improvements
 from llmpso.trial import FailureKind, Source, Trial, TrialState
@@ -38,7 +38,7 @@ class Fails:
 
 
 def test_minimize_finds_the_bottom_of_a_bowl() -> None:
-    result = minimize(bowl, SPACE, budget=120, method="pso", seed=3)
+    result = minimize(bowl, SPACE, evaluations=120, method="pso", seed=3)
     assert len(result.trials) == 120
     assert result.stop_reason is StopReason.BUDGET
     assert [trial.number for trial in result.trials] == list(range(120))
@@ -47,20 +47,20 @@ def test_minimize_finds_the_bottom_of_a_bowl() -> None:
 
 
 def test_a_budget_is_kept_to_the_evaluation() -> None:
-    assert len(minimize(bowl, SPACE, budget=8, method="pso").trials) == 8
+    assert len(minimize(bowl, SPACE, evaluations=8, method="pso").trials) == 8
 
 
 def test_an_exhausted_space_ends_the_study() -> None:
     space = SearchSpace({"x": Integer(0, 2), "y": Integer(0, 2)})
-    result = minimize(bowl, space, budget=50, method="pso")
+    result = minimize(bowl, space, evaluations=50, method="pso")
     assert result.stop_reason is StopReason.EXHAUSTED
     assert len(result.trials) == 9
     assert result.best.params == {"x": 0, "y": 0}
 
 
 def test_the_papers_method_without_an_advisor_says_that_it_is_plain_pso(caplog) -> None:
-    paper = minimize(bowl, SPACE, budget=12, method="paper", seed=1)
-    plain = minimize(bowl, SPACE, budget=12, method="pso", seed=1)
+    paper = minimize(bowl, SPACE, evaluations=12, method="paper", seed=1)
+    plain = minimize(bowl, SPACE, evaluations=12, method="pso", seed=1)
     assert [trial.params for trial in paper.trials] == [trial.params for trial in plain.trials]
     assert "the study is plain PSO" in caplog.text
 
@@ -70,20 +70,20 @@ def test_workers_change_nothing_but_the_time() -> None:
         time.sleep(0.02 * params["x"] % 0.01)
         return bowl(params)
 
-    alone = minimize(slow, SPACE, budget=18, method="pso", seed=2)
-    together = minimize(slow, SPACE, budget=18, method="pso", seed=2, n_workers=4)
+    alone = minimize(slow, SPACE, evaluations=18, method="pso", seed=2)
+    together = minimize(slow, SPACE, evaluations=18, method="pso", seed=2, n_workers=4)
     assert [t.params for t in alone.trials] == [t.params for t in together.trials]
 
 
 def test_each_trial_is_heard_of_as_it_ends() -> None:
     heard: list[Trial] = []
-    minimize(bowl, SPACE, budget=12, method="pso", on_trial=heard.append)
+    minimize(bowl, SPACE, evaluations=12, method="pso", on_trial=heard.append)
     assert [trial.number for trial in heard] == list(range(12))
 
 
 def test_workers_run_at_once() -> None:
     both = threading.Barrier(2, timeout=10)
-    minimize(lambda p: both.wait() * 0.0, SPACE, budget=2, method="pso", n_workers=2)
+    minimize(lambda p: both.wait() * 0.0, SPACE, evaluations=2, method="pso", n_workers=2)
     assert not both.broken
 
 
@@ -119,14 +119,14 @@ def test_a_study_survives_failing_regions() -> None:
                 raise RuntimeError("negative")
             return Evaluation(bowl(params))
 
-    result = minimize(HalfBroken(), SPACE, budget=60, method="pso", seed=0)
+    result = minimize(HalfBroken(), SPACE, evaluations=60, method="pso", seed=0)
     states = {trial.state for trial in result.trials}
     assert states == {TrialState.COMPLETE, TrialState.FAILED}
     assert result.best.value < 1.0
 
 
 def test_a_study_of_failures_has_no_best() -> None:
-    result = minimize(Fails(KeyError("k")), SPACE, budget=6, method="pso")
+    result = minimize(Fails(KeyError("k")), SPACE, evaluations=6, method="pso")
     with pytest.raises(LLMPSOError, match="all 6 trials failed: exception"):
         _ = result.best
 
@@ -141,7 +141,7 @@ def test_ctrl_c_in_a_training_ends_the_study_with_what_was_measured() -> None:
             time.sleep(60)
         return params["x"]
 
-    result = minimize(train, SPACE, budget=30, method="pso")
+    result = minimize(train, SPACE, evaluations=30, method="pso")
     assert result.stop_reason is StopReason.INTERRUPTED
     assert [trial.number for trial in result.trials] == [0, 1, 2, 3]
     assert result.best.value == min(begun[:4])
@@ -159,14 +159,16 @@ def test_ctrl_c_between_trainings_of_several_threads_loses_none_that_runs() -> N
         time.sleep(0.05)
         return params["x"]
 
-    result = minimize(train, SPACE, budget=90, n_workers=2, on_trial=interrupt_once, method="pso")
+    result = minimize(
+        train, SPACE, evaluations=90, n_workers=2, on_trial=interrupt_once, method="pso"
+    )
     assert result.stop_reason is StopReason.INTERRUPTED
     assert 3 <= len(result.trials) == len(heard) < 90
     assert [trial.number for trial in result.trials] == sorted(t.number for t in heard)
 
 
 def test_a_study_that_is_interrupted_at_once_has_no_best() -> None:
-    result = minimize(Fails(KeyboardInterrupt()), SPACE, budget=6, method="pso")
+    result = minimize(Fails(KeyboardInterrupt()), SPACE, evaluations=6, method="pso")
     assert (result.trials, result.stop_reason) == ((), StopReason.INTERRUPTED)
     with pytest.raises(LLMPSOError, match="no trial was completed before the study ended"):
         _ = result.best
@@ -176,7 +178,7 @@ def test_a_study_whose_first_trials_fail_alike_ends_and_shows_the_traceback() ->
     def train(params) -> float:
         return params["rat"]
 
-    result = minimize(train, SPACE, budget=60)
+    result = minimize(train, SPACE, evaluations=60)
     assert (len(result.trials), result.stop_reason) == (N_ALIKE, StopReason.ALL_FAILED)
     with pytest.raises(
         LLMPSOError, match="all 6 trials failed: exception: KeyError: 'rat' .test_"
@@ -188,7 +190,7 @@ def test_a_study_whose_first_trials_fail_alike_ends_and_shows_the_traceback() ->
         (note,) = error.__notes__
         assert note.startswith("Traceback (most recent call last):")
         assert 'return params["rat"]' in note
-    longer = minimize(train, SPACE, budget=20, limits=Limits(failures=15))
+    longer = minimize(train, SPACE, evaluations=20, max_failures=15)
     assert (len(longer.trials), longer.stop_reason) == (15, StopReason.FAILURES)
 
 
@@ -200,7 +202,7 @@ def test_only_the_same_exception_from_the_start_ends_a_study() -> None:
 
     values = [0.5]
     for train in (lambda params: math.nan, differ, lambda params: values.pop()):
-        assert len(minimize(train, SPACE, budget=12).trials) == 12
+        assert len(minimize(train, SPACE, evaluations=12).trials) == 12
 
 
 def test_an_objective_may_change_its_params_and_so_may_a_listener() -> None:
@@ -210,7 +212,9 @@ def test_an_objective_may_change_its_params_and_so_may_a_listener() -> None:
             params["more"] = 1
             return Evaluation(params.pop("y"))
 
-    result = minimize(Changes(), SPACE, budget=12, on_trial=lambda trial: trial.params.clear())
+    result = minimize(
+        Changes(), SPACE, evaluations=12, on_trial=lambda trial: trial.params.clear()
+    )
     for trial in result.trials:
         assert SPACE.validate(trial.params) == trial.params
         assert trial.value == trial.params["y"]
@@ -221,7 +225,7 @@ def test_a_class_may_return_a_number() -> None:
         def evaluate(self, params, *, fidelity, seed) -> float:
             return np.float32(params["x"])
 
-    result = minimize(Plain(), SPACE, budget=6)
+    result = minimize(Plain(), SPACE, evaluations=6)
     assert {type(trial.value) for trial in result.trials} == {float}
 
 
@@ -231,7 +235,7 @@ def test_an_exit_is_a_failed_trial() -> None:
             sys.exit("diverged")
         return params["x"]
 
-    result = minimize(train, SPACE, budget=12)
+    result = minimize(train, SPACE, evaluations=12)
     failures = {trial.failure.message for trial in result.trials if trial.failure}
     assert failures == {"SystemExit: diverged"}
 
@@ -239,8 +243,11 @@ def test_an_exit_is_a_failed_trial() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"budget": 0}, "budget is 0; it must be at least 1 evaluation"),
-        ({"budget": 1, "method": "ga"}, "method is 'ga'; it must be one of: pso, paper, guided"),
+        ({"evaluations": 0}, "evaluations is 0; it must be at least 1"),
+        ({"method": "ga"}, "method is 'ga'; it must be 'guided', 'paper' or 'pso'"),
+        ({"budget": 9}, "there is no option 'budget'; it is evaluations now"),
+        ({"evalutions": 9}, "there is no option 'evalutions'; did you mean 'evaluations'?"),
+        ({"timeout": 9}, "timeout is an option of the flows, not of a study in a notebook"),
     ],
 )
 def test_wrong_options_are_refused(options, message) -> None:

@@ -147,7 +147,7 @@ def study(queue: list[Reply | BackendError]) -> tuple[list[Trial], list[Call], i
     backend = ScriptedBackend(lambda request: next(left))
     advisor = Advisor(backend, Task("A network.", "error"))
     budget = 4 * (PER_STUDY + 1)
-    options = {"budget": budget, "n_particles": 4, "warm_up": 1, "n_replaced": 2}
+    options = {"evaluations": budget, "particles": 4, "warm_up": 1, "replaced": 2}
     result = minimize(value, SPACE, method="paper", advisor=advisor, **options)
     return list(result.trials), list(result.calls), len(backend.requests)
 

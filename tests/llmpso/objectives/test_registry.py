@@ -2,16 +2,18 @@ import pytest
 
 from llmpso.errors import LLMPSOError, SpecError
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
+from llmpso.options import DataOptions
 
 
 def test_each_name_builds_its_objective():
-    assert build_objective(ObjectiveSpec("lstm", space="wide")).name == "lstm-air-quality"
-    assert len(build_objective(ObjectiveSpec("cnn", space="paper")).space) == 2
-    hidden = build_objective(ObjectiveSpec("rastrigin", dims=3))
+    wide = build_objective(ObjectiveSpec("lstm", DataOptions(space="wide")))
+    assert wide.name == "lstm-air-quality"
+    assert len(build_objective(ObjectiveSpec("cnn", DataOptions(space="paper"))).space) == 2
+    hidden = build_objective(ObjectiveSpec("rastrigin", DataOptions(dims=3)))
     assert list(hidden.space) == ["x1", "x2", "x3"]
     assert "rastrigin" not in hidden.name + hidden.description
     assert hidden.evaluate({"x1": 0.0, "x2": 0.0, "x3": 0.0}, fidelity=1.0, seed=0).value > 1
-    plain = build_objective(ObjectiveSpec("plain-rastrigin", dims=2))
+    plain = build_objective(ObjectiveSpec("plain-rastrigin", DataOptions(dims=2)))
     assert plain.name == "rastrigin"
     assert plain.evaluate({"x1": 0.0, "x2": 0.0}, fidelity=1.0, seed=0).value == 0
 
@@ -43,8 +45,8 @@ def test_what_an_objective_says_of_itself_is_text(field, told, tmp_path, monkeyp
         ({"name": "a:b", "space": "wide"}, "space is 'wide', an option of lstm and cnn"),
         ({"name": "cnn", "dims": 3}, "dims is 3, an option of rastrigin and plain-rastrigin"),
         ({"name": "cnn", "classes": "a"}, "classes are those of your images; name them with"),
-        ({"name": "cnn", "space": "all"}, "space is 'all'; it must be one of: paper, standard"),
-        ({"name": "rastrigin", "dims": 1}, "n_dims is 1; it must be 2 or more"),
+        ({"name": "cnn", "space": "all"}, "space is 'all'; it must be 'paper', 'standard' or"),
+        ({"name": "rastrigin", "dims": 1}, "dims is 1; it must be at least 2"),
         ({"name": "cnn", "images": "nowhere"}, "images 'nowhere' does not exist"),
         ({"timezone": "UTC"}, "timezone is how a file is written; name it with csv"),
         ({"csv": "a", "target": "b", "decimal": ";"}, "decimal is ';'; it must be '.' or ','"),
@@ -53,7 +55,8 @@ def test_what_an_objective_says_of_itself_is_text(field, told, tmp_path, monkeyp
 )
 def test_a_mistake_is_refused_in_one_line(fields, message):
     with pytest.raises(LLMPSOError) as caught:
-        build_objective(ObjectiveSpec(**fields))
+        name = fields.pop("name", "lstm")
+        build_objective(ObjectiveSpec(name, DataOptions(**fields)))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -8,6 +8,7 @@ import pytest
 from llmpso.errors import SpaceError, SpecError
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.objectives.user_modules import import_attribute
+from llmpso.options import DataOptions
 from llmpso.user_code import run_foreign
 
 SPACE = "rate: {type: float, low: 0.1, high: 1.0}\n"
@@ -22,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(name: str) -> str:
-    spec = ObjectiveSpec(name=f"{name}:train", space_file="space.yaml")
+    spec = ObjectiveSpec(f"{name}:train", DataOptions(space_file="space.yaml"))
     with pytest.raises(SpecError) as caught:
         build_objective(spec)
     message = str(caught.value)
@@ -67,7 +68,7 @@ def test_a_script_that_reads_the_command_line_says_what_it_misses(folder: Path, 
 
 def test_what_a_module_prints_is_kept_from_standard_output(folder: Path, capsys) -> None:
     (folder / "talks_9.py").write_text("print('hello')\ndef train(params): return 1.0\n")
-    build_objective(ObjectiveSpec(name="talks_9:train", space_file="space.yaml"))
+    build_objective(ObjectiveSpec("talks_9:train", DataOptions(space_file="space.yaml")))
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == "hello\n"
@@ -109,7 +110,7 @@ def test_a_space_in_python_is_guarded_likewise(folder: Path, capsys) -> None:
     (folder / "own_11.py").write_text("def train(params): return 1.0\n")
     (folder / "space.py").write_text("print('x')\nimport sys\nsys.exit('no such file')\n")
     with pytest.raises(SpaceError, match="space file 'space.py': it cannot be run: SystemExit"):
-        build_objective(ObjectiveSpec(name="own_11:train", space_file="space.py"))
+        build_objective(ObjectiveSpec("own_11:train", DataOptions(space_file="space.py")))
     assert capsys.readouterr().out == ""
 
 

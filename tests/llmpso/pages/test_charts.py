@@ -44,7 +44,7 @@ def value(params) -> float:
 @pytest.fixture(scope="module")
 def trials() -> list[Trial]:
     """A study in which the third trial is the language model's."""
-    told = minimize(value, SPACE, budget=40, method="pso", seed=3).trials
+    told = minimize(value, SPACE, evaluations=40, method="pso", seed=3).trials
     return [replace(t, source=Source.ADVISOR) if t.number == 2 else t for t in told]
 
 
@@ -108,7 +108,7 @@ def test_no_completed_trial_draws_nothing(tmp_path: Path, trials) -> None:
 
 def test_one_trial_in_one_dimension_can_be_drawn(tmp_path: Path) -> None:
     space = SearchSpace({"x": Float(1.0, 10.0, log=True)})
-    told = minimize(lambda params: params["x"], space, budget=1).trials
+    told = minimize(lambda params: params["x"], space, evaluations=1).trials
     files = draw(study_charts(told, space, "x"), tmp_path, "a", "b")
     assert {file.name for file in files} == {
         "convergence.png",
@@ -121,7 +121,7 @@ def test_one_trial_in_one_dimension_can_be_drawn(tmp_path: Path) -> None:
 
 def test_a_space_of_many_dimensions_stays_readable() -> None:
     space = SearchSpace({f"x{n}": Float(0.0, 1.0) for n in range(60)})
-    told = minimize(lambda p: p["x7"] + p["x9"], space, budget=120, method="pso").trials
+    told = minimize(lambda p: p["x7"] + p["x9"], space, evaluations=120, method="pso").trials
     charts = study_charts(told, space, "sum")
     assert len(named(charts, "slices").panels) == 6
     (bars,) = named(charts, "importance").panels[0].marks
@@ -202,7 +202,7 @@ def test_steps_fixed_values_none_and_lists_are_drawn(tmp_path: Path) -> None:
             "sizes": Categorical([[64, 64], [128], None]),
         }
     )
-    told = minimize(lambda params: params["units"] * params["rate"], space, budget=20).trials
+    told = minimize(lambda params: params["units"] * params["rate"], space, evaluations=20).trials
     charts = study_charts(told, space, METRIC)
     assert all(path.stat().st_size > 1000 for path in draw(charts, tmp_path, "title", "text"))
     axes = {panel.x.label: panel.x for panel in named(charts, "slices").panels}
@@ -225,7 +225,7 @@ ODD = (
 
 def test_odd_names_are_drawn_and_leave_the_page_whole(tmp_path: Path) -> None:
     space = SearchSpace({name: Categorical(ODD) for name in ODD[:5]} | {"x": Float(0.0, 1.0)})
-    told = minimize(lambda params: params["x"], space, budget=24, method="pso").trials
+    told = minimize(lambda params: params["x"], space, evaluations=24, method="pso").trials
     images = [
         {
             "true": ODD[0],

@@ -27,7 +27,7 @@ def test_the_plot_moves_with_every_trial(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(live, "_display", lambda: display)
     monkeypatch.setattr(live, "PAUSE_SECONDS", 0.0)
     plot = LivePlot(SPACE)
-    minimize(lambda params: params["x"] ** 2, SPACE, budget=8, on_trial=plot, n_workers=2)
+    minimize(lambda params: params["x"] ** 2, SPACE, evaluations=8, on_trial=plot, n_workers=2)
     assert len(display.shown) == 8
     assert len(set(display.shown)) == 8
     assert all(png.startswith(b"\x89PNG") for png in display.shown)
@@ -38,5 +38,5 @@ def test_without_a_notebook_it_only_collects() -> None:
     assert plot._repr_png_() is None
     with pytest.raises(ValueError, match="no trial was completed yet"):
         plot.png()
-    minimize(lambda params: params["x"] ** 2, SPACE, budget=4, on_trial=plot)
+    minimize(lambda params: params["x"] ** 2, SPACE, evaluations=4, on_trial=plot)
     assert len(plot.trials) == 4

@@ -9,6 +9,7 @@ import pytest
 from llmpso.errors import SpecError
 from llmpso.objectives.function import function_objective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
+from llmpso.options import DataOptions
 from llmpso.running.fingerprint import Fingerprint, evaluation_address, objective_fingerprint
 from llmpso.space import Float, SearchSpace
 from llmpso.trial import Source, Trial
@@ -177,7 +178,9 @@ def test_what_ships_covers_its_data():
         spec = ObjectiveSpec(name)
         assert objective_fingerprint(build_objective(spec), name).covers_data
     texts = {
-        objective_fingerprint(build_objective(ObjectiveSpec("rastrigin", dims=dims))).text
+        objective_fingerprint(
+            build_objective(ObjectiveSpec("rastrigin", DataOptions(dims=dims)))
+        ).text
         for dims in (2, 3)
     }
     assert len(texts) == 2

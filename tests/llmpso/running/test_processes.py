@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from llmpso.objectives.registry import ObjectiveSpec
+from llmpso.options import RunOptions
 from llmpso.running.evaluate import Evaluate, evaluate_persistently
 from llmpso.running.pool import ClosedError
-from llmpso.running.runner import Runner, evaluator
+from llmpso.running.runner import evaluator
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 
 OBJECTIVE = '''
@@ -97,7 +98,7 @@ def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectiveSpec:
 
 @pytest.fixture
 def measure(moody: ObjectiveSpec) -> Iterator[Evaluate]:
-    runner = Runner("process", timeout=4.0, memory_mb=900)
+    runner = RunOptions(runner="process", timeout=4.0, memory=900)
     with evaluator(moody, runner, n_workers=1, n_threads=1) as measure:
         yield measure
 
@@ -108,7 +109,7 @@ def trial(mood: str, number: int = 0, x: float = 0.25) -> Trial:
 
 
 def test_a_process_measures_what_a_thread_does_and_stays(moody, measure):
-    with evaluator(moody, Runner(), n_workers=1, n_threads=1) as here:
+    with evaluator(moody, RunOptions(), n_workers=1, n_threads=1) as here:
         own = here(trial("well"))
     first, second = measure(trial("well")), measure(trial("well", 1))
     assert first.trial.value == own.trial.value
@@ -155,7 +156,7 @@ def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
         except ClosedError:
             raised.append(ClosedError)
 
-    with evaluator(moody, Runner("process"), n_workers=1, n_threads=1) as measure:
+    with evaluator(moody, RunOptions(runner="process"), n_workers=1, n_threads=1) as measure:
         thread = threading.Thread(target=evaluate, args=(measure,))
         thread.start()
         pid = wait_for_pid(tmp_path / "mark")
@@ -166,10 +167,12 @@ def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
 
 def test_workers_die_with_a_parent_that_is_killed(moody, tmp_path, ends):
     code = f"""
-from llmpso.running.runner import Runner, evaluator
+from llmpso.options import RunOptions
+from llmpso.running.runner import evaluator
 from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.trial import Source, Trial
-with evaluator(ObjectiveSpec({moody.name!r}), Runner("process"), n_workers=1, n_threads=1) as m:
+spec, run = ObjectiveSpec({moody.name!r}), RunOptions(runner="process")
+with evaluator(spec, run, n_workers=1, n_threads=1) as m:
     m(Trial(0, {{"mood": "naps", "x": 0.5}}, Source.SWARM, 0, 0, 0))
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -190,7 +193,7 @@ with evaluator(ObjectiveSpec({moody.name!r}), Runner("process"), n_workers=1, n_
     ],
 )
 def test_what_a_worker_started_counts_and_dies_with_it(moody, tmp_path, ends, x, kind):
-    runner = Runner("process", timeout=8.0, memory_mb=900)
+    runner = RunOptions(runner="process", timeout=8.0, memory=900)
     with evaluator(moody, runner, n_workers=1, n_threads=1) as measure:
         assert measure(trial("starts_others", x=x)).trial.failure.kind is kind
         pids = list(map(int, (tmp_path / "markchildren").read_text().split()))

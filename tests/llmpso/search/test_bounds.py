@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from llmpso import Categorical, Evaluation, Float, Integer, SearchSpace, minimize
-from llmpso.limits import Limits, Meter
+from llmpso.limits import Meter
+from llmpso.options import StopOptions
 from llmpso.search import failures, gaussian_process, learner, subset, surrogate
 from llmpso.search.chooser import one_thread
 from llmpso.search.cube import Floats
@@ -93,14 +94,14 @@ def test_in_a_long_search_no_matrix_is_larger(sizes, monkeypatch) -> None:
         return params["x"] + params["y"]
 
     grid = SearchSpace({"x": Integer(0, 1_000), "y": Integer(0, 1_000)})
-    minimize(fails_often, grid, budget=100, n_workers=8)
+    minimize(fails_often, grid, evaluations=100, n_workers=8)
     assert max(sizes["factorised"]) == 30 + 7  # and what is believed of a batch
     assert max(sizes["fitted"]) == 15
 
 
 def test_a_long_search_of_real_numbers_is_left_to_the_swarm(sizes) -> None:
     trials = minimize(
-        lambda p: (p["x"] - 0.3) ** 2 + p["y"], PLANE, budget=MAX_OBSERVED + 60, n_workers=8
+        lambda p: (p["x"] - 0.3) ** 2 + p["y"], PLANE, evaluations=MAX_OBSERVED + 60, n_workers=8
     ).trials
     at_first = {trial.source for trial in trials[:MAX_OBSERVED]}
     assert at_first == {Source.INITIAL, Source.SURROGATE, Source.SWARM}
@@ -232,7 +233,7 @@ def test_a_meter_looks_at_each_trial_once() -> None:
             Counted.looked_at += len(super().__getitem__(at))
             return super().__getitem__(at)
 
-    meter, trials = Meter(Limits(patience=10_000)), Counted()
+    meter, trials = Meter(StopOptions(patience=10_000)), Counted()
     for trial in trials_of(PLANE, np.full((500, 2), 0.5), np.arange(500.0)):
         trials.append(trial)
         assert meter.reached(trials) is None
@@ -243,7 +244,10 @@ def test_a_meter_looks_at_each_trial_once() -> None:
 def test_a_space_of_choices_is_searched_to_its_end(n_workers: int) -> None:
     space = SearchSpace({name: Categorical(("a", "b", "c", "d")) for name in "uvw"})
     result = minimize(
-        lambda params: sum(map(ord, params.values())), space, budget=5_000, n_workers=n_workers
+        lambda params: sum(map(ord, params.values())),
+        space,
+        evaluations=5_000,
+        n_workers=n_workers,
     )
     assert len(result.trials) == space.size == 64
     assert result.stop_reason == "exhausted"

@@ -54,7 +54,7 @@ def share_failed(method: str, seed: int) -> float:
             raise MemoryError("too large")
         return (params["units"] - 0.75) ** 2 + (params["batch"] - 0.4) ** 2
 
-    trials = minimize(train, space, budget=40, method=method, seed=seed).trials[10:]
+    trials = minimize(train, space, evaluations=40, method=method, seed=seed).trials[10:]
     return sum(trial.failure is not None for trial in trials) / len(trials)
 
 

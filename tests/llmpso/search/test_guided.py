@@ -170,7 +170,7 @@ def test_wrong_options_are_refused(build, error: type[Exception], message: str) 
 
 
 def test_minimize_by_name() -> None:
-    result = minimize(cost, SPACE, budget=20, method="guided", seed=1)
+    result = minimize(cost, SPACE, evaluations=20, method="guided", seed=1)
     assert {trial.source for trial in result.trials} <= {
         Source.INITIAL,
         Source.SWARM,
@@ -180,7 +180,7 @@ def test_minimize_by_name() -> None:
 
 
 def test_the_record_of_every_source_is_on_the_study() -> None:
-    result = minimize(cost, SPACE, budget=20, method="guided", seed=1)
+    result = minimize(cost, SPACE, evaluations=20, method="guided", seed=1)
     admitted = {source: record.admitted for source, record in result.credit.items()}
     evaluated = Counter(trial.source for trial in result.trials)
     assert admitted == evaluated

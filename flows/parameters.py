@@ -1,0 +1,69 @@
+"""The parameters of a flow, made of the options that it takes: each is described in one place."""
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from inspect import Parameter, Signature, getdoc
+from textwrap import indent
+from typing import Annotated, Any, TypeVar
+
+import cyclopts
+from pydantic.fields import FieldInfo
+
+from llmpso.options import GROUPS, AllOptions, Options
+
+Asked = TypeVar("Asked", bound=AllOptions)
+T = TypeVar("T")
+
+
+def with_parameters(kind: type[Asked]) -> Callable[[Callable[[Asked], T]], Callable[..., T]]:
+    """Let a function of options be called with each option by its name, the first by place too.
+
+    Signature and docstring are made of the options' own: Prefect makes its form of them, and
+    cyclopts the command line.
+    """
+    signature = Signature(list(_parameters(kind)))
+
+    def named(function: Callable[[Asked], T]) -> Callable[..., T]:
+        @wraps(function)
+        def called(*args: Any, **kwargs: Any) -> T:
+            return function(kind(**signature.bind(*args, **kwargs).arguments))
+
+        called.__signature__ = signature  # type: ignore[attr-defined]
+        called.__doc__ = f"{getdoc(function)}\n\nArgs:\n{indent(_described(kind), '    ')}"
+        return called
+
+    return named
+
+
+def _parameters(kind: type[AllOptions]) -> Iterator[Parameter]:
+    for place, (name, field, title) in enumerate(_fields(kind)):
+        yield Parameter(
+            name,
+            Parameter.KEYWORD_ONLY if place else Parameter.POSITIONAL_OR_KEYWORD,
+            default=field.default,
+            annotation=_annotation(field, title),
+        )
+
+
+def _fields(kind: type[AllOptions]) -> list[tuple[str, FieldInfo, str]]:
+    """Names, fields and the titles they stand under: those of the kind itself come first."""
+    found = [(name, field, "") for name, field in kind.model_fields.items() if name not in GROUPS]
+    for group in GROUPS:
+        members: type[Options] = type(kind.model_fields[group].default)
+        title = members.model_config.get("title") or group
+        found += [(name, field, title) for name, field in members.model_fields.items()]
+    return found
+
+
+def _annotation(field: FieldInfo, title: str) -> Any:
+    """A field's type with its bounds, and its place on the command line."""
+    shown = [cyclopts.Parameter(group=cyclopts.Group(title))] if title else []
+    marks = (*field.metadata, *shown)
+    return Annotated[field.annotation, *marks] if marks else field.annotation
+
+
+def _described(kind: type[AllOptions]) -> str:
+    return "\n".join(
+        f"{name}: {' '.join((field.description or '').split())}"
+        for name, field, _ in _fields(kind)
+    )

@@ -1,0 +1,270 @@
+"""What can be asked of a study: five groups of options, each described and checked here once.
+
+The command line, the parameters and the form of the Prefect flows, the deployments, `tune`,
+`retune` and `minimize` all read these classes: an option is added in one place.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from llmpso.errors import SpecError
+from llmpso.option_group import Configurations, Options, Texts, near
+
+AtLeast1 = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+MethodName = Literal["guided", "paper", "pso"]
+AdvisorName = Literal["auto", "openai", "ollama", "embedded", "none"]
+RunnerKind = Literal["thread", "process", "dask", "ray"]
+
+
+class DataOptions(Options):
+    """What is tuned: the data, and the space of hyperparameters."""
+
+    model_config = ConfigDict(title="Data and space")
+
+    csv: str | None = None
+    """Time series to forecast instead of the one that ships; one row per time step."""
+    target: str | None = None
+    """Column of the file to forecast."""
+    horizon: AtLeast1 = 6
+    """Rows from the last observation to the forecast."""
+    where: Texts = ()
+    """Rows of the file to keep, as COLUMN=VALUE; may be given several times."""
+    max_missing: Share = 0.1
+    """Largest share of missing target values that is accepted."""
+    time: str | None = None
+    """Column of the time, or date and clock as DATE+CLOCK; found in the file if not given, as the
+    next five are."""
+    time_format: str | None = None
+    """How dates are written, such as %d/%m/%Y."""
+    timezone: str | None = None
+    """Zone of times that do not name theirs, such as Europe/Berlin."""
+    separator: str | None = None
+    """What separates the cells of the file: one character, `tab` or `space`."""
+    decimal: Literal[".", ","] | None = None
+    """Decimal mark of the file."""
+    encoding: str | None = None
+    """Encoding of the file, such as cp1252."""
+    last: AtLeast1 | None = None
+    """Newest rows of the series to use; all of them if not given."""
+    images: str | None = None
+    """Images to tell apart instead of the textures that ship: a folder with one folder per class,
+    or an npz file with `images` and `labels`."""
+    classes: str | None = None
+    """Classes of the images to use, several of them as one: `fibre=paper+cardboard`."""
+    dims: Annotated[int, Field(ge=2, le=1_000)] = 5
+    """Variables of `rastrigin`."""
+    space: Literal["paper", "standard", "wide"] = "standard"
+    """What is tuned of a network: layers and width (`paper`), learning rate and dropout besides
+    (`standard`), or all there is (`wide`)."""
+    space_file: str | None = None
+    """Space of a plain function of yours: a YAML file, or Python that names `space`."""
+
+    @model_validator(mode="after")
+    def _belong_to_a_file(self) -> Self:
+        if self.csv is not None and self.target is None:
+            raise SpecError(f"target is missing; name the column of {self.csv!r} to forecast")
+        if self.csv is None and (self.target is not None or self.where):
+            raise SpecError("target and where are columns of a file; name it with csv")
+        for name in ("time", "time_format", "timezone", "separator", "decimal", "encoding"):
+            if self.csv is None and getattr(self, name) is not None:
+                raise SpecError(f"{name} is how a file is written; name it with csv")
+        if self.images is None and self.classes is not None:
+            raise SpecError("classes are those of your images; name them with images")
+        for condition in self.where:
+            if "=" not in condition:
+                raise SpecError(f"where is {condition!r}; it must read COLUMN=VALUE")
+        return self
+
+
+class SearchOptions(Options):
+    """How configurations are proposed."""
+
+    model_config = ConfigDict(title="Search")
+
+    evaluations: Annotated[int, Field(ge=1)] = 30
+    """Trainings to spend, failed ones included."""
+    method: MethodName = "guided"
+    """In `guided` a surrogate picks among the swarm's moves and the language model names one
+    start; `paper` lets the model replace the worst particles (arXiv 2504.14126); `pso` is plain
+    particle swarm optimisation without a model."""
+    particles: Annotated[int, Field(ge=2, le=1_000)] | None = None
+    """Size of the swarm; if not given 4 in `guided` and 6 else, or as many as there are workers if
+    those are more."""
+    batch: AtLeast1 | None = None
+    """Particles that move at once in `guided`; as many as there are workers if not given, and at
+    least two with `racing`."""
+    topology: Literal["star", "ring"] = "star"
+    """Who a particle learns from: all (`star`) or its two neighbours (`ring`)."""
+    decreasing_inertia: bool = False
+    """Let inertia fall from 0.9 to 0.4 over the study."""
+    warm_up: AtLeast1 = 2
+    """Iterations before the language model is first asked (`paper`)."""
+    replaced: AtLeast1 = 2
+    """Particles that take its advice in each later iteration (`paper`)."""
+    racing: bool = False
+    """Train all a little, stop the worse and go on with the others: far fewer epochs."""
+    start: Configurations = ()
+    """Known configuration to evaluate first, as JSON; may be given several times."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Makes the study repeatable."""
+
+
+class StopOptions(Options):
+    """What ends a study before its evaluations are spent.
+
+    They are looked at between batches: what has begun is finished, and the best so far is kept.
+
+    Example:
+        >>> from llmpso import Float, SearchSpace, minimize
+        >>> space = SearchSpace({"x": Float(-5, 5)})
+        >>> ended = minimize(lambda p: p["x"] ** 2, space, evaluations=500, stop_at=0.5)
+        >>> ended.stop_reason.value
+        'target'
+    """
+
+    model_config = ConfigDict(title="When to stop")
+
+    stop_at: float | None = None
+    """Value that is good enough."""
+    patience: AtLeast1 | None = None
+    """Trainings in a row without a better value."""
+    max_seconds: Positive | None = None
+    """Wall time; trainings that run are finished."""
+    max_llm_calls: AtLeast1 | None = None
+    """Questions to the language model, those that a cache answered aside."""
+    max_llm_tokens: AtLeast1 | None = None
+    """Tokens of those questions and answers."""
+    max_failures: AtLeast1 | None = None
+    """Failed trainings. If not given, a study of which the first trainings all fail with the same
+    exception ends, too."""
+
+
+class LLMOptions(Options):
+    """Which language model advises the search."""
+
+    model_config = ConfigDict(title="Language model")
+
+    advisor: AdvisorName = "auto"
+    """Language model; `auto` takes OpenAI if its key is set, else a running Ollama, else the
+    embedded model."""
+    llm_model: str | None = None
+    """Model name for OpenAI or Ollama, or a GGUF file for the embedded one."""
+    llm_url: str | None = None
+    """Address of the OpenAI-compatible or Ollama server."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    """Spread of the language model's answers."""
+
+
+class ScheduledLLMOptions(LLMOptions):
+    """The same for what runs on a schedule: it costs nothing unasked."""
+
+    advisor: AdvisorName = "none"
+    """Language model, `none` by default; `auto` takes OpenAI if its key is set, else a running
+    Ollama, else the embedded model."""
+
+
+class RunOptions(Options):
+    """Where trainings run, what they may take, and what becomes of the results."""
+
+    model_config = ConfigDict(title="Running")
+
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Trainings that run at once; measured at the start if not given."""
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Cores that one training may use; measured at the start if not given."""
+    runner: RunnerKind = "thread"
+    """Where trainings run: in threads, in processes of their own that can be killed, or on the
+    workers of a Dask or Ray cluster."""
+    address: str | None = None
+    """That of the cluster; one is started on this machine if not given."""
+    per_gpu: AtLeast1 | None = None
+    """Trainings that share one GPU; each worker sees one GPU only."""
+    timeout: Positive | None = None
+    """Seconds after which a training is killed and counts as failed."""
+    memory: AtLeast1 | None = None
+    """MiB that the process of a training may take before it is killed."""
+    fresh: bool = False
+    """Begin the study anew instead of going on where it was interrupted."""
+    experiment: str | None = None
+    """MLflow experiment; the objective's name if not given."""
+    notify: str | None = None
+    """Prefect notification block, as TYPE/NAME: it is sent how the run ended."""
+
+    @model_validator(mode="after")
+    def _suits_the_runner(self) -> Self:
+        where = f"runner {self.runner!r}"
+        if self.address is not None and self.runner not in ("dask", "ray"):
+            raise SpecError(
+                f"address is {self.address!r}, but {where} has none; add --runner dask or "
+                "--runner ray"
+            )
+        for name, limit in (("timeout", self.timeout), ("memory", self.memory)):
+            if limit is not None and self.runner != "process":
+                raise SpecError(
+                    f"{name} is {limit!r}, but {where} cannot stop an evaluation; add "
+                    "--runner process"
+                )
+        if self.memory is not None and not Path("/proc/self/statm").exists():
+            raise SpecError(f"memory is {self.memory!r}; it can only be limited on Linux")
+        if self.per_gpu is not None and self.runner == "thread":
+            raise SpecError(
+                f"per_gpu is {self.per_gpu!r}, but threads share their devices; add "
+                "--runner process, dask or ray"
+            )
+        return self
+
+
+class AllOptions(Options):
+    """The five groups; an option may also be given by its name alone, as a command line has it.
+
+    Example:
+        >>> asked = AllOptions(evaluations=60, max_seconds=3600)
+        >>> asked.search.evaluations, asked.stop.max_seconds
+        (60, 3600.0)
+    """
+
+    data: DataOptions = DataOptions()
+    search: SearchOptions = SearchOptions()
+    stop: StopOptions = StopOptions()
+    llm: LLMOptions = LLMOptions()
+    run: RunOptions = RunOptions()
+
+    def __init__(self, **options: Any) -> None:
+        given: dict[str, Any] = {}
+        for name, value in options.items():
+            if name in type(self).model_fields:
+                given[name] = value
+            elif name in GROUP_OF:
+                given.setdefault(GROUP_OF[name], {})[name] = value
+            else:
+                raise SpecError(f"there is no option {name!r}; {_hint(name, type(self))}")
+        super().__init__(**given)
+
+
+def _hint(name: str, kind: type[AllOptions]) -> str:
+    if name in RENAMED:
+        return f"it is {RENAMED[name]} now"
+    return near(name, [*kind.model_fields, *GROUP_OF])
+
+
+RENAMED: Mapping[str, str] = {"budget": "evaluations", "resume": "fresh, which is its opposite,"}
+"""Names that older deployments and notebooks may hold, and are not like the new ones."""
+
+GROUPS: Mapping[str, type[Options]] = {
+    "data": DataOptions,
+    "search": SearchOptions,
+    "stop": StopOptions,
+    "llm": LLMOptions,
+    "run": RunOptions,
+}
+"""The groups, by the names that flows and deployments have for them."""
+
+GROUP_OF: Mapping[str, str] = {
+    name: group for group, kind in GROUPS.items() for name in kind.model_fields
+}
+"""Of each option, its group; no two groups share a name."""
