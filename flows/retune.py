@@ -28,7 +28,7 @@ from llmpso.addresses import shown
 from llmpso.errors import ChampionChangedError
 from llmpso.limits import StopReason
 from llmpso.markup import fenced
-from llmpso.objectives.base import Watched
+from llmpso.objectives.base import SupportsDrift
 from llmpso.retuning.degradation import Degradation, degradation
 from llmpso.retuning.drift import ColumnDrift, Reference, describe, find_drift, last_label
 from llmpso.retuning.drift_figure import draw_drift
@@ -152,7 +152,7 @@ def _compared(plan: RetunePlan, ledger: Ledger, known: dict[str, Any]) -> Report
 def _drift(plan: RetunePlan, run: StudyRun) -> list[ColumnDrift]:
     """Compare the newest rows with what the champion was tuned on, on record with a picture."""
     objective, champion = plan.tune.objective, plan.champion
-    if champion is None or champion.reference is None or not isinstance(objective, Watched):
+    if champion is None or champion.reference is None or not isinstance(objective, SupportsDrift):
         return []
     drift = find_drift(champion.reference, objective.frame.iloc[-objective.n_held_out :])
     table = pd.DataFrame(
@@ -211,7 +211,7 @@ def _promoted(
 ) -> Report:
     """Let the best refit serve, once all that later runs need of it is on record."""
     objective, before = plan.tune.objective, plan.serves
-    if isinstance(objective, Watched):
+    if isinstance(objective, SupportsDrift):
         tuned_on = objective.frame.iloc[: -objective.n_held_out]
         reference = Reference.of(tuned_on, last_label(objective.frame))
         record_json(run, REFERENCE_FILE, reference.to_json())

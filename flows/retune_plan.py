@@ -10,7 +10,7 @@ from pydantic import Field
 from flows.plan import Plan, TuneOptions, prepare
 from flows.turns import only_run
 from llmpso.errors import DataError, SpecError
-from llmpso.objectives.base import Judged, Watched
+from llmpso.objectives.base import SupportsDrift, SupportsHoldOut
 from llmpso.options import AllOptions, ScheduledLLMOptions, Share
 from llmpso.retuning.drift import check_schema, n_rows_since
 from llmpso.retuning.promotion import Rule
@@ -189,7 +189,7 @@ def _compared(options: RetuneOptions, study: Plan) -> RetunePlan:
 def _warnings(study: Plan, champion: Champion | None) -> tuple[str, ...]:
     lost = champion_lost(study.tracking_uri, study.model_name)
     found = [lost] if lost else []
-    if champion and champion.reference is None and isinstance(study.objective, Watched):
+    if champion and champion.reference is None and isinstance(study.objective, SupportsDrift):
         found.append(
             f"the data that version {champion.version} was tuned on is not on record: neither "
             "its drift nor how many rows are new can be told"
@@ -198,7 +198,7 @@ def _warnings(study: Plan, champion: Champion | None) -> tuple[str, ...]:
 
 
 def _check_objective(objective: object) -> None:
-    if not isinstance(objective, Judged):
+    if not isinstance(objective, SupportsHoldOut):
         raise SpecError(
             f"objective {type(objective).__name__} has no held_out(model): a new model could only "
             "be judged by the data it was chosen by; return its losses on other, newer data there"
@@ -208,7 +208,7 @@ def _check_objective(objective: object) -> None:
 def _check_data(plan: RetunePlan) -> None:
     """Refuse data with another schema than the champion's, or with too little that is new."""
     objective, champion = plan.tune.objective, plan.champion
-    if not isinstance(objective, Watched) or champion is None or champion.reference is None:
+    if not isinstance(objective, SupportsDrift) or champion is None or champion.reference is None:
         return
     check_schema(champion.reference, objective.frame)
     least = plan.options.min_new_rows

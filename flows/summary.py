@@ -10,7 +10,7 @@ from llmpso.addresses import shown
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
 from llmpso.limits import StopReason
-from llmpso.objectives.base import Baselined
+from llmpso.objectives.base import SupportsBaselines
 from llmpso.search.credit import Record
 from llmpso.study import StudyResult, improvements
 from llmpso.text import brief, printable, short
@@ -220,7 +220,7 @@ def busy_seconds(trials: Sequence[Trial]) -> float:
 
 def _baselines(objective: object) -> tuple[dict[str, dict[str, float]], list[str]]:
     """The errors of simple methods; and a note, if the objective's own code cannot say them."""
-    if not isinstance(objective, Baselined):
+    if not isinstance(objective, SupportsBaselines):
         return {}, []
     try:
         return run_foreign(lambda: _plain(objective.baselines())), []

@@ -12,7 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from llmpso.advisor import Call
-from llmpso.objectives.base import DescribedObjective, Shown
+from llmpso.objectives.base import DescribedObjective, SupportsReport
 from llmpso.pages.charts import Chart
 from llmpso.pages.draw import draw
 from llmpso.pages.model_charts import model_charts
@@ -40,7 +40,7 @@ def draw_study(
 
     Args:
         study: Where they go.
-        objective: What was tuned; shows what its model does if it is `Shown`.
+        objective: What was tuned; shows what its model does if it is `SupportsReport`.
         trials: All of the study.
         best: Its best trial, with a link to the model.
         title: Of the page.
@@ -58,7 +58,7 @@ def draw_study(
 
 
 def _model_charts(study: StudyRun, objective: DescribedObjective, best: Trial) -> list[Chart]:
-    if not isinstance(objective, Shown) or "model" not in best.links:
+    if not isinstance(objective, SupportsReport) or "model" not in best.links:
         return []
     model = load_model(study.tracking_uri, best.links["model"], objective)
     return model_charts(objective.records(model))

@@ -82,7 +82,7 @@ class DescribedObjective(Objective, Protocol):
 
 
 @runtime_checkable
-class Fingerprinted(Protocol):
+class SupportsFingerprint(Protocol):
     """An objective that says whether values of another day are still its own.
 
     What a value depends on is its code and its data. The code of a project is followed along its
@@ -102,7 +102,7 @@ class Fingerprinted(Protocol):
 
 
 @runtime_checkable
-class Baselined(Protocol):
+class SupportsBaselines(Protocol):
     """An objective that knows what a tuned model must beat."""
 
     def baselines(self) -> Mapping[str, Mapping[str, float]]:
@@ -126,7 +126,7 @@ def notes_of(objective: object) -> tuple[str, ...]:
 
 
 @runtime_checkable
-class Judged(Protocol):
+class SupportsHoldOut(Protocol):
     """An objective that can judge a trained model on data that no trial was chosen by."""
 
     def held_out(self, model: Any) -> "HeldOut | ArrayLike":
@@ -138,7 +138,7 @@ class Judged(Protocol):
 
 
 @runtime_checkable
-class Shown(Protocol):
+class SupportsReport(Protocol):
     """An objective that can show what a trained model does."""
 
     def records(self, model: Any) -> Mapping[str, Mapping[str, Any]]:
@@ -147,7 +147,7 @@ class Shown(Protocol):
 
 
 @runtime_checkable
-class Watched(Protocol):
+class SupportsDrift(Protocol):
     """An objective whose data can be watched for drift."""
 
     @property

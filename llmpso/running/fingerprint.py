@@ -2,7 +2,7 @@
 
 The code of an objective is followed along its imports (`llmpso.running.sources`). What it reads at
 run time, data files above all, is not seen: an objective tells of that by its `fingerprint`
-(`llmpso.objectives.base.Fingerprinted`).
+(`llmpso.objectives.base.SupportsFingerprint`).
 """
 
 import hashlib

@@ -10,7 +10,13 @@ from llmpso.data.image_collection import parse_groups
 from llmpso.data.image_files import load_images
 from llmpso.data.textures import load_textures
 from llmpso.errors import DataError, SpaceError, SpecError
-from llmpso.objectives.base import Baselined, DescribedObjective, Judged, SavableModel, Shown
+from llmpso.objectives.base import (
+    DescribedObjective,
+    SavableModel,
+    SupportsBaselines,
+    SupportsHoldOut,
+    SupportsReport,
+)
 from llmpso.objectives.classifier import Classifier, _load_pyfunc
 from llmpso.objectives.cnn import TUNABLES, CNNObjective, macro_f1
 from llmpso.objectives.cnn_network import CNNArchitecture, CNNetwork, augment
@@ -36,7 +42,7 @@ def objective(images) -> CNNObjective:
 
 def test_it_describes_itself(objective, images):
     assert isinstance(objective, DescribedObjective)
-    assert isinstance(objective, Baselined)
+    assert isinstance(objective, SupportsBaselines)
     assert objective.name == "cnn-stripes"
     assert objective.metric == "validation error (share of images)"
     assert list(CNNObjective(images).space) == ["layers", "filters", "learning_rate", "dropout"]
@@ -67,13 +73,13 @@ def test_the_model_reproduces_the_figures_from_raw_images(objective, images):
     guesses = predicted.to_numpy().argmax(axis=1)
     right = float(np.mean(guesses == images.test.labels))
     assert right == pytest.approx(evaluation.metrics["test_accuracy"])
-    assert isinstance(objective, Judged)
+    assert isinstance(objective, SupportsHoldOut)
     assert objective.held_out(evaluation.model).error == pytest.approx(1 - right)
 
 
 def test_the_mistakes_shown_are_those_of_the_confusion_matrix(objective):
     evaluation = objective.evaluate(PARAMS, fidelity=1.0, seed=0)
-    assert isinstance(objective, Shown)
+    assert isinstance(objective, SupportsReport)
     records = json.loads(json.dumps(objective.records(evaluation.model)))
     counts = np.array(records["confusion.json"]["test"])
     assert counts.tolist() == evaluation.artifacts["confusion.json"]["test"]

@@ -7,7 +7,7 @@ import pytest
 
 from llmpso import Evaluation, Float, SearchSpace
 from llmpso.errors import SpaceError, SpecError
-from llmpso.objectives.base import DescribedObjective, Judged
+from llmpso.objectives.base import DescribedObjective, SupportsHoldOut
 from llmpso.objectives.function import JudgedFunction, PlainFunction, function_objective
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0)})
@@ -25,7 +25,7 @@ def seeded(params, seed, fidelity=1.0):
 def test_a_function_is_called_with_what_it_asks_for() -> None:
     objective = PlainFunction(plain, SPACE)
     assert isinstance(objective, DescribedObjective)
-    assert not isinstance(objective, Judged)
+    assert not isinstance(objective, SupportsHoldOut)
     assert objective.evaluate({"x": 0.5}, fidelity=0.1, seed=3).value == 0.25
     assert objective.name == "test-function-plain"
     assert objective.description == "Half of x."
@@ -37,7 +37,7 @@ def test_a_function_is_called_with_what_it_asks_for() -> None:
 
 def test_a_judge_makes_it_comparable() -> None:
     objective = JudgedFunction(seeded, SPACE, lambda model: [0, 1, 1, 0])
-    assert isinstance(objective, Judged)
+    assert isinstance(objective, SupportsHoldOut)
     judged = objective.held_out("a model")
     assert judged.error == 0.5
     assert judged.losses.dtype == np.float64

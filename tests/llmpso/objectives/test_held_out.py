@@ -8,7 +8,7 @@ import pytest
 
 from llmpso.data.air_quality import load_taiwan
 from llmpso.errors import DataError
-from llmpso.objectives.base import Judged, Shown, Watched
+from llmpso.objectives.base import SupportsDrift, SupportsHoldOut, SupportsReport
 from llmpso.objectives.lstm import LSTMObjective
 from llmpso.pages.model_charts import model_charts
 
@@ -26,7 +26,7 @@ def evaluation(objective):
 
 
 def test_the_error_is_that_of_the_test_part(objective, evaluation) -> None:
-    assert isinstance(objective, Judged)
+    assert isinstance(objective, SupportsHoldOut)
     judged = objective.held_out(evaluation.model)
     assert judged.error == pytest.approx(evaluation.metrics["test_rmse"], rel=1e-4)
     assert len(judged.losses) == len(objective.windows.test)
@@ -34,7 +34,7 @@ def test_the_error_is_that_of_the_test_part(objective, evaluation) -> None:
 
 
 def test_the_newest_rows_are_the_ones_held_out(objective) -> None:
-    assert isinstance(objective, Watched)
+    assert isinstance(objective, SupportsDrift)
     assert objective.n_held_out == 283
     first = objective.windows.test.ends[0]
     assert first - objective.windows.window + 1 == len(objective.frame) - 283
@@ -44,7 +44,7 @@ def test_the_newest_rows_are_the_ones_held_out(objective) -> None:
 def test_the_forecasts_shown_are_the_newest_and_their_error_that_of_the_test_part(
     objective, evaluation
 ) -> None:
-    assert isinstance(objective, Shown)
+    assert isinstance(objective, SupportsReport)
     record = json.loads(json.dumps(objective.records(evaluation.model)))["forecast.json"]
     errors = np.subtract(record["forecast"], record["truth"])
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(evaluation.metrics["test_rmse"], rel=1e-4)

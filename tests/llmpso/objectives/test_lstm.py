@@ -11,7 +11,7 @@ from llmpso.data.series import TimeSeries, load_csv
 from llmpso.data.table import CsvOptions
 from llmpso.data.windows import split_rows
 from llmpso.errors import DataError, SpaceError, SpecError
-from llmpso.objectives.base import Baselined, DescribedObjective
+from llmpso.objectives.base import DescribedObjective, SupportsBaselines
 from llmpso.objectives.lstm import TUNABLES, LSTMObjective
 from llmpso.space import Float, SearchSpace
 
@@ -31,7 +31,7 @@ def objective(taiwan):
 
 def test_it_describes_itself(objective):
     assert isinstance(objective, DescribedObjective)
-    assert isinstance(objective, Baselined)
+    assert isinstance(objective, SupportsBaselines)
     assert objective.name == "lstm-air-quality"
     assert objective.metric == "validation RMSE (AQI points)"
     assert list(objective.space) == ["layers", "hidden_units", "learning_rate", "dropout"]
