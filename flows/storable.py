@@ -24,7 +24,12 @@ def check_storable(options: Options) -> None:
         SpecError: An address holds a login, a query or a fragment; or `notify` is an address,
             any part of which may be a token.
     """
-    for name, text in _texts(options.model_dump()):
+    check_options(options.model_dump())
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """The same for options by their names."""
+    for name, text in _texts(options):
         if name in INSTEAD or "://" in text:
             check_address(name, text, INSTEAD.get(name, OTHERWISE))
         if name == "notify" and "://" in text:
