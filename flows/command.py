@@ -14,11 +14,11 @@ import pydantic
 from prefect import Flow
 from prefect.logging.handlers import PrefectConsoleHandler
 
+from flows.display.terminal import IS_QUIET
 from flows.handover import handed_over
 from flows.masked_logs import mask_logs
 from flows.output import others_aside, print_result
 from flows.prefect_server import local_prefect_server, wait_until_recorded
-from flows.terminal import IS_QUIET
 from llmpso.errors import LLMPSOError
 from llmpso.masking import mask_tracebacks
 from llmpso.option_group import reason

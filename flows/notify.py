@@ -1,4 +1,4 @@
-"""Telling people what became of a run, through a notification block of Prefect."""
+"""Notifications on the outcome of a run, through a notification block of Prefect."""
 
 from functools import partial
 from typing import Any
@@ -37,14 +37,16 @@ def load_notifier(block: str) -> NotificationBlock:
 def tell(block: str | None, subject: str, body: str) -> None:
     """Send a message, if a block is configured; one that cannot be sent is logged.
 
-    What a run has done is done: it does not fail because nobody could be told.
+    A run does not fail because a notification could not be sent.
     """
     if not block:
         return
     try:
         load_notifier(block).notify(body, subject=subject)
     except Exception:  # noqa: BLE001 - any service may fail in any way
-        get_run_logger().exception("nobody was told %r: the block %r failed", subject, block)
+        get_run_logger().exception(
+            "the notification %r could not be sent: the block %r failed", subject, block
+        )
 
 
 def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], what: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from flows.progress import StudyProgress
+from flows.display.progress import StudyProgress
 from llmpso.running.racing import Race, Racing
 from llmpso.study import Evaluator
 from llmpso.trial import Trial

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from prefect import get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.progress import StudyProgress
+from flows.display.progress import StudyProgress
+from flows.display.terminal import shown_on_terminal
 from flows.retune_plan import RetunePlan
-from flows.terminal import shown_on_terminal
 from llmpso.errors import LLMPSOError
 from llmpso.retuning.promotion import HeldOut, Rule, Verdict, compare_refits
 from llmpso.search.population import trial_seed

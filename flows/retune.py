@@ -15,14 +15,14 @@ from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.command import Command, main
+from flows.display.publish import SUMMARY_FILE
+from flows.display.summary import STOPPED, Summary
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.parameters import with_parameters
-from flows.publish import SUMMARY_FILE
 from flows.refit import Arms, compare_arms, refit_arms
 from flows.retune_plan import RetuneOptions, RetunePlan, check_retune, locked_plan
 from flows.retune_report import Outcome, Report, as_text
-from flows.summary import STOPPED, Summary
 from flows.tune import run_plan
 from llmpso.addresses import shown
 from llmpso.errors import ChampionChangedError

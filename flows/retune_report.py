@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from flows.summary import STOPPED, Summary
+from flows.display.summary import STOPPED, Summary
 from llmpso.limits import StopReason
 from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.drift import ColumnDrift

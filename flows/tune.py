@@ -11,17 +11,18 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.urls import url_for
 
 from flows.command import Command, main
+from flows.display.prefect_page import PrefectPage
+from flows.display.progress import ReportingBackend, StudyProgress
+from flows.display.publish import publish
+from flows.display.summary import Summary, summarise
+from flows.display.summary_text import as_text
+from flows.display.terminal import shown_on_terminal
 from flows.identity import check_unchanged, log_code, reuse_notes, study_identity
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.parameters import with_parameters
 from flows.plan import Plan, TuneOptions, prepare
-from flows.prefect_page import PrefectPage
-from flows.progress import ListeningBackend, StudyProgress
-from flows.publish import publish
 from flows.racing import raced
-from flows.summary import Summary, as_text, summarise
-from flows.terminal import shown_on_terminal
 from llmpso.advisor import Advisor
 from llmpso.objectives.base import notes_of
 from llmpso.search.population import Optimizer
@@ -87,7 +88,7 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
     notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger))
     progress = StudyProgress(budget, plan.objective.metric, get_run_logger(), notes)
     advisor = plan.advisor(
-        lambda backend: ListeningBackend(KeptReplies(CachedBackend(backend), study), progress)
+        lambda backend: ReportingBackend(KeptReplies(CachedBackend(backend), study), progress)
     )
     optimizer = plan.optimizer(advisor)
     try:

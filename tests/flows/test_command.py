@@ -133,7 +133,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(
     assert "run the same command again" in capsys.readouterr().err
     assert list(mlflow.search_runs(search_all_experiments=True)["status"]).count("KILLED") == 1
     assert run(monkeypatch, *arguments, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["kept"] == 6
+    assert json.loads(capsys.readouterr().out)["reused"] == 6
 
 
 def test_help_shows_examples_that_are_understood_and_the_exit_codes(monkeypatch, capsys) -> None:

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from flows import plan as plans
+from flows.display.summary import Summary
+from flows.display.summary_text import as_text
 from flows.identity import study_identity
 from flows.plan import TuneOptions, prepare
-from flows.summary import Summary, as_text
 from flows.tune import tune
 from llmpso.backends.base import Reply, Request
 from llmpso.backends.scripted import ScriptedBackend
@@ -84,9 +85,9 @@ def trials(run_id: str) -> list[list[str]]:
 def test_more_evaluations_are_the_rest_of_the_same_study(prefect_server, function) -> None:
     first = run(evaluations=5)
     longer = run(evaluations=12)
-    assert (n_trained(), longer.evaluations, longer.kept) == (12, 12, 5)
+    assert (n_trained(), longer.evaluations, longer.reused) == (12, 12, 5)
     assert longer.run_id == first.run_id
-    assert "12 evaluations, 0 failed, 5 kept from an earlier run" in as_text(longer)
+    assert "12 evaluations, 0 failed, 5 reused from an earlier run" in as_text(longer)
     assert "5 evaluations of an earlier run are used again: the code" in longer.notes[0]
     (study,) = studies().to_dict("records")
     assert (study["status"], study["tags.budget"]) == ("FINISHED", "12")
@@ -118,7 +119,7 @@ def test_another_limit_goes_on_and_a_lower_one_hides_nothing(prefect_server, fun
     assert soon.stop_reason == "patience"
     later = run(evaluations=20, patience=6, seed=3)
     assert later.run_id == soon.run_id
-    assert n_trained() == later.evaluations > soon.evaluations == later.kept
+    assert n_trained() == later.evaluations > soon.evaluations == later.reused
     less = run(evaluations=20, patience=1, seed=3)
     assert (less.run_id, less.evaluations) == (soon.run_id, later.evaluations)
 
@@ -128,7 +129,7 @@ def test_a_race_goes_on(prefect_server, mlflow_store) -> None:
     first = tune("lstm", evaluations=4, space="paper", **options)
     before = trials(first.run_id)
     longer = tune("lstm", evaluations=6, space="paper", **options)
-    assert (longer.run_id, longer.evaluations, longer.kept) == (first.run_id, 6, 4)
+    assert (longer.run_id, longer.evaluations, longer.reused) == (first.run_id, 6, 4)
     after = trials(first.run_id)
     assert after[:4] == before
     assert len(after) == 6

@@ -290,7 +290,7 @@ def test_a_full_disk(
     summary = run()
     assert summary.evaluations == EVALUATIONS
     # Of the batch that ran when the disk became full, not all could be kept.
-    redone = measured - summary.kept
+    redone = measured - summary.reused
     assert redone <= 6
     check_all_recorded_but(redone, summary.run_id, log)
 

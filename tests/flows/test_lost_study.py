@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from flows import tune as module
-from flows.summary import Summary
+from flows.display.summary import Summary
 from flows.tune import tune
 from llmpso.errors import StorageError
 from llmpso.objectives import registry
@@ -119,7 +119,7 @@ def test_a_study_that_is_deleted_while_it_runs_says_how_it_comes_back(delete) ->
     before_it = len(trained())
     restore(str(caught.value))
     again = run(12)
-    assert again.kept == before_it
+    assert again.reused == before_it
     assert len(trained()) == len(set(trained())) == 12
     assert studies()["status"].tolist() == ["FINISHED"]
 
@@ -141,7 +141,7 @@ def test_a_store_that_refuses_in_mid_study_loses_nothing(mlflow_store: str) -> N
     before_it = len(trained())
     refuse("DROP TRIGGER no")
     again = run(12)
-    assert again.kept == before_it
+    assert again.reused == before_it
     assert len(trained()) == len(set(trained())) == 12
 
 
@@ -151,7 +151,7 @@ def test_a_clock_that_is_set_back_hides_no_study(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(time, "time", lambda: real() - 86_400)
     cut(1, 8)
     again = run(8)
-    assert again.kept == 4
+    assert again.reused == 4
     assert again.wall_seconds >= 0
     assert len(trained()) == 16
 
@@ -171,7 +171,7 @@ def test_an_extension_that_is_killed_goes_on(options) -> None:
     cut_at = len(trained())
     again = run(14, **as_many)
     assert 6 < cut_at < 14
-    assert (again.run_id, again.kept) == (first.run_id, cut_at)
+    assert (again.run_id, again.reused) == (first.run_id, cut_at)
     assert len(trained()) == len(set(trained())) == 14
 
 
@@ -180,7 +180,7 @@ def test_nothing_of_older_data_is_used_again() -> None:
     Path("data.csv").write_text("2")
     registry._built.cache_clear()
     again = run(8)
-    assert again.kept == 0
+    assert again.reused == 0
     assert again.best_value >= 2
     assert len(trained()) == 12
 
@@ -216,6 +216,6 @@ def test_every_evaluation_that_was_damaged_is_trained_again_and_no_other(
     again = run(n + 2, particles=n, fresh=not resume)
     for entry in entries[:-1]:
         assert f"{entry} cannot be used" in caplog.text
-    assert again.kept == (1 if resume else 0)
+    assert again.reused == (1 if resume else 0)
     assert len(trained()) == n + (len(damages) + 2 if resume else n + 2)
     assert len(list((study_folder(run_id) / "damaged").iterdir())) == len(damages) + 1

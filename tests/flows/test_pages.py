@@ -14,8 +14,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
 )
 
-from flows import plan, prefect_page
-from flows.prefect_page import leaderboard
+from flows import plan
+from flows.display import prefect_page
+from flows.display.prefect_page import leaderboard
 from flows.tune import tune
 from llmpso.backends.base import Reply, Request
 from llmpso.backends.scripted import ScriptedBackend

@@ -129,8 +129,8 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
     (stopped,) = parents()["run_id"]
     resumed = run()
     assert resumed.run_id == stopped
-    assert resumed.kept == 17
-    assert "17 kept from an earlier run" in module.as_text(resumed)
+    assert resumed.reused == 17
+    assert "17 reused from an earlier run" in module.as_text(resumed)
     seeds = counted.read_text().split()
     assert len(seeds) == len(set(seeds)) == 18
     assert len(parents()) == 1
@@ -162,7 +162,7 @@ def test_a_study_goes_on_with_the_batch_that_it_began_with(
         run(workers=5, **shared)
     breaks(-1)
     resumed = run(workers=2, **shared)
-    assert resumed.kept == 14
+    assert resumed.reused == 14
     assert len(counted.read_text().split()) == 15
     assert len(parents()) == 1
     shape = parents().iloc[0][["params.particles", "params.batch", "tags.llmpso.workers"]]
@@ -174,7 +174,7 @@ def test_a_study_goes_on_with_the_batch_that_it_began_with(
 def test_a_finished_study_is_run_anew(prefect_server, mlflow_store, counted) -> None:
     first, second = (run(method="pso", evaluations=6) for _ in range(2))
     assert first.run_id != second.run_id
-    assert second.kept == 0
+    assert second.reused == 0
     assert len(counted.read_text().split()) == 12
     assert outcomes(first.run_id) == outcomes(second.run_id)
 
@@ -187,7 +187,7 @@ def test_changed_code_is_another_study(prefect_server, mlflow_store, counted, br
     source = counted.parent / "counted_objective.py"
     source.write_text(source.read_text().replace('params["n"] / 8', 'params["n"] / 80'))
     forget_module()
-    assert run(method="pso").kept == 0
+    assert run(method="pso").reused == 0
     assert len(parents()) == 2
 
 
@@ -198,7 +198,7 @@ def test_fresh_closes_the_interrupted_run(prefect_server, mlflow_store, counted,
     breaks(-1)
     stopped = parents()["run_id"].item()
     mlflow.MlflowClient().update_run(stopped, status="RUNNING")
-    assert run(method="pso", fresh=True).kept == 0
+    assert run(method="pso", fresh=True).reused == 0
     assert parents().set_index("run_id")["status"][stopped] == "KILLED"
 
 
@@ -214,7 +214,7 @@ def test_the_model_is_not_asked_again(
     if cache == "lost":
         shutil.rmtree(tmp_path / "results")
     resumed = run(evaluations=24)
-    assert resumed.kept == 23
+    assert resumed.reused == 23
     assert len(model.requests) == asked == resumed.llm_calls == 2
 
 
@@ -228,7 +228,7 @@ def test_on_another_machine_mlflow_alone_is_enough(
     asked = len(model.requests)
     shutil.rmtree(tmp_path / "results")
     shutil.rmtree(study_folder(parents()["run_id"].item()))
-    assert run(evaluations=24).kept == 23
+    assert run(evaluations=24).reused == 23
     assert len(model.requests) == asked
 
 
@@ -244,7 +244,7 @@ def test_a_model_that_was_silent_stays_silent_in_what_was_done(
     breaks(-1)
     monkeypatch.setattr(backend, "_answer", answer)
     resumed = run(evaluations=24)
-    assert resumed.kept == 23
+    assert resumed.reused == 23
     assert resumed.llm_problems == 2
 
 
@@ -259,7 +259,7 @@ def test_a_study_that_is_being_run_is_not_run_twice(
     lease = Lease(StudyRun(mlflow_store, row["experiment_id"], row["run_id"]))
     with pytest.raises(BusyError, match="this very study is being run"):
         run(method="pso")
-    assert run(method="pso", fresh=True).kept == 0
+    assert run(method="pso", fresh=True).reused == 0
     lease.end()
 
 

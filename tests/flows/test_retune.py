@@ -448,7 +448,7 @@ def test_an_interrupted_run_goes_on_if_its_objective_tells_its_data(
         patch.setattr("flows.tune.iterate", broken)
         with pytest.raises(RuntimeError, match="the power went"):
             retune(objective=champion, **FAST)
-    assert retune(objective=champion, **FAST).study.kept == n_kept
+    assert retune(objective=champion, **FAST).study.reused == n_kept
 
 
 def test_a_winner_that_is_worse_than_what_serves_is_not_promoted(
@@ -521,7 +521,7 @@ def test_people_hear_of_a_promotion_a_failure_and_the_end_of_the_money(
     block = "custom-webhook/team"
     retune(objective=ridge, notify=block, **(FAST | {"max_seconds": 0.001}))
     (first,) = inbox
-    assert first["subject"] == "retune first: pm25 (ended early: the time was spent)"
+    assert first["subject"] == "retune first: pm25 (stopped early: the time limit was reached)"
     assert first["body"].startswith("pm25: version 1 is its first champion")
     with pytest.raises(DataError):
         retune(objective=ridge, notify=block, **FAST)
@@ -529,6 +529,6 @@ def test_people_hear_of_a_promotion_a_failure_and_the_end_of_the_money(
     assert "there are 0 rows since" in inbox[-1]["body"]
     tune(ridge, notify=block, method="pso", evaluations=4, particles=4)
     assert inbox[-1]["subject"] == "tune ended: pm25"
-    assert "all evaluations were spent" in inbox[-1]["body"]
+    assert "all evaluations were used" in inbox[-1]["body"]
     with pytest.raises(SpecError, match="notify is 'custom-webhook/nobody', which cannot be load"):
         retune(objective=ridge, notify="custom-webhook/nobody", **FAST)

@@ -7,8 +7,8 @@ import mlflow
 import numpy as np
 import pytest
 
+from flows.display.summary_text import as_text
 from flows.plan import TuneOptions, prepare
-from flows.summary import as_text
 from flows.tune import tune
 from llmpso.errors import LLMPSOError
 

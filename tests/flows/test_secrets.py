@@ -16,10 +16,10 @@ import mlflow
 import pytest
 from prefect.client.orchestration import get_client
 
+from flows.display.summary_text import as_text
 from flows.plan import TuneOptions, prepare
 from flows.retune import retune
 from flows.retune_plan import RetuneOptions, check_retune
-from flows.summary import as_text
 from flows.tune import tune
 from llmpso.errors import SpecError
 

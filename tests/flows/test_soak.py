@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.progress import StudyProgress
+from flows.display.progress import StudyProgress
 from flows.tune import tune
 from llmpso.trial import Trial
 

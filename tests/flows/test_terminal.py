@@ -6,8 +6,8 @@ import logging
 import pytest
 from rich.console import Console
 
-from flows.progress import ListeningBackend, StudyProgress
-from flows.terminal import IS_QUIET, shown_on_terminal, view
+from flows.display.progress import ReportingBackend, StudyProgress
+from flows.display.terminal import IS_QUIET, shown_on_terminal, view
 from llmpso.backends.base import Message, Reply, Request
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
@@ -33,7 +33,7 @@ def seen(progress: StudyProgress) -> str:
 
 def test_before_the_first_trial_there_is_no_best(progress) -> None:
     assert "0/10" in seen(progress)
-    assert "choosing where to go" in seen(progress)
+    assert "choosing the next configurations" in seen(progress)
 
 
 def test_the_view_tells_best_source_and_what_is_under_way(progress) -> None:
@@ -43,21 +43,21 @@ def test_the_view_tells_best_source_and_what_is_under_way(progress) -> None:
     progress.begin(3)
     text = seen(progress)
     assert "3/10, 1 failed" in text
-    assert "26.5  from default, 1 trainings ago" in text
-    assert "●●○  2 in flight" in text
+    assert "26.5  from default, 1 trials ago" in text
+    assert "●●○  2 running, 1 waiting" in text
     assert "left" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_the_view_tells_that_the_language_model_is_thinking(progress) -> None:
     def answer(request: Request) -> Reply:
-        assert "the language model is thinking" in seen(progress)
+        assert "waiting for the LLM" in seen(progress)
         return Reply("{}", 1, 1, seconds=0.1)
 
-    backend = ListeningBackend(ScriptedBackend(answer), progress)
+    backend = ReportingBackend(ScriptedBackend(answer), progress)
     backend.complete(Request((Message("user", "where?"),), {}))
-    assert "thinking" not in seen(progress)
-    assert "asked once" in seen(progress)
+    assert "waiting for the LLM" not in seen(progress)
+    assert "1 request" in seen(progress)
 
 
 @pytest.mark.parametrize(("is_terminal", "is_quiet"), [(False, False), (True, True)])

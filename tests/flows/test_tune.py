@@ -13,8 +13,9 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.utilities.callables import parameter_schema
 
 from flows import plan
+from flows.display.summary import busy_seconds
+from flows.display.summary_text import as_text
 from flows.plan import TuneOptions, prepare
-from flows.summary import as_text, busy_seconds
 from flows.tune import tune
 from llmpso.backends.base import Reply, Request
 from llmpso.backends.scripted import ScriptedBackend
@@ -100,7 +101,7 @@ def test_a_guided_study_asks_once_and_shows_who_kept_their_word(
     record = summary.credit[Source.DEFAULT]
     assert (record["proposed"], record["admitted"]) == (1, 1)
     assert summary.credit[Source.SURROGATE]["admitted"] > 0
-    assert "kept word" in as_text(summary)
+    assert "win rate by source" in as_text(summary)
     assert "of its 1 points improved the best" in as_text(summary)
     kept = mlflow.artifacts.load_dict(f"runs:/{summary.run_id}/summary.json")
     assert kept["credit"] == summary.credit
@@ -112,7 +113,7 @@ def test_a_limit_ends_a_study_and_the_record_says_which(
     summary = tune(bowl, method="pso", evaluations=600, stop_at=4.0, max_seconds=600.0)
     assert summary.stop_reason == "target"
     assert summary.best_value <= 4.0
-    assert "ended early: the value is good enough" in as_text(summary)
+    assert "stopped early: the target value was reached" in as_text(summary)
     (parent,) = runs(mlflow_store, parent=True).to_dict("records")
     assert parent["tags.stop_reason"] == "target"
     assert parent["tags.limits"] == "stop_at 4.0, max_seconds 600.0"
@@ -143,7 +144,7 @@ def test_the_same_question_is_asked_once_in_two_runs(
     assert len(scripted.requests) == asked == first.llm_calls
     assert (second.llm_calls, second.llm_cached) == (0, first.llm_calls)
     assert second.best_params == first.best_params
-    assert "from the cache" in as_text(second)
+    assert "answered from the cache" in as_text(second)
 
 
 def test_the_same_seed_gives_the_same_trials(prefect_server, mlflow_store, bowl) -> None:

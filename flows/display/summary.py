@@ -1,4 +1,4 @@
-"""What a study comes to: one record for MLflow, for Prefect, for scripts and for a screen."""
+"""The result of a study as one record: for MLflow, Prefect, scripts and the terminal."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -13,32 +13,30 @@ from llmpso.limits import StopReason
 from llmpso.objectives.base import SupportsBaselines
 from llmpso.search.credit import Record
 from llmpso.study import StudyResult, improvements
-from llmpso.text import brief, printable, short
 from llmpso.trial import Source, Trial, TrialState
 from llmpso.user_code import run_foreign
 from tasks.names import metric_keys
 from tasks.tracking import StudyRun, run_url
 
 STOPPED = {
-    StopReason.BUDGET: "all evaluations were spent",
-    StopReason.EXHAUSTED: "every configuration was evaluated",
-    StopReason.TARGET: "ended early: the value is good enough",
-    StopReason.PATIENCE: "ended early: no better value for too long",
-    StopReason.SECONDS: "ended early: the time was spent",
-    StopReason.LLM_CALLS: "ended early: the language model's calls were spent",
-    StopReason.LLM_TOKENS: "ended early: the language model's tokens were spent",
-    StopReason.FAILURES: "ended early: too many evaluations failed",
-    StopReason.ALL_FAILED: "ended early: the first evaluations all failed alike",
-    StopReason.INTERRUPTED: "ended early: interrupted",
+    StopReason.BUDGET: "all evaluations were used",
+    StopReason.EXHAUSTED: "every possible configuration was evaluated",
+    StopReason.TARGET: "stopped early: the target value was reached",
+    StopReason.PATIENCE: "stopped early: no improvement for too long",
+    StopReason.SECONDS: "stopped early: the time limit was reached",
+    StopReason.LLM_CALLS: "stopped early: the limit of LLM calls was reached",
+    StopReason.LLM_TOKENS: "stopped early: the limit of LLM tokens was reached",
+    StopReason.FAILURES: "stopped early: too many evaluations failed",
+    StopReason.ALL_FAILED: "stopped early: the first evaluations failed with the same error",
+    StopReason.INTERRUPTED: "stopped early: interrupted",
 }
-"""Why a study ended, for people."""
-
+"""Why a study ended, in words."""
 
 MOST_WARNINGS = 3
-"""Of the trials that are told with the result; each stands on its trial as well."""
+"""Warnings of trials that the summary repeats; each is also recorded on its trial."""
 
-OF_MODEL = (Source.ADVISOR, Source.DEFAULT, Source.REFINE)
-"""Sources that are the language model."""
+LLM_SOURCES = (Source.ADVISOR, Source.DEFAULT, Source.REFINE)
+"""Sources whose configurations come from the language model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +44,12 @@ class Summary:
     """The outcome of one study in plain values."""
 
     study: str
-    """Its name, for people."""
+    """Its name."""
     objective: str
     description: str
     """What was tuned, on what data."""
     notes: tuple[str, ...]
-    """What people should know of the data: what was left out, mended or decided."""
+    """What users should know of the data: what was left out, repaired or assumed."""
     metric: str
     method: str
     seed: int
@@ -60,11 +58,11 @@ class Summary:
     evaluations: int
     failed: int
     pruned: int
-    """Stopped early by the race."""
+    """Stopped early by successive halving."""
     epochs: float
-    """Epochs of all trainings, as far as the objective counts them."""
+    """Epochs of all trainings, if the objective counts them."""
     full_trainings: float
-    """What all evaluations come to in full trainings: the sum of their fidelities."""
+    """Cost of all evaluations in full trainings: the sum of their fidelities."""
     best_value: float
     best_params: dict[str, Any]
     best_metrics: dict[str, float]
@@ -74,44 +72,44 @@ class Summary:
     by_source: dict[str, int]
     improved_by_source: dict[str, int]
     credit: dict[str, dict[str, float]]
-    """What each source proposed, had evaluated and won in a guided study, and its trust."""
+    """By source: proposals, evaluated proposals, wins and the trust that follows from them."""
     llm_calls: int
-    """Questions that a model was asked, unusable answers included."""
+    """Requests to the language model, unusable replies included."""
     llm_cached: int
-    """Questions that the cache answered."""
+    """Requests that were answered from the cache."""
     llm_problems: int
-    """Replies that were not wholly usable, and calls without a reply."""
+    """Replies that were not fully usable, and requests without a reply."""
     llm_tokens: int
-    kept: int
-    """Evaluations that an earlier run of the study had made already."""
+    reused: int
+    """Evaluations of an earlier run of the same study."""
     wall_seconds: float
-    """Time of this run alone."""
+    """Duration of this run."""
     training_seconds: float
     """Time of this run during which at least one training ran."""
     llm_seconds: float
     model: str
-    """Registered model as `name/version`; empty if no model was kept."""
+    """Registered model as `name/version`; empty if no model was saved."""
     tracking_uri: str
     run_id: str
     run_url: str
-    """Page of the run in MLflow; empty if the store is no server."""
+    """Page of the run in MLflow; empty if the store is not a server."""
     prefect_run: str
 
     @property
-    def opening(self) -> str:
-        """The command that shows a store without a server; one with a login is not repeated."""
+    def command_to_open(self) -> str:
+        """The command that opens the store; an address that may hold a login is not shown."""
         is_file = self.tracking_uri.startswith("sqlite:")
         store = self.tracking_uri if is_file else '"$MLFLOW_TRACKING_URI"'
         return f"mlflow ui --backend-store-uri {store}"
 
     @property
     def overhead_seconds(self) -> float:
-        """Wall time per evaluation in which nothing was trained and no model was asked."""
+        """Time per evaluation that is neither training nor waiting for the language model."""
         rest = self.wall_seconds - self.training_seconds - self.llm_seconds
-        return max(0.0, rest) / max(1, self.evaluations - self.kept)
+        return max(0.0, rest) / max(1, self.evaluations - self.reused)
 
     def figures(self) -> dict[str, float]:
-        """The numbers that MLflow keeps on the study's run."""
+        """The metrics of the study's run in MLflow."""
         keys_of = metric_keys(self.best_metrics)
         return {
             "evaluations": self.evaluations,
@@ -123,7 +121,7 @@ class Summary:
             "llm_cached": self.llm_cached,
             "llm_tokens": self.llm_tokens,
             "llm_seconds": self.llm_seconds,
-            "llm_improvements": _of_model(self.improved_by_source),
+            "llm_improvements": n_from_llm(self.improved_by_source),
             "training_seconds": self.training_seconds,
             "overhead_seconds": self.overhead_seconds,
         } | {f"best_{keys_of[name]}": value for name, value in self.best_metrics.items()}
@@ -153,26 +151,26 @@ def summarise(
     """The summary of a finished study.
 
     Args:
-        plan: What was run.
-        result: What came of it.
-        reused: Numbers of the trials that an earlier run had measured.
-        wall_seconds: How long this run took.
-        model: The version that was registered.
-        study: Where it is recorded.
+        plan: The study's plan.
+        result: Its result.
+        reused: Numbers of the trials that an earlier run evaluated.
+        wall_seconds: Duration of this run.
+        model: The registered version.
+        study: The study's run in MLflow.
         prefect_run: Address of the flow run.
-        notes: What people should know.
+        notes: What users should know.
 
     Raises:
         LLMPSOError: Every trial failed.
     """
     best, calls, objective = result.best, result.calls, plan.objective
-    baselines, unread = _baselines(objective)
+    baselines, problems = _baselines(objective)
     asked = [call for call in calls if not call.cached]
     return Summary(
         study=plan.name,
         objective=objective.name,
         description=objective.description,
-        notes=(*notes, *unread, *_warnings(result.trials)),
+        notes=(*notes, *problems, *_warnings(result.trials)),
         metric=objective.metric,
         method=plan.study.search.method,
         seed=plan.study.search.seed,
@@ -196,7 +194,7 @@ def summarise(
         llm_cached=len(calls) - len(asked),
         llm_problems=sum(bool(call.problems) for call in calls),
         llm_tokens=_tokens(asked),
-        kept=sum(trial.number in reused for trial in result.trials),
+        reused=sum(trial.number in reused for trial in result.trials),
         wall_seconds=wall_seconds,
         training_seconds=busy_seconds([t for t in result.trials if t.number not in reused]),
         llm_seconds=sum(call.seconds for call in calls),
@@ -219,7 +217,7 @@ def busy_seconds(trials: Sequence[Trial]) -> float:
 
 
 def _baselines(objective: object) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """The errors of simple methods; and a note, if the objective's own code cannot say them."""
+    """The errors of simple methods; and a note if the objective's code fails to give them."""
     if not isinstance(objective, SupportsBaselines):
         return {}, []
     try:
@@ -236,9 +234,9 @@ def _plain(baselines: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, 
 
 
 def _warnings(trials: Sequence[Trial]) -> list[str]:
-    """What could not be kept of evaluations, the commonest first."""
-    told = Counter(warning for trial in trials for warning in trial.warnings)
-    return [f"{times} × {warning}" for warning, times in told.most_common(MOST_WARNINGS)]
+    """The most frequent warnings of the trials, with their counts."""
+    counts = Counter(warning for trial in trials for warning in trial.warnings)
+    return [f"{times} × {warning}" for warning, times in counts.most_common(MOST_WARNINGS)]
 
 
 def _count(trials: Sequence[Trial]) -> dict[str, int]:
@@ -249,83 +247,10 @@ def _tokens(calls: Sequence[Call]) -> int:
     return sum(call.prompt_tokens + call.completion_tokens for call in calls)
 
 
-def as_text(summary: Summary) -> str:
-    """The summary as lines that fit a screen."""
-    lines = [
-        f"{summary.objective}: {summary.evaluations} evaluations, {summary.failed} failed"
-        f"{_pruned_text(summary)}{_kept_text(summary)} ({summary.method}, seed {summary.seed}); "
-        f"{STOPPED[StopReason(summary.stop_reason)]}",
-        "",
-        f"best {summary.metric}: {summary.best_value:.4g}   "
-        f"(trial {summary.best_number}, from {summary.best_source})",
-        *_indented(summary.best_params),
-        *_indented(summary.best_metrics),
-        *(f"  {name}: {_joined(figures)}" for name, figures in summary.baselines.items()),
-        "",
-        *(f"note         {note}" for note in summary.notes),
-        f"advisor      {summary.advisor}",
-        f"sources      {_joined(summary.by_source)}",
-        f"improved by  {_joined(summary.improved_by_source)}",
-        *_credit_text(summary),
-        f"language model  {_llm_text(summary)}",
-        f"time         {summary.wall_seconds:.0f} s: training {summary.training_seconds:.0f} s, "
-        f"language model {summary.llm_seconds:.0f} s, the rest "
-        f"{1000 * summary.overhead_seconds:.0f} ms per evaluation",
-        "",
-        f"model        {f'models:/{summary.model}' if summary.model else 'none was kept'}",
-        f"MLflow       {summary.run_url or _opening(summary)}",
-        f"Prefect      {summary.prefect_run}   (start it again with: prefect server start)",
-    ]
-    return printable("\n".join(lines))
-
-
-def _pruned_text(summary: Summary) -> str:
-    if not summary.pruned:
-        return ""
-    return f", {summary.pruned} stopped early ({summary.full_trainings:.3g} full trainings in all)"
-
-
-def _opening(summary: Summary) -> str:
-    return f"{summary.opening}   (run {summary.run_id})"
-
-
-def _kept_text(summary: Summary) -> str:
-    return f", {summary.kept} kept from an earlier run" if summary.kept else ""
-
-
-def _llm_text(summary: Summary) -> str:
-    if summary.llm_calls + summary.llm_cached == 0:
-        return "not asked"
-    advised, helped = _of_model(summary.by_source), _of_model(summary.improved_by_source)
-    return (
-        f"{summary.llm_calls} calls, {summary.llm_cached} from the cache, "
-        f"{summary.llm_tokens} tokens, {summary.llm_problems} with problems; "
-        f"{helped} of its {advised} points improved the best"
-    )
-
-
-def _of_model(by_source: Mapping[str, int]) -> int:
-    """How many of the trials counted are the language model's."""
-    return sum(by_source.get(source, 0) for source in OF_MODEL)
+def n_from_llm(by_source: Mapping[str, int]) -> int:
+    """How many of the counted trials come from the language model."""
+    return sum(by_source.get(source, 0) for source in LLM_SOURCES)
 
 
 def _credit(record: Record) -> dict[str, float]:
     return asdict(record) | {"trust": record.trust}
-
-
-def _credit_text(summary: Summary) -> list[str]:
-    """What each source won of the trials it was given, where that decides over slots."""
-    told = [
-        f"{source} {record['won']:.0f} of {record['admitted']:.0f}"
-        for source, record in summary.credit.items()
-        if record["admitted"]
-    ]
-    return [f"kept word    {', '.join(told)}"] if told else []
-
-
-def _indented(values: Mapping[str, Any]) -> list[str]:
-    return [f"  {brief(name)}: {short(value)}" for name, value in values.items()]
-
-
-def _joined(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{brief(name)} {short(value)}" for name, value in values.items()) or "none"

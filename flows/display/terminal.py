@@ -1,4 +1,4 @@
-"""A study on a terminal: one view that moves; where there is none, the log says the same."""
+"""A running study on a terminal: one live view. Without a terminal, the log says the same."""
 
 import sys
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.progress import StudyProgress
+from flows.display.progress import StudyProgress
 from llmpso.text import one_line
 
 IS_QUIET: ContextVar[bool] = ContextVar("is_quiet", default=False)
-"""Whether the command was asked to say nothing but its result."""
+"""Whether the command prints nothing but its result."""
 
-PARTICLE, REST, MOST_SHOWN = "●", "○", 24
-"""A training under way, one still to come of its batch; more are told as a number."""
+RUNNING, WAITING, MOST_SHOWN = "●", "○", 24
+"""One running training, one waiting training; above 24 in total numbers are shown instead."""
 
 
 @contextmanager
 def shown_on_terminal(progress: StudyProgress, n_workers: int) -> Iterator[None]:
-    """Show a study for the length of the block, on a terminal and unless asked to be quiet."""
+    """Show a study while the block runs, if there is a terminal and `--quiet` is not set."""
     console = Console(stderr=True)
     if IS_QUIET.get() or not sys.stderr.isatty():
         yield
@@ -37,7 +37,7 @@ def shown_on_terminal(progress: StudyProgress, n_workers: int) -> Iterator[None]
 
 
 def view(progress: StudyProgress, n_workers: int) -> Group:
-    """The state of a study: how far, how good, by whom, and what is going on."""
+    """The state of a study: its best value, what is running, and how many trials are done."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
@@ -45,7 +45,7 @@ def view(progress: StudyProgress, n_workers: int) -> Group:
     table.add_row("best", _best(progress))
     table.add_row("now", _now(progress, n_workers))
     if progress.n_asked:
-        table.add_row("language model", _model(progress))
+        table.add_row("LLM", _requests(progress))
     return Group(table, _bar(progress))
 
 
@@ -75,21 +75,22 @@ def _best(progress: StudyProgress) -> Text:
     since = len(progress.trials) - 1 - progress.trials.index(best)
     text = Text(f"{best.value:.5g}", style="bold green")
     text.append(f"  from {best.source}", style="default")
-    return text.append(f", {since} trainings ago" if since else ", just now", style="dim")
+    return text.append(f", {since} trials ago" if since else ", the latest trial", style="dim")
 
 
 def _now(progress: StudyProgress, n_workers: int) -> Text:
     if progress.is_asking:
-        return Text("the language model is thinking", style="yellow")
+        return Text("waiting for the LLM", style="yellow")
     if not progress.n_in_flight:
-        return Text("choosing where to go")
-    training = min(progress.n_in_flight, n_workers)
-    waiting = progress.n_in_flight - training
+        return Text("choosing the next configurations")
+    running = min(progress.n_in_flight, n_workers)
+    waiting = progress.n_in_flight - running
+    text = f"{running} running, {waiting} waiting"
     if progress.n_in_flight > MOST_SHOWN:
-        return Text(f"{training} train, {waiting} wait")
-    return Text(PARTICLE * training + REST * waiting + f"  {training} in flight")
+        return Text(text)
+    return Text(f"{RUNNING * running}{WAITING * waiting}  {text}")
 
 
-def _model(progress: StudyProgress) -> Text:
-    times = "once" if progress.n_asked == 1 else f"{progress.n_asked} times"
-    return Text(f"asked {times}")
+def _requests(progress: StudyProgress) -> Text:
+    plural = "" if progress.n_asked == 1 else "s"
+    return Text(f"{progress.n_asked} request{plural}")

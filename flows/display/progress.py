@@ -1,4 +1,4 @@
-"""Where a study stands: kept as it goes, logged line by line, and shown to whoever looks."""
+"""The state of a running study: the terminal and Prefect show it; the log has a line per trial."""
 
 import logging
 import threading
@@ -11,13 +11,13 @@ from llmpso.trial import Trial, TrialState
 
 
 class StudyProgress:
-    """Hears of each trial as it ends, and knows what is under way.
+    """Counts the trials as they end, and those that are running.
 
     Args:
         budget: Evaluations in all.
         metric: Name and unit of the value.
         logger: Gets a line per trial.
-        notes: What people should know of the data; each is a warning of the log.
+        notes: What users should know of the data; each is logged as a warning.
     """
 
     def __init__(
@@ -33,9 +33,9 @@ class StudyProgress:
         self.trials: list[Trial] = []
         self.best: Trial | None = None
         self.n_asked = 0
-        """Questions put to the language model."""
+        """Requests to the language model."""
         self.is_asking = False
-        """Whether the language model is being asked."""
+        """Whether a request to the language model is open."""
         self.began_at = time.monotonic()
         self._n_begun = 0
         self._logger = logger
@@ -44,7 +44,7 @@ class StudyProgress:
             logger.warning("%s", note)
 
     def __call__(self, trial: Trial) -> None:
-        """Count one trial, unless its training goes on."""
+        """Count one trial, unless its training continues."""
         if trial.state is TrialState.PENDING:
             return
         with self._lock:
@@ -58,7 +58,7 @@ class StudyProgress:
         self._logger.info("%d/%d  %s", done, self.budget, _line(trial, improved))
 
     def begin(self, n_trials: int) -> None:
-        """Note that so many more trials were given to the workers."""
+        """Note that `n_trials` more trials were given to the workers."""
         self._n_begun = len(self.trials) + n_trials
 
     @property
@@ -73,22 +73,22 @@ class StudyProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """What the rest takes if it goes on like this; None before the first trial."""
+        """Estimated time for the remaining trials; None before the first one."""
         if not self.trials:
             return None
         spent = time.monotonic() - self.began_at
         return spent / len(self.trials) * (self.budget - len(self.trials))
 
 
-class ListeningBackend(BackendAround):
-    """A backend that tells the progress while it is being asked."""
+class ReportingBackend(BackendAround):
+    """A backend that reports to the progress while a request is open."""
 
     def __init__(self, backend: Backend, progress: StudyProgress) -> None:
         super().__init__(backend)
         self._progress = progress
 
     def complete(self, request: Request) -> Reply:
-        """Ask the backend behind.
+        """Send the request to the wrapped backend.
 
         Raises:
             BackendError: The model did not answer.
@@ -108,6 +108,8 @@ def _line(trial: Trial, improved: bool) -> str:
         return f"failed ({trial.failure.kind}: {trial.failure.message})  {trial.source}  {params}"
     if trial.state is TrialState.PRUNED:
         fidelity, value = trial.rungs[-1]
-        return f"stopped at {fidelity:.0%} with {value:.5g}  {trial.source}  {params}"
+        return (
+            f"pruned at {fidelity:.0%} of the training with {value:.5g}  {trial.source}  {params}"
+        )
     mark = "  ← best so far" if improved else ""
     return f"{trial.value:.5g}  {trial.source}  {params}{mark}{warned}"

@@ -1,6 +1,6 @@
-"""What Prefect shows of a study while it runs: a bar that moves, and the best trials so far.
+"""Prefect's artifacts of a running study: a progress bar and the best trials so far.
 
-A page that cannot be updated is a warning, once; the study goes on without.
+If they cannot be updated, there is one warning and the study continues without them.
 """
 
 import json
@@ -20,28 +20,28 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.exceptions import PrefectException
 
-from flows.progress import StudyProgress
+from flows.display.progress import StudyProgress
 from llmpso.markup import markdown
 from llmpso.text import one_line, short
 from llmpso.trial import Trial
 
-AWAY = (httpx.HTTPError, PrefectException)
-"""What is raised where Prefect does not answer, or refuses."""
+UNAVAILABLE = (httpx.HTTPError, PrefectException)
+"""Errors if Prefect's server does not answer, or refuses."""
 
 PAUSE_SECONDS = 2.0
-"""Least time between two updates: a study of quick evaluations must not wait for its page."""
+"""Shortest time between two updates, so that quick evaluations do not wait for them."""
 
 MOST_ROWS = 10
 
 COLUMNS = ("rank", "trial", "source", "seconds")
-"""Those of the leaderboard that every study has."""
+"""Columns of the leaderboard that every study has."""
 
 
 class PrefectPage:
     """The progress artifact and the leaderboard of the flow run around it.
 
     Args:
-        study: What they show.
+        study: The state that they show.
     """
 
     def __init__(self, study: StudyProgress) -> None:
@@ -49,28 +49,28 @@ class PrefectPage:
         self._progress: UUID | None = None
         self._leaders: UUID | None = None
         self._next = time.monotonic()
-        self._is_away = False
+        self._is_unavailable = False
 
     def show(self, *, is_last: bool = False) -> None:
-        """Update both, unless that was done a moment ago, or Prefect is away."""
-        if self._is_away or (time.monotonic() < self._next and not is_last):
+        """Update both, unless they were updated a moment ago or Prefect is unavailable."""
+        if self._is_unavailable or (time.monotonic() < self._next and not is_last):
             return
         try:
             self._show_progress()
             self._show_leaders()
-        except AWAY as error:
-            self._is_away = True
-            get_run_logger().warning("Prefect's page of the study is not updated: %s", error)
+        except UNAVAILABLE as error:
+            self._is_unavailable = True
+            get_run_logger().warning("Prefect's progress bar is no longer updated: %s", error)
         self._next = time.monotonic() + PAUSE_SECONDS
 
     def _show_progress(self) -> None:
-        share, text = 100.0 * len(self._study.trials) / self._study.budget, self._told()
+        share, text = 100.0 * len(self._study.trials) / self._study.budget, self._description()
         if self._progress is None:
             self._progress = create_progress_artifact(share, key="progress", description=text)
         else:
             update_progress_artifact(self._progress, share, description=text)
 
-    def _told(self) -> str:
+    def _description(self) -> str:
         study, seconds = self._study, self._study.seconds_left
         text = f"{len(study.trials)} of {study.budget} evaluations"
         if study.best is not None:
@@ -112,6 +112,6 @@ def leaderboard(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
 
 
 def _column(name: str, metric: str) -> str:
-    """The column of a hyperparameter; one of another meaning keeps its own."""
+    """The column of a hyperparameter; renamed if another column has its name."""
     shown = one_line(name)
     return f"{shown} (hyperparameter)" if shown in (*COLUMNS, one_line(metric)) else shown

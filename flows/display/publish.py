@@ -1,4 +1,4 @@
-"""What people find after a study: its record, figures and description in MLflow, and a report."""
+"""Send a finished study to MLflow (metrics, figures, description) and to Prefect (report)."""
 
 import json
 from contextlib import suppress
@@ -8,9 +8,9 @@ from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.states import State
 
-from flows.description import description, report
+from flows.display.summary import Summary
+from flows.display.summary_markdown import description, report
 from flows.plan import Plan
-from flows.summary import Summary
 from llmpso.study import StudyResult
 from tasks.ledger import Ledger
 from tasks.pages import draw_study, trace_calls
@@ -24,14 +24,14 @@ SUMMARY_FILE = "summary.json"
 def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -> None:
     """Record a finished study, the numbers first.
 
-    Figures and traces that cannot be made are failed tasks of the run, and tags of the study; the
-    study has what it measured all the same.
+    If figures or traces cannot be made, their task fails and the study's run gets a tag; the
+    study and its values are complete all the same.
     """
     study = ledger.study
     record_text(study, SUMMARY_FILE, json.dumps(summary.record(), indent=2))
     tags = {"stop_reason": summary.stop_reason, "source": summary.best_source}
     record_summary(study, summary.figures(), description(summary), tags)
-    drawn = _told(
+    drawn = _result_of(
         study,
         draw_study(
             study,
@@ -39,21 +39,23 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
             result.trials,
             ledger.linked(result.best),
             summary.study,
-            f"{summary.evaluations} trainings, best {plan.objective.metric}: "
+            f"{summary.evaluations} evaluations, best {plan.objective.metric}: "
             f"{summary.best_value:.4g}",
             return_state=True,
         ),
     )
     if result.calls and plan.backend:
-        _told(study, trace_calls(study, result.calls, plan.backend.identity, return_state=True))
+        _result_of(
+            study, trace_calls(study, result.calls, plan.backend.identity, return_state=True)
+        )
     create_markdown_artifact(report(summary, drawn or {}), key="report")
 
 
-def _told(study: StudyRun, state: State[Any]) -> Any:
+def _result_of(study: StudyRun, state: State[Any]) -> Any:
     """The result of a task; None, a warning and a tag if there is none."""
     if state.is_completed():
         return state.result()
-    get_run_logger().warning("the study's pages are not whole: %s", state.message)
+    get_run_logger().warning("figures or traces of the study are missing: %s", state.message)
     with suppress(*STORE_ERRORS):
-        record_tags(study, {"pages": f"not whole: {state.message}"})
+        record_tags(study, {"pages": f"incomplete: {state.message}"})
     return None

@@ -1,20 +1,20 @@
-"""A finished study in Markdown: for the page of its run in MLflow, and for Prefect."""
+"""A finished study in Markdown: the description of its MLflow run, and Prefect's report."""
 
 import base64
 from collections.abc import Mapping, Sequence
 
-from flows.summary import STOPPED, Summary
+from flows.display.summary import STOPPED, Summary
 from llmpso.limits import StopReason
 from llmpso.markup import code, markdown, paragraphs
 from llmpso.text import short
 from tasks.pages import FIGURES
 
 INLINE = ("convergence", "importance", "forecast", "confusion")
-"""Pictures that Prefect's page shows; MLflow has them all."""
+"""Figures in Prefect's report; MLflow has all of them."""
 
 
 def description(summary: Summary) -> str:
-    """What was tuned, on what, what came of it, and how to use it."""
+    """What was tuned, on which data, the result, and how to load the model."""
     parts = [
         paragraphs(summary.description),
         "\n".join(f"- Note: {markdown(note, 2_000)}" for note in summary.notes),
@@ -22,15 +22,17 @@ def description(summary: Summary) -> str:
         _table(["", *map(markdown, _figure_names(summary))], _compared(summary)),
         _table(["hyperparameter", "best"], _params(summary)),
         _loading(summary),
-        f"Figures are among the artifacts: `{FIGURES}/study.html` to explore, PNG to show."
+        f"Figures are among the artifacts: `{FIGURES}/study.html` (interactive) and PNG."
         + (f" [The run in Prefect]({summary.prefect_run})" if summary.prefect_run else ""),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
 def report(summary: Summary, pictures: Mapping[str, bytes]) -> str:
-    """The same for Prefect's page, with a link to MLflow and the most telling pictures."""
-    link = f"[The run in MLflow]({summary.run_url})" if summary.run_url else _opening(summary)
+    """The description, with a link to MLflow and the most important figures."""
+    link = (
+        f"[The run in MLflow]({summary.run_url})" if summary.run_url else _command_to_open(summary)
+    )
     shown = [_picture(name, pictures[name]) for name in INLINE if name in pictures]
     return "\n\n".join([f"## {markdown(summary.study)}", link, description(summary), *shown])
 
@@ -38,9 +40,9 @@ def report(summary: Summary, pictures: Mapping[str, bytes]) -> str:
 def _result(summary: Summary) -> str:
     return (
         f"**Best {markdown(summary.metric)}: {short(summary.best_value)}**, "
-        f"after {summary.evaluations} trainings ({summary.failed} failed); "
+        f"after {summary.evaluations} evaluations ({summary.failed} failed); "
         f"{STOPPED[StopReason(summary.stop_reason)]}. "
-        f"Trial {summary.best_number}, from `{summary.best_source}`. "
+        f"It is trial {summary.best_number}, from `{summary.best_source}`. "
         f"Language model: {markdown(summary.advisor)}."
     )
 
@@ -50,7 +52,7 @@ def _params(summary: Summary) -> list[list[str]]:
 
 
 def _figure_names(summary: Summary) -> list[str]:
-    """The figures that a baseline has, and the best trial too."""
+    """The figures that both a baseline and the best trial have."""
     names = [name for figures in summary.baselines.values() for name in figures]
     return [name for name in dict.fromkeys(names) if name in _tuned(summary)]
 
@@ -61,14 +63,10 @@ def _tuned(summary: Summary) -> dict[str, float]:
 
 
 def _compared(summary: Summary) -> list[list[str]]:
-    """The tuned model beside its baselines; nothing without a common figure."""
-    names, rows = (
-        _figure_names(summary),
-        {
-            "**tuned**": _tuned(summary),
-            **{markdown(name): figures for name, figures in summary.baselines.items()},
-        },
-    )
+    """The tuned model and its baselines; nothing if they share no figure."""
+    names = _figure_names(summary)
+    baselines = {markdown(name): figures for name, figures in summary.baselines.items()}
+    rows = {"**tuned**": _tuned(summary)} | baselines
     if not names:
         return []
     return [
@@ -86,8 +84,8 @@ def _loading(summary: Summary) -> str:
     )
 
 
-def _opening(summary: Summary) -> str:
-    return f"In MLflow: run `{summary.run_id}`, after {code(summary.opening)}"
+def _command_to_open(summary: Summary) -> str:
+    return f"In MLflow: run `{summary.run_id}`; {code(summary.command_to_open)} opens it"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

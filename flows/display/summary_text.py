@@ -1,0 +1,81 @@
+"""A finished study as lines for the terminal and for notifications."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.display.summary import STOPPED, Summary, n_from_llm
+from llmpso.limits import StopReason
+from llmpso.text import brief, printable, short
+
+
+def as_text(summary: Summary) -> str:
+    """The summary as lines that fit a terminal."""
+    lines = [
+        f"{summary.objective}: {summary.evaluations} evaluations, {summary.failed} failed"
+        f"{_pruned(summary)}{_reused(summary)} ({summary.method}, seed {summary.seed}); "
+        f"{STOPPED[StopReason(summary.stop_reason)]}",
+        "",
+        f"best {summary.metric}: {summary.best_value:.4g}   "
+        f"(trial {summary.best_number}, from {summary.best_source})",
+        *_indented(summary.best_params),
+        *_indented(summary.best_metrics),
+        *(f"  {name}: {_joined(figures)}" for name, figures in summary.baselines.items()),
+        "",
+        *(f"note              {note}" for note in summary.notes),
+        f"advisor           {summary.advisor}",
+        f"LLM requests      {_llm(summary)}",
+        f"trials by source  {_joined(summary.by_source)}",
+        f"new bests by      {_joined(summary.improved_by_source)}",
+        *_win_rates(summary),
+        f"time              {summary.wall_seconds:.0f} s: training "
+        f"{summary.training_seconds:.0f} s, LLM {summary.llm_seconds:.0f} s, everything else "
+        f"{1000 * summary.overhead_seconds:.0f} ms per evaluation",
+        "",
+        f"model             {f'models:/{summary.model}' if summary.model else 'none was saved'}",
+        f"MLflow            {summary.run_url or _command_to_open(summary)}",
+        f"Prefect           {summary.prefect_run}   (to open it later: prefect server start)",
+    ]
+    return printable("\n".join(lines))
+
+
+def _pruned(summary: Summary) -> str:
+    if not summary.pruned:
+        return ""
+    return f", {summary.pruned} pruned (cost: {summary.full_trainings:.3g} full trainings)"
+
+
+def _reused(summary: Summary) -> str:
+    return f", {summary.reused} reused from an earlier run" if summary.reused else ""
+
+
+def _command_to_open(summary: Summary) -> str:
+    return f"{summary.command_to_open}   (run {summary.run_id})"
+
+
+def _llm(summary: Summary) -> str:
+    if summary.llm_calls + summary.llm_cached == 0:
+        return "none"
+    n_trials = n_from_llm(summary.by_source)
+    return (
+        f"{summary.llm_calls} sent, {summary.llm_cached} answered from the cache, "
+        f"{summary.llm_tokens} tokens, {summary.llm_problems} with problems; "
+        f"{n_from_llm(summary.improved_by_source)} of its {n_trials} trials improved the best"
+    )
+
+
+def _win_rates(summary: Summary) -> list[str]:
+    """Wins and evaluated proposals of each source, if the search counts them."""
+    rates = [
+        f"{source} {record['won']:.0f} of {record['admitted']:.0f}"
+        for source, record in summary.credit.items()
+        if record["admitted"]
+    ]
+    return [f"win rate by source  {', '.join(rates)}"] if rates else []
+
+
+def _indented(values: Mapping[str, Any]) -> list[str]:
+    return [f"  {brief(name)}: {short(value)}" for name, value in values.items()]
+
+
+def _joined(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{brief(name)} {short(value)}" for name, value in values.items()) or "none"
