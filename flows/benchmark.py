@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.futures import wait
+from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
@@ -134,8 +134,8 @@ def _run_missing(plan: BenchmarkPlan) -> None:
 def _run_batches(
     plan: BenchmarkPlan, batches: Sequence[Batch], executor: Executor, n_at_once: int
 ) -> None:
-    with ThreadPoolTaskRunner(max_workers=n_at_once) as runner:
-        futures = [
+    with ThreadPoolTaskRunner[int](max_workers=n_at_once) as runner:
+        futures: list[PrefectFuture[int]] = [
             runner.submit(
                 run_studies,
                 parameters={

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -40,7 +40,7 @@ class SpeedTable:
 def _races(options: BenchmarkOptions, n_workers: int) -> Iterable[dict[str, Any]]:
     with process_pool(n_workers) as processes:
         trials = run_races(processes, range(options.seeds), N_RACE_EVALUATIONS)
-    return trials.to_dict("records")
+    return cast(list[dict[str, Any]], trials.to_dict("records"))
 
 
 TABLES = {

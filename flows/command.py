@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import cyclopts
 import pydantic
 from prefect import Flow
+from prefect.client.schemas.objects import State
 from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows.display.terminal import IS_QUIET
@@ -130,8 +131,10 @@ def _run(command: Command, arguments: dict[str, Any]) -> int:
         IS_QUIET.set(is_quiet)
         if is_quiet or sys.stderr.isatty():
             _quieten_console()
+        # Of a flow that may return anything, its type says that it returns nothing.
+        ended: Callable[..., State[Any]] = command.flow
         with local_prefect_server(), announced():
-            state = command.flow(**arguments, return_state=True)
+            state = ended(**arguments, return_state=True)
             wait_until_recorded(str(state.state_details.flow_run_id))
     if not state.is_completed():
         print(f"failed: {one_line(state.message, 2_000)}", file=sys.stderr)

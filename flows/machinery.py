@@ -67,9 +67,9 @@ def machinery_table(raw: pd.DataFrame) -> pd.DataFrame:
     """Median milliseconds per evaluation by store and length of study, and ours as a share."""
     per_evaluation = 1e3 * raw["seconds"] / raw["evaluations"]
     keys = [raw["store"], raw["system"], raw["evaluations"]]
-    medians = per_evaluation.groupby(keys, sort=False).median().unstack()
+    medians = pd.DataFrame(per_evaluation.groupby(keys, sort=False).median().unstack())
     ours = medians.xs(OURS, level="system").reindex(medians.index.get_level_values("store"))
-    shares = ours.to_numpy() / medians
+    shares = pd.DataFrame(ours.to_numpy() / medians)
     shares.columns = [f"ours / this, {n}" for n in medians.columns]
     medians.columns = [f"ms per evaluation, {n}" for n in medians.columns]
     return pd.concat([medians, shares], axis=1).reset_index()

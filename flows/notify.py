@@ -1,5 +1,6 @@
 """Notifications on the outcome of a run, through a notification block of Prefect."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -42,7 +43,9 @@ def tell(block: str | None, subject: str, body: str) -> None:
     if not block:
         return
     try:
-        load_notifier(block).notify(body, subject=subject)
+        # Prefect runs it at once where no event loop runs, though it is declared `async`.
+        notify: Callable[..., object] = load_notifier(block).notify
+        notify(body, subject=subject)
     except Exception:  # noqa: BLE001 - any service may fail in any way
         get_run_logger().exception(
             "the notification %r could not be sent: the block %r failed", subject, block

@@ -9,7 +9,8 @@ from typing import Annotated, Any, TypeVar
 import cyclopts
 from pydantic.fields import FieldInfo
 
-from llmpso.options import GROUPS, AllOptions, Options
+from llmpso.option_group import Options
+from llmpso.options import GROUPS, AllOptions
 
 Asked = TypeVar("Asked", bound=AllOptions)
 T = TypeVar("T")

@@ -106,7 +106,7 @@ def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[
     if missing := [trial for trial in trials if trial.number not in known]:
         progress.begin(len(missing))
         with (
-            ThreadPoolTaskRunner(max_workers=tune.n_workers) as runner,
+            ThreadPoolTaskRunner[Trial](max_workers=tune.n_workers) as runner,
             tune.evaluator(ledger.arrivals) as measure,
             shown_on_terminal(progress, tune.n_workers),
         ):
@@ -131,11 +131,7 @@ def _judged(plan: RetunePlan, arm: str, told: Sequence[Trial]) -> tuple[Refit, .
         Refit(
             trial.links["model"],
             float(trial.value or 0.0),
-            HeldOut.of(
-                objective.held_out(
-                    load_model(plan.tune.tracking_uri, trial.links["model"], objective)
-                )
-            ),
+            plan.held_out(load_model(plan.tune.tracking_uri, trial.links["model"], objective)),
         )
         for trial in done
     )

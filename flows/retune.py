@@ -8,7 +8,7 @@ import tempfile
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from prefect import flow, get_run_logger, runtime
@@ -32,7 +32,6 @@ from llmpso.objectives.base import SupportsDrift
 from llmpso.retuning.degradation import Degradation, degradation
 from llmpso.retuning.drift import ColumnDrift, Reference, describe, find_drift, last_label
 from llmpso.retuning.drift_figure import draw_drift
-from llmpso.retuning.promotion import HeldOut
 from tasks.champion import REFERENCE_FILE, note_kept
 from tasks.ledger import Ledger
 from tasks.registry import (
@@ -170,7 +169,7 @@ def _degradation(plan: RetunePlan) -> Degradation | None:
     """The error of the very model that serves, on the newest data."""
     if plan.champion is None or plan.champion.error is None:
         return None
-    judged = HeldOut.of(plan.tune.objective.held_out(plan.serving))
+    judged = plan.held_out(plan.serving)
     return degradation(judged, plan.champion.error, confidence=plan.options.confidence)
 
 
@@ -262,7 +261,11 @@ def _record(plan: RetunePlan, run: StudyRun, report: Report) -> None:
     record_json(run, "report.json", report.record())
     history = promotions(run.tracking_uri, plan.name)
     record_table(run, "promotions.json", history)
-    create_table_artifact(history.to_dict("records"), key="promotions", description=plan.name)
+    create_table_artifact(
+        cast(list[dict[str, Any]], history.to_dict("records")),
+        key="promotions",
+        description=plan.name,
+    )
 
 
 def _tell(plan: RetunePlan, report: Report) -> None:

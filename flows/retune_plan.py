@@ -13,7 +13,7 @@ from llmpso.errors import DataError, SpecError
 from llmpso.objectives.base import SupportsDrift, SupportsHoldOut
 from llmpso.options import AllOptions, ScheduledLLMOptions, Share
 from llmpso.retuning.drift import check_schema, n_rows_since
-from llmpso.retuning.promotion import Rule
+from llmpso.retuning.promotion import HeldOut, Rule
 from llmpso.retuning.warm_start import pooled_history
 from llmpso.running.fingerprint import digest
 from tasks.artifacts import load_model
@@ -104,6 +104,10 @@ class RetunePlan:
             tags={"retunes": self.name},
         )
 
+    def held_out(self, model: Any) -> HeldOut:
+        """The losses of a model on the hold-out set, by which nothing is chosen."""
+        return HeldOut.of(_with_hold_out(self.tune.objective).held_out(model))
+
     def _params(self) -> dict[str, Any]:
         return {
             "model": self.name,
@@ -165,7 +169,7 @@ def _prepared(options: RetuneOptions) -> Plan:
     """The study of a retuning, as it is known without the champion."""
     model_name(options.model, "", "model")
     plan = prepare(options.study)
-    _check_objective(plan.objective)
+    _with_hold_out(plan.objective)
     if plan.model_name != model_name(None, plan.objective.name):
         check_registered(plan.tracking_uri, plan.model_name)
     # What an interrupted run measured may be of older data, unless the objective tells.
@@ -197,12 +201,18 @@ def _warnings(study: Plan, champion: Champion | None) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _check_objective(objective: object) -> None:
+def _with_hold_out(objective: object) -> SupportsHoldOut:
+    """An objective that has a hold-out set.
+
+    Raises:
+        SpecError: It has none.
+    """
     if not isinstance(objective, SupportsHoldOut):
         raise SpecError(
             f"objective {type(objective).__name__} has no held_out(model): a new model could only "
             "be judged by the data it was chosen by; return its losses on other, newer data there"
         )
+    return objective
 
 
 def _check_data(plan: RetunePlan) -> None:

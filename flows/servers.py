@@ -56,7 +56,7 @@ def start_tethered(
             stdout=output,
             stderr=subprocess.STDOUT,
             # Modules of a user's in the working directory are none of the server's.
-            env=os.environ | {"PYTHONSAFEPATH": "1"} | environment,
+            env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
         )
 
 

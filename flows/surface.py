@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
-from prefect.futures import wait
+from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
@@ -51,9 +51,11 @@ def surface(
     chosen, objective, file = prepare(name, csv, out)
     missing = file.missing()
     get_run_logger().info("%d trainings to do", len(missing))
-    with ThreadPoolTaskRunner(max_workers=workers or os.cpu_count() or 1) as runner:
+    with ThreadPoolTaskRunner[None](max_workers=workers or os.cpu_count() or 1) as runner:
         shared = {"surface": chosen, "objective": objective, "file": file}
-        futures = [runner.submit(train, parameters=shared | {"cell": cell}) for cell in missing]
+        futures: list[PrefectFuture[None]] = [
+            runner.submit(train, parameters=shared | {"cell": cell}) for cell in missing
+        ]
         wait(futures)
         for future in futures:
             future.result()
@@ -78,7 +80,7 @@ def as_text(chosen: Surface, path: Path) -> str:
     """Spread of the surface against the noise of its seeds."""
     values = read_rows(path).groupby(["layers", chosen.width])["value"]
     means, noise = values.mean(), float(values.std().mean())
-    layers, width = means.idxmin()
+    layers, width = means.index[int(means.argmin())]
     return (
         f"{path}: {len(means)} configurations, {len(SEEDS)} seeds\n"
         f"best {means.min():.4g} (layers {layers}, {chosen.width} {width}), median "

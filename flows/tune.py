@@ -139,7 +139,7 @@ def _search(
     page = PrefectPage(progress)
     page.show()
     with (
-        ThreadPoolTaskRunner(max_workers=plan.n_workers) as runner,
+        ThreadPoolTaskRunner[Trial](max_workers=plan.n_workers) as runner,
         plan.evaluator(ledger.arrivals) as measure,
         shown_on_terminal(progress, plan.n_workers),
     ):

@@ -4,11 +4,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 from prefect import task
+from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
-from prefect.states import Failed, State
+from prefect.states import Failed
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.errors import BackendError
@@ -53,5 +54,5 @@ class CachedBackend(BackendAround):
         state = ask_model(self._backend, request, return_state=True)
         if not state.is_completed():
             raise BackendError(state.message or "the model did not answer")
-        reply = Reply(**state.result())
+        reply = Reply(**cast(dict[str, Any], state.result()))
         return replace(reply, cached=True, seconds=0.0) if state.name == "Cached" else reply

@@ -2,7 +2,8 @@
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
 
 from llmpso.running.evaluate import Evaluate, evaluate_persistently
 from llmpso.trial import Trial, TrialState

@@ -10,7 +10,16 @@ from uuid import UUID, uuid4
 from filelock import FileLock, Timeout
 from prefect import tags
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
@@ -54,8 +63,10 @@ def mark_crashed(flow_run_id: str) -> None:
         if run.state is None or run.state.is_final():
             return
         for task in prefect.read_task_runs(
-            flow_run_filter=FlowRunFilter(id={"any_": [run.id]}),
-            task_run_filter=TaskRunFilter(state={"type": {"any_": OPEN_STATES}}),
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
+            task_run_filter=TaskRunFilter(
+                state=TaskRunFilterState(type=TaskRunFilterStateType(any_=OPEN_STATES))
+            ),
         ):
             prefect.set_task_run_state(task.id, Crashed(message=GONE), force=True)
         prefect.set_flow_run_state(run.id, Crashed(message=GONE), force=True)
@@ -81,7 +92,8 @@ def _open_runs(tag: str) -> list[str]:
     with get_client(sync_client=True) as prefect:
         found = prefect.read_flow_runs(
             flow_run_filter=FlowRunFilter(
-                tags={"all_": [tag]}, state={"type": {"any_": OPEN_STATES}}
+                tags=FlowRunFilterTags(all_=[tag]),
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=OPEN_STATES)),
             )
         )
     return [str(run.id) for run in found]

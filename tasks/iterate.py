@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture, as_completed
 from prefect.task_runners import TaskRunner
 
 from llmpso.running.evaluate import Evaluate
@@ -21,7 +21,7 @@ def iterate(
     trials: Sequence[Trial],
     measure: Evaluate,
     ledger: Ledger,
-    runner: TaskRunner[PrefectFuture[Trial]],
+    runner: TaskRunner[PrefectConcurrentFuture[Trial]],
     on_trial: Callable[[Trial], None],
 ) -> list[Trial]:
     """Evaluate one batch concurrently; `on_trial` hears of each as it ends.
@@ -30,7 +30,9 @@ def iterate(
     place in the runner that they run in.
     """
     shared = {"measure": measure, "ledger": ledger}
-    futures = [runner.submit(evaluate, parameters=shared | {"trial": trial}) for trial in trials]
+    futures: list[PrefectFuture[Trial]] = [
+        runner.submit(evaluate, parameters=shared | {"trial": trial}) for trial in trials
+    ]
     told: list[Trial] = []
     for future in as_completed(futures):
         trial = future.result(raise_on_failure=False)

@@ -102,8 +102,8 @@ class Ledger:
         """The same evaluation as it was measured before; None if it must be measured."""
         address = training_address(self._fingerprint, trial)
         halfway = self._halfway.find(address) if trial.checkpoint else None
-        kept = self._kept.get(address) or (halfway and halfway.trial)
-        told = kept and kept.at(trial.fidelity)
+        kept = self._kept.get(address) or (halfway.trial if halfway else None)
+        told = kept.at(trial.fidelity) if kept else None
         if told is None:
             self._n_known = 0
             return None
@@ -203,10 +203,12 @@ class Ledger:
 
     def note_incumbent(self, trial: Trial | None) -> None:
         """Add the best value so far to the study's curve, once; a store that is away misses it."""
-        if trial is None or trial.number in self._incumbents or self._is_quiet():
+        if trial is None or trial.value is None or trial.number in self._incumbents:
+            return
+        if self._is_quiet():
             return
         try:
-            record_incumbent(self.study, trial)
+            record_incumbent(self.study, trial.number, trial.value)
             self._incumbents.add(trial.number)
         except STORE_ERRORS as error:
             if not is_away(error):

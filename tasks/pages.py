@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.entities import SpanType
@@ -96,21 +97,22 @@ def _n_traced(study: StudyRun) -> int:
 
 def _trace(study: StudyRun, call: Call, model: Mapping[str, str]) -> None:
     begin = int(call.asked_at * 1e9)
+    attributes: dict[str, Any] = {
+        **{f"llm.{key}": value for key, value in model.items()},
+        "mlflow.chat.tokenUsage": {
+            "input_tokens": call.prompt_tokens,
+            "output_tokens": call.completion_tokens,
+            "total_tokens": call.prompt_tokens + call.completion_tokens,
+        },
+        "problems": list(call.problems),
+        "cached": call.cached,
+        "retries": call.retries,
+    }
     span = mlflow.start_span_no_context(
         f"iteration {call.iteration} · {call.prompt}",
         span_type=SpanType.CHAT_MODEL,
         inputs={"messages": [asdict(message) for message in call.messages]},
-        attributes={
-            **{f"llm.{key}": value for key, value in model.items()},
-            "mlflow.chat.tokenUsage": {
-                "input_tokens": call.prompt_tokens,
-                "output_tokens": call.completion_tokens,
-                "total_tokens": call.prompt_tokens + call.completion_tokens,
-            },
-            "problems": list(call.problems),
-            "cached": call.cached,
-            "retries": call.retries,
-        },
+        attributes=attributes,
         metadata={"mlflow.sourceRun": study.run_id},
         experiment_id=study.experiment_id,
         start_time_ns=begin,

@@ -55,6 +55,13 @@ def _optuna(evaluations: int, tracking_uri: str, *, is_bare: bool) -> None:
     study.optimize(objective, n_trials=evaluations, callbacks=[callback])
 
 
+def _weights(evaluation: Evaluation) -> dict[str, Any]:
+    """The weights of the network that `Cheap` trained."""
+    if not isinstance(evaluation.model, torch.nn.Module):
+        raise TypeError(f"model is a {type(evaluation.model).__name__}, no torch.nn.Module")
+    return evaluation.model.state_dict()
+
+
 def _log(evaluation: Evaluation, *, is_bare: bool) -> None:
     """Curve and model, into the active run; the curve in one request."""
     run = mlflow.active_run()
@@ -67,7 +74,7 @@ def _log(evaluation: Evaluation, *, is_bare: bool) -> None:
     MlflowClient().log_batch(run.info.run_id, metrics=points)
     if is_bare:
         with tempfile.TemporaryDirectory() as folder:
-            torch.save(evaluation.model.state_dict(), Path(folder, "model.pt"))
+            torch.save(_weights(evaluation), Path(folder, "model.pt"))
             mlflow.log_artifacts(folder, "model")
     else:
         mlflow.pytorch.log_model(
@@ -112,6 +119,6 @@ def _ray_trial(params: dict[str, Any]) -> None:
 
     evaluation = Cheap().evaluate(params, fidelity=1.0, seed=0)
     with tempfile.TemporaryDirectory() as folder:
-        torch.save(evaluation.model.state_dict(), Path(folder, "model.pt"))
+        torch.save(_weights(evaluation), Path(folder, "model.pt"))
         checkpoint = tune.Checkpoint.from_directory(folder)
         tune.report({"value": evaluation.value}, checkpoint=checkpoint)

@@ -10,6 +10,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import mlflow
 from alembic.util.exc import CommandError
@@ -17,7 +18,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
-from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -116,11 +116,12 @@ def _experiment(store: MlflowClient, name: str) -> Experiment:
     Raises:
         SpecError: It was deleted.
     """
-    if store.get_experiment_by_name(name) is None:
+    found = store.get_experiment_by_name(name)
+    if found is None:
         # Another first command may be faster.
         with suppress_code("RESOURCE_ALREADY_EXISTS"):
             store.create_experiment(name)
-    found = store.get_experiment_by_name(name)
+        return _experiment(store, name)
     if found.lifecycle_stage != LifecycleStage.ACTIVE:
         raise SpecError(
             f"experiment {name!r} was deleted in MLflow; bring it back with `mlflow experiments "
@@ -146,7 +147,7 @@ def _check_artifacts(experiment: Experiment) -> None:
     location = experiment.artifact_location
     if urlsplit(location).scheme not in ("", "file"):
         return
-    folder = Path(local_file_uri_to_path(location))
+    folder = Path(url2pathname(urlsplit(location).path))
     try:
         probe(folder)
     except OSError as error:
@@ -233,10 +234,9 @@ def reopen_study(study: StudyRun, tags: Mapping[str, str]) -> None:
     store.log_batch(study.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
-def record_incumbent(study: StudyRun, trial: Trial) -> None:
+def record_incumbent(study: StudyRun, number: int, value: float) -> None:
     """Add the best value so far to the parent's curve, at the number of its evaluation."""
-    store = client(study.tracking_uri)
-    store.log_metric(study.run_id, "best_value", trial.value, step=trial.number)
+    client(study.tracking_uri).log_metric(study.run_id, "best_value", value, step=number)
 
 
 def recorded_incumbents(study: StudyRun) -> set[int]:

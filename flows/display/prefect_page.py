@@ -6,7 +6,7 @@ If they cannot be updated, there is one warning and the study continues without 
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -66,7 +66,8 @@ class PrefectPage:
     def _show_progress(self) -> None:
         share, text = 100.0 * len(self._study.trials) / self._study.budget, self._description()
         if self._progress is None:
-            self._progress = create_progress_artifact(share, key="progress", description=text)
+            made = create_progress_artifact(share, key="progress", description=text)
+            self._progress = cast(UUID, made)
         else:
             update_progress_artifact(self._progress, share, description=text)
 
@@ -81,10 +82,11 @@ class PrefectPage:
     def _show_leaders(self) -> None:
         rows = leaderboard(self._study.trials, self._study.metric)
         if rows and self._leaders is None:
-            self._leaders = create_table_artifact(
+            made = create_table_artifact(
                 rows, key="leaderboard", description="The best trials so far"
             )
-        elif rows:
+            self._leaders = cast(UUID, made)
+        elif rows and self._leaders is not None:
             # Created anew, it would be one more card on the page each time.
             with get_client(sync_client=True) as prefect:
                 prefect.update_artifact(self._leaders, ArtifactUpdate(data=json.dumps(rows)))

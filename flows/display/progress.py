@@ -24,7 +24,7 @@ class StudyProgress:
         self,
         budget: int,
         metric: str,
-        logger: logging.Logger | logging.LoggerAdapter,
+        logger: logging.Logger | logging.LoggerAdapter[logging.Logger],
         notes: Sequence[str] = (),
     ) -> None:
         self.budget = budget

@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from flows.display.summary import Summary
 from flows.display.summary_markdown import description, report

@@ -1,7 +1,7 @@
 """The weights of a network alone, as a model that MLflow loads; neither is code."""
 
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class StateDict(dict[str, Tensor]):
         return self
 
 
-def is_state_dict(model: object) -> bool:
+def is_state_dict(model: object) -> TypeGuard[dict[str, Tensor]]:
     """Whether an object is nothing but tensors by name."""
     return (
         isinstance(model, dict)
