@@ -10,7 +10,8 @@ from flows.display.progress import StudyProgress
 from flows.display.terminal import shown_on_terminal
 from flows.retune_plan import RetunePlan
 from llmpso.errors import LLMPSOError
-from llmpso.retuning.promotion import HeldOut, Rule, Verdict, compare_refits
+from llmpso.objectives.base import HeldOut
+from llmpso.retuning.promotion import Rule, Verdict, compare_refits
 from llmpso.search.population import trial_seed
 from llmpso.space import Params
 from llmpso.trial import Source, Trial

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 from llmpso.errors import SpecError
-from llmpso.search.cube import Floats
+from llmpso.space import Floats
 from llmpso.trial import Trial
 
 BUDGETS = (5, 10, 20, 40, 60)

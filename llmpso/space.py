@@ -13,12 +13,24 @@ from llmpso.dimensions import Categorical, Dimension, Float, Integer, identity, 
 from llmpso.errors import SpaceError
 from llmpso.text import is_storable
 
-__all__ = ["Categorical", "Dimension", "Float", "Integer", "Params", "Position", "SearchSpace"]
+__all__ = [
+    "Categorical",
+    "Dimension",
+    "Float",
+    "Floats",
+    "Integer",
+    "Params",
+    "Position",
+    "SearchSpace",
+]
+
+Floats = NDArray[np.float64]
+"""Any array of real numbers; its shape is given where it is used."""
 
 Params = Mapping[str, Any]
 """One configuration in the user's units, by hyperparameter name."""
 
-Position = NDArray[np.float64]
+Position = Floats
 """A point of the unit cube, shape (n_dims,); the same shape serves for velocities."""
 
 

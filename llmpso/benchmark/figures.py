@@ -9,7 +9,7 @@ import pandas as pd
 
 from llmpso.analysis import bootstrap_interval
 from llmpso.errors import DataError
-from llmpso.search.cube import Floats
+from llmpso.space import Floats
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
 """Okabe and Ito, Color Universal Design, 2008; yellow, too faint on white, is an ochre."""

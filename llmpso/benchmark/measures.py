@@ -15,7 +15,7 @@ from llmpso.analysis import (
     normalized_regret,
     ratio_interval,
 )
-from llmpso.search.cube import Floats
+from llmpso.space import Floats
 
 REFERENCE = "pso"
 """The arm that all others are a ratio of; the first arm where it is not among them."""

@@ -10,8 +10,7 @@ import numpy as np
 
 from llmpso.data.series import TimeSeries
 from llmpso.errors import DataError
-from llmpso.search.cube import Floats
-from llmpso.space import Float, Integer, Params, SearchSpace
+from llmpso.space import Float, Floats, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 VALIDATION_SHARE = 0.3

@@ -11,10 +11,9 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from llmpso.search.baselines import pyswarms_backend
-from llmpso.search.cube import Floats
 from llmpso.search.surrogate import fitted
 from llmpso.search.swarm import Coefficients, Swarm, Topology, initial_swarm, move
-from llmpso.space import Float, SearchSpace
+from llmpso.space import Float, Floats, SearchSpace
 
 PARTICLES = (10, 100, 1_000, 10_000)
 DIMENSIONS = (10, 100)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from llmpso.data.images import ImageSet, LabelledImages
+from llmpso.objectives.base import HeldOut
 from llmpso.objectives.classifier import Classifier
 from llmpso.objectives.cnn_network import (
     CNNArchitecture,
@@ -22,7 +23,6 @@ from llmpso.objectives.mistakes import classifier_records
 from llmpso.objectives.network import Lesson, NetworkObjective
 from llmpso.objectives.spaces import Tunables
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
-from llmpso.retuning.promotion import HeldOut
 from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
 

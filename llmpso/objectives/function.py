@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from llmpso.errors import SpecError
-from llmpso.retuning.promotion import HeldOut
+from llmpso.objectives.base import HeldOut
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmpso.errors import SpecError
-from llmpso.search.cube import Floats
-from llmpso.space import Float, Params, SearchSpace
+from llmpso.space import Float, Floats, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 BOUND = 5.0

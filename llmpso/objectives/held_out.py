@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from llmpso.data.series import TimeSeries
 from llmpso.data.windows import Windows, split_rows
 from llmpso.errors import DataError
-from llmpso.retuning.promotion import HeldOut
+from llmpso.objectives.base import HeldOut
 
 MOST_SHOWN = 336
 """Forecasts that a page shows: two weeks of hours."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from llmpso.data.series import TimeSeries
 from llmpso.data.windows import Part, make_windows, split_rows, thin
+from llmpso.objectives.base import HeldOut
 from llmpso.objectives.baselines import baselines
 from llmpso.objectives.forecaster import Forecaster
 from llmpso.objectives.held_out import forecast_record, held_out_losses, watched_columns
@@ -20,7 +21,6 @@ from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, 
 from llmpso.objectives.network import Lesson, NetworkObjective
 from llmpso.objectives.spaces import Tunables
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
-from llmpso.retuning.promotion import HeldOut
 from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
 

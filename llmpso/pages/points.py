@@ -8,8 +8,7 @@ import numpy as np
 
 from llmpso.dimensions import values
 from llmpso.pages.charts import Axis
-from llmpso.search.cube import Floats
-from llmpso.space import Categorical, Dimension, SearchSpace
+from llmpso.space import Categorical, Dimension, Floats, SearchSpace
 from llmpso.text import brief, short
 from llmpso.trial import Trial
 

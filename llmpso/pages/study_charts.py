@@ -8,8 +8,7 @@ from llmpso.pages.charts import Axis, Bars, Chart, Dots, Mark, Panel, Parallel, 
 from llmpso.pages.importance import importances, ordered
 from llmpso.pages.palette import BLUE, GREY, INK, LOOKS, Look
 from llmpso.pages.points import Points, axis, coordinate, label, told
-from llmpso.search.cube import Floats
-from llmpso.space import Categorical, Dimension, SearchSpace
+from llmpso.space import Categorical, Dimension, Floats, SearchSpace
 from llmpso.study import improvements
 from llmpso.text import short
 from llmpso.trial import Source, Trial, TrialState

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from scipy.stats import t as student
 
 from llmpso.errors import SpecError
-from llmpso.retuning.promotion import HeldOut, block_means
+from llmpso.objectives.base import HeldOut
+from llmpso.retuning.promotion import block_means
 
 TOLERANCE = 0.1
 """Share by which an error may rise before a model counts as degraded."""

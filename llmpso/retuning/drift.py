@@ -19,7 +19,7 @@ from scipy.stats import chi2, kstwobign
 
 from llmpso.analysis import holm
 from llmpso.errors import DataError
-from llmpso.search.cube import Floats
+from llmpso.space import Floats
 
 PSI_THRESHOLD = 0.25
 """Index above which a shift is major."""

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpso.search.cube import Floats, folded
-from llmpso.space import Categorical, Dimension, Params, Position, SearchSpace
+from llmpso.search.swarm import folded
+from llmpso.space import Categorical, Dimension, Floats, Params, Position, SearchSpace
 from llmpso.trial import Source
 
 REDRAWN = 0.5

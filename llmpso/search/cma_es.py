@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from llmpso.errors import SpecError
-from llmpso.search.cube import Floats
 from llmpso.search.population import Population, trial_seed
-from llmpso.space import Position, SearchSpace
+from llmpso.space import Floats, Position, SearchSpace
 
 FIRST_SIGMA = 1 / 6
 """First step size, the one of Optuna: three deviations reach from the middle to the walls."""

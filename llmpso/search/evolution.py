@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from llmpso.errors import SpecError
-from llmpso.search.cube import Floats, folded, latin_hypercube
 from llmpso.search.population import Population
-from llmpso.space import Position, SearchSpace
+from llmpso.search.swarm import folded, latin_hypercube
+from llmpso.space import Floats, Position, SearchSpace
 
 WEIGHT = 0.5
 """Share of the difference of two members that is added to a third (their F)."""

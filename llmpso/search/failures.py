@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from llmpso.search.cube import Floats
 from llmpso.search.gaussian_process import (
     JITTER,
     MAX_FITTED,
@@ -22,6 +21,7 @@ from llmpso.search.gaussian_process import (
     most_probable,
     posterior,
 )
+from llmpso.space import Floats
 
 FAILED, SUCCEEDED = 1.0, -1.0
 """Labels; at 0 a trial is as likely to fail as not."""

@@ -15,7 +15,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from llmpso.search.cube import Floats
+from llmpso.space import Floats
 
 MAX_FITTED = 150
 """Observations that the hyperparameters are fitted on; all of them are predicted from."""

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from llmpso.errors import SpaceError, SpecError
-from llmpso.search.cube import Floats
 from llmpso.search.surrogate import Surrogate, fitted
-from llmpso.space import Params, SearchSpace
+from llmpso.space import Floats, Params, SearchSpace
 
 LEAST_TRIALS = 3
 """A shorter history ranks too little to be a trend."""

@@ -3,13 +3,12 @@
 import numpy as np
 
 from llmpso.search.candidates import unordered
-from llmpso.search.cube import Floats
 from llmpso.search.gaussian_process import MAX_FITTED
 from llmpso.search.likely import Expectation, belief
 from llmpso.search.observations import Observations
 from llmpso.search.subset import around_the_best
 from llmpso.search.surrogate import Surrogate, Trend, fitted
-from llmpso.space import SearchSpace
+from llmpso.space import Floats, SearchSpace
 
 QUICK = 10 * MAX_FITTED**2
 """Differences of coordinates up to which a fit is quick enough for every step: a tenth of a

@@ -9,9 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from llmpso.search.candidates import unordered
-from llmpso.search.cube import Floats
 from llmpso.search.surrogate import correlation
-from llmpso.space import Params, SearchSpace
+from llmpso.space import Floats, Params, SearchSpace
 
 CREDIT = 3.0
 """As many trials of the study as it takes to halve the belief in a useless expectation."""

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from llmpso.search.cube import Floats
-from llmpso.space import SearchSpace
+from llmpso.space import Floats, SearchSpace
 from llmpso.trial import Trial, TrialState
 
 

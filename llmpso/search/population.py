@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from llmpso.errors import SpaceError, SpecError, TellError
-from llmpso.search.cube import Floats, folded
-from llmpso.space import Params, Position, SearchSpace
+from llmpso.search.swarm import folded
+from llmpso.space import Floats, Params, Position, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
 
 MAX_REDRAWS = 200

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from llmpso.errors import SpecError
-from llmpso.search.cube import Floats
 from llmpso.search.population import Population
 from llmpso.search.swarm import (
     Coefficients,
@@ -23,7 +22,7 @@ from llmpso.search.swarm import (
     move,
     moves,
 )
-from llmpso.space import Position, SearchSpace
+from llmpso.space import Floats, Position, SearchSpace
 
 
 class PSO(Population):

@@ -13,11 +13,10 @@ import numpy as np
 
 from llmpso.search.candidates import Candidate, local_changes, places, unseen
 from llmpso.search.credit import Credit
-from llmpso.search.cube import Floats
 from llmpso.search.guidance import Guidance
 from llmpso.search.population import Proposal
 from llmpso.search.surrogate import Surrogate, expected_improvement
-from llmpso.space import SearchSpace
+from llmpso.space import Floats, SearchSpace
 from llmpso.trial import Source
 
 Keys = set[tuple[Any, ...]]

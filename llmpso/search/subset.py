@@ -7,7 +7,7 @@ from the incumbent, so most of those that it keeps lie around there; the rest sh
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpso.search.cube import Floats
+from llmpso.space import Floats
 
 MAX_OBSERVED = 300
 """Observations that a surrogate is made of at most."""

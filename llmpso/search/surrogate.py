@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve
 from scipy.special import ndtr, ndtri
 
-from llmpso.search.cube import Floats
 from llmpso.search.failures import FailureModel, fitted_failures
 from llmpso.search.gaussian_process import (
     MAX_FITTED,
@@ -28,7 +27,7 @@ from llmpso.search.gaussian_process import (
     posterior,
 )
 from llmpso.search.subset import around, around_the_best
-from llmpso.space import Categorical, SearchSpace
+from llmpso.space import Categorical, Floats, SearchSpace
 
 Trend = Callable[[Floats], Floats]
 """From positions, shape (n_places, n_dims), to scores, shape (n_places,)."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpso.errors import SpecError
-from llmpso.search.cube import Floats, latin_hypercube
+from llmpso.space import Floats
 
 
 class Topology(StrEnum):
@@ -210,3 +210,20 @@ def _reflected(positions: Floats, velocities: Floats) -> tuple[Floats, Floats]:
     np.minimum(folded, 2 - folded, out=folded)
     np.negative(velocities, where=folded != ahead, out=velocities)
     return folded, velocities
+
+
+def folded(positions: Floats) -> Floats:
+    """Positions reflected at the walls of the unit cube, however far outside they are."""
+    inside: Floats = 1 - np.abs(1 - positions % 2)
+    return inside
+
+
+def latin_hypercube(n: int, n_dims: int, rng: np.random.Generator) -> Floats:
+    """Places that share no stratum of any dimension, shape (n, n_dims).
+
+    Not `scipy.stats.qmc.LatinHypercube`: it draws other numbers from the same generator, so that
+    every recorded study would begin otherwise.
+    """
+    strata = rng.random((n, n_dims)).argsort(axis=0)
+    places: Floats = (strata + rng.random((n, n_dims))) / n
+    return places

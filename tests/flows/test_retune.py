@@ -49,7 +49,7 @@ import numpy as np
 import pandas as pd
 import torch
 from llmpso import Evaluation, Float, Integer, SearchSpace
-from llmpso.retuning.promotion import HeldOut
+from llmpso.objectives.base import HeldOut
 
 HORIZON = 3
 

@@ -18,7 +18,7 @@ import os, signal
 import numpy as np
 import torch
 from llmpso import Evaluation, Float, SearchSpace
-from llmpso.retuning.promotion import HeldOut
+from llmpso.objectives.base import HeldOut
 
 def note(word):
     file = os.open("LOG", os.O_WRONLY | os.O_APPEND | os.O_CREAT)

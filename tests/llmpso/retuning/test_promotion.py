@@ -11,8 +11,9 @@ import torch
 
 from llmpso.data.air_quality import load_taiwan
 from llmpso.errors import DataError, SpecError
+from llmpso.objectives.base import HeldOut
 from llmpso.retuning.degradation import degradation
-from llmpso.retuning.promotion import HeldOut, Rule, Verdict, block_means, compare_refits
+from llmpso.retuning.promotion import Rule, Verdict, block_means, compare_refits
 
 LAGS, HORIZON, BLOCK = 6, 1, 12
 GOOD, POOR = 30.0, 3e4

@@ -11,13 +11,12 @@ from llmpso.limits import Meter
 from llmpso.options import StopOptions
 from llmpso.search import failures, gaussian_process, learner, subset, surrogate
 from llmpso.search.chooser import one_thread
-from llmpso.search.cube import Floats
 from llmpso.search.gaussian_process import AT_ONCE, MAX_FITTED
 from llmpso.search.learner import Learner
 from llmpso.search.observations import Observations
 from llmpso.search.subset import MAX_OBSERVED, around, around_the_best
 from llmpso.search.surrogate import clipped_scores
-from llmpso.space import Params
+from llmpso.space import Floats, Params
 from llmpso.trial import Failure, FailureKind, Source, Trial
 
 PLANE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
