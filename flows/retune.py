@@ -28,7 +28,7 @@ from llmpso.addresses import shown
 from llmpso.errors import ChampionChangedError
 from llmpso.limits import StopReason
 from llmpso.markup import fenced
-from llmpso.objectives.base import HeldOut, SupportsDrift
+from llmpso.objectives.base import SupportsDrift
 from llmpso.retuning.degradation import Degradation, degradation
 from llmpso.retuning.drift import ColumnDrift, Reference, describe, find_drift, last_label
 from llmpso.retuning.drift_figure import draw_drift

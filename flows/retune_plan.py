@@ -10,10 +10,10 @@ from pydantic import Field
 from flows.plan import Plan, TuneOptions, prepare
 from flows.turns import only_run
 from llmpso.errors import DataError, SpecError
-from llmpso.objectives.base import SupportsDrift, SupportsHoldOut
+from llmpso.objectives.base import HeldOut, SupportsDrift, SupportsHoldOut
 from llmpso.options import AllOptions, ScheduledLLMOptions, Share
 from llmpso.retuning.drift import check_schema, n_rows_since
-from llmpso.retuning.promotion import HeldOut, Rule
+from llmpso.retuning.promotion import Rule
 from llmpso.retuning.warm_start import pooled_history
 from llmpso.running.fingerprint import digest
 from tasks.artifacts import load_model
