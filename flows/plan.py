@@ -15,11 +15,11 @@ from llmpso.errors import SpecError
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import AllOptions, RunOptions
-from llmpso.running.evaluate import Evaluate
+from llmpso.running.core_allocation import CoreAllocation, measured_threads, measured_workers
+from llmpso.running.evaluate import Measure
 from llmpso.running.fingerprint import Fingerprint, objective_fingerprint
-from llmpso.running.layout import Layout, measured_threads, measured_workers
-from llmpso.running.racing import check_resumable
-from llmpso.running.runner import cluster_places, evaluator
+from llmpso.running.runner import cluster_capacity, open_runner
+from llmpso.running.successive_halving import check_resumable
 from llmpso.search.population import Optimizer
 from llmpso.study import StudySpec, build_optimizer
 from tasks.names import experiment_name, model_name
@@ -52,7 +52,7 @@ class Plan:
     advisor_reason: str
     """Which language model is asked, and why this one."""
     temperature: float
-    layout: Layout
+    layout: CoreAllocation
     run: RunOptions
     tracking_uri: str
     experiment_id: str
@@ -83,15 +83,15 @@ class Plan:
         if self.backend is not None:
             self.backend.close()
 
-    def evaluator(self, arrivals: Path) -> AbstractContextManager[Evaluate]:
+    def open_runner(self, worker_outcomes: Path) -> AbstractContextManager[Measure]:
         """What evaluates the trials; processes write what they measured to a folder."""
-        return evaluator(
+        return open_runner(
             self.objective_spec,
             self.run,
             n_workers=self.n_workers,
             n_threads=self.layout.n_threads,
             around=f"{apart.__module__}:{apart.__name__}",
-            arrivals=arrivals,
+            worker_outcomes=worker_outcomes,
         )
 
     def advisor(self, through: Callable[[Backend], Backend]) -> Advisor | None:
@@ -159,13 +159,13 @@ def _check_race(objective: DescribedObjective, run: RunOptions) -> None:
         )
 
 
-def _layout(run: RunOptions, study: StudySpec) -> Layout:
+def _layout(run: RunOptions, study: StudySpec) -> CoreAllocation:
     """As asked for; else by a cluster's places, or by what this machine does best."""
     if run.address is not None:
-        return Layout(run.workers or cluster_places(run), run.threads or 1)
+        return CoreAllocation(run.workers or cluster_capacity(run), run.threads or 1)
     n_workers = run.workers or measured_workers()
     n_busy = min(n_workers, replace(study, n_workers=n_workers).n_at_once)
-    return Layout(n_workers, run.threads or measured_threads(n_busy))
+    return CoreAllocation(n_workers, run.threads or measured_threads(n_busy))
 
 
 def _backend(options: TuneOptions) -> tuple[Backend | None, str]:

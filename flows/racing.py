@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from flows.display.progress import StudyProgress
-from llmpso.running.racing import Race, Racing
+from llmpso.running.successive_halving import Race, Racing
 from llmpso.study import Evaluator
 from llmpso.trial import Trial
 from tasks.ledger import Ledger

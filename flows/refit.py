@@ -108,7 +108,7 @@ def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[
         progress.begin(len(missing))
         with (
             ThreadPoolTaskRunner[Trial](max_workers=tune.n_workers) as runner,
-            tune.evaluator(ledger.arrivals) as measure,
+            tune.open_runner(ledger.worker_outcomes) as measure,
             shown_on_terminal(progress, tune.n_workers),
         ):
             told += iterate(0, missing, measure, ledger, runner, progress)

@@ -140,7 +140,7 @@ def _search(
     page.show()
     with (
         ThreadPoolTaskRunner[Trial](max_workers=plan.n_workers) as runner,
-        plan.evaluator(ledger.arrivals) as measure,
+        plan.open_runner(ledger.worker_outcomes) as measure,
         shown_on_terminal(progress, plan.n_workers),
     ):
 

@@ -14,8 +14,8 @@ from llmpso.errors import LLMPSOError, SpecError
 from llmpso.limits import Meter, StopReason
 from llmpso.objectives.base import Objective
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
-from llmpso.running.racing import Racing, check_resumable
-from llmpso.running.threads import InterruptedBatchError, ThreadEvaluator
+from llmpso.running.successive_halving import Racing, check_resumable
+from llmpso.running.thread_evaluator import InterruptedBatchError, ThreadEvaluator
 from llmpso.search.credit import Credited, Record
 from llmpso.search.paper import PaperPSO
 from llmpso.search.population import Optimizer

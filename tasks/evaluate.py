@@ -5,7 +5,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
-from llmpso.running.evaluate import Evaluate, evaluate_persistently
+from llmpso.running.evaluate import Measure, evaluate_with_retry
 from llmpso.trial import Trial, TrialState
 from tasks.ledger import Ledger
 from tasks.storable_errors import storable_errors
@@ -18,9 +18,9 @@ from tasks.storable_errors import storable_errors
     cache_policy=NO_CACHE,
 )
 @storable_errors
-def evaluate(trial: Trial, measure: Evaluate, ledger: Ledger) -> Trial | State[Trial]:
+def evaluate(trial: Trial, measure: Measure, ledger: Ledger) -> Trial | State[Trial]:
     """Evaluate one trial and record it; a failed trial is a failed task run that holds it."""
-    told = ledger.record(evaluate_persistently(measure, trial))
+    told = ledger.record(evaluate_with_retry(measure, trial))
     if told.state is TrialState.FAILED and told.failure is not None:
         return Failed(message=f"{told.failure.kind}: {told.failure.message}", data=told)
     return told

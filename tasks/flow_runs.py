@@ -24,7 +24,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
-from llmpso.running.durable import SHELF, made_folder
+from llmpso.running.durable_files import SHELF, made_folder
 from tasks.state import lock_file, state_folder
 
 GONE = "Its process ended without a word."

@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture, as_completed
 from prefect.task_runners import TaskRunner
 
-from llmpso.running.evaluate import Evaluate
+from llmpso.running.evaluate import Measure
 from llmpso.trial import Trial
 from tasks.evaluate import evaluate
 from tasks.ledger import Ledger
@@ -19,7 +19,7 @@ from tasks.storable_errors import storable_errors
 def iterate(
     number: int,
     trials: Sequence[Trial],
-    measure: Evaluate,
+    measure: Measure,
     ledger: Ledger,
     runner: TaskRunner[PrefectConcurrentFuture[Trial]],
     on_trial: Callable[[Trial], None],

@@ -28,7 +28,7 @@ from llmpso.objectives.state_dict import WEIGHTS, is_state_dict
 from llmpso.user_code import described
 
 MODEL = "model"
-"""Folder of the model, in the spool and among the artifacts of its run."""
+"""Folder of the model, among the pending records and among the artifacts of its run."""
 
 DATA, TORCH_WEIGHTS, ESTIMATOR = "data/model", "data/model.pth", "model.pkl"
 """Where MLflow has the weights, in that folder."""
@@ -97,7 +97,7 @@ def _signature(model: SavableModel, example: Any) -> ModelSignature:
     return ModelSignature(Schema([*untyped, *typed.inputs.inputs]), typed.outputs)
 
 
-# On a full disk torch raises errors of its own: the spool must see what the system says.
+# On a full disk torch raises errors of its own: the caller must see what the system says.
 
 
 def _pickled(model: torch.nn.Module) -> bytes:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from filelock import Timeout
 
-from llmpso.running.durable import SHELF, made_folder
+from llmpso.running.durable_files import SHELF, made_folder
 from tasks.patience import STORE_ERRORS
 from tasks.state import lock_file, study_folder, usable_state
 from tasks.tracking import StudyRun, client

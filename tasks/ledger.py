@@ -10,13 +10,13 @@ from dataclasses import replace
 from functools import partial
 
 from llmpso.errors import StorageError
-from llmpso.running import arrivals
-from llmpso.running.durable import made_folder
-from llmpso.running.evaluate import Outcome, is_transient
-from llmpso.running.fingerprint import evaluation_address, training_address
-from llmpso.running.halfway import HalfwayStore
-from llmpso.running.site import packed
-from llmpso.running.spool import Entry, Spool
+from llmpso.running.durable_files import made_folder
+from llmpso.running.evaluate import is_transient
+from llmpso.running.fingerprint import evaluation_key, training_key
+from llmpso.running.outcome import Outcome, outcome_to_bytes
+from llmpso.running.outcome_files import unrecorded_outcomes, write_outcome
+from llmpso.running.paused_trainings import PausedTrainings
+from llmpso.running.pending_records import PendingRecord, PendingRecords
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.patience import FULL, STORE_ERRORS, is_away, is_full, patiently
@@ -55,7 +55,7 @@ class Ledger:
         study: As given.
         n_kept: Evaluations that were there from the start.
         reused: Numbers of the trials that these answered.
-        arrivals: Folder that worker processes write outcomes to.
+        worker_outcomes: Folder that worker processes write outcomes to.
 
     Raises:
         StorageError: The files of the study cannot be used.
@@ -66,9 +66,9 @@ class Ledger:
         self._fingerprint = fingerprint
         self._folder = study_folder(study.run_id)
         with usable_state(study.run_id):
-            self._spool = Spool(self._folder / "outcomes")
-            self._halfway = HalfwayStore(self._folder / "halfway")
-            self.arrivals = made_folder(self._folder / "arrivals")
+            self._pending = PendingRecords(self._folder / "outcomes")
+            self._paused = PausedTrainings(self._folder / "paused")
+            self.worker_outcomes = made_folder(self._folder / "worker_outcomes")
         self._lock = threading.Lock()
         self._quiet_until = 0.0
         self._refusal: Exception | None = None
@@ -100,9 +100,9 @@ class Ledger:
 
     def answer(self, trial: Trial) -> Trial | None:
         """The same evaluation as it was measured before; None if it must be measured."""
-        address = training_address(self._fingerprint, trial)
-        halfway = self._halfway.find(address) if trial.checkpoint else None
-        kept = self._kept.get(address) or (halfway.trial if halfway else None)
+        address = training_key(self._fingerprint, trial)
+        paused = self._paused.find(address) if trial.checkpoint else None
+        kept = self._kept.get(address) or (paused.trial if paused else None)
         told = kept.at(trial.fidelity) if kept else None
         if told is None:
             self._n_known = 0
@@ -114,7 +114,7 @@ class Ledger:
 
     def raced(self, trial: Trial) -> Trial:
         """A trial that leaves its training's state with the study's files."""
-        path = self._halfway.checkpoint(training_address(self._fingerprint, trial))
+        path = self._paused.checkpoint(training_key(self._fingerprint, trial))
         return replace(trial, checkpoint=str(path))
 
     def prune(self, trial: Trial) -> Trial:
@@ -123,15 +123,15 @@ class Ledger:
         Raises:
             StorageError: There is no room for it, or MLflow refused an earlier one.
         """
-        address = training_address(self._fingerprint, trial)
+        address = training_key(self._fingerprint, trial)
         kept = self._kept.pop(address, None)
         if kept is not None:
             self.reused.add(trial.number)
             return _asked_as(trial, kept)
-        halfway = self._halfway.find(address)
-        if halfway is None:
+        paused = self._paused.find(address)
+        if paused is None:
             raise StorageError(f"evaluation {trial.number} is gone from {self._folder}")
-        return self.record(halfway.pruned())
+        return self.record(paused.pruned())
 
     def record(self, outcome: Outcome) -> Trial:
         """Keep an evaluation for good, on disk; the records follow.
@@ -159,20 +159,22 @@ class Ledger:
         """An outcome with a file that outlasts a kill: its model's files take far longer."""
         # Where there is no room for it, the files that follow say so.
         with suppress(OSError):
-            return replace(outcome, file=arrivals.write(packed(outcome), self.arrivals))
+            return replace(
+                outcome, file=write_outcome(outcome_to_bytes(outcome), self.worker_outcomes)
+            )
         return outcome
 
-    def _put(self, outcome: Outcome) -> Entry | None:
+    def _put(self, outcome: Outcome) -> PendingRecord | None:
         """Keep an outcome on disk; None if its training goes on later."""
         trial, entry = outcome.trial, None
-        training = training_address(self._fingerprint, trial)
+        training = training_key(self._fingerprint, trial)
         try:
             if trial.state is TrialState.PENDING:
-                self._halfway.keep(training, outcome)
+                self._paused.keep(training, outcome)
             else:
                 save = partial(save_files, outcome)
-                entry = self._spool.put(self._address(trial), outcome, save)
-                self._halfway.forget(training)
+                entry = self._pending.put(self._address(trial), outcome, save)
+                self._paused.forget(training)
             if outcome.file is not None:
                 outcome.file.unlink(missing_ok=True)
         except OSError as error:
@@ -184,12 +186,12 @@ class Ledger:
         return entry
 
     def _address(self, trial: Trial) -> str:
-        return evaluation_address(self._fingerprint, trial, trial.fidelity)
+        return evaluation_key(self._fingerprint, trial, trial.fidelity)
 
     def _take_in(self, recorded: Mapping[str, Trial]) -> None:
         """Keep what worker processes had measured when the study's process was killed."""
-        known = {*recorded, *(entry.address for entry in self._spool.entries())}
-        for outcome in arrivals.arrived(self.arrivals):
+        known = {*recorded, *(entry.address for entry in self._pending.entries())}
+        for outcome in unrecorded_outcomes(self.worker_outcomes):
             failure = outcome.trial.failure
             is_of_use = failure is None or not is_transient(failure.kind)
             if is_of_use and self._address(outcome.trial) not in known:
@@ -235,12 +237,12 @@ class Ledger:
         """Remove the files of a study that is recorded to its end, but not what was set aside."""
         forget_study(self.study.run_id)
 
-    def _left_on_disk(self, recorded: Mapping[str, Trial]) -> list[Entry]:
+    def _left_on_disk(self, recorded: Mapping[str, Trial]) -> list[PendingRecord]:
         """What was measured, but not wholly recorded, when the last process ended."""
         left = []
-        for entry in self._spool.entries():
+        for entry in self._pending.entries():
             if entry.address in recorded and recorded[entry.address].state == entry.trial.state:
-                self._spool.remove(entry)
+                self._pending.remove(entry)
             else:
                 left.append(entry)
         return left
@@ -249,7 +251,7 @@ class Ledger:
         """One trial for each training: of two, the one that got further."""
         found: dict[str, Trial] = {}
         for trial in trials:
-            address = training_address(self._fingerprint, trial)
+            address = training_key(self._fingerprint, trial)
             if address not in found or _further(trial, found[address]):
                 found[address] = trial
         return found
@@ -279,11 +281,11 @@ class Ledger:
                     self._waiting[entry.folder] = entry
                 raise
             self._links[told.number] = told.links
-            self._spool.remove(entry)
+            self._pending.remove(entry)
 
-    def _recorded(self, entry: Entry) -> Trial:
+    def _recorded(self, entry: PendingRecord) -> Trial:
         with usable_state(self.study.run_id):
-            is_whole = self._spool.is_whole(entry)
+            is_whole = self._pending.is_whole(entry)
         if not is_whole:
             raise StorageError(
                 f"evaluation {entry.trial.number} was damaged on the disk before MLflow had it; "
@@ -300,7 +302,7 @@ class Ledger:
                 f"{_way_out(error)}, and run the same command again: all that was measured is kept"
             ) from error
 
-    def _taken(self) -> Entry | None:
+    def _taken(self) -> PendingRecord | None:
         with self._lock:
             first = next(iter(self._waiting), None)
             return None if first is None else self._waiting.pop(first)

@@ -32,7 +32,7 @@ from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from llmpso.errors import BusyModelError, RegistryError
-from llmpso.running.durable import (
+from llmpso.running.durable_files import (
     SHELF,
     DamagedError,
     made_folder,

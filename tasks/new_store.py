@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from llmpso.running.durable import HALF_WRITTEN, sync
+from llmpso.running.durable_files import HALF_WRITTEN, sync
 
 
 def make_store(uri: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.errors import BackendError
-from llmpso.running.durable import (
+from llmpso.running.durable_files import (
     SHELF,
     DamagedError,
     append,

@@ -12,7 +12,7 @@ from platformdirs import user_state_path
 from prefect.settings import PREFECT_HOME
 
 from llmpso.errors import SpecError, StorageError
-from llmpso.running.durable import SHELF, made_folder, remove, set_aside
+from llmpso.running.durable_files import SHELF, made_folder, remove, set_aside
 
 STATE_HOME = "XDG_STATE_HOME"
 

@@ -20,8 +20,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from llmpso.errors import ModelError, SpaceError
 from llmpso.names import file_name, twins
 from llmpso.retuning.warm_start import parsed_params
-from llmpso.running.evaluate import Outcome, without_model
-from llmpso.running.spool import Entry, trial_of, trial_record
+from llmpso.running.outcome import Outcome, without_model
+from llmpso.running.pending_records import PendingRecord, trial_of, trial_record
 from llmpso.space import SearchSpace
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 VERSIONS = {"python": platform.python_version(), "torch": version("torch")}
 
 RECORDS = "records"
-"""Folder in the spool of the small files beside the model."""
+"""Folder in a pending record of the small files beside the model."""
 
 TRACEBACK = "traceback.txt"
 """Of a training that raised, among the artifacts of its run."""
@@ -49,7 +49,7 @@ ADDRESS_TAG, OUTCOME_TAG = "llmpso.evaluation", "llmpso.outcome"
 TAG_LENGTH = 4000
 
 
-def record_trial(study: StudyRun, entry: Entry) -> Trial:
+def record_trial(study: StudyRun, entry: PendingRecord) -> Trial:
     """Write one child run; the trial comes back with links to it and to its model.
 
     The run ends as the very last step: one that is still open was never wholly written.

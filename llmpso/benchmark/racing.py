@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from llmpso.analysis import bootstrap_interval, ratio_interval
 from llmpso.benchmark.report import Report, markdown
 from llmpso.objectives.curves import CURVES, CurveObjective
-from llmpso.running.racing import Racing
+from llmpso.running.successive_halving import Racing
 from llmpso.study import minimize
 from llmpso.trial import Trial
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.options import RunnerKind, RunOptions
-from llmpso.running.evaluate import Outcome
-from llmpso.running.runner import evaluator
+from llmpso.running.outcome import Outcome
+from llmpso.running.runner import open_runner
 from llmpso.search.population import trial_seed
 from llmpso.trial import Source, Trial
 
@@ -42,7 +42,7 @@ def runner_table(raw: pd.DataFrame) -> pd.DataFrame:
 def _seconds(run: RunOptions, n_workers: int, evaluations: int) -> float:
     spec = ObjectiveSpec()
     with (
-        evaluator(spec, run, n_workers=n_workers, n_threads=1) as measure,
+        open_runner(spec, run, n_workers=n_workers, n_threads=1) as measure,
         ThreadPoolExecutor(n_workers) as threads,
     ):
         _checked(list(threads.map(measure, _trials(0, n_workers))))

@@ -37,7 +37,7 @@ _EITHER = re.compile(rf"{_SIGN}\d{{1,3}},\d{{3}}")
 
 
 @dataclass(frozen=True)
-class Layout:
+class CsvLayout:
     """How a file is laid out."""
 
     separator: str
@@ -58,7 +58,7 @@ class Layout:
 
 def find_layout(
     path: Path, text: str, target: str, separator: str | None, decimal: str | None
-) -> Layout:
+) -> CsvLayout:
     """The layout of a file: the line that names the target is its header.
 
     Args:
@@ -83,7 +83,7 @@ def find_layout(
         if line.strip()
     ]
     found = decimal or _decimal([without_unit(cell) for row in rows for cell in row], used)
-    return Layout(used, header, tuple(names), found, tuple(rows[0]) if rows else ())
+    return CsvLayout(used, header, tuple(names), found, tuple(rows[0]) if rows else ())
 
 
 def _check_width(path: Path, line: str, separators: tuple[str, ...]) -> None:

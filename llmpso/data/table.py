@@ -10,7 +10,7 @@ import pandas as pd
 
 from llmpso.data.column_names import plain
 from llmpso.data.csv_content import read_text
-from llmpso.data.csv_layout import SPACES, Layout, find_layout
+from llmpso.data.csv_layout import SPACES, CsvLayout, find_layout
 from llmpso.errors import DataError
 
 _SEPARATOR_NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", SPACES: "spaces"}
@@ -36,7 +36,7 @@ class CsvOptions:
 
 def read_table(
     path: Path, target: str, options: CsvOptions, notes: list[str]
-) -> tuple[pd.DataFrame, Layout]:
+) -> tuple[pd.DataFrame, CsvLayout]:
     """The rows of a CSV file as they are, and how it is laid out.
 
     Cells are numbers where a column holds nothing else, and a full stop is the decimal mark; all
@@ -56,7 +56,7 @@ def read_table(
     return table, layout
 
 
-def _check_names(path: Path, layout: Layout, target: str, notes: list[str]) -> None:
+def _check_names(path: Path, layout: CsvLayout, target: str, notes: list[str]) -> None:
     repeated = [name for name, n in Counter(layout.names).items() if n > 1 and name]
     if target in repeated or (
         target not in layout.names and [*map(plain, layout.names)].count(plain(target)) > 1
@@ -69,7 +69,7 @@ def _check_names(path: Path, layout: Layout, target: str, notes: list[str]) -> N
         notes.append(f"several columns are called {named}: from the second on they are numbered")
 
 
-def _body(text: str, layout: Layout, notes: list[str]) -> str:
+def _body(text: str, layout: CsvLayout, notes: list[str]) -> str:
     """Header and rows, without what stands above them, comments, and a row that is cut off."""
     lines = text.split("\n")
     above, header, rows = lines[: layout.header], lines[layout.header], lines[layout.header + 1 :]
@@ -88,7 +88,7 @@ def _body(text: str, layout: Layout, notes: list[str]) -> str:
     return "\n".join([header, *rows])
 
 
-def _whole(rows: list[str], layout: Layout, notes: list[str]) -> list[str]:
+def _whole(rows: list[str], layout: CsvLayout, notes: list[str]) -> list[str]:
     """The rows without a last one that has too few cells; a note on others that have."""
     while rows and not rows[-1].strip():
         rows = rows[:-1]
@@ -106,7 +106,7 @@ def _whole(rows: list[str], layout: Layout, notes: list[str]) -> list[str]:
     return rows
 
 
-def _parsed(path: Path, body: str, layout: Layout) -> pd.DataFrame:
+def _parsed(path: Path, body: str, layout: CsvLayout) -> pd.DataFrame:
     n_names = len(layout.names)
     if len(layout.first) > n_names and not layout.ends_open:
         raise DataError(
@@ -125,7 +125,7 @@ def _parsed(path: Path, body: str, layout: Layout) -> pd.DataFrame:
         ) from error
 
 
-def _read(body: str, layout: Layout, *, as_text: bool) -> pd.DataFrame:
+def _read(body: str, layout: CsvLayout, *, as_text: bool) -> pd.DataFrame:
     return pd.read_csv(
         StringIO(body),
         sep=layout.separator,
@@ -136,7 +136,7 @@ def _read(body: str, layout: Layout, *, as_text: bool) -> pd.DataFrame:
     )
 
 
-def _with_zeros(table: pd.DataFrame, body: str, layout: Layout) -> pd.DataFrame:
+def _with_zeros(table: pd.DataFrame, body: str, layout: CsvLayout) -> pd.DataFrame:
     """The table with columns of 01032024 or 0007 as text: a number has no zeros in front."""
     mark = r"\s" if layout.separator == SPACES else re.escape(layout.separator)
     if not re.search(rf'(?:^|{mark})"?0\d+"?(?:{mark}|$)', body, flags=re.MULTILINE):
@@ -150,7 +150,7 @@ def _with_zeros(table: pd.DataFrame, body: str, layout: Layout) -> pd.DataFrame:
     return table.assign(**{name: text[name] for name in zeros})
 
 
-def _tell_layout(layout: Layout, notes: list[str]) -> None:
+def _tell_layout(layout: CsvLayout, notes: list[str]) -> None:
     if layout.separator in _SEPARATOR_NAMES:
         notes.append(f"columns are separated by {_SEPARATOR_NAMES[layout.separator]}")
     if layout.decimal == ",":

@@ -11,9 +11,10 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 
 from llmpso.errors import SpecError
-from llmpso.running.evaluate import Evaluate, Outcome, ended_outcome
-from llmpso.running.pool import ClosedError
-from llmpso.running.site import Site, unpacked
+from llmpso.running.evaluate import Measure
+from llmpso.running.outcome import Outcome, lost_outcome, outcome_from_bytes
+from llmpso.running.worker_context import WorkerContext
+from llmpso.running.worker_pool import ClosedError
 from llmpso.trial import Failure, FailureKind, Trial
 
 try:
@@ -27,11 +28,11 @@ CONNECT_SECONDS = 10.0
 
 
 @contextmanager
-def dask_cluster(site: Site, n_workers: int, address: str | None) -> Iterator[Evaluate]:
+def dask_cluster(context: WorkerContext, n_workers: int, address: str | None) -> Iterator[Measure]:
     """What evaluates trials on a cluster, called from up to `n_workers` threads at once.
 
     Args:
-        site: What each worker is to do.
+        context: What each worker is to do.
         n_workers: Workers to start on this machine; a cluster that is there has its own.
         address: That of the cluster's scheduler, for example `tcp://10.0.0.1:8786`.
 
@@ -40,8 +41,8 @@ def dask_cluster(site: Site, n_workers: int, address: str | None) -> Iterator[Ev
         LLMPSOError: A worker cannot build the objective.
     """
     with _connected(address) if address else _started(n_workers) as client:
-        _prepare(client, site)
-        crew = _Crew(client, site)
+        _prepare(client, context)
+        crew = _Crew(client, context)
         try:
             yield crew.evaluate
         finally:
@@ -86,22 +87,25 @@ def _connected(address: str) -> Client:
         ) from error
 
 
-def _prepare(client: Client, site: Site) -> None:
+def _prepare(client: Client, context: WorkerContext) -> None:
     """Have each worker build the objective, so that none fails later for want of code or data."""
     workers = list(client.nthreads())
     if not workers:
         raise SpecError("the Dask cluster has no workers; start some with `dask worker`")
     client.gather(
-        [client.submit(Site.prepare, site, workers=[name], pure=False) for name in workers]
+        [
+            client.submit(WorkerContext.prepare, context, workers=[name], pure=False)
+            for name in workers
+        ]
     )
 
 
 class _Crew:
     """The workers of a cluster, as one study sees them."""
 
-    def __init__(self, client: Client, site: Site) -> None:
+    def __init__(self, client: Client, context: WorkerContext) -> None:
         self._client = client
-        self._site = site
+        self._context = context
         self.is_closed = False
         """Whether what is under way is given up."""
 
@@ -109,12 +113,12 @@ class _Crew:
         """The outcome that a worker sent, or how it was lost."""
         started_at = time.time()
         try:
-            future = self._client.submit(Site.measure, self._site, trial, pure=False)
-            return unpacked(future.result())
+            future = self._client.submit(WorkerContext.measure, self._context, trial, pure=False)
+            return outcome_from_bytes(future.result())
         except KilledWorker as error:
             lost = f"Dask worker {error.last_worker.address} died"
         except CancelledError as error:
             if self.is_closed:
                 raise ClosedError from error
             lost = f"the Dask scheduler gave it up: {error}"
-        return ended_outcome(trial, Failure(FailureKind.LOST_WORKER, lost), started_at)
+        return lost_outcome(trial, Failure(FailureKind.LOST_WORKER, lost), started_at)

@@ -4,12 +4,13 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from llmpso.objectives.base import Objective, Resumable
-from llmpso.running.returned import evaluation_of
-from llmpso.trial import Evaluation, Failure, FailureKind, Trial
+from llmpso.running.objective_result import to_evaluation
+from llmpso.running.outcome import Outcome
+from llmpso.trial import Failure, FailureKind, Trial
 from llmpso.user_code import described, traceback_of
 
 logger = logging.getLogger(__name__)
@@ -18,38 +19,7 @@ MAX_RETRIES = 1
 """How often a failure that may not happen again is let happen again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A trial with its result, and the evaluation it came from."""
-
-    trial: Trial
-    evaluation: Evaluation | None
-    """None if the trial failed before it was measured."""
-    file: Path | None = None
-    """What a worker process wrote it to; of no use once it is recorded."""
-
-
-def failed_outcome(trial: Trial, error: BaseException, seconds: float) -> Outcome:
-    """The outcome of a trial that an exception ended."""
-    failure = Failure(failure_kind(error), described(error), traceback_of(error))
-    return Outcome(trial.failed(failure, seconds), None)
-
-
-def without_model(outcome: Outcome, reason: str) -> Outcome:
-    """The outcome of a trial whose model cannot be kept; the trial says so."""
-    warning = f"its model is not kept: {reason}"
-    trial = replace(outcome.trial, warnings=(*outcome.trial.warnings, warning))
-    kept = outcome.evaluation and replace(outcome.evaluation, model=None)
-    return Outcome(trial, kept)
-
-
-def ended_outcome(trial: Trial, failure: Failure, started_at: float) -> Outcome:
-    """The outcome of a trial whose worker could not answer."""
-    begun = replace(trial, started_at=started_at)
-    return Outcome(begun.failed(failure, time.time() - started_at), None)
-
-
-Evaluate = Callable[[Trial], Outcome]
+Measure = Callable[[Trial], Outcome]
 """Turns a pending trial into its outcome, here or in another process; never raises."""
 
 
@@ -67,7 +37,7 @@ def evaluate_trial(
     trial = replace(trial, started_at=trial.started_at or time.time())
     begin, process = time.perf_counter(), os.getpid()
     try:
-        evaluation, warnings = evaluation_of(_returned(objective, trial))
+        evaluation, warnings = to_evaluation(_returned(objective, trial))
     except BaseException as error:  # noqa: BLE001 - user code may raise anything; it is on record
         if is_interruptible and isinstance(error, KeyboardInterrupt):
             raise
@@ -81,7 +51,7 @@ def evaluate_trial(
     return outcome
 
 
-def evaluate_persistently(measure: Evaluate, trial: Trial) -> Outcome:
+def evaluate_with_retry(measure: Measure, trial: Trial) -> Outcome:
     """Evaluate one trial, again after each failure that may not happen again; its note says so."""
     outcome = measure(trial)
     for _ in range(MAX_RETRIES):
@@ -98,6 +68,12 @@ def evaluate_persistently(measure: Evaluate, trial: Trial) -> Outcome:
 def is_transient(kind: FailureKind) -> bool:
     """Whether the same evaluation, tried again, may well succeed."""
     return kind is FailureKind.LOST_WORKER
+
+
+def failed_outcome(trial: Trial, error: BaseException, seconds: float) -> Outcome:
+    """The outcome of a trial that an exception ended."""
+    failure = Failure(failure_kind(error), described(error), traceback_of(error))
+    return Outcome(trial.failed(failure, seconds), None)
 
 
 def failure_kind(error: BaseException) -> FailureKind:

@@ -1,8 +1,8 @@
-"""What a value depends on, as hashes: a kept evaluation answers only for exactly what it measured.
+"""What a value depends on, as hashes: a saved evaluation is reused only for the same measurement.
 
-The code of an objective is followed along its imports (`llmpso.running.sources`). What it reads at
-run time, data files above all, is not seen: an objective tells of that by its `fingerprint`
-(`llmpso.objectives.base.SupportsFingerprint`).
+The code of an objective is followed along its imports (`llmpso.running.project_sources`). What it
+reads at run time, data files above all, is not seen: an objective describes that by its
+`fingerprint` (`llmpso.objectives.base.SupportsFingerprint`).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from llmpso.errors import SpecError
-from llmpso.running.sources import project_sources
+from llmpso.running.project_sources import project_sources
 from llmpso.text import one_line
 from llmpso.trial import Trial
 
@@ -69,12 +69,12 @@ def objective_fingerprint(objective: object, path: str = "") -> Fingerprint:
     )
 
 
-def evaluation_address(fingerprint: str, trial: Trial, fidelity: float) -> str:
+def evaluation_key(fingerprint: str, trial: Trial, fidelity: float) -> str:
     """Where the evaluation of a trial is kept: the same for the same measurement, only."""
     return digest(_training(fingerprint, trial) | {"fidelity": fidelity})
 
 
-def training_address(fingerprint: str, trial: Trial) -> str:
+def training_key(fingerprint: str, trial: Trial) -> str:
     """Where the training of a trial is kept, however far it got."""
     return digest(_training(fingerprint, trial))
 

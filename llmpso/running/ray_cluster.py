@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from llmpso.errors import SpecError
-from llmpso.running.evaluate import Evaluate, Outcome, ended_outcome
-from llmpso.running.pool import ClosedError, Pool
-from llmpso.running.site import Site, unpacked
+from llmpso.running.evaluate import Measure
+from llmpso.running.outcome import Outcome, lost_outcome, outcome_from_bytes
+from llmpso.running.worker_context import WorkerContext
+from llmpso.running.worker_pool import ClosedError, WorkerPool
 from llmpso.text import one_line
 from llmpso.trial import Failure, FailureKind, Trial
 
@@ -27,11 +28,11 @@ except ImportError as error:
 
 
 @contextmanager
-def ray_cluster(site: Site, n_workers: int, address: str | None) -> Iterator[Evaluate]:
+def ray_cluster(context: WorkerContext, n_workers: int, address: str | None) -> Iterator[Measure]:
     """What evaluates trials on a cluster, called from up to `n_workers` threads at once.
 
     Args:
-        site: What each worker is to do.
+        context: What each worker is to do.
         n_workers: Actors, each of which takes as many cores as an evaluation may use.
         address: That of the cluster, for example `ray://10.0.0.1:10001`.
 
@@ -39,13 +40,13 @@ def ray_cluster(site: Site, n_workers: int, address: str | None) -> Iterator[Eva
         SpecError: The cluster does not answer, or is too small.
         LLMPSOError: A worker cannot build the objective.
     """
-    with _connected(address, n_cores=n_workers * site.n_threads):
-        needs = _needs(site)
+    with _connected(address, n_cores=n_workers * context.n_threads):
+        needs = _needs(context)
         _check_room(needs, n_workers)
         # Ray deals out the GPUs.
-        workers = [_Worker(replace(site, per_gpu=None), needs) for _ in range(n_workers)]
+        workers = [_Worker(replace(context, per_gpu=None), needs) for _ in range(n_workers)]
         workers[0].prepare()
-        pool = Pool(workers)
+        pool = WorkerPool(workers)
         try:
             yield pool.evaluate
         finally:
@@ -79,10 +80,10 @@ def _connected(address: str | None, n_cores: int | None = None) -> Iterator[None
         ray.shutdown()
 
 
-def _needs(site: Site) -> dict[str, float]:
+def _needs(context: WorkerContext) -> dict[str, float]:
     """What one actor takes of the cluster."""
-    gpus = {} if site.per_gpu is None else {"GPU": 1 / site.per_gpu}
-    return {"CPU": float(site.n_threads)} | gpus
+    gpus = {} if context.per_gpu is None else {"GPU": 1 / context.per_gpu}
+    return {"CPU": float(context.n_threads)} | gpus
 
 
 def _check_room(needs: dict[str, float], n_workers: int) -> None:
@@ -99,8 +100,8 @@ def _check_room(needs: dict[str, float], n_workers: int) -> None:
 class _Worker:
     """One actor, started when it is needed and again, maybe elsewhere, after it was lost."""
 
-    def __init__(self, site: Site, needs: dict[str, float]) -> None:
-        self._site = site
+    def __init__(self, context: WorkerContext, needs: dict[str, float]) -> None:
+        self._context = context
         self._needs = needs
         self._actor: Any = None
         self._is_stopped = False
@@ -119,13 +120,13 @@ class _Worker:
             raise ClosedError
         started_at = time.time()
         try:
-            return unpacked(ray.get(self._running().measure.remote(trial)))
+            return outcome_from_bytes(ray.get(self._running().measure.remote(trial)))
         except RayActorError as error:
             self.discard()
             if self._is_stopped:
                 raise ClosedError from error
             lost = one_line(error, 200)
-        return ended_outcome(trial, Failure(FailureKind.LOST_WORKER, lost), started_at)
+        return lost_outcome(trial, Failure(FailureKind.LOST_WORKER, lost), started_at)
 
     def stop(self) -> None:
         """Kill the actor; whoever waits for it hears that it is gone."""
@@ -141,18 +142,18 @@ class _Worker:
         if self._actor is None:
             cores, gpus = self._needs["CPU"], self._needs.get("GPU", 0)
             actor = ray.remote(_Place).options(num_cpus=cores, num_gpus=gpus)
-            self._actor = actor.remote(self._site)
+            self._actor = actor.remote(self._context)
         return self._actor
 
 
 class _Place:
     """What lives in the actor's process."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
 
     def prepare(self) -> None:
-        self._site.prepare()
+        self._context.prepare()
 
     def measure(self, trial: Trial) -> bytes:
-        return self._site.measure(trial)
+        return self._context.measure(trial)

@@ -10,21 +10,21 @@ from pathlib import Path
 
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import RunOptions
-from llmpso.running.evaluate import Evaluate
-from llmpso.running.processes import Limits, process_pool
-from llmpso.running.site import Site
-from llmpso.running.surroundings import Surroundings
+from llmpso.running.evaluate import Measure
+from llmpso.running.global_state import GlobalState
+from llmpso.running.process_pool import ProcessLimits, process_pool
+from llmpso.running.worker_context import WorkerContext
 
 
-def evaluator(
+def open_runner(
     spec: ObjectiveSpec,
     run: RunOptions,
     *,
     n_workers: int,
     n_threads: int,
     around: str | None = None,
-    arrivals: Path | None = None,
-) -> AbstractContextManager[Evaluate]:
+    worker_outcomes: Path | None = None,
+) -> AbstractContextManager[Measure]:
     """What evaluates trials, called from up to `n_workers` threads at once.
 
     Args:
@@ -33,37 +33,37 @@ def evaluator(
         n_workers: Evaluations at once.
         n_threads: Cores that one evaluation may use.
         around: `module:function` of a context manager, given the trial, around each evaluation.
-        arrivals: Folder that processes write outcomes to, so that they outlast this one.
+        worker_outcomes: Folder that processes write outcomes to, so that they outlast this one.
 
     Raises:
         SpecError: The cluster cannot be reached, its package is not installed, or there are too
             few GPUs.
         LLMPSOError: A worker of a cluster cannot build the objective.
     """
-    site = Site.here(spec, n_threads, run.per_gpu, around)
+    context = WorkerContext.here(spec, n_threads, run.per_gpu, around)
     match run.runner:
         case "process":
-            limits = Limits(run.timeout, run.memory)
-            return process_pool(site, n_workers, limits, arrivals)
+            limits = ProcessLimits(run.timeout, run.memory)
+            return process_pool(context, n_workers, limits, worker_outcomes)
         case "dask":
             from llmpso.running.dask_cluster import dask_cluster
 
-            return dask_cluster(site, n_workers, run.address)
+            return dask_cluster(context, n_workers, run.address)
         case "ray":
             from llmpso.running.ray_cluster import ray_cluster
 
-            return ray_cluster(site, n_workers, run.address)
-    return _threads(site)
+            return ray_cluster(context, n_workers, run.address)
+    return _threads(context)
 
 
 @contextmanager
-def _threads(site: Site) -> Iterator[Evaluate]:
-    objective = build_objective(site.spec)
-    surroundings = Surroundings.found()
-    yield lambda trial: site.evaluate(objective, trial, surroundings)
+def _threads(context: WorkerContext) -> Iterator[Measure]:
+    objective = build_objective(context.spec)
+    state = GlobalState.captured()
+    yield lambda trial: context.evaluate(objective, trial, state)
 
 
-def cluster_places(run: RunOptions) -> int:
+def cluster_capacity(run: RunOptions) -> int:
     """How many evaluations a cluster that is there can take at once.
 
     Raises:

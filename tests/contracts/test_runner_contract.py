@@ -11,8 +11,9 @@ import pytest
 
 from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.options import RunnerKind, RunOptions
-from llmpso.running.evaluate import Evaluate, Outcome, evaluate_persistently
-from llmpso.running.runner import evaluator
+from llmpso.running.evaluate import Measure, evaluate_with_retry
+from llmpso.running.outcome import Outcome
+from llmpso.running.runner import open_runner
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 
 N_WORKERS = 2
@@ -182,8 +183,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def measure(moody: ObjectiveSpec, kind: str) -> Iterator[Evaluate]:
-    with evaluator(moody, RunOptions(runner=kind), n_workers=N_WORKERS, n_threads=1) as measure:
+def measure(moody: ObjectiveSpec, kind: str) -> Iterator[Measure]:
+    with open_runner(moody, RunOptions(runner=kind), n_workers=N_WORKERS, n_threads=1) as measure:
         yield measure
 
 
@@ -192,7 +193,7 @@ def trial(mood: str, number: int = 0) -> Trial:
     return Trial(number, params, Source.SWARM, iteration=0, particle=0, seed=7 + number)
 
 
-def at_once(measure: Evaluate, trials: list[Trial]) -> list[Outcome]:
+def at_once(measure: Measure, trials: list[Trial]) -> list[Outcome]:
     with ThreadPoolExecutor(N_WORKERS) as threads:
         return list(threads.map(measure, trials))
 
@@ -205,7 +206,7 @@ MUST = "it must return a number, or an Evaluation of one"
 
 def test_the_same_trials_give_the_same_values(moody, measure):
     trials = [trial("well", number) for number in range(8)]
-    with evaluator(moody, RunOptions(runner="thread"), n_workers=1, n_threads=1) as here:
+    with open_runner(moody, RunOptions(runner="thread"), n_workers=1, n_threads=1) as here:
         own = [here(each) for each in trials]
     outcomes = at_once(measure, trials)
     assert [outcome.trial.value for outcome in outcomes] == [each.trial.value for each in own]
@@ -316,10 +317,10 @@ def test_a_trial_whose_worker_was_killed_is_tried_elsewhere(measure, kind, folde
         pytest.skip("a thread that kills its process ends the study")
     (folder / "built" / "killed").unlink(missing_ok=True)
     alone = measure(trial("well"))
-    outcome = evaluate_persistently(measure, trial("is_killed_once"))
+    outcome = evaluate_with_retry(measure, trial("is_killed_once"))
     assert outcome.trial.value == alone.trial.value
     assert outcome.trial.note.startswith("tried again after: ")
-    for_good = evaluate_persistently(measure, trial("is_killed")).trial
+    for_good = evaluate_with_retry(measure, trial("is_killed")).trial
     assert for_good.failure.kind is FailureKind.LOST_WORKER
     after = at_once(measure, [trial("well", number) for number in range(4)])
     assert {each.trial.state for each in after} == {TrialState.COMPLETE}

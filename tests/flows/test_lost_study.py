@@ -212,7 +212,7 @@ def test_every_evaluation_that_was_damaged_is_trained_again_and_no_other(
         file = entry / name
         damage(file if file.is_file() else next(path for path in file.rglob("*.pth")))
     (study_folder(run_id) / "outcomes" / "stray.txt").touch()
-    (study_folder(run_id) / "halfway" / "stray").mkdir()
+    (study_folder(run_id) / "paused" / "stray").mkdir()
     again = run(n + 2, particles=n, fresh=not resume)
     for entry in entries[:-1]:
         assert f"{entry} cannot be used" in caplog.text

@@ -138,7 +138,7 @@ def test_a_killed_race_goes_on_from_its_rungs(prefect_server, mlflow_store, log)
     found = mlflow.search_runs(search_all_experiments=True)
     parents = found[found["tags.mlflow.parentRunId"].isna()]["run_id"]
     stopped = parents[parents != whole.run_id].item()
-    assert list((study_folder(stopped) / "halfway").glob("*.pt"))
+    assert list((study_folder(stopped) / "paused").glob("*.pt"))
 
     resumed = tune("steps_objective:Steps", **OPTIONS)
     assert resumed.run_id == stopped

@@ -12,7 +12,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from llmpso.errors import RegistryError
 from llmpso.retuning.warm_start import MOST_TRIALS, pooled_history
-from llmpso.running.spool import Entry, trial_record
+from llmpso.running.pending_records import PendingRecord, trial_record
 from llmpso.space import Float, SearchSpace
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 from tasks.registry import MODEL_TAG, check_registered, known_trials
@@ -38,7 +38,7 @@ def trial(number: int, **outcome) -> Trial:
 
 
 def add(study: StudyRun, told: Trial, tmp_path: Path) -> None:
-    record_trial(study, Entry(f"address {told.number} {told.state}", told, {}, tmp_path))
+    record_trial(study, PendingRecord(f"address {told.number} {told.state}", told, {}, tmp_path))
 
 
 def add_many(study: StudyRun, trials: list[Trial]) -> None:

@@ -16,8 +16,9 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from llmpso import Evaluation, Trial
 from llmpso.errors import ModelError
-from llmpso.running.evaluate import Outcome, evaluate_trial
-from llmpso.running.spool import Spool
+from llmpso.running.evaluate import evaluate_trial
+from llmpso.running.outcome import Outcome
+from llmpso.running.pending_records import PendingRecords
 from llmpso.trial import Source
 from tasks.artifacts import load_model
 from tasks.kept_models import MODEL, keep_model
@@ -168,7 +169,7 @@ def test_a_model_that_cannot_be_kept_is_a_warning_on_its_trial(tmp_path):
     network.lock = threading.Lock()
     evaluation = Evaluation(0.5, model=network, artifacts={"a.json": {"b": 1}})
     outcome = Outcome(trial.measured(evaluation, 1.0), evaluation)
-    entry = Spool(tmp_path).put("address", outcome, partial(save_files, outcome))
+    entry = PendingRecords(tmp_path).put("address", outcome, partial(save_files, outcome))
     assert entry.trial.warnings == (
         "its model is not kept: TypeError: cannot pickle '_thread.lock' object",
     )
@@ -185,7 +186,7 @@ def test_the_traceback_of_a_training_is_kept(tmp_path):
             return params["rat"]
 
     outcome = evaluate_trial(Fails(), trial)
-    entry = Spool(tmp_path).put("address", outcome, partial(save_files, outcome))
+    entry = PendingRecords(tmp_path).put("address", outcome, partial(save_files, outcome))
     text = (entry.folder / "records" / "traceback.txt").read_text()
     assert text == entry.trial.failure.traceback
     assert text.startswith("Traceback") and text.endswith("KeyError: 'rat'\n")

@@ -10,7 +10,7 @@ from llmpso.errors import SpecError
 from llmpso.objectives.function import function_objective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import DataOptions
-from llmpso.running.fingerprint import Fingerprint, evaluation_address, objective_fingerprint
+from llmpso.running.fingerprint import Fingerprint, evaluation_key, objective_fingerprint
 from llmpso.space import Float, SearchSpace
 from llmpso.trial import Source, Trial
 
@@ -78,15 +78,15 @@ def test_an_objective_may_tell_its_own():
 def test_whatever_changes_the_value_changes_the_address(fingerprint, fidelity, change):
     from dataclasses import replace
 
-    address = evaluation_address("f", TRIAL, 1.0)
-    assert evaluation_address(fingerprint, replace(TRIAL, **change), fidelity) != address
+    address = evaluation_key("f", TRIAL, 1.0)
+    assert evaluation_key(fingerprint, replace(TRIAL, **change), fidelity) != address
 
 
 def test_where_a_trial_came_from_does_not():
     from dataclasses import replace
 
     moved = replace(TRIAL, number=9, iteration=4, source=Source.ADVISOR, note="new")
-    assert evaluation_address("f", moved, 1.0) == evaluation_address("f", TRIAL, 1.0)
+    assert evaluation_key("f", moved, 1.0) == evaluation_key("f", TRIAL, 1.0)
 
 
 def test_the_code_counts_beside_what_an_objective_tells_of_its_data(project):

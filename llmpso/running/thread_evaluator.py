@@ -9,8 +9,8 @@ from pathlib import Path
 
 from llmpso.objectives.base import Objective
 from llmpso.running.evaluate import evaluate_trial
-from llmpso.running.racing import Race, Racing
-from llmpso.running.surroundings import Surroundings
+from llmpso.running.global_state import GlobalState
+from llmpso.running.successive_halving import Race, Racing
 from llmpso.trial import Trial, TrialState
 
 
@@ -52,7 +52,7 @@ class ThreadEvaluator:
         self._pool, self._n_workers = pool, n_workers
         self._scratch = scratch
         self._on_trial = on_trial
-        self._surroundings = Surroundings.found()
+        self._state = GlobalState.captured()
         self._ended: list[Trial] = []
 
     def __call__(self, trials: Sequence[Trial]) -> list[Trial]:
@@ -89,7 +89,7 @@ class ThreadEvaluator:
             raise
 
     def _evaluate(self, trial: Trial, *, is_interruptible: bool = False) -> Trial:
-        with self._surroundings.put_back():
+        with self._state.restored():
             outcome = evaluate_trial(self._objective, trial, is_interruptible=is_interruptible)
         return self._heard(outcome.trial)
 

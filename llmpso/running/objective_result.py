@@ -18,7 +18,7 @@ from llmpso.trial import Evaluation
 from llmpso.user_code import described
 
 
-def evaluation_of(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
+def to_evaluation(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
     """The evaluation that an objective returned, in plain values; and what had to be left out.
 
     Args:

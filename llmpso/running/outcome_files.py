@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from llmpso.running.durable import SHELF, read, set_aside
-from llmpso.running.evaluate import Outcome
-from llmpso.running.site import unpacked
+from llmpso.running.durable_files import SHELF, read, set_aside
+from llmpso.running.outcome import Outcome, outcome_from_bytes
 
 _WHOLE = ".outcome"
 
 
-def write(content: bytes, folder: Path) -> Path:
+def write_outcome(content: bytes, folder: Path) -> Path:
     """Write an outcome, model included, to a file, which has its name once it is whole.
 
     Raises:
@@ -33,12 +32,12 @@ def write(content: bytes, folder: Path) -> Path:
     return path.rename(f"{path}{_WHOLE}")
 
 
-def load(path: Path) -> Outcome:
+def read_outcome(path: Path) -> Outcome:
     """The outcome in a file, which is of no use once the outcome is recorded."""
-    return replace(unpacked(read(path)), file=path)
+    return replace(outcome_from_bytes(read(path)), file=path)
 
 
-def arrived(folder: Path) -> Iterator[Outcome]:
+def unrecorded_outcomes(folder: Path) -> Iterator[Outcome]:
     """What an earlier process of the study did not live to record; what is damaged is set aside.
 
     Raises:
@@ -46,7 +45,7 @@ def arrived(folder: Path) -> Iterator[Outcome]:
     """
     for path in sorted(folder.glob(f"*{_WHOLE}")):
         try:
-            outcome = load(path)
+            outcome = read_outcome(path)
         except Exception as error:  # noqa: BLE001 - a damaged pickle may raise anything
             set_aside(path, folder.parent / SHELF, error)
         else:

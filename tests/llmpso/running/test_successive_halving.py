@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmpso.errors import SpecError
-from llmpso.running.racing import Race, Racing, check_resumable
+from llmpso.running.successive_halving import Race, Racing, check_resumable
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 
 RACING = Racing(rungs=(0.25, 0.5), kept=0.5, among=0.5)

@@ -25,7 +25,7 @@ CLEARLY = 1.3
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CoreAllocation:
     """Trainings at once, and cores for each."""
 
     n_workers: int
@@ -39,14 +39,16 @@ def measured_workers() -> int:
     More trainings are preferred to more cores for each: threads that share a training wait for
     each other as soon as anything else runs. What comes second must do clearly more to be taken.
     """
-    return _best([Layout(n, 1) for n in _halved(usable_cores())]).n_workers
+    return _best([CoreAllocation(n, 1) for n in _halved(usable_cores())]).n_workers
 
 
 @cache
 def measured_threads(n_busy: int) -> int:
     """Cores for each of so many trainings: one, or its share where that does clearly more."""
     n_cores = usable_cores()
-    return _best([Layout(n_busy, 1), Layout(n_busy, max(1, n_cores // n_busy))]).n_threads
+    return _best(
+        [CoreAllocation(n_busy, 1), CoreAllocation(n_busy, max(1, n_cores // n_busy))]
+    ).n_threads
 
 
 def usable_cores() -> int:
@@ -56,7 +58,7 @@ def usable_cores() -> int:
     )
 
 
-def _best(layouts: Sequence[Layout]) -> Layout:
+def _best(layouts: Sequence[CoreAllocation]) -> CoreAllocation:
     """The first, or one that does clearly more than all before it."""
     best, *others = dict.fromkeys(layouts)
     most = _trained(best) if others else 0.0
@@ -70,7 +72,7 @@ def _halved(number: int) -> list[int]:
     return [number, *_halved(number // 2)] if number > 1 else [1]
 
 
-def _trained(layout: Layout) -> float:
+def _trained(layout: CoreAllocation) -> float:
     """Steps a second of all trainings together."""
     with ThreadPoolExecutor(layout.n_workers) as pool:
         n_steps = sum(pool.map(_steps, repeat(layout.n_threads, layout.n_workers)))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmpso.dimensions import with_tuples
-from llmpso.running.durable import (
+from llmpso.running.durable_files import (
     HALF_WRITTEN,
     SHELF,
     DamagedError,
@@ -27,14 +27,14 @@ from llmpso.running.durable import (
     sync_tree,
     unsealed,
 )
-from llmpso.running.evaluate import Outcome
+from llmpso.running.outcome import Outcome
 from llmpso.trial import Failure, FailureKind, Source, Trial, TrialState
 
 _RECORD = "outcome.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PendingRecord:
     """One outcome that waits to be recorded."""
 
     address: str
@@ -45,7 +45,7 @@ class Entry:
     """Holds what `fill` left there: the model."""
 
 
-class Spool:
+class PendingRecords:
     """A folder of outcomes.
 
     Args:
@@ -61,7 +61,7 @@ class Spool:
             if rest.is_dir():
                 remove(rest)
 
-    def put(self, address: str, outcome: Outcome, fill: Callable[[Path], Trial]) -> Entry:
+    def put(self, address: str, outcome: Outcome, fill: Callable[[Path], Trial]) -> PendingRecord:
         """Keep an outcome; `fill` adds files to its folder, and returns the trial with warnings.
 
         Raises:
@@ -81,7 +81,7 @@ class Spool:
         sync(self._folder)
         return _entry(whole, record)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[PendingRecord]:
         """All that wait, in the order of their trials; what is damaged is set aside.
 
         Raises:
@@ -90,18 +90,18 @@ class Spool:
         found = [entry for path in sorted(self._folder.iterdir()) if (entry := self._whole(path))]
         return sorted(found, key=lambda entry: entry.trial.number)
 
-    def is_whole(self, entry: Entry) -> bool:
+    def is_whole(self, entry: PendingRecord) -> bool:
         """Whether an entry can still be read; it is set aside if not."""
         return self._whole(entry.folder) is not None
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: PendingRecord) -> None:
         """Forget an outcome that is recorded."""
         half = entry.folder.with_name(entry.folder.name + HALF_WRITTEN)
         # Whoever removed it by hand was faster.
         with suppress(FileNotFoundError):
             remove(entry.folder.rename(half))
 
-    def _whole(self, folder: Path) -> Entry | None:
+    def _whole(self, folder: Path) -> PendingRecord | None:
         try:
             return _read_entry(folder)
         except DamagedError as error:
@@ -140,7 +140,7 @@ def curves_of(record: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     return {name: tuple(curve) for name, curve in record.items()}
 
 
-def _read_entry(folder: Path) -> Entry:
+def _read_entry(folder: Path) -> PendingRecord:
     record = unsealed(read(folder / _RECORD))
     try:
         entry, files = _entry(folder, record), record["files"]
@@ -153,6 +153,6 @@ def _read_entry(folder: Path) -> Entry:
     return entry
 
 
-def _entry(folder: Path, record: Mapping[str, Any]) -> Entry:
+def _entry(folder: Path, record: Mapping[str, Any]) -> PendingRecord:
     trial, curves = trial_of(record["trial"]), curves_of(record["curves"])
-    return Entry(record["address"], trial, curves, folder)
+    return PendingRecord(record["address"], trial, curves, folder)

@@ -4,7 +4,7 @@ import queue
 from collections.abc import Sequence
 from typing import Protocol
 
-from llmpso.running.evaluate import Outcome
+from llmpso.running.outcome import Outcome
 from llmpso.trial import Trial
 
 
@@ -32,7 +32,7 @@ class Worker(Protocol):
         ...
 
 
-class Pool:
+class WorkerPool:
     """Workers that are kept from one evaluation to the next.
 
     Args:

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
-from llmpso.running.arrivals import load
-from llmpso.running.durable import DamagedError
-from llmpso.running.evaluate import Evaluate, Outcome, ended_outcome
+from llmpso.running.durable_files import DamagedError
+from llmpso.running.evaluate import Measure
 from llmpso.running.gpus import check_gpus
-from llmpso.running.pool import ClosedError, Pool
+from llmpso.running.outcome import Outcome, lost_outcome
+from llmpso.running.outcome_files import read_outcome
 from llmpso.running.process_tree import kill_tree, resident_mb
-from llmpso.running.site import Site
+from llmpso.running.worker_context import WorkerContext
+from llmpso.running.worker_pool import ClosedError, WorkerPool
 from llmpso.trial import Failure, FailureKind, Trial
 
 LOOK_SECONDS = 0.05
@@ -37,7 +38,7 @@ EXIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProcessLimits:
     """What one evaluation may take."""
 
     timeout: float | None = None
@@ -48,24 +49,27 @@ class Limits:
 
 @contextmanager
 def process_pool(
-    site: Site, n_workers: int, limits: Limits, arrivals: Path | None = None
-) -> Iterator[Evaluate]:
+    context: WorkerContext,
+    n_workers: int,
+    limits: ProcessLimits,
+    worker_outcomes: Path | None = None,
+) -> Iterator[Measure]:
     """What evaluates trials in processes, called from up to `n_workers` threads at once.
 
     Args:
-        site: What each process is to do.
+        context: What each process is to do.
         n_workers: Processes, started at their first trial.
         limits: A process that goes beyond them is killed.
-        arrivals: Folder that outcomes are written to; one for the time being if None.
+        worker_outcomes: Folder that outcomes are written to; one for the time being if None.
 
     Raises:
         SpecError: There are too few GPUs.
     """
-    if site.per_gpu is not None:
-        check_gpus(n_workers, site.per_gpu)
+    if context.per_gpu is not None:
+        check_gpus(n_workers, context.per_gpu)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = arrivals or Path(scratch)
-        pool = Pool([_Worker(site, limits, folder) for _ in range(n_workers)])
+        folder = worker_outcomes or Path(scratch)
+        pool = WorkerPool([_Worker(context, limits, folder) for _ in range(n_workers)])
         try:
             yield pool.evaluate
         finally:
@@ -75,9 +79,9 @@ def process_pool(
 class _Worker:
     """One process, started when it is needed and again after it was lost."""
 
-    def __init__(self, site: Site, limits: Limits, folder: Path) -> None:
+    def __init__(self, context: WorkerContext, limits: ProcessLimits, folder: Path) -> None:
         self._limits = limits
-        self._settings = (site, folder)
+        self._settings = (context, folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._is_stopped = False
@@ -97,13 +101,13 @@ class _Worker:
             connection.send(trial)
             failure = self._overdrawn(process, connection)
             if failure is None:
-                return load(connection.recv())
+                return read_outcome(connection.recv())
             self.discard()
         except (EOFError, OSError, DamagedError):
             failure = self._lost()
         if self._is_stopped:
             raise ClosedError
-        return ended_outcome(trial, failure, started_at)
+        return lost_outcome(trial, failure, started_at)
 
     def stop(self) -> None:
         """Kill the process; whoever waits for it hears that it is gone."""
@@ -130,7 +134,13 @@ class _Worker:
         ours, theirs = Pipe()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "llmpso.running.worker", str(theirs.fileno())],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "llmpso.running.worker_process",
+                    str(theirs.fileno()),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.PIPE,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

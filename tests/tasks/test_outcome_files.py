@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from llmpso.running.arrivals import write
-from llmpso.running.evaluate import Outcome
-from llmpso.running.site import packed
+from llmpso.running.outcome import Outcome, outcome_to_bytes
+from llmpso.running.outcome_files import write_outcome
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 from tasks.ledger import Ledger
 from tasks.state import study_folder
@@ -24,32 +23,32 @@ def study(mlflow_store: str) -> StudyRun:
 
 
 @pytest.fixture
-def arrivals(study: StudyRun) -> Path:
-    folder = study_folder(study.run_id) / "arrivals"
+def worker_outcomes(study: StudyRun) -> Path:
+    folder = study_folder(study.run_id) / "worker_outcomes"
     folder.mkdir(parents=True)
     return folder
 
 
 def measured(trial: Trial = TOLD) -> bytes:
-    return packed(Outcome(trial, Evaluation(0.5, model=torch.nn.Linear(2, 1))))
+    return outcome_to_bytes(Outcome(trial, Evaluation(0.5, model=torch.nn.Linear(2, 1))))
 
 
-def test_what_nobody_lived_to_record_is_taken_in_with_its_model(study, arrivals) -> None:
-    write(measured(), arrivals)
+def test_what_nobody_lived_to_record_is_taken_in_with_its_model(study, worker_outcomes) -> None:
+    write_outcome(measured(), worker_outcomes)
     ledger = Ledger(study, "f")
     assert ledger.n_kept == 1
     assert ledger.answer(ASKED).value == 0.5
-    assert list(arrivals.iterdir()) == []
+    assert list(worker_outcomes.iterdir()) == []
     ledger.deliver()
     assert "model" in ledger.linked(ASKED).links
     ledger.close()
 
 
-def test_what_was_recorded_is_not_taken_in_again(study, arrivals) -> None:
+def test_what_was_recorded_is_not_taken_in_again(study, worker_outcomes) -> None:
     first = Ledger(study, "f")
     first.record(Outcome(TOLD, Evaluation(0.5)))
     first.close()
-    write(measured(), arrivals)
+    write_outcome(measured(), worker_outcomes)
     second = Ledger(study, "f")
     assert second.n_kept == 1
     second.deliver()
@@ -57,30 +56,30 @@ def test_what_was_recorded_is_not_taken_in_again(study, arrivals) -> None:
     third = Ledger(study, "f")
     assert third.n_kept == 1
     third.close()
-    assert list(arrivals.iterdir()) == []
+    assert list(worker_outcomes.iterdir()) == []
 
 
-def test_a_worker_that_was_lost_with_its_parent_is_no_result(study, arrivals) -> None:
+def test_a_worker_that_was_lost_with_its_parent_is_no_result(study, worker_outcomes) -> None:
     lost = ASKED.failed(Failure(FailureKind.LOST_WORKER, "it is gone"), 1.0)
-    write(measured(lost), arrivals)
+    write_outcome(measured(lost), worker_outcomes)
     ledger = Ledger(study, "f")
     assert ledger.n_kept == 0
     ledger.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 50, measured()[:-20], b"cno_such\nthing\n."])
-def test_a_damaged_file_is_set_aside(study, arrivals, content, caplog) -> None:
-    path = write(content, arrivals)
+def test_a_damaged_file_is_set_aside(study, worker_outcomes, content, caplog) -> None:
+    path = write_outcome(content, worker_outcomes)
     ledger = Ledger(study, "f")
     assert ledger.n_kept == 0
     ledger.close()
     assert path.name in caplog.text
-    assert [file.name for file in (arrivals.parent / "damaged").iterdir()] == [path.name]
+    assert [file.name for file in (worker_outcomes.parent / "damaged").iterdir()] == [path.name]
 
 
-def test_a_file_is_gone_once_its_outcome_is_recorded(study, arrivals) -> None:
+def test_a_file_is_gone_once_its_outcome_is_recorded(study, worker_outcomes) -> None:
     ledger = Ledger(study, "f")
-    path = write(measured(), ledger.arrivals)
+    path = write_outcome(measured(), ledger.worker_outcomes)
     ledger.record(Outcome(TOLD, Evaluation(0.5), path))
     assert not path.exists()
     ledger.close()
@@ -94,7 +93,7 @@ def test_an_outcome_outlasts_a_kill_before_its_models_files_are_written(
 
     ledger = Ledger(study, "f")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ledger._spool, "put", killed)
+        patch.setattr(ledger._pending, "put", killed)
         ledger.record(Outcome(TOLD, Evaluation(0.5, model=torch.nn.Linear(2, 1))))
     ledger.close()
     again = Ledger(study, "f")

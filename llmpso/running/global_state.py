@@ -11,23 +11,23 @@ from typing import Self, cast
 
 import numpy as np
 
-PutBack = Callable[[], object]
+Restore = Callable[[], object]
 """Puts one thing back as it was found."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class GlobalState:
     """Working directory, logs, warnings, and the settings of numpy, torch and matplotlib."""
 
-    put_backs: tuple[PutBack, ...]
+    restore_steps: tuple[Restore, ...]
 
     @classmethod
-    def found(cls) -> Self:
+    def captured(cls) -> Self:
         """As they are now."""
         return cls((_folder(), _logs(), _warnings(), _numpy(), _torch(), _matplotlib()))
 
     @contextmanager
-    def put_back(self) -> Iterator[None]:
+    def restored(self) -> Iterator[None]:
         """Whatever the block does to them, they are as before when it ends.
 
         So is torch's grad mode, which belongs to the thread.
@@ -37,62 +37,62 @@ class Surroundings:
         try:
             yield
         finally:
-            for put_back in self.put_backs:
-                put_back()
+            for restore in self.restore_steps:
+                restore()
             torch = sys.modules.get("torch")
             if torch is not None:
                 torch.set_grad_enabled(has_grad)
 
 
-def _folder() -> PutBack:
+def _folder() -> Restore:
     folder = os.getcwd()
 
-    def put_back() -> None:
+    def restore() -> None:
         with suppress(FileNotFoundError):
             os.chdir(folder)
 
-    return put_back
+    return restore
 
 
-def _logs() -> PutBack:
+def _logs() -> Restore:
     level = logging.root.manager.disable
     return lambda: logging.disable(level)
 
 
-def _warnings() -> PutBack:
+def _warnings() -> Restore:
     filters = list(warnings.filters)
 
-    def put_back() -> None:
+    def restore() -> None:
         cast("list[object]", warnings.filters)[:] = filters
 
-    return put_back
+    return restore
 
 
-def _numpy() -> PutBack:
+def _numpy() -> Restore:
     errors = np.geterr()
     return lambda: np.seterr(**errors)
 
 
-def _torch() -> PutBack:
+def _torch() -> Restore:
     loaded = sys.modules.get("torch")  # what is not loaded cannot have been changed
     dtype = loaded.get_default_dtype() if loaded else None
 
-    def put_back() -> None:
+    def restore() -> None:
         torch = sys.modules.get("torch")
         if torch is not None:
             torch.set_default_dtype(dtype or torch.float32)
 
-    return put_back
+    return restore
 
 
-def _matplotlib() -> PutBack:
+def _matplotlib() -> Restore:
     loaded = sys.modules.get("matplotlib")
     settings = dict(loaded.rcParams) if loaded else None
 
-    def put_back() -> None:
+    def restore() -> None:
         matplotlib = sys.modules.get("matplotlib")
         if matplotlib is not None and hasattr(matplotlib, "rcParamsOrig"):  # wholly imported
             # As a plain dict: matplotlib would check each value, and warn of old names.
             dict.update(matplotlib.rcParams, settings or matplotlib.rcParamsOrig)
 
-    return put_back
+    return restore

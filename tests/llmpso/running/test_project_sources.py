@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from llmpso.running.sources import Sources, project_sources
+from llmpso.running.project_sources import Sources, project_sources
 
 Write = Callable[..., Path]
 
@@ -208,7 +208,7 @@ def test_code_that_is_in_no_file_is_missing(project: Write, monkeypatch) -> None
 
 @pytest.mark.parametrize("command", [["own.py"], ["-m", "own"], ["-m", "pkg.own"]])
 def test_the_module_that_runs_is_followed(project: Write, command: list[str]) -> None:
-    ask = "from llmpso.running.sources import project_sources\nimport own_a\n"
+    ask = "from llmpso.running.project_sources import project_sources\nimport own_a\n"
     ask += "print(sorted(project_sources(['__main__']).hashes))\n"
     folder = project(
         own=ask, own_a="", pkg__init="", pkg__own=f"from . import b\n{ask}", pkg__b=""

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from llmpso.running.evaluate import Outcome, evaluate_trial
-from llmpso.running.fingerprint import evaluation_address, training_address
-from llmpso.running.halfway import HalfwayStore
-from llmpso.running.spool import trial_of, trial_record
+from llmpso.running.evaluate import evaluate_trial
+from llmpso.running.fingerprint import evaluation_key, training_key
+from llmpso.running.outcome import Outcome
+from llmpso.running.paused_trainings import PausedTrainings
+from llmpso.running.pending_records import trial_of, trial_record
 from llmpso.trial import Evaluation, FailureKind, Source, Trial, TrialState
 
 TRIAL = Trial(4, {"x": 0.5}, Source.SWARM, iteration=2, particle=1, seed=9, fidelity=0.25)
@@ -21,8 +22,8 @@ def outcome() -> Outcome:
 
 
 def test_another_process_finds_what_was_measured_half_way(tmp_path, outcome):
-    HalfwayStore(tmp_path / "halfway").keep("a", outcome)
-    found = HalfwayStore(tmp_path / "halfway").find("a")
+    PausedTrainings(tmp_path / "paused").keep("a", outcome)
+    found = PausedTrainings(tmp_path / "paused").find("a")
     assert found.trial == outcome.trial
     assert found.curves == CURVES
     pruned = found.pruned()
@@ -33,7 +34,7 @@ def test_another_process_finds_what_was_measured_half_way(tmp_path, outcome):
 
 
 def test_a_training_that_is_told_leaves_nothing(tmp_path, outcome):
-    store = HalfwayStore(tmp_path)
+    store = PausedTrainings(tmp_path)
     store.keep("a", outcome)
     store.checkpoint("a").write_text("state")
     store.forget("a")
@@ -44,9 +45,9 @@ def test_a_training_that_is_told_leaves_nothing(tmp_path, outcome):
 
 def test_a_training_has_one_address_at_every_fidelity(outcome):
     further = replace(outcome.trial, fidelity=1.0)
-    assert training_address("f", TRIAL) == training_address("f", further)
-    assert evaluation_address("f", TRIAL, 0.25) != evaluation_address("f", further, 1.0)
-    assert training_address("f", TRIAL) != training_address("f", replace(TRIAL, seed=8))
+    assert training_key("f", TRIAL) == training_key("f", further)
+    assert evaluation_key("f", TRIAL, 0.25) != evaluation_key("f", further, 1.0)
+    assert training_key("f", TRIAL) != training_key("f", replace(TRIAL, seed=8))
 
 
 def test_an_objective_that_cannot_go_on_fails_where_it_is_raced_all_the_same():
@@ -59,9 +60,9 @@ def test_an_objective_that_cannot_go_on_fails_where_it_is_raced_all_the_same():
     assert "no train_to" in told.failure.message
 
 
-def kept_twice(folder: Path, outcome: Outcome) -> HalfwayStore:
+def kept_twice(folder: Path, outcome: Outcome) -> PausedTrainings:
     """A store with a training that was measured at two rungs, and another one."""
-    store, further = HalfwayStore(folder), replace(outcome.trial, fidelity=0.5)
+    store, further = PausedTrainings(folder), replace(outcome.trial, fidelity=0.5)
     for told in (outcome, Outcome(further.measured(outcome.evaluation, 1.0), outcome.evaluation)):
         for address in ("aa", "bb"):
             store.checkpoint(address).write_text(f"state at {told.trial.rungs[-1][0]}")
@@ -70,17 +71,17 @@ def kept_twice(folder: Path, outcome: Outcome) -> HalfwayStore:
 
 
 def test_a_training_goes_on_from_a_copy_of_its_last_rung(tmp_path, outcome):
-    store = kept_twice(tmp_path / "halfway", outcome)
+    store = kept_twice(tmp_path / "paused", outcome)
     assert store.checkpoint("aa").read_text() == "state at 0.5"
     store.checkpoint("aa").write_text("what a kill left of the next state")
     assert store.checkpoint("aa").read_text() == "state at 0.5"
-    assert len(list((tmp_path / "halfway").glob("aa*.pt"))) == 2
+    assert len(list((tmp_path / "paused").glob("aa*.pt"))) == 2
 
 
 @pytest.mark.parametrize("name", ["aa.json", "aa.2.pt"])
 def test_a_damaged_training_begins_anew(tmp_path, outcome, damage, name, caplog):
-    store = kept_twice(tmp_path / "halfway", outcome)
-    damage(tmp_path / "halfway" / name)
+    store = kept_twice(tmp_path / "paused", outcome)
+    damage(tmp_path / "paused" / name)
     is_noticed = damage.__name__ != "removed" or name != "aa.json"
     assert store.find("aa") is None
     assert not store.checkpoint("aa").exists()
@@ -93,16 +94,16 @@ def test_a_damaged_training_begins_anew(tmp_path, outcome, damage, name, caplog)
 
 
 def test_a_kill_between_checkpoint_and_record_goes_on_from_the_rung_before(tmp_path, outcome):
-    store = kept_twice(tmp_path / "halfway", outcome)
-    (tmp_path / "halfway" / "aa.3.pt").write_text("state at 1.0")
+    store = kept_twice(tmp_path / "paused", outcome)
+    (tmp_path / "paused" / "aa.3.pt").write_text("state at 1.0")
     assert store.find("aa").trial.fidelity == 0.5
     assert store.checkpoint("aa").read_text() == "state at 0.5"
 
 
 def test_a_file_in_the_place_of_the_folder_is_set_aside(tmp_path, outcome):
-    (tmp_path / "halfway").write_text("a note")
-    kept_twice(tmp_path / "halfway", outcome)
-    assert (tmp_path / "damaged" / "halfway").read_text() == "a note"
+    (tmp_path / "paused").write_text("a note")
+    kept_twice(tmp_path / "paused", outcome)
+    assert (tmp_path / "damaged" / "paused").read_text() == "a note"
 
 
 class Killed(BaseException):
@@ -113,8 +114,8 @@ class Killed(BaseException):
 def test_a_kill_while_a_training_is_set_aside_loses_it_alone(
     tmp_path, outcome, monkeypatch, n_moved
 ):
-    store, whole, moved = kept_twice(tmp_path / "halfway", outcome), Path.rename, []
-    (tmp_path / "halfway" / "aa.json").write_text("")
+    store, whole, moved = kept_twice(tmp_path / "paused", outcome), Path.rename, []
+    (tmp_path / "paused" / "aa.json").write_text("")
 
     def rename(path: Path, place: Path) -> Path:
         if len(moved) == n_moved:
@@ -126,11 +127,11 @@ def test_a_kill_while_a_training_is_set_aside_loses_it_alone(
         patch.setattr(Path, "rename", rename)
         store.find("aa")
     assert len(moved) == n_moved
-    again = HalfwayStore(tmp_path / "halfway")
+    again = PausedTrainings(tmp_path / "paused")
     assert again.find("aa") is None
     assert not again.checkpoint("aa").exists()
     assert again.find("bb") is not None
     again.keep("aa", outcome)
     assert again.find("aa").trial == outcome.trial
     again.forget("aa")
-    assert not list((tmp_path / "halfway").glob("aa*"))
+    assert not list((tmp_path / "paused").glob("aa*"))

@@ -13,9 +13,9 @@ import pytest
 
 from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.options import RunOptions
-from llmpso.running.evaluate import Evaluate, evaluate_persistently
-from llmpso.running.pool import ClosedError
-from llmpso.running.runner import evaluator
+from llmpso.running.evaluate import Measure, evaluate_with_retry
+from llmpso.running.runner import open_runner
+from llmpso.running.worker_pool import ClosedError
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 
 OBJECTIVE = '''
@@ -97,9 +97,9 @@ def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectiveSpec:
 
 
 @pytest.fixture
-def measure(moody: ObjectiveSpec) -> Iterator[Evaluate]:
+def measure(moody: ObjectiveSpec) -> Iterator[Measure]:
     runner = RunOptions(runner="process", timeout=4.0, memory=900)
-    with evaluator(moody, runner, n_workers=1, n_threads=1) as measure:
+    with open_runner(moody, runner, n_workers=1, n_threads=1) as measure:
         yield measure
 
 
@@ -109,7 +109,7 @@ def trial(mood: str, number: int = 0, x: float = 0.25) -> Trial:
 
 
 def test_a_process_measures_what_a_thread_does_and_stays(moody, measure):
-    with evaluator(moody, RunOptions(), n_workers=1, n_threads=1) as here:
+    with open_runner(moody, RunOptions(), n_workers=1, n_threads=1) as here:
         own = here(trial("well"))
     first, second = measure(trial("well")), measure(trial("well", 1))
     assert first.trial.value == own.trial.value
@@ -141,22 +141,22 @@ def test_whatever_happens_is_a_failed_trial_and_the_next_one_is_well(measure, mo
 
 
 def test_a_lost_worker_is_tried_again_once_and_the_trial_says_so(measure):
-    outcome = evaluate_persistently(measure, trial("is_killed_once"))
+    outcome = evaluate_with_retry(measure, trial("is_killed_once"))
     assert outcome.trial.value == 0.25
     assert outcome.trial.note.startswith("tried again after: its process ended with signal 9")
-    assert evaluate_persistently(measure, trial("is_killed")).trial.failure is not None
+    assert evaluate_with_retry(measure, trial("is_killed")).trial.failure is not None
 
 
 def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
     raised: list[type] = []
 
-    def evaluate(measure: Evaluate) -> None:
+    def evaluate(measure: Measure) -> None:
         try:
             measure(trial("naps"))
         except ClosedError:
             raised.append(ClosedError)
 
-    with evaluator(moody, RunOptions(runner="process"), n_workers=1, n_threads=1) as measure:
+    with open_runner(moody, RunOptions(runner="process"), n_workers=1, n_threads=1) as measure:
         thread = threading.Thread(target=evaluate, args=(measure,))
         thread.start()
         pid = wait_for_pid(tmp_path / "mark")
@@ -168,11 +168,11 @@ def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
 def test_workers_die_with_a_parent_that_is_killed(moody, tmp_path, ends):
     code = f"""
 from llmpso.options import RunOptions
-from llmpso.running.runner import evaluator
+from llmpso.running.runner import open_runner
 from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.trial import Source, Trial
 spec, run = ObjectiveSpec({moody.name!r}), RunOptions(runner="process")
-with evaluator(spec, run, n_workers=1, n_threads=1) as m:
+with open_runner(spec, run, n_workers=1, n_threads=1) as m:
     m(Trial(0, {{"mood": "naps", "x": 0.5}}, Source.SWARM, 0, 0, 0))
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -194,7 +194,7 @@ with evaluator(spec, run, n_workers=1, n_threads=1) as m:
 )
 def test_what_a_worker_started_counts_and_dies_with_it(moody, tmp_path, ends, x, kind):
     runner = RunOptions(runner="process", timeout=8.0, memory=900)
-    with evaluator(moody, runner, n_workers=1, n_threads=1) as measure:
+    with open_runner(moody, runner, n_workers=1, n_threads=1) as measure:
         assert measure(trial("starts_others", x=x)).trial.failure.kind is kind
         pids = list(map(int, (tmp_path / "markchildren").read_text().split()))
         assert len(pids) == 3

@@ -1,8 +1,8 @@
-"""The other end of `llmpso.running.processes`: a process that evaluates one trial after the other.
+"""The worker's side of `llmpso.running.process_pool`: evaluates one trial after the other.
 
-Run as `python -m llmpso.running.worker DESCRIPTOR`, a connection that pickles come and go by: from
-the parent, and from this process alone. It ends when its standard input does, as that of a parent
-which was killed does.
+Run as `python -m llmpso.running.worker_process DESCRIPTOR`: the descriptor of a connection over
+which parent and worker exchange pickles; nobody else has it. The process ends when its standard
+input is closed, which also happens when the parent is killed.
 """
 
 import os
@@ -11,9 +11,9 @@ import threading
 from multiprocessing.connection import Connection
 
 from llmpso.masking import mask_tracebacks
-from llmpso.running import arrivals
+from llmpso.running.outcome import outcome_to_bytes
+from llmpso.running.outcome_files import write_outcome
 from llmpso.running.process_tree import kill_tree
-from llmpso.running.site import packed
 
 _WRITING = threading.Lock()
 """Held while what was measured comes to the disk: also a parent that was killed has it then."""
@@ -24,17 +24,17 @@ def main(descriptor: int) -> None:
     mask_tracebacks()
     threading.Thread(target=_end_with_parent, args=(_taken_input(),), daemon=True).start()
     parent = Connection(descriptor)
-    site, folder = parent.recv()
-    site.prepare()
+    context, folder = parent.recv()
+    context.prepare()
     parent.send(None)
     while True:
         try:
             trial = parent.recv()
         except EOFError:
             return
-        outcome = site.outcome(trial)
+        outcome = context.outcome(trial)
         with _WRITING:
-            path = arrivals.write(packed(outcome), folder)
+            path = write_outcome(outcome_to_bytes(outcome), folder)
         # Through a file: models are too large for a pipe.
         parent.send(path)
 

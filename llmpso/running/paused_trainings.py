@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmpso.running.durable import (
+from llmpso.running.durable_files import (
     SHELF,
     DamagedError,
     checksum,
@@ -24,13 +24,13 @@ from llmpso.running.durable import (
     sync,
     unsealed,
 )
-from llmpso.running.evaluate import Outcome
-from llmpso.running.spool import curves_of, curves_record, trial_of, trial_record
+from llmpso.running.outcome import Outcome
+from llmpso.running.pending_records import curves_of, curves_record, trial_of, trial_record
 from llmpso.trial import Evaluation, Trial
 
 
 @dataclass(frozen=True, slots=True)
-class Halfway:
+class PausedTraining:
     """A trial that is still to be told, as it was when its training last stopped."""
 
     trial: Trial
@@ -44,7 +44,7 @@ class Halfway:
         return Outcome(trial, Evaluation(trial.rungs[-1][1], trial.metrics, self.curves))
 
 
-class HalfwayStore:
+class PausedTrainings:
     """A folder of trainings that go on later, perhaps in another process.
 
     Args:
@@ -86,7 +86,7 @@ class HalfwayStore:
         replace_file(self._record(address), sealed(record))
         self._forget_but(address, record.get("checkpoint"))
 
-    def find(self, address: str) -> Halfway | None:
+    def find(self, address: str) -> PausedTraining | None:
         """What was measured on the way; None if no rung was reached, or its files are damaged.
 
         Raises:
@@ -104,7 +104,7 @@ class HalfwayStore:
         remove(self._record(address))
         self._forget_but(address, None)
 
-    def _read(self, path: Path) -> Halfway:
+    def _read(self, path: Path) -> PausedTraining:
         record = unsealed(read(path))
         try:
             trial, curves = trial_of(record["trial"]), curves_of(record["curves"])
@@ -114,7 +114,7 @@ class HalfwayStore:
         checkpoint = None if name is None else self._folder / name
         if checkpoint is not None and checksum(checkpoint) != record["sha256"]:
             raise DamagedError(f"{name} is not the checkpoint that was written")
-        return Halfway(trial, curves, checkpoint)
+        return PausedTraining(trial, curves, checkpoint)
 
     def _forget_but(self, address: str, name: str | None) -> None:
         """Remove the checkpoints of a training but one."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from llmpso.running.durable import sealed
-from llmpso.running.evaluate import Outcome
-from llmpso.running.spool import Spool
+from llmpso.running.durable_files import sealed
+from llmpso.running.outcome import Outcome
+from llmpso.running.pending_records import PendingRecords
 from llmpso.trial import Evaluation, Source, Trial
 
 FILES = ("outcome.json", "model/data/weights", "records/matrix.json")
@@ -23,23 +23,23 @@ def outcome(number: int) -> Outcome:
     return Outcome(trial.measured(evaluation, 1.5), evaluation)
 
 
-def put_into(spool: Spool, address: str, outcome: Outcome) -> None:
+def put_into(pending: PendingRecords, address: str, outcome: Outcome) -> None:
     def fill(folder: Path) -> Trial:
         for name in FILES[1:]:
             (folder / name).parent.mkdir(parents=True)
             (folder / name).write_bytes(b"some content" * 50)
         return outcome.trial
 
-    spool.put(address, outcome, fill)
+    pending.put(address, outcome, fill)
 
 
 @pytest.fixture(scope="module")
 def put(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three entries, written once: bringing them to the disk takes a while."""
     folder = tmp_path_factory.mktemp("put") / "outcomes"
-    spool = Spool(folder)
+    pending = PendingRecords(folder)
     for number, address in enumerate(("aa", "bb", "cc")):
-        put_into(spool, address, outcome(number))
+        put_into(pending, address, outcome(number))
     return folder
 
 
@@ -50,7 +50,7 @@ def folder(put: Path, tmp_path: Path) -> Path:
 
 
 def test_another_process_finds_what_was_put(folder):
-    entries = Spool(folder).entries()
+    entries = PendingRecords(folder).entries()
     assert [entry.trial for entry in entries] == [outcome(number).trial for number in range(3)]
     assert entries[0].curves == {"loss": (3.0, 2.0)}
     assert (entries[0].folder / FILES[1]).read_bytes() == b"some content" * 50
@@ -59,14 +59,14 @@ def test_another_process_finds_what_was_put(folder):
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_entry_is_set_aside(folder, damage, name, caplog):
     damage(folder / "bb" / name)
-    spool = Spool(folder)
-    assert [entry.address for entry in spool.entries()] == ["aa", "cc"]
+    pending = PendingRecords(folder)
+    assert [entry.address for entry in pending.entries()] == ["aa", "cc"]
     assert (folder.parent / "damaged" / "bb").is_dir()
     (warning,) = caplog.messages
     assert str(folder / "bb") in warning
-    assert [entry.address for entry in spool.entries()] == ["aa", "cc"]
-    put_into(spool, "bb", outcome(1))
-    assert [entry.address for entry in Spool(folder).entries()] == ["aa", "bb", "cc"]
+    assert [entry.address for entry in pending.entries()] == ["aa", "cc"]
+    put_into(pending, "bb", outcome(1))
+    assert [entry.address for entry in PendingRecords(folder).entries()] == ["aa", "bb", "cc"]
     assert len(caplog.messages) == 1
 
 
@@ -84,18 +84,18 @@ def test_a_damaged_entry_is_set_aside(folder, damage, name, caplog):
 @pytest.mark.parametrize("name", ["notes", ".DS_Store", "x.half", "bb.1", "ü\udcff"], ids=ascii)
 def test_a_stray_path_is_set_aside(folder, make, name):
     make(folder / name)
-    assert len(Spool(folder).entries()) == 3
+    assert len(PendingRecords(folder).entries()) == 3
     assert sorted(path.name for path in folder.iterdir()) == ["aa", "bb", "cc"]
 
 
 def test_an_entry_may_hold_a_stray_file_no_more_than_a_missing_one(folder):
     (folder / "bb" / "model" / "extra").touch()
-    assert len(Spool(folder).entries()) == 2
+    assert len(PendingRecords(folder).entries()) == 2
 
 
 def test_what_a_kill_left_half_written_is_forgotten(folder, caplog):
     (folder / "bb").rename(folder / "bb.half")
-    assert len(Spool(folder).entries()) == 2
+    assert len(PendingRecords(folder).entries()) == 2
     assert not (folder / "bb.half").exists()
     assert caplog.messages == []
 
@@ -103,53 +103,60 @@ def test_what_a_kill_left_half_written_is_forgotten(folder, caplog):
 @pytest.mark.parametrize("content", [{}, [], None, {"address": "bb", "trial": {"number": 1}}])
 def test_an_entry_of_another_version_is_set_aside(folder, content):
     (folder / "bb" / "outcome.json").write_text(sealed(content))
-    assert len(Spool(folder).entries()) == 2
+    assert len(PendingRecords(folder).entries()) == 2
 
 
 def test_an_entry_under_another_name_is_set_aside(folder):
     (folder / "bb").rename(folder / "dd")
-    assert [entry.address for entry in Spool(folder).entries()] == ["aa", "cc"]
+    assert [entry.address for entry in PendingRecords(folder).entries()] == ["aa", "cc"]
 
 
 def test_one_evaluation_may_wait_twice(folder):
     """A worker that was lost, and the second try."""
     second = outcome(1)
-    put_into(Spool(folder), "bb", replace(second, trial=replace(second.trial, note="again")))
-    assert [entry.trial.note for entry in Spool(folder).entries()] == ["", "", "again", ""]
+    put_into(
+        PendingRecords(folder), "bb", replace(second, trial=replace(second.trial, note="again"))
+    )
+    assert [entry.trial.note for entry in PendingRecords(folder).entries()] == [
+        "",
+        "",
+        "again",
+        "",
+    ]
 
 
 def test_several_of_one_name_are_set_aside(folder):
-    spool = Spool(folder)
+    pending = PendingRecords(folder)
     for _ in range(3):
         (folder / "bb" / "outcome.json").write_text("")
-        assert len(spool.entries()) == 2
-        put_into(spool, "bb", outcome(1))
+        assert len(pending.entries()) == 2
+        put_into(pending, "bb", outcome(1))
     assert sorted(os.listdir(folder.parent / "damaged")) == ["bb", "bb.1", "bb.2"]
 
 
 @pytest.mark.parametrize("place", ["outcomes", "damaged"])
 def test_a_file_in_the_place_of_a_folder(tmp_path, place):
     (tmp_path / place).write_text("a note")
-    spool = Spool(tmp_path / "outcomes")
-    put_into(spool, "aa", outcome(0))
+    pending = PendingRecords(tmp_path / "outcomes")
+    put_into(pending, "aa", outcome(0))
     (tmp_path / "outcomes" / "aa" / "outcome.json").write_text("")
-    assert spool.entries() == []
+    assert pending.entries() == []
     assert "a note" in [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_damage_while_the_study_runs_is_seen(folder, damage):
-    spool = Spool(folder)
-    first, second, third = spool.entries()
+    pending = PendingRecords(folder)
+    first, second, third = pending.entries()
     damage(second.folder / FILES[1])
-    assert [spool.is_whole(entry) for entry in (first, second, third)] == [True, False, True]
+    assert [pending.is_whole(entry) for entry in (first, second, third)] == [True, False, True]
 
 
 def test_a_folder_that_is_gone_is_no_entry_any_more(folder):
-    spool = Spool(folder)
-    entry = spool.entries()[0]
+    pending = PendingRecords(folder)
+    entry = pending.entries()[0]
     entry.folder.rename(folder.parent / "elsewhere")
-    assert not spool.is_whole(entry)
-    spool.remove(entry)
+    assert not pending.is_whole(entry)
+    pending.remove(entry)
 
 
 @pytest.fixture
@@ -171,5 +178,5 @@ def private(put: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("mode", [0o000, 0o200])
 def test_an_entry_that_may_not_be_read_is_set_aside(private, name, mode):
     (private / "bb" / name).chmod(mode)
-    assert [entry.address for entry in Spool(private).entries()] == ["aa", "cc"]
+    assert [entry.address for entry in PendingRecords(private).entries()] == ["aa", "cc"]
     assert os.listdir(private.parent / "damaged") == ["bb"]
