@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.handover import prepared_once
 from flows.storable import check_options
-from llmpso import data
+from llmpso import benchmark
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
 from llmpso.backends.recorded import RecordedBackend
@@ -16,7 +16,7 @@ from llmpso.benchmark.runs import Batch
 from llmpso.errors import SpecError
 from tasks.tracking import open_experiment
 
-PACKAGED_REPLIES = Path(data.__file__).parent / "benchmark_replies.jsonl.gz"
+PACKAGED_REPLIES = Path(benchmark.__file__).parent / "data" / "benchmark_replies.jsonl.gz"
 """Replies that come with the library: by them anyone can repeat its benchmark."""
 
 

@@ -21,8 +21,8 @@ from flows.servers import (
     start_tethered,
     wait_until_healthy,
 )
-from llmpso.addresses import shown
 from llmpso.errors import LLMPSOError
+from llmpso.urls import masked_url
 from llmpso.user_code import described
 
 PORT = 4200
@@ -52,7 +52,7 @@ def _check_configured(url: str) -> None:
     with get_client(sync_client=True) as client:
         if error := client.api_healthcheck():
             raise LLMPSOError(
-                f"PREFECT_API_URL is {shown(url)!r}, where no Prefect server answers "
+                f"PREFECT_API_URL is {masked_url(url)!r}, where no Prefect server answers "
                 f"({described(error)}); start that server, or unset it to have one started"
             )
 

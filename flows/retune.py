@@ -24,14 +24,14 @@ from flows.refit import Arms, compare_arms, refit_arms
 from flows.retune_plan import RetuneOptions, RetunePlan, check_retune, locked_plan
 from flows.retune_report import Outcome, Report, as_text
 from flows.tune import run_plan
-from llmpso.addresses import shown
 from llmpso.errors import ChampionChangedError
-from llmpso.limits import StopReason
-from llmpso.markup import fenced
+from llmpso.escaping import fenced
 from llmpso.objectives.base import SupportsDrift
 from llmpso.retuning.degradation import Degradation, degradation
 from llmpso.retuning.drift import ColumnDrift, Reference, describe, find_drift, last_label
 from llmpso.retuning.drift_figure import draw_drift
+from llmpso.stopping import StopReason
+from llmpso.urls import masked_url
 from tasks.champion import REFERENCE_FILE, note_kept
 from tasks.ledger import Ledger
 from tasks.registry import (
@@ -247,7 +247,7 @@ def _report(
         version,
         before,
         run.run_id,
-        shown(run.tracking_uri),
+        masked_url(run.tracking_uri),
         **known,
         warnings=plan.warnings,
     )

@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import Any
 
 from flows.display.summary import STOPPED, Summary
-from llmpso.limits import StopReason
 from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.drift import ColumnDrift
 from llmpso.retuning.promotion import Verdict
+from llmpso.stopping import StopReason
 from llmpso.text import brief, one_line, printable
 from tasks.names import keys
 

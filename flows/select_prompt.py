@@ -17,7 +17,7 @@ from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
 from llmpso.backends.recorded import RecordedBackend
 from llmpso.benchmark.prompts import Score, best, score, variants
-from llmpso.objectives.tables import DEVELOPMENT_TABLES
+from llmpso.benchmark.tables import DEVELOPMENT_TABLES
 
 
 @flow(name="select-prompt", flow_run_name="prompt for {llm_model}")

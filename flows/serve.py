@@ -12,10 +12,10 @@ from flows.command import USAGE_ERROR
 from flows.deployment_file import ScheduledFlow, load_deployments
 from flows.prefect_server import local_prefect_server
 from flows.schedules import ScheduleEntry
-from llmpso.addresses import shown
 from llmpso.errors import LLMPSOError
 from llmpso.masking import mask_tracebacks
 from llmpso.text import one_line
+from llmpso.urls import masked_url
 
 FILE = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
 
@@ -45,7 +45,7 @@ def serve(file: Path = FILE, *, check: bool = False, limit: int = 1) -> int:
 
 def _serve(deployments: list[ScheduledFlow], limit: int) -> None:
     with local_prefect_server() as api:
-        print(f"serving at {shown(api)}; stop with Ctrl-C", flush=True)
+        print(f"serving at {masked_url(api)}; stop with Ctrl-C", flush=True)
         serve_deployments(*map(_runner_deployment, deployments), limit=limit)
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmpso.addresses import check_storable as check_address
 from llmpso.errors import SpecError
 from llmpso.option_group import Options
+from llmpso.urls import check_storable as check_address
 
 INSTEAD = {
     "llm_url": "put a key into OPENAI_API_KEY, or the whole address into OPENAI_BASE_URL or "

@@ -11,10 +11,8 @@ from pydantic import Field
 
 from flows.command import Command, main
 from flows.masked_logs import masked_run
-from llmpso.objectives.cnn import CNNObjective
-from llmpso.objectives.live_surface import surface_network
-from llmpso.objectives.lstm import LSTMObjective
-from llmpso.objectives.surfaces import (
+from llmpso.benchmark.live_surface import surface_network
+from llmpso.benchmark.surfaces import (
     SEEDS,
     Surface,
     SurfaceFile,
@@ -22,6 +20,8 @@ from llmpso.objectives.surfaces import (
     read_rows,
     settings,
 )
+from llmpso.objectives.cnn import CNNObjective
+from llmpso.objectives.lstm import LSTMObjective
 from tasks.surface import train
 
 

@@ -7,8 +7,8 @@ import cyclopts
 
 from flows.command import USAGE_ERROR
 from llmpso.benchmark.warm_start import gain, races
-from llmpso.data.air_quality import load_taiwan
-from llmpso.data.series import load_csv
+from llmpso.data.series.air_quality import load_taiwan
+from llmpso.data.series.time_series import load_csv
 from llmpso.errors import LLMPSOError, SpecError
 
 app = cyclopts.App(name="python -m flows.warm_start", version_flags=[])

@@ -2,13 +2,13 @@
 
 from llmpso.advisor import Advisor, Task
 from llmpso.errors import LLMPSOError
-from llmpso.limits import StopReason
 from llmpso.objectives.base import Objective
 from llmpso.options import SearchOptions, StopOptions
 from llmpso.pages.live import LivePlot
 from llmpso.search.paper import PaperPSO
 from llmpso.search.pso import PSO
 from llmpso.space import Categorical, Float, Integer, SearchSpace
+from llmpso.stopping import StopReason
 from llmpso.study import StudyResult, StudySpec, minimize
 from llmpso.trial import Evaluation, Trial
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import TracebackType
 from urllib.parse import quote, quote_plus
 
-from llmpso.addresses import HIDDEN, secrets_of
+from llmpso.urls import HIDDEN, secrets_of
 
 LEAST_LENGTH = 6
 """A shorter value is no secret worth the name, and may be a part of any word."""

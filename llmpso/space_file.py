@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from llmpso.errors import SpaceError
 from llmpso.space import Categorical, Dimension, Float, Integer, SearchSpace
 from llmpso.text import one_line
-from llmpso.user_code import UserCodeError, run_foreign
+from llmpso.user_code import UserCodeError, run_user_code
 from llmpso.yaml_keys import repeated_key
 
 KINDS: Mapping[str, type[Dimension]] = {
@@ -59,7 +59,7 @@ def load_space(path: str | Path) -> SearchSpace:
 
 def _from_python(path: Path) -> SearchSpace:
     try:
-        found = run_foreign(lambda: runpy.run_path(str(path))).get("space")
+        found = run_user_code(lambda: runpy.run_path(str(path))).get("space")
     except UserCodeError as error:
         raise SpaceError(f"it cannot be run: {error}") from error
     if not isinstance(found, SearchSpace):

@@ -11,7 +11,6 @@ from typing import Any
 
 from llmpso.advisor import Advisor, Call
 from llmpso.errors import LLMPSOError, SpecError
-from llmpso.limits import Meter, StopReason
 from llmpso.objectives.base import Objective
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.successive_halving import Racing, check_resumable
@@ -22,6 +21,7 @@ from llmpso.search.population import Optimizer
 from llmpso.search.pso import PSO
 from llmpso.search.swarm import LinearInertia
 from llmpso.space import Params, SearchSpace
+from llmpso.stopping import StopConditions, StopReason
 from llmpso.trial import Evaluation, Source, Trial, TrialState
 from llmpso.user_code import last_line
 
@@ -221,7 +221,7 @@ def run_study(
             through, and the records are what is left.
     """
     trials: list[Trial] = []
-    meter = Meter(stop, advisor)
+    meter = StopConditions(stop, advisor)
     try:
         stop_reason = _searched(optimizer, evaluate, budget, meter, trials, n_known)
     except KeyboardInterrupt as error:
@@ -242,7 +242,7 @@ def _searched(
     optimizer: Optimizer,
     evaluate: Evaluator,
     budget: int,
-    meter: Meter,
+    meter: StopConditions,
     trials: list[Trial],
     n_known: Callable[[], int],
 ) -> StopReason:

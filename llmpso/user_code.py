@@ -26,7 +26,7 @@ class UserCodeError(LLMPSOError):
     """Code of the user's own cannot be run; the text says what it raised, and where."""
 
 
-def run_foreign(action: Callable[[], T]) -> T:
+def run_user_code(action: Callable[[], T]) -> T:
     """What code of the user's own returns.
 
     What it prints goes to standard error, and is left out if it fails: the reason is one line.

@@ -18,7 +18,7 @@ from mlflow.models import Model, get_model_info
 from llmpso.errors import RegistryError
 from llmpso.objectives import state_dict
 from llmpso.objectives.base import ReadsModels
-from llmpso.objectives.saved import WEIGHTS, load_weights
+from llmpso.objectives.network_files import WEIGHTS, load_weights
 from llmpso.text import one_line
 
 DESCRIPTION, SAVED, PICKLED = "MLmodel", "data/model", "data/model.pth"

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from llmpso.errors import SpecError
-from llmpso.names import fits, fitted, is_plain, twins
+from llmpso.safe_names import fits, fitted, is_plain, twins
 from llmpso.text import brief, one_line
 
 logger = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
-from llmpso.addresses import shown
 from llmpso.errors import ChampionChangedError, RegistryError, StorageError
 from llmpso.retuning.warm_start import Known, known_outcomes
 from llmpso.space import Params, SearchSpace
 from llmpso.text import one_line
+from llmpso.urls import masked_url
 from tasks.artifacts import check_model
 from tasks.patience import is_away
 from tasks.serving import (
@@ -78,7 +78,7 @@ def store_answers(uri: str, name: str) -> Iterator[None]:
             else ("refuses", "that is mended")
         )
         raise StorageError(
-            f"MLflow at {shown(uri)} {did} ({one_line(error, 200)}); what serves "
+            f"MLflow at {masked_url(uri)} {did} ({one_line(error, 200)}); what serves "
             f"{name!r} is as it was, or wholly changed: start again once {then}"
         ) from error
 
@@ -96,7 +96,7 @@ def check_registered(uri: str, name: str) -> None:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
     raise RegistryError(
-        f"model {name!r} is not registered at {shown(uri)}; {hint} (a new model goes by the "
+        f"model {name!r} is not registered at {masked_url(uri)}; {hint} (a new model goes by the "
         "name of its objective, or by one that flows.tune registers: --register-as)"
     )
 

@@ -5,10 +5,10 @@ from urllib.parse import unquote, urlsplit
 
 import mlflow
 
-from llmpso.addresses import shown
 from llmpso.errors import SpecError
+from llmpso.urls import masked_url
 from tasks.new_store import database_file
-from tasks.store_file import fault_of
+from tasks.store_file import server_error_in
 
 URI = "MLFLOW_TRACKING_URI"
 
@@ -41,9 +41,9 @@ def store_address() -> str:
         return uri
     os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
     os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
-    os.environ[URI] = shown(uri)
-    mlflow.set_tracking_uri(shown(uri))
-    return shown(uri)
+    os.environ[URI] = masked_url(uri)
+    mlflow.set_tracking_uri(masked_url(uri))
+    return masked_url(uri)
 
 
 def check_store(uri: str) -> None:
@@ -59,14 +59,14 @@ def check_store(uri: str) -> None:
     path = database_file(uri)
     if path is None:
         raise unusable(uri, "a store in memory ends with the command", SHAPES)
-    if fault := fault_of(path):
+    if fault := server_error_in(path):
         raise unusable(uri, fault)
 
 
 def unusable(uri: str, reason: str, way_out: str = "") -> SpecError:
     """That a store cannot be used, with the setting that names another."""
     is_named = os.environ.get(URI, "").strip() or mlflow.get_tracking_uri() != uri
-    setting = f"{URI} is {shown(uri)!r}" if is_named else f"{URI} is not set"
+    setting = f"{URI} is {masked_url(uri)!r}" if is_named else f"{URI} is not set"
     return SpecError("; ".join(filter(None, (setting, reason, way_out or _way_out(uri)))))
 
 

@@ -25,7 +25,7 @@ _CONTENT = ("runs", "registered_models", "trace_info")
 """Tables of what people lose with a database."""
 
 
-def fault_of(path: Path) -> str:
+def server_error_in(path: Path) -> str:
     """Why a store's file, there already or not, cannot be used; empty if nothing is in the way."""
     if path.is_symlink():
         return f"{path} is a link that leads nowhere; remove it"

@@ -6,8 +6,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from llmpso.objectives.surfaces import Cell, Surface, SurfaceFile, train_cell
-from llmpso.objectives.threads import limit_threads
+from llmpso.benchmark.surfaces import Cell, Surface, SurfaceFile, train_cell
+from llmpso.objectives.torch_threads import limit_threads
 from tasks.storable_errors import storable_errors
 
 _WRITING = Lock()

@@ -21,11 +21,11 @@ from mlflow.store.entities import PagedList
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from sqlalchemy.exc import SQLAlchemyError
 
-from llmpso.addresses import shown
 from llmpso.errors import SpecError
-from llmpso.markup import paragraphs
+from llmpso.escaping import paragraphs
 from llmpso.text import one_line
 from llmpso.trial import Trial
+from llmpso.urls import masked_url
 from tasks.new_store import database_file, make_store
 from tasks.patience import STORE_ERRORS, is_away
 from tasks.state import probe, words
@@ -67,7 +67,7 @@ def client(tracking_uri: str) -> MlflowClient:
         raise unusable(tracking_uri, f"package {error.name} is not there", way_out) from error
     except (*STORE_ERRORS, SQLAlchemyError, CommandError) as error:
         path = database_file(tracking_uri)
-        known = refusal_of(path, shown(tracking_uri)) if path is not None else ""
+        known = refusal_of(path, masked_url(tracking_uri)) if path is not None else ""
         raise unusable(tracking_uri, known or one_line(error, 120)) from error
 
 
@@ -137,7 +137,7 @@ def _check_registry(store: MlflowClient) -> None:
         store.search_registered_models(max_results=1)
     except (*STORE_ERRORS, SQLAlchemyError, ModuleNotFoundError) as error:
         raise SpecError(
-            f"models cannot be registered at {shown(mlflow.get_registry_uri())!r} "
+            f"models cannot be registered at {masked_url(mlflow.get_registry_uri())!r} "
             f"({one_line(error, 200)}); mend MLFLOW_REGISTRY_URI, or leave it out"
         ) from error
 
@@ -271,7 +271,7 @@ def run_url(study: StudyRun) -> str:
     """The page of the parent run; empty if the store is no server."""
     if urlsplit(study.tracking_uri).scheme not in ("http", "https"):
         return ""
-    base = shown(study.tracking_uri).rstrip("/")
+    base = masked_url(study.tracking_uri).rstrip("/")
     # The page of a run for prompts, MLflow's default, shows no description and no curves.
     view = "workflowType=machine_learning"
     return f"{base}/#/experiments/{study.experiment_id}/runs/{study.run_id}?{view}"
@@ -321,7 +321,10 @@ def recorded(
 
 def deleted_part(study: StudyRun) -> tuple[str, str]:
     """What of a study somebody deleted in MLflow, and how it comes back; empty if nothing."""
-    store, at = client(study.tracking_uri), f"MLFLOW_TRACKING_URI={shown(study.tracking_uri)!r}"
+    store, at = (
+        client(study.tracking_uri),
+        f"MLFLOW_TRACKING_URI={masked_url(study.tracking_uri)!r}",
+    )
     with suppress(*STORE_ERRORS):
         experiment = store.get_experiment(study.experiment_id)
         if experiment.lifecycle_stage != LifecycleStage.ACTIVE:

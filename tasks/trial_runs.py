@@ -18,10 +18,10 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from llmpso.errors import ModelError, SpaceError
-from llmpso.names import file_name, twins
 from llmpso.retuning.warm_start import parsed_params
 from llmpso.running.outcome import Outcome, without_model
 from llmpso.running.pending_records import PendingRecord, trial_of, trial_record
+from llmpso.safe_names import file_name, twins
 from llmpso.space import SearchSpace
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState

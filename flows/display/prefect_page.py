@@ -21,7 +21,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.exceptions import PrefectException
 
 from flows.display.progress import StudyProgress
-from llmpso.markup import markdown
+from llmpso.escaping import markdown
 from llmpso.text import one_line, short
 from llmpso.trial import Trial
 

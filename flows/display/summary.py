@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from flows.plan import Plan
-from llmpso.addresses import shown
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
-from llmpso.limits import StopReason
 from llmpso.objectives.base import SupportsBaselines
 from llmpso.search.credit import Record
+from llmpso.stopping import StopReason
 from llmpso.study import StudyResult, improvements
 from llmpso.trial import Source, Trial, TrialState
-from llmpso.user_code import run_foreign
+from llmpso.urls import masked_url
+from llmpso.user_code import run_user_code
 from tasks.names import metric_keys
 from tasks.tracking import StudyRun, run_url
 
@@ -199,10 +199,10 @@ def summarise(
         training_seconds=busy_seconds([t for t in result.trials if t.number not in reused]),
         llm_seconds=sum(call.seconds for call in calls),
         model=model,
-        tracking_uri=shown(study.tracking_uri),
+        tracking_uri=masked_url(study.tracking_uri),
         run_id=study.run_id,
         run_url=run_url(study),
-        prefect_run=shown(prefect_run),
+        prefect_run=masked_url(prefect_run),
     )
 
 
@@ -221,7 +221,7 @@ def _baselines(objective: object) -> tuple[dict[str, dict[str, float]], list[str
     if not isinstance(objective, SupportsBaselines):
         return {}, []
     try:
-        return run_foreign(lambda: _plain(objective.baselines())), []
+        return run_user_code(lambda: _plain(objective.baselines())), []
     except LLMPSOError as error:
         return {}, [f"the objective's baselines cannot be read: {error}"]
 

@@ -4,8 +4,8 @@ import base64
 from collections.abc import Mapping, Sequence
 
 from flows.display.summary import STOPPED, Summary
-from llmpso.limits import StopReason
-from llmpso.markup import code, markdown, paragraphs
+from llmpso.escaping import code, markdown, paragraphs
+from llmpso.stopping import StopReason
 from llmpso.text import short
 from tasks.pages import FIGURES
 

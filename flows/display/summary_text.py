@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.display.summary import STOPPED, Summary, n_from_llm
-from llmpso.limits import StopReason
+from llmpso.stopping import StopReason
 from llmpso.text import brief, printable, short
 
 

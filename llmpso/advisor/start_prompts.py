@@ -14,13 +14,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from llmpso import data
 from llmpso.errors import SpecError
 
 FILE_VARIABLE = "LLMPSO_PROMPTS"
 """Names a file of choices of one's own; it is read before the library's."""
 
-LIBRARY_FILE = Path(data.__file__).parent / "start_prompts.json"
+LIBRARY_FILE = Path(__file__).parent / "start_prompts.json"
 """The choices that come with the library."""
 
 

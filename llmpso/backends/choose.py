@@ -14,7 +14,7 @@ PROBE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenBackend:
     """A backend that was found to answer."""
 
     backend: Backend
@@ -24,7 +24,7 @@ class Choice:
 
 def choose_backend(
     name: str, model: str | None = None, base_url: str | None = None, timeout: float | None = None
-) -> Choice:
+) -> ChosenBackend:
     """Set up a backend and make sure that it answers; fetch the embedded model if need be.
 
     Args:
@@ -52,7 +52,7 @@ def choose_backend(
     raise SpecError(f"advisor is {name!r}; it must be auto, openai, ollama or embedded")
 
 
-def _auto(given: dict[str, Any]) -> Choice:
+def _auto(given: dict[str, Any]) -> ChosenBackend:
     if "base_url" in given:
         return _openai(given, "its base_url is given")
     if os.environ.get("OPENAI_API_KEY"):
@@ -68,23 +68,23 @@ def _auto(given: dict[str, Any]) -> Choice:
 # Each client is imported only where it is used: they take a second, and may be broken.
 
 
-def _openai(given: dict[str, Any], why: str) -> Choice:
+def _openai(given: dict[str, Any], why: str) -> ChosenBackend:
     from llmpso.backends.openai import OpenAIBackend
 
     backend = OpenAIBackend(**given)
     backend.check()
-    return Choice(backend, f"{backend.model} at {backend.url}: {why}")
+    return ChosenBackend(backend, f"{backend.model} at {backend.url}: {why}")
 
 
-def _ollama(given: dict[str, Any], why: str, seconds: float) -> Choice:
+def _ollama(given: dict[str, Any], why: str, seconds: float) -> ChosenBackend:
     from llmpso.backends.ollama import OllamaBackend
 
     backend = OllamaBackend(**given)
     backend.check(seconds)
-    return Choice(backend, f"{backend.model} of Ollama at {backend.url}: {why}")
+    return ChosenBackend(backend, f"{backend.model} of Ollama at {backend.url}: {why}")
 
 
-def _embedded(given: dict[str, Any], why: str) -> Choice:
+def _embedded(given: dict[str, Any], why: str) -> ChosenBackend:
     from llmpso.backends.embedded import EmbeddedBackend
 
     if "base_url" in given:
@@ -93,4 +93,4 @@ def _embedded(given: dict[str, Any], why: str) -> Choice:
     timeout = {"timeout": given["timeout"]} if "timeout" in given else {}
     backend = EmbeddedBackend(path, **timeout)
     backend.check()
-    return Choice(backend, f"embedded {backend.identity['model']}: {why}")
+    return ChosenBackend(backend, f"embedded {backend.identity['model']}: {why}")

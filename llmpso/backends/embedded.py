@@ -14,7 +14,7 @@ from typing import Any
 import xllamacpp
 
 from llmpso.backends.base import Reply, Request
-from llmpso.backends.completion import bound_format, messages
+from llmpso.backends.chat_completion import bound_format, messages
 from llmpso.backends.model_file import QWEN, fetch_model, file_sha256, named_file, progress_bar
 from llmpso.errors import BackendError, BackendUnavailableError
 

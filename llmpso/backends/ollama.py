@@ -11,13 +11,12 @@ from typing import Any
 import httpx
 from pydantic import BaseModel
 
-from llmpso.addresses import shown
 from llmpso.backends.base import Request
-from llmpso.backends.body import body_of
-from llmpso.backends.completion import Answer, formed_messages
-from llmpso.backends.fault import Fault, fault_of
-from llmpso.backends.form import Binding, Form
-from llmpso.backends.http import LOST, Answered, HTTPBackend
+from llmpso.backends.chat_completion import Answer, messages_in_dialect
+from llmpso.backends.dialect import Binding, Dialect
+from llmpso.backends.http_backend import LOST, Answered, HTTPBackend
+from llmpso.backends.response_body import body_of
+from llmpso.backends.server_error import ServerError, server_error_in
 from llmpso.backends.transport import (
     CHECK_SECONDS,
     TransientError,
@@ -28,6 +27,7 @@ from llmpso.backends.transport import (
     usable_proxy,
 )
 from llmpso.errors import BackendError, BackendUnavailableError
+from llmpso.urls import masked_url
 
 DEFAULT_HOST = "http://127.0.0.1:11434"
 DEFAULT_MODEL = "llama3"
@@ -109,16 +109,16 @@ class OllamaBackend(HTTPBackend):
             response = await self._response("list")
         except LOST as error:
             raise self._lost(error) from error
-        if fault := fault_of(response):
-            raise self._explained(fault)
+        if server_error := server_error_in(response):
+            raise self._explained(server_error)
         try:
             tags = Tags.model_validate(body_of(response)).models
         except ValueError as error:
             raise self._unreadable(response) from error
         return {name for tag in tags for name in (tag.model, tag.name)}
 
-    async def _post(self, request: Request, form: Form) -> httpx.Response:
-        return await self._response("chat", **self._body(request, form))
+    async def _post(self, request: Request, dialect: Dialect) -> httpx.Response:
+        return await self._response("chat", **self._body(request, dialect))
 
     async def _response(self, method: str, **arguments: Any) -> httpx.Response:
         """The response to a call of the client, whatever its status: the client keeps it back."""
@@ -142,23 +142,23 @@ class OllamaBackend(HTTPBackend):
                     raise
         return kept[-1]
 
-    def _body(self, request: Request, form: Form) -> dict[str, Any]:
-        bound = {Binding.SCHEMA: dict(request.schema), Binding.OBJECT: "json"}.get(form.binding)
+    def _body(self, request: Request, dialect: Dialect) -> dict[str, Any]:
+        bound = {Binding.SCHEMA: dict(request.schema), Binding.OBJECT: "json"}.get(dialect.binding)
         return (
             {
                 "model": self.model,
-                "messages": formed_messages(request, form),
+                "messages": messages_in_dialect(request, dialect),
                 "stream": False,
                 "options": {
                     "temperature": request.temperature,
-                    "num_predict": form.room * request.max_tokens,
-                    "num_ctx": form.room * _CONTEXT_TOKENS,
+                    "num_predict": dialect.room * request.max_tokens,
+                    "num_ctx": dialect.room * _CONTEXT_TOKENS,
                     # llama.cpp takes 32 bits, and all of them set for "any seed".
                     "seed": request.seed % 2**31,
                 },
             }
             | ({} if bound is None else {"format": bound})
-            | ({"think": False} if form.hushes else {})
+            | ({"think": False} if dialect.hushes else {})
         )
 
     def _read(self, body: Any) -> Answered:
@@ -181,22 +181,22 @@ class OllamaBackend(HTTPBackend):
     def _unreachable(self, cause: str) -> str:
         return f"no Ollama answers at {self.url}; start it, or choose --advisor embedded ({cause})"
 
-    def _explained(self, fault: Fault) -> BackendError | TransientError:
-        said = self._said(fault)
-        if not fault.words:
+    def _explained(self, server_error: ServerError) -> BackendError | TransientError:
+        said = self._said(server_error)
+        if not server_error.words:
             return BackendError(
-                f"{self.url} answered with status {fault.status}, but not as Ollama does; "
+                f"{self.url} answered with status {server_error.status}, but not as Ollama does; "
                 "check base_url"
             )
-        match fault.status:
+        match server_error.status:
             case 200:
                 return BackendError(f"{self._where} failed: {said}")
             case 401 | 403:
                 return BackendUnavailableError(f"{self.url} refuses access ({said})")
             case 404:
                 return self._missing()
-        failed = BackendError(f"{self._where} failed with {fault.status} ({said})")
-        return TransientError(failed, fault.wait) if fault.may_pass else failed
+        failed = BackendError(f"{self._where} failed with {server_error.status} ({said})")
+        return TransientError(failed, server_error.wait) if server_error.may_pass else failed
 
     def _missing(self) -> BackendUnavailableError:
         return BackendUnavailableError(
@@ -232,7 +232,7 @@ def _checked_host(text: str) -> str:
     host, port = _split(host)
     port = port or ("" if found else f":{DEFAULT_PORT}")
     url = f"{scheme or 'http'}://{user}{at}{_reached(host)}{port}{slash}{path}"
-    return shown(checked_url(url, "the address of Ollama", DEFAULT_HOST)).rstrip("/")
+    return masked_url(checked_url(url, "the address of Ollama", DEFAULT_HOST)).rstrip("/")
 
 
 def _split(host: str) -> tuple[str, str]:

@@ -12,18 +12,17 @@ from typing import Any, cast
 import httpx
 import openai
 
-from llmpso.addresses import HIDDEN, shown
 from llmpso.backends.base import Message, Request
-from llmpso.backends.body import body_of
-from llmpso.backends.completion import (
+from llmpso.backends.chat_completion import (
     Completion,
     ModelList,
-    formed_messages,
+    messages_in_dialect,
     response_format,
 )
-from llmpso.backends.fault import Fault
-from llmpso.backends.form import Binding, Form
-from llmpso.backends.http import LOST, Answered, HTTPBackend
+from llmpso.backends.dialect import Binding, Dialect
+from llmpso.backends.http_backend import LOST, Answered, HTTPBackend
+from llmpso.backends.response_body import body_of
+from llmpso.backends.server_error import ServerError
 from llmpso.backends.transport import (
     CHECK_SECONDS,
     TransientError,
@@ -34,6 +33,7 @@ from llmpso.backends.transport import (
 )
 from llmpso.errors import BackendError, BackendUnavailableError
 from llmpso.masking import LEAST_LENGTH
+from llmpso.urls import HIDDEN, masked_url
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4o-mini"
@@ -70,7 +70,7 @@ class OpenAIBackend(HTTPBackend):
         """
         named = base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL
         self._base_url = checked_url(named, "base_url", "http://127.0.0.1:8000/v1").rstrip("/")
-        url = shown(self._base_url).rstrip("/")
+        url = masked_url(self._base_url).rstrip("/")
         super().__init__(model, url, f"{model} at {url}", timeout)
         self._key = _checked_key(api_key or os.environ.get("OPENAI_API_KEY", ""), url)
 
@@ -82,7 +82,7 @@ class OpenAIBackend(HTTPBackend):
     @property
     def schema_bound(self) -> bool:
         """Whether the server binds replies to the schema, as far as is known."""
-        return self._form.binding is Binding.SCHEMA
+        return self._dialect.binding is Binding.SCHEMA
 
     def check(self) -> None:
         """Make sure that the model answers.
@@ -98,7 +98,7 @@ class OpenAIBackend(HTTPBackend):
             if self.model not in names:
                 self.complete(_PROBE)
                 # A limit of one token may have been refused for being so small.
-                self._form = replace(self._form, limit=Form().limit, room=1)
+                self._dialect = replace(self._dialect, limit=Dialect().limit, room=1)
         except BackendError as error:
             raise BackendUnavailableError(str(error)) from error
 
@@ -115,9 +115,9 @@ class OpenAIBackend(HTTPBackend):
             return frozenset()
         return frozenset(model.id for model in models)
 
-    async def _post(self, request: Request, form: Form) -> httpx.Response:
+    async def _post(self, request: Request, dialect: Dialect) -> httpx.Response:
         async with self._client(self._timeout) as client:
-            body = self._body(request, form)
+            body = self._body(request, dialect)
             return await _response(client.chat.completions.with_raw_response.create(**body))
 
     def _client(self, seconds: float) -> openai.AsyncOpenAI:
@@ -132,15 +132,15 @@ class OpenAIBackend(HTTPBackend):
             http_client=cast(Any, way),
         )
 
-    def _body(self, request: Request, form: Form) -> dict[str, Any]:
-        bound = response_format(request, form)
+    def _body(self, request: Request, dialect: Dialect) -> dict[str, Any]:
+        bound = response_format(request, dialect)
         return (
-            {"model": self.model, "messages": formed_messages(request, form)}
+            {"model": self.model, "messages": messages_in_dialect(request, dialect)}
             | ({"response_format": bound} if bound else {})
-            | ({"temperature": request.temperature} if form.has_temperature else {})
-            | ({form.limit: form.room * request.max_tokens} if form.limit else {})
-            | ({"seed": request.seed} if form.has_seed else {})
-            | ({"stream": True} if form.streams else {})
+            | ({"temperature": request.temperature} if dialect.has_temperature else {})
+            | ({dialect.limit: dialect.room * request.max_tokens} if dialect.limit else {})
+            | ({"seed": request.seed} if dialect.has_seed else {})
+            | ({"stream": True} if dialect.streams else {})
         )
 
     def _read(self, body: Any) -> Answered:
@@ -168,14 +168,14 @@ class OpenAIBackend(HTTPBackend):
     def _unreachable(self, cause: str) -> str:
         return f"{self.url} cannot be reached ({cause}); check base_url and the network"
 
-    def _explained(self, fault: Fault) -> BackendError | TransientError:
-        said = self._said(fault)
-        if fault.is_out_of_quota:
+    def _explained(self, server_error: ServerError) -> BackendError | TransientError:
+        said = self._said(server_error)
+        if server_error.is_out_of_quota:
             return BackendUnavailableError(
                 f"the account at {self.url} has no quota left ({said}); add credit, "
                 "or choose --advisor embedded"
             )
-        match fault.status:
+        match server_error.status:
             case 200:
                 return BackendError(f"{self._where} failed: {said}")
             case 401:
@@ -187,9 +187,9 @@ class OpenAIBackend(HTTPBackend):
                 return BackendUnavailableError(
                     f"{self.url} has no model {self.model!r} ({said}); check model and base_url"
                 )
-        if fault.may_pass:
-            failed = f"{self._where} failed with {fault.status} ({said}); try again later"
-            return TransientError(BackendError(failed), fault.wait)
+        if server_error.may_pass:
+            failed = f"{self._where} failed with {server_error.status} ({said}); try again later"
+            return TransientError(BackendError(failed), server_error.wait)
         return BackendError(f"{self._where} refuses the request: {said}")
 
     def _masked(self, text: str) -> str:

@@ -10,9 +10,9 @@ import anyio
 import httpx
 from anyio.from_thread import start_blocking_portal
 
-from llmpso.addresses import shown
 from llmpso.errors import BackendError, BackendUnavailableError
 from llmpso.loopback import is_loopback
+from llmpso.urls import masked_url
 
 CONNECT_SECONDS = 5.0
 CHECK_SECONDS = 10.0
@@ -131,7 +131,7 @@ def usable_proxy(url: str) -> Iterator[None]:
         yield
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise BackendUnavailableError(
-            f"the environment's proxy for {shown(url)} cannot be used ({error}); "
+            f"the environment's proxy for {masked_url(url)} cannot be used ({error}); "
             "mend HTTPS_PROXY or ALL_PROXY, or add the host to NO_PROXY"
         ) from error
 
@@ -143,7 +143,7 @@ async def _check_redirect(response: httpx.Response) -> None:
     here, there = response.url, response.url.join(response.headers["location"])
     is_same = (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
     if not is_same or response.status_code not in (307, 308):
-        raise RedirectedError(shown(str(there)))
+        raise RedirectedError(masked_url(str(there)))
 
 
 def lost(url: str, cause: BaseException, advice: str) -> BackendError | TransientError:
@@ -180,7 +180,7 @@ def checked_url(text: str, name: str, example: str) -> str:
         is_address = False
     if not is_address:
         raise BackendUnavailableError(
-            f"{name} is {shown(url)!r}; it must begin with http:// or https:// and name a "
+            f"{name} is {masked_url(url)!r}; it must begin with http:// or https:// and name a "
             f"host, such as {example}"
         )
     return url

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from llmpso.data.series import TimeSeries
+from llmpso.data.series.time_series import TimeSeries
 from llmpso.errors import DataError
 from llmpso.space import Float, Floats, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation

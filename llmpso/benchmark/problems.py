@@ -9,17 +9,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from llmpso.errors import SpecError
-from llmpso.objectives.base import DescribedObjective
-from llmpso.objectives.functions import FUNCTIONS, FunctionObjective
-from llmpso.objectives.grid import TOP_SHARE
-from llmpso.objectives.live_surface import LiveSurface
-from llmpso.objectives.surfaces import SurfaceObjective
-from llmpso.objectives.tables import (
+from llmpso.benchmark.live_surface import LiveSurface
+from llmpso.benchmark.lookup_table import TOP_SHARE
+from llmpso.benchmark.surfaces import SurfaceObjective
+from llmpso.benchmark.tables import (
     DEVELOPMENT_TABLES,
     REPORT_TABLES,
     TableObjective,
 )
+from llmpso.errors import SpecError
+from llmpso.objectives.analytic_functions import FUNCTIONS, AnalyticObjective
+from llmpso.objectives.base import DescribedObjective
 from llmpso.space import Params
 
 TABLE_DEFAULTS: Mapping[str, Params] = {
@@ -181,9 +181,9 @@ class FunctionProblem:
         """For people; the objective's own name, which a model may see, tells nothing."""
         return f"{'plain-' if self.plain else ''}{self.function}-{self.n_dims}"
 
-    def objective(self, seed: int) -> FunctionObjective:
+    def objective(self, seed: int) -> AnalyticObjective:
         """The function, shifted and turned by the seed."""
-        return FunctionObjective(self.function, self.n_dims, seed=seed, plain=self.plain)
+        return AnalyticObjective(self.function, self.n_dims, seed=seed, plain=self.plain)
 
     def scale(self, seed: int) -> Scale:
         """From random points; the minimum of every function is 0."""

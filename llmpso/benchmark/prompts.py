@@ -8,7 +8,7 @@ from llmpso.advisor import Advisor, Task
 from llmpso.advisor.configurations import ConfigurationAdvisor
 from llmpso.advisor.start_prompts import START_PROMPTS, StartChoice
 from llmpso.backends.base import Backend
-from llmpso.objectives.tables import TableObjective
+from llmpso.benchmark.tables import TableObjective
 
 COLD, WARM = 0.0, 0.7
 """Temperatures tried; a cold model always says the same, a warm one is asked with more seeds."""

@@ -15,8 +15,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from llmpso.analysis import bootstrap_interval, ratio_interval
+from llmpso.benchmark.learning_curves import CURVES, CurveObjective
 from llmpso.benchmark.report import Report, markdown
-from llmpso.objectives.curves import CURVES, CurveObjective
 from llmpso.running.successive_halving import Racing
 from llmpso.study import minimize
 from llmpso.trial import Trial

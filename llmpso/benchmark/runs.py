@@ -22,7 +22,7 @@ from llmpso.backends.base import Backend
 from llmpso.benchmark.arms import Arm, build_search
 from llmpso.benchmark.problems import Problem
 from llmpso.errors import DataError
-from llmpso.objectives.threads import limit_threads
+from llmpso.objectives.torch_threads import limit_threads
 from llmpso.running.evaluate import evaluate_trial
 from llmpso.space import SearchSpace
 from llmpso.study import StudyResult, run_study

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmpso.data.images import Pixels
+from llmpso.data.images.image_set import Pixels
 from llmpso.errors import DataError
 from llmpso.objectives.cnn_network import CNNArchitecture, CNNetwork, classify
-from llmpso.objectives.saved import DESCRIPTION, damage_named, load_network, save_network
+from llmpso.objectives.network_files import DESCRIPTION, damage_named, load_network, save_network
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from llmpso.data.images import ImageSet, LabelledImages
+from llmpso.data.images.image_set import ImageSet, LabelledImages
 from llmpso.objectives.base import HeldOut
+from llmpso.objectives.classification_records import classifier_records
 from llmpso.objectives.classifier import Classifier
 from llmpso.objectives.cnn_network import (
     CNNArchitecture,
@@ -18,11 +19,10 @@ from llmpso.objectives.cnn_network import (
     augment,
     classify,
 )
-from llmpso.objectives.image_baselines import baselines
-from llmpso.objectives.mistakes import classifier_records
-from llmpso.objectives.network import Lesson, NetworkObjective
-from llmpso.objectives.spaces import Tunables
+from llmpso.objectives.image_baselines import image_baselines
+from llmpso.objectives.network import FitProblem, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
+from llmpso.objectives.tunables import Tunables
 from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
 
@@ -139,7 +139,7 @@ class CNNObjective(NetworkObjective[CNNetwork]):
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """Accuracy of the most frequent class and of a linear model of the pixels."""
-        return baselines(self.images)
+        return image_baselines(self.images)
 
     def read_model(self, directory: Path) -> Classifier:
         """Read back what `Classifier.save` wrote.
@@ -173,7 +173,9 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         network.initialise(generator, self._mean, self._deviation)
         return network
 
-    def _lesson(self, network: CNNetwork, chosen: Params, generator: torch.Generator) -> Lesson:
+    def _fit_problem(
+        self, network: CNNetwork, chosen: Params, generator: torch.Generator
+    ) -> FitProblem:
         (pixels, labels), strength = self._train, chosen["augmentation"]
 
         def batch_loss(indices: Tensor) -> Tensor:
@@ -187,7 +189,7 @@ class CNNObjective(NetworkObjective[CNNetwork]):
             max_samples=MAX_IMAGES,
             weight_decay=chosen["weight_decay"],
         )
-        return Lesson(
+        return FitProblem(
             batch_loss,
             lambda: _error(self._confusion(network, self._validation)),
             len(labels),

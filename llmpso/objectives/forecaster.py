@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Self
 import pandas as pd
 import torch
 
-from llmpso.data.inputs import InputEncoder
-from llmpso.data.time_format import TimeFormat
+from llmpso.data.series.input_encoder import InputEncoder
+from llmpso.data.times.time_format import TimeFormat
 from llmpso.errors import DataError
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast
-from llmpso.objectives.saved import DESCRIPTION, damage_named, load_network, save_network
+from llmpso.objectives.network_files import DESCRIPTION, damage_named, load_network, save_network
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from llmpso.data.images import ImageSet, LabelledImages, Labels
+from llmpso.data.images.image_set import ImageSet, LabelledImages, Labels
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse strengths, on pixels in units of their standard deviation."""
@@ -18,7 +18,7 @@ MAX_ITERATIONS = 100
 Guesses = NDArray[np.int64]
 
 
-def baselines(images: ImageSet) -> dict[str, dict[str, float]]:
+def image_baselines(images: ImageSet) -> dict[str, dict[str, float]]:
     """Accuracy of both on the images that a network is judged by.
 
     The linear model may choose by validation how strongly it is penalised.

@@ -11,16 +11,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from llmpso.data.series import TimeSeries
-from llmpso.data.windows import Part, make_windows, split_rows, thin
+from llmpso.data.series.time_series import TimeSeries
+from llmpso.data.series.windows import Part, make_windows, split_rows, thin
 from llmpso.objectives.base import HeldOut
-from llmpso.objectives.baselines import baselines
+from llmpso.objectives.forecast_baselines import forecast_baselines
+from llmpso.objectives.forecast_hold_out import forecast_record, held_out_losses, watched_columns
 from llmpso.objectives.forecaster import Forecaster
-from llmpso.objectives.held_out import forecast_record, held_out_losses, watched_columns
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
-from llmpso.objectives.network import Lesson, NetworkObjective
-from llmpso.objectives.spaces import Tunables
+from llmpso.objectives.network import FitProblem, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
+from llmpso.objectives.tunables import Tunables
 from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
 from llmpso.trial import Evaluation
 
@@ -153,7 +153,7 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """RMSE of persistence and ridge on the same windows, in the target's unit."""
-        return baselines(self.windows)
+        return forecast_baselines(self.windows)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -188,7 +188,9 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         network.initialise(generator)
         return network
 
-    def _lesson(self, network: LSTMNetwork, chosen: Params, generator: torch.Generator) -> Lesson:
+    def _fit_problem(
+        self, network: LSTMNetwork, chosen: Params, generator: torch.Generator
+    ) -> FitProblem:
         ends, scaled, window = self._train[0], self._scaled_targets, chosen["window"]
 
         def batch_loss(indices: Tensor) -> Tensor:
@@ -201,7 +203,7 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
             batch_size=chosen["batch_size"],
             max_samples=MAX_WINDOWS,
         )
-        return Lesson(
+        return FitProblem(
             batch_loss,
             lambda: self._rmse(network, self._validation, window),
             len(ends),

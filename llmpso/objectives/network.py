@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from llmpso.objectives.spaces import Tunables
 from llmpso.objectives.training import (
     FitResult,
     FitSettings,
@@ -19,6 +18,7 @@ from llmpso.objectives.training import (
     fit,
     n_epochs,
 )
+from llmpso.objectives.tunables import Tunables
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
 
@@ -26,7 +26,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class FitProblem:
     """What one network is fitted to; see `llmpso.objectives.training.fit`."""
 
     batch_loss: Callable[[Tensor], Tensor]
@@ -100,13 +100,13 @@ class NetworkObjective(ABC, Generic[Network]):
         epochs = n_epochs(fidelity, self.max_epochs)
         network = self._network(chosen, torch.Generator().manual_seed(seed)).to(self.device)
         generator = torch.Generator(self.device).manual_seed(seed)
-        lesson = self._lesson(network, chosen, generator)
+        problem = self._fit_problem(network, chosen, generator)
         result = fit(
             network,
-            lesson.batch_loss,
-            lesson.validation_error,
-            lesson.n_samples,
-            replace(lesson.settings, max_epochs=epochs),
+            problem.batch_loss,
+            problem.validation_error,
+            problem.n_samples,
+            replace(problem.settings, max_epochs=epochs),
             generator,
             checkpoint,
         )
@@ -134,7 +134,9 @@ class NetworkObjective(ABC, Generic[Network]):
         """A network with its first weights, on the CPU."""
 
     @abstractmethod
-    def _lesson(self, network: Network, chosen: Params, generator: torch.Generator) -> Lesson:
+    def _fit_problem(
+        self, network: Network, chosen: Params, generator: torch.Generator
+    ) -> FitProblem:
         """What a network is fitted to; `max_epochs` of the settings is that of fidelity 1."""
 
     @abstractmethod

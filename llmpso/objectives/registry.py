@@ -4,22 +4,22 @@ import os
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
-from llmpso.data.air_quality import load_taiwan
-from llmpso.data.image_collection import parse_groups
-from llmpso.data.image_files import load_images
-from llmpso.data.series import TimeSeries, load_csv
-from llmpso.data.table import CsvOptions
-from llmpso.data.textures import load_textures
+from llmpso.data.images.classes_and_parts import parse_groups
+from llmpso.data.images.load import load_images
+from llmpso.data.images.textures import load_textures
+from llmpso.data.series.air_quality import load_taiwan
+from llmpso.data.series.time_series import TimeSeries, load_csv
+from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.errors import SpecError
 from llmpso.objectives import cnn, lstm
+from llmpso.objectives.analytic_functions import AnalyticObjective
 from llmpso.objectives.base import DescribedObjective
-from llmpso.objectives.function import function_objective
-from llmpso.objectives.functions import FunctionObjective
+from llmpso.objectives.user_function import function_objective
 from llmpso.objectives.user_modules import import_attribute
 from llmpso.options import DataOptions
 from llmpso.space_file import load_space
 from llmpso.text import is_storable, one_line
-from llmpso.user_code import UserCodeError, run_foreign
+from llmpso.user_code import UserCodeError, run_user_code
 
 DESCRIBED = ("evaluate", "name", "metric", "description", "space")
 """What an objective of a user's own has."""
@@ -95,7 +95,7 @@ def _built(spec: ObjectiveSpec, files: tuple[tuple[int, int], ...]) -> Described
             return _cnn(spec.data)
         case "rastrigin" | "plain-rastrigin":
             is_plain = spec.name.startswith("plain")
-            return FunctionObjective("rastrigin", spec.data.dims, plain=is_plain)
+            return AnalyticObjective("rastrigin", spec.data.dims, plain=is_plain)
     own = _instance(spec.name, import_attribute(spec.name))
     return _described(spec.name, own, spec.data.space_file)
 
@@ -129,7 +129,7 @@ def _series(data: DataOptions) -> TimeSeries:
 def _instance(path: str, found: object) -> object:
     """A class stands for what it makes without arguments."""
     try:
-        return run_foreign(found) if isinstance(found, type) else found
+        return run_user_code(found) if isinstance(found, type) else found
     except UserCodeError as error:
         raise SpecError(f"objective {path!r} cannot be made: {error}") from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from llmpso.errors import SpecError
-from llmpso.user_code import UserCodeError, run_foreign
+from llmpso.user_code import UserCodeError, run_user_code
 
 _OURS = ("flows", "llmpso", "tasks")
 
@@ -25,7 +25,7 @@ def import_attribute(path: str) -> object:
     if folder not in sys.path:
         sys.path.append(folder)
     try:
-        module = run_foreign(lambda: importlib.import_module(name))
+        module = run_user_code(lambda: importlib.import_module(name))
     except UserCodeError as error:
         raise SpecError(f"objective {path!r} cannot be imported: {error}") from error
     _check_place(module, Path(folder))

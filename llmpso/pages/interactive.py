@@ -11,7 +11,7 @@ from functools import cache, singledispatch
 from importlib.resources import files
 from typing import Any
 
-from llmpso.markup import in_html, json_in_html
+from llmpso.escaping import in_html, json_in_html
 from llmpso.pages.charts import (
     Axis,
     Bars,

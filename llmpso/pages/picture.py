@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from matplotlib.ticker import NullLocator, PercentFormatter
 from PIL import Image
 
-from llmpso.markup import literal
+from llmpso.escaping import literal
 from llmpso.pages.charts import (
     Axis,
     Bars,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from llmpso.markup import literal
+from llmpso.escaping import literal
 from llmpso.retuning.drift import PSI_THRESHOLD, ColumnDrift
 from llmpso.text import brief
 

@@ -15,7 +15,7 @@ from itertools import repeat
 
 import torch
 
-from llmpso.objectives.threads import limit_threads
+from llmpso.objectives.torch_threads import limit_threads
 
 PROBE_SECONDS = 0.15
 """For each layout that is tried."""

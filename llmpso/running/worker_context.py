@@ -12,7 +12,7 @@ from typing import Self
 
 from llmpso.objectives.base import DescribedObjective, Objective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
-from llmpso.objectives.threads import limit_threads
+from llmpso.objectives.torch_threads import limit_threads
 from llmpso.running.evaluate import evaluate_trial
 from llmpso.running.global_state import GlobalState
 from llmpso.running.gpus import take_gpu

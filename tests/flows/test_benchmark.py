@@ -14,7 +14,7 @@ from flows.benchmark import COMMAND, benchmark
 from flows.benchmark_plan import BenchmarkOptions
 from flows.command import USAGE_ERROR, main
 from llmpso.backends.base import Reply, Request
-from llmpso.backends.choose import Choice
+from llmpso.backends.choose import ChosenBackend
 from llmpso.backends.nonsense import RandomBackend
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark import arms, problems
@@ -140,7 +140,9 @@ def test_a_replay_needs_no_model_and_gives_the_same_trials(
 
     model = ScriptedBackend(answer)
     monkeypatch.setattr(
-        benchmark_plan, "choose_backend", lambda name, **options: Choice(model, "for a test")
+        benchmark_plan,
+        "choose_backend",
+        lambda name, **options: ChosenBackend(model, "for a test"),
     )
     names = "pso,guided,guided-llm,placebo"
     benchmark("functions", arms=names, out=str(live), advisor="embedded", **SMALL)

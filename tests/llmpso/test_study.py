@@ -11,8 +11,8 @@ import pytest
 
 from llmpso import Evaluation, Float, Integer, SearchSpace, minimize
 from llmpso.errors import LLMPSOError, SpecError
-from llmpso.limits import N_ALIKE, StopReason
 from llmpso.running.evaluate import evaluate_trial, failure_kind
+from llmpso.stopping import N_ALIKE, StopReason
 from llmpso.study import improvements
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from llmpso.data.series import TimeSeries
+from llmpso.data.series.time_series import TimeSeries
 from llmpso.errors import RegistryError
 from llmpso.objectives.lstm import LSTMObjective
 from tasks.artifacts import check_model, load_model

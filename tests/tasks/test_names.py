@@ -6,7 +6,7 @@ from mlflow.entities import Metric, Param
 from mlflow.utils import validation
 
 from llmpso.errors import SpecError
-from llmpso.names import twins
+from llmpso.safe_names import twins
 from tasks.names import by_name, experiment_name, key, keys, metric_key, metric_keys, model_name
 
 NAMES = [

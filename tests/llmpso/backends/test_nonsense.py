@@ -10,12 +10,12 @@ from llmpso.advisor.configurations import ConfigurationAdvisor
 from llmpso.backends.base import Backend
 from llmpso.backends.nonsense import ConstantBackend, RandomBackend, WorstBackend
 from llmpso.backends.scripted import ScriptedBackend
-from llmpso.objectives.functions import FunctionObjective
+from llmpso.objectives.analytic_functions import AnalyticObjective
 from llmpso.search.guidance import Guidance
 from llmpso.search.guided import GuidedPSO
 from llmpso.trial import Source
 
-OBJECTIVE = FunctionObjective("sphere", 2, seed=0)
+OBJECTIVE = AnalyticObjective("sphere", 2, seed=0)
 MOST_CALLS = 8
 """The start, and three questions with one re-ask each, and one more."""
 

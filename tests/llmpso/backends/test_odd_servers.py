@@ -19,9 +19,9 @@ import httpx
 import pytest
 
 from llmpso.backends.base import Message, Request
-from llmpso.backends.fault import fault_of
 from llmpso.backends.ollama import OllamaBackend
 from llmpso.backends.openai import OpenAIBackend
+from llmpso.backends.server_error import server_error_in
 from llmpso.errors import BackendError, BackendUnavailableError
 
 GOOD = '{"layers": 2}'
@@ -312,7 +312,7 @@ class TestWaiting:
         ],
     )
     def test_as_the_header_says(self, headers, wait):
-        fault = fault_of(httpx.Response(429, headers=headers, json={}))
+        fault = server_error_in(httpx.Response(429, headers=headers, json={}))
         assert fault is not None
         assert fault.wait == wait
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from llmpso.data.images import ImageSet, LabelledImages
-from llmpso.objectives.threads import limit_threads
+from llmpso.data.images.image_set import ImageSet, LabelledImages
+from llmpso.objectives.torch_threads import limit_threads
 
 SHARED = Path(os.environ.get("LLMPSO_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 

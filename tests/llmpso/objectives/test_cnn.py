@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from llmpso.data.image_collection import parse_groups
-from llmpso.data.image_files import load_images
-from llmpso.data.textures import load_textures
+from llmpso.data.images.classes_and_parts import parse_groups
+from llmpso.data.images.load import load_images
+from llmpso.data.images.textures import load_textures
 from llmpso.errors import DataError, SpaceError, SpecError
 from llmpso.objectives.base import (
     DescribedObjective,

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from llmpso.data.air_quality import load_taiwan
-from llmpso.data.series import TimeSeries
+from llmpso.data.series.air_quality import load_taiwan
+from llmpso.data.series.time_series import TimeSeries
 from llmpso.errors import DataError
 from llmpso.objectives.base import SavableModel
 from llmpso.objectives.forecaster import Forecaster, _load_pyfunc

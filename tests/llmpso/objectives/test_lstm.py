@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from llmpso.data.air_quality import load_taiwan
-from llmpso.data.series import TimeSeries, load_csv
-from llmpso.data.table import CsvOptions
-from llmpso.data.windows import split_rows
+from llmpso.data.series.air_quality import load_taiwan
+from llmpso.data.series.time_series import TimeSeries, load_csv
+from llmpso.data.series.windows import split_rows
+from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.errors import DataError, SpaceError, SpecError
 from llmpso.objectives.base import DescribedObjective, SupportsBaselines
 from llmpso.objectives.lstm import TUNABLES, LSTMObjective

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from llmpso.data.air_quality import load_taiwan
+from llmpso.data.series.air_quality import load_taiwan
 from llmpso.objectives import cnn, lstm
-from llmpso.objectives.threads import limit_threads
+from llmpso.objectives.torch_threads import limit_threads
 
 LSTM = {"layers": 2, "hidden_units": 12, "learning_rate": 0.01, "dropout": 0.3}
 CNN = {

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from llmpso.data.images import LabelledImages
-from llmpso.data.textures import load_textures
+from llmpso.data.images.image_set import LabelledImages
+from llmpso.data.images.textures import load_textures
 from llmpso.objectives.cnn import TUNABLES, CNNObjective
-from llmpso.objectives.threads import limit_threads
+from llmpso.objectives.torch_threads import limit_threads
 
 PARAMS = {"layers": 3, "filters": 16}
 EPOCHS, BATCH, REPEATS = 4, 64, 7

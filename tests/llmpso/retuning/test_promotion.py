@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from llmpso.data.air_quality import load_taiwan
+from llmpso.data.series.air_quality import load_taiwan
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.base import HeldOut
 from llmpso.retuning.degradation import degradation

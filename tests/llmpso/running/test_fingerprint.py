@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llmpso.errors import SpecError
-from llmpso.objectives.function import function_objective
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
+from llmpso.objectives.user_function import function_objective
 from llmpso.options import DataOptions
 from llmpso.running.fingerprint import Fingerprint, evaluation_key, objective_fingerprint
 from llmpso.space import Float, SearchSpace

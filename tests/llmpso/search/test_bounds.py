@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from llmpso import Categorical, Evaluation, Float, Integer, SearchSpace, minimize
-from llmpso.limits import Meter
 from llmpso.options import StopOptions
 from llmpso.search import failures, gaussian_process, learner, subset, surrogate
 from llmpso.search.chooser import one_thread
@@ -17,6 +16,7 @@ from llmpso.search.observations import Observations
 from llmpso.search.subset import MAX_OBSERVED, around, around_the_best
 from llmpso.search.surrogate import clipped_scores
 from llmpso.space import Floats, Params
+from llmpso.stopping import StopConditions
 from llmpso.trial import Failure, FailureKind, Source, Trial
 
 PLANE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
@@ -232,7 +232,7 @@ def test_a_meter_looks_at_each_trial_once() -> None:
             Counted.looked_at += len(super().__getitem__(at))
             return super().__getitem__(at)
 
-    meter, trials = Meter(StopOptions(patience=10_000)), Counted()
+    meter, trials = StopConditions(StopOptions(patience=10_000)), Counted()
     for trial in trials_of(PLANE, np.full((500, 2), 0.5), np.arange(500.0)):
         trials.append(trial)
         assert meter.reached(trials) is None

@@ -1,0 +1,165 @@
+"""What all models behind HTTP share: a call adapts to its server, and says what came of it."""
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from llmpso.backends.base import Reply, Request
+from llmpso.backends.dialect import Dialect
+from llmpso.backends.response_body import body_of
+from llmpso.backends.server_error import ServerError, server_error_in
+from llmpso.backends.transport import (
+    MESSAGE_LIMIT,
+    RedirectedError,
+    TransientError,
+    call,
+    lost,
+)
+from llmpso.errors import BackendError
+from llmpso.text import one_line
+
+LOST = (httpx.HTTPError, RedirectedError, OSError)
+"""What is raised where no answer comes."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What is read of a model's answer."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    is_cut: bool = False
+    """It ran into the limit of tokens."""
+    is_thought: bool = False
+    """Some of those tokens went into thoughts."""
+    reason: str = ""
+    """Why there is no text."""
+
+
+class HTTPBackend(ABC):
+    """A model behind HTTP; what its server refuses is given up for as long as this lives.
+
+    Attributes:
+        model: Name of the model.
+        url: Address of the server, without secrets.
+    """
+
+    def __init__(self, model: str, url: str, where: str, timeout: float) -> None:
+        self.model = model
+        self.url = url
+        self._where = where
+        self._timeout = timeout
+        self._dialect = Dialect()
+        self._closed = False
+
+    def complete(self, request: Request) -> Reply:
+        """Ask once; see `Backend`."""
+        if self._closed:
+            raise BackendError(f"the backend for {self._where} is closed; make a new one")
+
+        async def attempt() -> tuple[Answered, Dialect]:
+            return await self._attempt(request)
+
+        start = time.perf_counter()
+        (answered, dialect), retries = call(attempt, self._timeout, self._where)
+        if not answered.text.strip() and not answered.is_cut:
+            why = self._safe(answered.reason)
+            raise BackendError(f"{self._where} answered without text: {why}")
+        return Reply(
+            text=self._masked(answered.text),
+            prompt_tokens=answered.prompt_tokens,
+            completion_tokens=answered.completion_tokens,
+            seconds=time.perf_counter() - start,
+            truncated=answered.is_cut,
+            retries=retries,
+            notes=dialect.notes(request),
+        )
+
+    def close(self) -> None:
+        """Refuse further calls; no connection outlives a call."""
+        self._closed = True
+
+    @abstractmethod
+    async def _post(self, request: Request, dialect: Dialect) -> httpx.Response:
+        """Send a question; the response, whatever its status."""
+
+    @abstractmethod
+    def _read(self, body: Any) -> Answered:
+        """The answer in a response's body; `ValueError` if there is none."""
+
+    @abstractmethod
+    def _explained(self, server_error: ServerError) -> BackendError | TransientError:
+        """A complaint as an error that a person can act on."""
+
+    @abstractmethod
+    def _unreadable(self, response: httpx.Response) -> BackendError:
+        """The error for a response that holds no answer."""
+
+    @abstractmethod
+    def _unreachable(self, cause: str) -> str:
+        """What to say where no answer comes."""
+
+    async def _attempt(self, request: Request) -> tuple[Answered, Dialect]:
+        """Ask in the present dialect, and in another one for as long as that may help."""
+        first, told = self._dialect, ("", "")
+        while True:
+            dialect = self._dialect
+            response = await self._sent(request, dialect)
+            server_error = server_error_in(response)
+            if server_error is None:
+                answered = self._answer(response)
+                roomier = dialect.roomier() if answered.is_cut and answered.is_thought else None
+                if roomier is None:
+                    return answered, dialect
+                self._adapt(dialect, roomier, "the model's thoughts left no room for an answer")
+                continue
+            # The same complaint of what was given up: no other form helps.
+            is_in_vain = server_error.words == told[0] and told[1] in server_error.words
+            adapted = None if is_in_vain else dialect.adapted(server_error)
+            if adapted is None:
+                self._dialect = dialect if server_error.may_pass else first
+                raise self._explained(server_error)
+            told = server_error.words, self._adapt(dialect, adapted, server_error.words)
+
+    def _adapt(self, before: Dialect, after: Dialect, why: str) -> str:
+        """Ask otherwise from now on; what is given up."""
+        refused, instead = after.changes(before)
+        self._dialect = after
+        _log.warning(
+            "%s refuses %s (%s); from now on %s", self._where, refused, self._safe(why), instead
+        )
+        return refused
+
+    async def _sent(self, request: Request, dialect: Dialect) -> httpx.Response:
+        try:
+            return await self._post(request, dialect)
+        except LOST as error:
+            raise self._lost(error) from error
+
+    def _answer(self, response: httpx.Response) -> Answered:
+        try:
+            return self._read(body_of(response))
+        except ValueError as error:
+            raise self._unreadable(response) from error
+
+    def _lost(self, error: Exception) -> BackendError | TransientError:
+        cause = self._safe(str(error) or type(error).__name__)
+        return lost(self.url, error, self._unreachable(cause))
+
+    def _said(self, server_error: ServerError) -> str:
+        return self._safe(server_error.words) or f"status {server_error.status}"
+
+    def _safe(self, text: str) -> str:
+        """A server's words on one line; some servers repeat the key in them."""
+        return one_line(self._masked(text), MESSAGE_LIMIT)
+
+    def _masked(self, text: str) -> str:
+        """A server's words without a key; there is none here."""
+        return text

@@ -1,0 +1,1 @@
+"""Labelled images: from folders or arrays to equal squares in three parts."""

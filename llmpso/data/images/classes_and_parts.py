@@ -1,0 +1,154 @@
+"""Images as they were found: which classes count as one, and which part each image belongs to."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpso.data.column_names import near_names
+from llmpso.data.images.image_set import Labels, Pixels
+from llmpso.data.series.windows import TEST_SHARE, VALIDATION_SHARE
+from llmpso.errors import DataError
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "eval": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""How the parts may be called, in any case of letters."""
+
+MIN_PER_CLASS = 5
+"""Images that a class needs if it is to be split into three parts."""
+
+Groups = Mapping[str, tuple[str, ...]]
+"""Classes that count as one, by the name of the group."""
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """Images as they were found."""
+
+    pixels: Pixels
+    labels: NDArray[np.str_]
+    """Name of each image's class, shape (n_images,)."""
+    parts: NDArray[np.str_] | None
+    """Part of each image, one of the values of `SPLITS`; None if none was given."""
+    description: str
+    notes: tuple[str, ...] = ()
+    """What was left out, decided or changed on the way here, a sentence each."""
+
+
+def parse_groups(text: str) -> Groups:
+    """Groups from text such as `fibre=paper+cardboard,rest=glass+metal+plastic`.
+
+    A class alone stands for itself: `paper,glass`.
+
+    Raises:
+        DataError: The text does not read so, or names a class twice.
+    """
+    groups: dict[str, tuple[str, ...]] = {}
+    for item in text.split(","):
+        name, _, members = (part.strip() for part in item.partition("="))
+        classes = tuple(member.strip() for member in (members or name).split("+"))
+        if not name or not all(classes) or name in groups:
+            raise DataError(
+                f"classes is {text!r}; it must read like fibre=paper+cardboard,rest=glass+metal"
+            )
+        groups[name] = classes
+    repeated = [c for c, n in Counter(c for g in groups.values() for c in g).items() if n > 1]
+    if repeated:
+        raise DataError(f"classes is {text!r}; it names {repeated[0]!r} more than once")
+    return groups
+
+
+def grouped(collection: Collection, groups: Groups) -> Collection:
+    """The images of some classes, several of which count as one; the log says what is left out.
+
+    Raises:
+        DataError: A class does not occur.
+    """
+    known = np.unique(collection.labels).tolist()
+    for member in (member for members in groups.values() for member in members):
+        if member not in known:
+            raise DataError(f"classes names {member!r}; {near_names(member, known)}")
+    group_of = {member: name for name, members in groups.items() for member in members}
+    kept = np.isin(collection.labels, list(group_of))
+    notes = collection.notes
+    if not kept.all():
+        left_out = ", ".join(sorted(set(known) - set(group_of)))
+        notes += (f"{(~kept).sum()} images of {left_out} are left out",)
+    told = "; ".join(f"{name} is {' + '.join(members)}" for name, members in groups.items())
+    return Collection(
+        pixels=collection.pixels[kept],
+        labels=np.array([group_of[label] for label in collection.labels[kept]]),
+        parts=None if collection.parts is None else collection.parts[kept],
+        description=f"{collection.description}, in which {told}",
+        notes=notes,
+    )
+
+
+def parts_of(
+    collection: Collection, labels: Labels, class_names: tuple[str, ...]
+) -> NDArray[np.str_]:
+    """The part of each image; what is not given is drawn, the same way each time.
+
+    Args:
+        collection: The images, with the parts that are given.
+        labels: Their classes, as indices of the names.
+        class_names: In order.
+
+    Raises:
+        DataError: A class has too few images to draw from.
+    """
+    given = set() if collection.parts is None else set(collection.parts.tolist())
+    parts = np.full(len(labels), "train", "<U10")
+    if collection.parts is not None:
+        parts[:] = collection.parts
+    share = VALIDATION_SHARE
+    if "test" not in given:
+        parts = _drawn(parts, labels, class_names, TEST_SHARE, "test")
+        share = VALIDATION_SHARE / (1 - TEST_SHARE)
+    if "validation" not in given:
+        parts = _drawn(parts, labels, class_names, share, "validation")
+    return parts
+
+
+def _drawn(
+    parts: NDArray[np.str_],
+    labels: Labels,
+    class_names: tuple[str, ...],
+    share: float,
+    name_of_part: str,
+) -> NDArray[np.str_]:
+    """The parts with a share of each class's training images in another one."""
+    rng, parts = np.random.default_rng(0), parts.copy()
+    for index, name in enumerate(class_names):
+        members = np.flatnonzero((labels == index) & (parts == "train"))
+        if not len(members):
+            near = near_names(name, [other for other in class_names if other != name])
+            raise DataError(
+                f"class {name!r} has no image to train on ({near}); add some, or leave it out "
+                "with classes"
+            )
+        if len(members) < MIN_PER_CLASS - 1:
+            raise DataError(
+                f"class {name!r} has {(labels == index).sum()} images, {len(members)} of them to "
+                f"train on; a class needs {MIN_PER_CLASS} or more: add some, or leave it out with "
+                "classes"
+            )
+        parts[rng.permutation(members)[: max(1, round(share * len(members)))]] = name_of_part
+    return parts
+
+
+def described(path: Path, pixels: Pixels) -> str:
+    """What images from a path are, for a prompt."""
+    return f"{'grey' if pixels.shape[-1] == 1 else 'RGB'} images from {path.name}"

@@ -1,0 +1,1 @@
+"""Time series: loading, an even grid, windows and the encoding of inputs."""

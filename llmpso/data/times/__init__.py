@@ -1,0 +1,1 @@
+"""Finding and reading the times of a table, however they are written."""

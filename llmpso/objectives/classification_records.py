@@ -1,0 +1,49 @@
+"""What a classifier takes for what, on images that no trial was chosen by."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from llmpso.data.images.image_set import ImageSet
+
+MOST_SHOWN = 12
+"""Mistakes that a page shows."""
+
+
+def classifier_records(images: ImageSet, model: Any) -> dict[str, dict[str, Any]]:
+    """Confusion matrix and surest mistakes on the test images, for `llmpso.pages.model_charts`.
+
+    Args:
+        images: The data.
+        model: Takes raw images, as the model that serves does.
+    """
+    names, test = images.class_names, images.test
+    shares = np.asarray(model.predict(test.pixels)[list(names)], dtype=np.float64)
+    guesses = shares.argmax(axis=1)
+    cells = test.labels * len(names) + guesses
+    counts = np.bincount(cells, minlength=len(names) ** 2).reshape(len(names), len(names))
+    wrong = np.flatnonzero(guesses != test.labels)
+    surest = wrong[np.argsort(-shares[wrong].max(axis=1), kind="stable")][:MOST_SHOWN]
+    shown = [
+        {
+            "true": names[test.labels[place]],
+            "predicted": names[guesses[place]],
+            "png": _png(test.pixels[place]),
+        }
+        for place in surest
+    ]
+    return {
+        "confusion.json": {"classes": list(names), "test": counts.tolist()},
+        "mistakes.json": {"total": len(wrong), "images": shown},
+    }
+
+
+def _png(pixels: NDArray[np.uint8]) -> str:
+    """Pixels, shape (height, width, channels), as base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.squeeze()).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

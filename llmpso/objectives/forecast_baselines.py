@@ -1,0 +1,85 @@
+"""What a tuned network must beat: the last value, and a linear model of the same inputs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpso.data.series.windows import Part, Windows
+
+PENALTIES = tuple(float(penalty) for penalty in np.logspace(0, 5, 11))
+LAGS = (1, 2, 3, 6, 12, 24)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearModel:
+    """A linear forecast from the last rows of a window."""
+
+    weights: NDArray[np.float64]
+    """Shape (n_lags, n_inputs), oldest row first, in the target's unit per scaled input."""
+    intercept: float
+
+    def predict(self, inputs: NDArray[np.float32], ends: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Forecasts in the target's unit, shape (n_windows,).
+
+        Args:
+            inputs: Scaled inputs, shape (n_rows, n_inputs).
+            ends: Row of the last input of each window, shape (n_windows,).
+        """
+        flat = _lagged(inputs, ends, len(self.weights))
+        return np.asarray(flat @ self.weights.ravel() + self.intercept)
+
+
+def forecast_baselines(windows: Windows) -> dict[str, dict[str, float]]:
+    """RMSE of persistence and ridge, in the target's unit, on the windows a network is judged by.
+
+    Ridge may choose by validation how strongly it is penalised and how many rows it looks back.
+    """
+    lags = [n_lags for n_lags in LAGS if n_lags <= windows.window]
+    ridge = fit_ridge(windows, lags)
+    parts = {"validation_rmse": windows.validation, "test_rmse": windows.test}
+    return {
+        "persistence": {name: rmse(part.last, part) for name, part in parts.items()},
+        "ridge": {
+            name: rmse(ridge.predict(windows.inputs, part.ends), part)
+            for name, part in parts.items()
+        },
+    }
+
+
+def fit_ridge(windows: Windows, lags: Iterable[int]) -> LinearModel:
+    """Ridge regression; penalty and number of lags are those of the lowest validation error."""
+    models = (model for n_lags in lags for model in _path(windows, n_lags))
+    return min(models, key=lambda model: _validation_rmse(model, windows))
+
+
+def rmse(forecasts: NDArray[np.float64], part: Part) -> float:
+    """Root mean squared error of forecasts, shape (n_windows,), in the target's unit."""
+    return float(np.sqrt(np.mean(np.square(forecasts - part.targets))))
+
+
+def _validation_rmse(model: LinearModel, windows: Windows) -> float:
+    forecasts = model.predict(windows.inputs, windows.validation.ends)
+    return rmse(forecasts, windows.validation)
+
+
+def _path(windows: Windows, n_lags: int) -> Iterable[LinearModel]:
+    """One model per penalty, from one eigendecomposition."""
+    flat = _lagged(windows.inputs, windows.train.ends, n_lags)
+    targets = windows.train.targets
+    centre, mean = flat.mean(axis=0), targets.mean()
+    flat -= centre
+    values, vectors = np.linalg.eigh(flat.T @ flat)
+    moments = vectors.T @ (flat.T @ (targets - mean))
+    for penalty in PENALTIES:
+        weights = vectors @ (moments / (np.maximum(values, 0.0) + penalty))
+        yield LinearModel(weights.reshape(n_lags, -1), float(mean - centre @ weights))
+
+
+def _lagged(
+    inputs: NDArray[np.float32], ends: NDArray[np.int64], n_lags: int
+) -> NDArray[np.float64]:
+    """The last rows of each window side by side, shape (n_windows, n_lags * n_inputs)."""
+    rows = ends[:, None] + np.arange(1 - n_lags, 1)
+    return np.asarray(inputs[rows].reshape(len(ends), -1), dtype=np.float64)

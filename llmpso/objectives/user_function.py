@@ -1,0 +1,149 @@
+"""A plain function of the user's own as an objective."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from llmpso.errors import SpecError
+from llmpso.objectives.base import HeldOut
+from llmpso.space import Params, SearchSpace
+from llmpso.trial import Evaluation
+
+PASSED = ("seed", "fidelity")
+"""What a function is given besides the configuration, if it names it."""
+
+
+class PlainFunction:
+    """A function that trains one configuration and returns the value to lower.
+
+    Args:
+        function: Called as `function(params)`; with `seed` and `fidelity` too, where it has
+            parameters of these names. It returns a number, or an `Evaluation`.
+        space: What may be tried.
+        path: `module:attribute` by which it was found; names what has no name of its own.
+
+    Attributes:
+        function: As given.
+
+    Raises:
+        SpecError: It cannot be called like that.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], space: SearchSpace, path: str | None = None
+    ) -> None:
+        self.space = space
+        self.function = function
+        self._module, self._called = _names(function, path)
+        self._passed = _passed(function, self._called)
+
+    @property
+    def name(self) -> str:
+        """Module and function."""
+        return f"{self._module}-{self._called}".replace("_", "-")
+
+    @property
+    def metric(self) -> str:
+        """The value has no other name."""
+        return f"value of {self._called}"
+
+    @property
+    def description(self) -> str:
+        """The function's docstring; it is told to the language model."""
+        return inspect.getdoc(defining(self.function)) or f"The function {self._called}."
+
+    @property
+    def fingerprint(self) -> str | None:
+        """What `fingerprint()` of the function's module tells of its data; None without one."""
+        told: str | None = _beside(self.function, "fingerprint")
+        return told() if callable(told) else told
+
+    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
+        """Call the function.
+
+        Raises:
+            SpaceError: Parameters lie outside the space.
+        """
+        offered = {"seed": seed, "fidelity": fidelity}
+        passed = {name: offered[name] for name in self._passed}
+        returned: Any = self.function(self.space.validate(params), **passed)
+        return returned if isinstance(returned, Evaluation) else Evaluation(returned)
+
+
+class HoldOutFunction(PlainFunction):
+    """A function whose module can also judge a model on data that no trial was chosen by.
+
+    Args:
+        function: As for `PlainFunction`; it returns an `Evaluation` with a model.
+        space: What may be tried.
+        judge: From a model to its losses on the held-out samples, oldest first.
+        path: As for `PlainFunction`.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        space: SearchSpace,
+        judge: Callable[[Any], Any],
+        path: str | None = None,
+    ) -> None:
+        super().__init__(function, space, path)
+        self._judge = judge
+
+    def held_out(self, model: Any) -> HeldOut:
+        """Losses of a model on the held-out samples."""
+        return HeldOut.of(self._judge(model))
+
+
+def function_objective(
+    function: Callable[..., Any], space: SearchSpace, path: str
+) -> PlainFunction:
+    """The objective of a function; judged, where its module defines `held_out(model)`."""
+    judge = _beside(function, "held_out")
+    if judge is None:
+        return PlainFunction(function, space, path)
+    return HoldOutFunction(function, space, judge, path)
+
+
+def defining(function: Any) -> Any:
+    """The function or class whose code a callable runs: that behind a partial, or of an object."""
+    if isinstance(function, partial):
+        return defining(function.func)
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return inspect.unwrap(function)
+    return type(function)
+
+
+def _beside(function: Callable[..., Any], name: str) -> Any:
+    """What the module of a function has under a name; None if nothing."""
+    return getattr(inspect.getmodule(defining(function)), name, None)
+
+
+def _names(function: Callable[..., Any], path: str | None) -> tuple[str, str]:
+    """Module and name of a callable; those of its path, where it has none of its own."""
+    own = getattr(function, "__name__", "")
+    if own.isidentifier():
+        return function.__module__.rpartition(".")[2], own
+    module, _, attribute = (path or "").partition(":")
+    called = attribute or type(function).__name__
+    return (module or defining(function).__module__).rpartition(".")[2], called.replace(".", "-")
+
+
+def _passed(function: Callable[..., Any], called: str) -> tuple[str, ...]:
+    """Which of `PASSED` a function asks for."""
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise SpecError(f"{called} is a coroutine or a generator; it must return a number")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of builtins and compiled code none is told
+        return ()
+    passed = tuple(name for name in PASSED if name in signature.parameters)
+    try:
+        signature.bind({}, **dict.fromkeys(passed))
+    except TypeError as error:
+        raise SpecError(
+            f"{called}{signature} cannot be called with params and {', '.join(PASSED)} "
+            f"({error}); give further parameters a default"
+        ) from error
+    return passed

@@ -1,0 +1,112 @@
+"""What a study may cost, and what ends it."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from llmpso.advisor import Advisor
+from llmpso.options import StopOptions
+from llmpso.trial import Failure, FailureKind, Trial, TrialState
+
+
+class StopReason(StrEnum):
+    """Why a study ended."""
+
+    BUDGET = "budget"
+    """All evaluations were spent."""
+    EXHAUSTED = "exhausted"
+    """Every configuration of a finite space was evaluated."""
+    TARGET = "target"
+    PATIENCE = "patience"
+    SECONDS = "seconds"
+    LLM_CALLS = "llm_calls"
+    LLM_TOKENS = "llm_tokens"
+    FAILURES = "failures"
+    ALL_FAILED = "all_failed"
+    """The first evaluations all failed with the same message: so would the rest."""
+    INTERRUPTED = "interrupted"
+    """By Ctrl-C, in a notebook; what was measured is in the result."""
+
+
+N_ALIKE = 6
+"""If so many evaluations fail alike and none succeeds, the objective is taken to be broken."""
+
+
+class StopConditions:
+    """Measures a study against its limits, from its making on.
+
+    Args:
+        stop: What ends the study.
+        advisor: Whose questions count.
+        clock: Seconds from any fixed point.
+    """
+
+    def __init__(
+        self,
+        stop: StopOptions,
+        advisor: Advisor | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stop = stop
+        self._advisor = advisor
+        self._clock = clock
+        self._begin = clock()
+        self._n_trials, self._since, self._failed = 0, 0, 0
+        self._best = math.inf
+        self._n_calls, self._asked, self._tokens = 0, 0, 0
+        self._endings: set[Failure | None] = set()
+
+    def reached(self, trials: Sequence[Trial]) -> StopReason | None:
+        """The first limit that the study has reached; None while it may go on.
+
+        Args:
+            trials: All so far; those that were counted before are not looked at again.
+        """
+        self._count_trials(trials)
+        self._count_calls()
+        stop = self._stop
+        if stop.stop_at is not None and self._best <= stop.stop_at:
+            return StopReason.TARGET
+        spent = (
+            (StopReason.PATIENCE, self._since, stop.patience),
+            (StopReason.SECONDS, self._clock() - self._begin, stop.max_seconds),
+            (StopReason.LLM_CALLS, self._asked, stop.max_llm_calls),
+            (StopReason.LLM_TOKENS, self._tokens, stop.max_llm_tokens),
+            (StopReason.FAILURES, self._failed, stop.max_failures),
+            (StopReason.ALL_FAILED, self._alike, N_ALIKE if stop.max_failures is None else None),
+        )
+        over = (reason for reason, used, limit in spent if limit is not None and used >= limit)
+        return next(over, None)
+
+    def _count_trials(self, trials: Sequence[Trial]) -> None:
+        """The best value, how many trials came after it, and how many failed."""
+        for trial in trials[self._n_trials :]:
+            self._since += 1
+            self._failed += trial.state is TrialState.FAILED
+            if len(self._endings) < 2:
+                self._endings.add(trial.failure)
+            if trial.value is not None and trial.value < self._best:
+                self._best, self._since = trial.value, 0
+        self._n_trials = len(trials)
+
+    @property
+    def _alike(self) -> int:
+        """How many trials there are, if the same exception ended them all; else 0.
+
+        Other failures may well be those of a region: too large, too slow, not a number.
+        """
+        if len(self._endings) != 1:
+            return 0
+        (failure,) = self._endings
+        is_exception = failure is not None and failure.kind is FailureKind.EXCEPTION
+        return self._n_trials if is_exception else 0
+
+    def _count_calls(self) -> None:
+        """Questions that a model answered, and their tokens."""
+        calls = self._advisor.calls if self._advisor else ()
+        for call in calls[self._n_calls :]:
+            if not call.cached:
+                self._asked += 1
+                self._tokens += call.prompt_tokens + call.completion_tokens
+        self._n_calls = len(calls)

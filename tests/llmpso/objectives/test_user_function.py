@@ -1,0 +1,105 @@
+"""A plain function is an objective: it is given what it asks for, and judged if it can be."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from llmpso import Evaluation, Float, SearchSpace
+from llmpso.errors import SpaceError, SpecError
+from llmpso.objectives.base import DescribedObjective, SupportsHoldOut
+from llmpso.objectives.user_function import HoldOutFunction, PlainFunction, function_objective
+
+SPACE = SearchSpace({"x": Float(0.0, 1.0)})
+
+
+def plain(params):
+    """Half of x."""
+    return params["x"] / 2
+
+
+def seeded(params, seed, fidelity=1.0):
+    return Evaluation(params["x"] + seed + fidelity, model="a model")
+
+
+def test_a_function_is_called_with_what_it_asks_for() -> None:
+    objective = PlainFunction(plain, SPACE)
+    assert isinstance(objective, DescribedObjective)
+    assert not isinstance(objective, SupportsHoldOut)
+    assert objective.evaluate({"x": 0.5}, fidelity=0.1, seed=3).value == 0.25
+    assert objective.name == "test-function-plain"
+    assert objective.description == "Half of x."
+    evaluation = PlainFunction(seeded, SPACE).evaluate({"x": 0.5}, fidelity=0.25, seed=3)
+    assert (evaluation.value, evaluation.model) == (3.75, "a model")
+    with pytest.raises(SpaceError, match="x is 2; it must be a number from 0 to 1"):
+        objective.evaluate({"x": 2}, fidelity=1.0, seed=0)
+
+
+def test_a_judge_makes_it_comparable() -> None:
+    objective = HoldOutFunction(seeded, SPACE, lambda model: [0, 1, 1, 0])
+    assert isinstance(objective, SupportsHoldOut)
+    judged = objective.held_out("a model")
+    assert judged.error == 0.5
+    assert judged.losses.dtype == np.float64
+
+
+def test_a_function_that_cannot_be_called_is_refused() -> None:
+    def needs_more(params, data):
+        return 0.0
+
+    with pytest.raises(
+        SpecError, match=r"needs_more\(params, data\) cannot be called with params"
+    ):
+        PlainFunction(needs_more, SPACE)
+
+
+class Scaled:
+    """Scales x."""
+
+    def __init__(self, factor=2):
+        self.factor = factor
+
+    def __call__(self, params, seed):
+        return self.factor * params["x"] + seed
+
+
+def scaled(params, factor):
+    """x times a factor."""
+    return factor * params["x"]
+
+
+@pytest.mark.parametrize(
+    ("function", "path", "name", "description", "value"),
+    [
+        (
+            partial(scaled, factor=3),
+            "own.models:triple",
+            "models-triple",
+            "x times a factor.",
+            1.5,
+        ),
+        (partial(partial(scaled), factor=3), "own:t", "own-t", "x times a factor.", 1.5),
+        (Scaled(4), "own:four", "own-four", "Scales x.", 3.0),
+        (lambda params: params["x"], "own:same", "own-same", "The function same.", 0.5),
+    ],
+)
+def test_whatever_can_be_called_has_a_name(function, path, name, description, value) -> None:
+    objective = function_objective(function, SPACE, path)
+    assert isinstance(objective, DescribedObjective)
+    assert objective.evaluate({"x": 0.5}, fidelity=1.0, seed=1).value == value
+    assert (objective.name, objective.description) == (name, description)
+    assert objective.metric.startswith("value of ")
+
+
+async def later(params):
+    return 1.0
+
+
+def many(params):
+    yield 1.0
+
+
+@pytest.mark.parametrize("function", [later, many])
+def test_what_returns_no_number_at_once_is_refused(function) -> None:
+    with pytest.raises(SpecError, match=f"{function.__name__} is a coroutine or a generator; it"):
+        function_objective(function, SPACE, "own:function")
