@@ -16,7 +16,8 @@ from pydantic import Field
 from flows.benchmark_plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
 from flows.benchmark_racing import benchmark_racing
 from flows.benchmark_speed import benchmark_speed, speed_tables
-from flows.command import Command, main
+from flows.command import Command
+from flows.command_line import run_module
 from flows.masked_logs import masked_run
 from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import Batch, load_trials, process_pool
@@ -160,12 +161,8 @@ def _check(arguments: dict[str, Any]) -> None:
         prepare_benchmark(options)
 
 
-COMMAND = Command(
-    benchmark,
-    name="flows.benchmark",
-    check=_check,
-    as_text=str,
-)
+COMMAND = Command(benchmark, check=_check, as_text=str)
+APP = COMMAND.app()
 
 if __name__ == "__main__":
-    raise SystemExit(main(COMMAND))
+    raise SystemExit(run_module(APP, "flows.benchmark"))

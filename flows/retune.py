@@ -14,7 +14,8 @@ import pandas as pd
 from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.command import Command, main
+from flows.command import Command
+from flows.command_line import run_module
 from flows.display.publish import SUMMARY_FILE
 from flows.display.summary import STOPPED, Summary
 from flows.masked_logs import masked_run
@@ -279,17 +280,12 @@ def _tell(plan: RetunePlan, report: Report) -> None:
 
 COMMAND = Command(
     retune,
-    name="flows.retune",
     check=lambda arguments: check_retune(RetuneOptions(**arguments)),
     as_text=as_text,
     as_record=Report.record,
 )
 
-
-def script() -> int:
-    """The script `llmpso-retune`."""
-    return main(COMMAND)
-
+APP = COMMAND.app()
 
 if __name__ == "__main__":
-    raise SystemExit(main(COMMAND))
+    raise SystemExit(run_module(APP, "flows.retune"))

@@ -8,7 +8,8 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
-from flows.command import Command, main
+from flows.command import Command
+from flows.command_line import run_module
 from flows.handover import prepared_once
 from flows.masked_logs import masked_run
 from flows.storable import check_options
@@ -92,10 +93,10 @@ def _check(arguments: dict[str, Any]) -> None:
 
 COMMAND = Command(
     select_prompt,
-    name="flows.select_prompt",
     check=_check,
     as_text=str,
 )
+APP = COMMAND.app()
 
 if __name__ == "__main__":
-    raise SystemExit(main(COMMAND))
+    raise SystemExit(run_module(APP, "flows.select_prompt"))

@@ -1,29 +1,24 @@
 """All deployments on one machine, without a work pool: `python -m flows.serve`."""
 
 import json
-import sys
 from pathlib import Path
 
-import cyclopts
 from prefect import serve as serve_deployments
 from prefect.deployments.runner import RunnerDeployment
 
-from flows.command import USAGE_ERROR
+from flows.command_line import new_app, run_module
 from flows.deployment_file import ScheduledFlow, load_deployments
 from flows.prefect_server import local_prefect_server
 from flows.schedules import ScheduleEntry
-from llmpso.errors import LLMPSOError
-from llmpso.masking import mask_tracebacks
-from llmpso.text import one_line
 from llmpso.urls import masked_url
 
 FILE = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
 
-app = cyclopts.App(name="python -m flows.serve", version_flags=[])
+APP = new_app("serve")
 
 
-@app.default
-def serve(file: Path = FILE, *, check: bool = False, limit: int = 1) -> int:
+@APP.default
+def serve(file: Path = FILE, *, check: bool = False, limit: int = 1) -> None:
     """Run what is scheduled in this process, until it is stopped.
 
     Args:
@@ -31,16 +26,10 @@ def serve(file: Path = FILE, *, check: bool = False, limit: int = 1) -> int:
         check: Only say what would run, and when.
         limit: Runs at a time.
     """
-    mask_tracebacks()
-    try:
-        deployments = load_deployments(file)
-        print("\n".join(map(_line, deployments)))
-        if not check:
-            _serve(deployments, limit)
-    except LLMPSOError as error:
-        print(f"error: {one_line(error, 2_000)}", file=sys.stderr)
-        return USAGE_ERROR
-    return 0
+    deployments = load_deployments(file)
+    print("\n".join(map(_line, deployments)))
+    if not check:
+        _serve(deployments, limit)
 
 
 def _serve(deployments: list[ScheduledFlow], limit: int) -> None:
@@ -77,4 +66,4 @@ def _time(schedule: ScheduleEntry) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(app())
+    raise SystemExit(run_module(APP, "flows.serve"))

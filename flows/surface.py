@@ -9,7 +9,8 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.command import Command, main
+from flows.command import Command
+from flows.command_line import run_module
 from flows.masked_logs import masked_run
 from llmpso.benchmark.live_surface import surface_network
 from llmpso.benchmark.surfaces import (
@@ -93,7 +94,8 @@ def _check(arguments: dict[str, Any]) -> None:
     prepare(arguments["name"], arguments["csv"], arguments["out"])
 
 
-COMMAND = Command(surface, name="flows.surface", check=_check, as_text=str)
+COMMAND = Command(surface, check=_check, as_text=str)
+APP = COMMAND.app()
 
 if __name__ == "__main__":
-    raise SystemExit(main(COMMAND))
+    raise SystemExit(run_module(APP, "flows.surface"))

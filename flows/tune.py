@@ -10,7 +10,8 @@ from prefect import flow, get_run_logger, runtime
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.urls import url_for
 
-from flows.command import Command, main
+from flows.command import Command
+from flows.command_line import run_module
 from flows.display.prefect_page import PrefectPage
 from flows.display.progress import ReportingBackend, StudyProgress
 from flows.display.publish import publish
@@ -177,7 +178,6 @@ def _calls_text(advisor: Advisor | None) -> str:
 
 COMMAND = Command(
     tune,
-    name="flows.tune",
     check=lambda arguments: prepare(TuneOptions(**arguments)),
     as_text=as_text,
     as_record=Summary.record,
@@ -189,11 +189,7 @@ COMMAND = Command(
     ),
 )
 
-
-def script() -> int:
-    """The script `llmpso-tune`."""
-    return main(COMMAND)
-
+APP = COMMAND.app()
 
 if __name__ == "__main__":
-    raise SystemExit(main(COMMAND))
+    raise SystemExit(run_module(APP, "flows.tune"))

@@ -12,6 +12,8 @@ from llmpso.stopping import StopReason
 from llmpso.study import StudyResult, StudySpec, minimize
 from llmpso.trial import Evaluation, Trial
 
+__version__ = "0.1.0"
+
 __all__ = [
     "PSO",
     "Advisor",
@@ -31,5 +33,6 @@ __all__ = [
     "StudySpec",
     "Task",
     "Trial",
+    "__version__",
     "minimize",
 ]

@@ -1,8 +1,8 @@
 """The README does what it says: its examples run as they are written."""
 
-import importlib
 import re
 import shlex
+from inspect import signature
 from pathlib import Path
 
 import mlflow
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from flows.benchmark import benchmark
-from flows.command import _app
+from flows.command_line import COMMANDS, joined_app
 from flows.retune import retune
 from flows.retune_report import Outcome
 from flows.rollback import rollback
@@ -119,16 +119,18 @@ def test_the_commands_name_files_and_options_that_exist() -> None:
     foreign |= {"quiet", "json", "install-completion"}
     options = set(re.findall(r"--([a-z][a-z-]+)", README)) - foreign - {"help", "fresh"}
     functions = (tune.fn, retune.fn, benchmark.fn, surface.fn, select_prompt.fn, serve, rollback)
-    names = {name.replace("_", "-") for f in functions for name in f.__annotations__}
+    names = {name.replace("_", "-") for f in functions for name in signature(f).parameters}
     assert options <= names
 
 
-@pytest.mark.parametrize("line", re.findall(r"^python -m flows\.(?:\w+) .+", README, re.MULTILINE))
+COMMAND_LINES = re.findall(r"^(?:llmpso|python -m flows\.)[ ]?(.+)", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
 def test_the_commands_are_understood_as_written(line: str) -> None:
-    module, *arguments = shlex.split(line)[2:]
-    if module == "flows.rollback":
-        assert arguments == ["lstm-air-quality"]
-        return
-    app, launched = _app(importlib.import_module(module).COMMAND)
-    called, _, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
-    assert called is launched
+    name, *arguments = shlex.split(line)
+    command = name.replace("_", "-")
+    assert command in COMMANDS
+    app = joined_app()
+    called, _, _ = app.parse_args([command, *arguments], exit_on_error=False, print_error=False)
+    assert called is app[command].default_command

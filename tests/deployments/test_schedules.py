@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.command import USAGE_ERROR
+from flows.command_line import USAGE_ERROR, joined_app, run
 from flows.deployment_file import load_deployments
-from flows.serve import FILE, serve
+from flows.serve import FILE
 from llmpso.errors import SpecError
+
+
+def listed(*files: Path) -> int:
+    return run(joined_app(), ["serve", *map(str, files), "--check"])
 
 
 def test_every_deployment_of_the_file_can_run() -> None:
@@ -110,7 +114,7 @@ def written(folder: Path, *changes: dict) -> Path:
 )
 def test_a_deployment_that_cannot_run_is_refused(tmp_path: Path, change, message, capsys) -> None:
     path = written(tmp_path, change)
-    assert serve(path, check=True) == USAGE_ERROR
+    assert listed(path) == USAGE_ERROR
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -171,7 +175,7 @@ def test_what_one_deployment_shares_with_another_by_reference_is_read(tmp_path: 
 
 
 def test_what_is_served_is_listed_with_its_next_run(capsys) -> None:
-    assert serve(check=True) == 0
+    assert listed() == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
         r"retune/lstm-air-quality: 0 3 \* \* 1 \(Europe/Berlin\), next \d{4}-\d\d-\d\d 03:00",
@@ -208,7 +212,7 @@ def test_every_way_to_write_a_schedule_is_read(tmp_path: Path) -> None:
 def test_a_schedules_own_parameters_reach_its_runs(tmp_path: Path, capsys) -> None:
     nightly = {"cron": "0 3 * * *", "slug": "nightly", "parameters": {"evaluations": 77}}
     path = written(tmp_path, {"schedules": [nightly]})
-    assert serve(path, check=True) == 0
+    assert listed(path) == 0
     assert 'with {"evaluations": 77}' in capsys.readouterr().out
     (schedule,) = load_deployments(path)[0].entry.schedules
     assert schedule.as_schedule().parameters == {"evaluations": 77}
@@ -239,5 +243,5 @@ def test_a_name_that_is_given_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_paused_deployment_says_so(tmp_path: Path, capsys) -> None:
-    assert serve(written(tmp_path, {"paused": True}), check=True) == 0
+    assert listed(written(tmp_path, {"paused": True})) == 0
     assert "retune/lstm-air-quality: paused: " in capsys.readouterr().out

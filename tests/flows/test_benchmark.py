@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from flows import benchmark_plan, machinery
-from flows.benchmark import COMMAND, benchmark
+from flows.benchmark import APP, COMMAND, benchmark
 from flows.benchmark_plan import BenchmarkOptions
-from flows.command import USAGE_ERROR, main
+from flows.command_line import USAGE_ERROR, run_module
 from llmpso.backends.base import Reply, Request
 from llmpso.backends.choose import ChosenBackend
 from llmpso.backends.nonsense import RandomBackend
@@ -165,7 +165,7 @@ def test_a_replay_needs_no_model_and_gives_the_same_trials(
         (["--suite", "all"], 'Invalid value "all" for --suite'),
         (["--arms", "pso,ga"], "arm 'ga' is unknown; it must be one of: default-only"),
         (["--arms", "pso,pso"], "arms is 'pso,pso'; each may be named once"),
-        (["--seeds", "0"], "--seeds is 0; input should be greater than or equal"),
+        (["--seeds", "0"], "--seeds is 0; it must be at least 1"),
         (["--arms", "guided-llm", "--replies", "no.jsonl"], "no.jsonl holds no recorded replies"),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     monkeypatch, capsys, mlflow_store, arguments, message
 ):
     monkeypatch.setattr(sys, "argv", ["flows.benchmark", *arguments])
-    assert main(COMMAND) == USAGE_ERROR
+    assert run_module(APP, "flows.benchmark") == USAGE_ERROR
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -225,5 +225,5 @@ def test_an_unknown_table_of_speed_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(
         sys, "argv", ["flows.benchmark", "--suite", "speed", "--problems", "taste"]
     )
-    assert main(COMMAND) == USAGE_ERROR
+    assert run_module(APP, "flows.benchmark") == USAGE_ERROR
     assert "machinery, racing, runners, steps, surrogate" in capsys.readouterr().err

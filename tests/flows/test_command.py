@@ -11,16 +11,18 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.command import INTERRUPTED, USAGE_ERROR, _app, main
+from flows.command_line import COMMANDS, INTERRUPTED, USAGE_ERROR, joined_app, run_module
+from flows.command_line import run as run_app
 from flows.servers import is_healthy
-from flows.tune import COMMAND
+from flows.tune import APP, COMMAND
+from llmpso import __version__
 from llmpso.loopback import spare_loopback
 from tasks.iterate import iterate
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["flows.tune", *arguments])
-    return main(COMMAND)
+    return run_module(APP, "flows.tune")
 
 
 @pytest.mark.parametrize(
@@ -141,18 +143,48 @@ def test_help_shows_examples_that_are_understood_and_the_exit_codes(monkeypatch,
     text = " ".join(capsys.readouterr().out.split())
     assert "130 interrupted" in text
     for example in COMMAND.examples:
-        assert f"python -m flows.tune {example}" in text
-        app, launched = _app(COMMAND)
-        called, _, _ = app.parse_args(shlex.split(example), exit_on_error=False)
-        assert called is launched
+        assert f"llmpso tune {example}" in text
+        called, _, _ = APP.parse_args(shlex.split(example), exit_on_error=False)
+        assert called is APP.default_command
 
 
-def test_the_script_completes_its_options(monkeypatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/llmpso-tune"])
-    app, _ = _app(COMMAND)
-    completion = app.generate_completion(shell="bash")
-    assert "--max-llm-calls" in completion
-    assert "--install-completion" in completion
+def test_the_script_completes_its_commands_and_options() -> None:
+    completion = joined_app().generate_completion(shell="bash")
+    for part in (*COMMANDS, "--max-llm-calls", "--install-completion"):
+        assert part in completion
+
+
+def test_the_script_explains_itself_without_importing_any_command() -> None:
+    code = (
+        "import sys; from flows.command_line import joined_app, run; "
+        "assert run(joined_app(), ['--help']) == 0; assert 'prefect' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_each_command_of_the_script_explains_itself(capsys) -> None:
+    for name in COMMANDS:
+        assert run_app(joined_app(), [name, "--help"]) == 0
+        assert f"Usage: llmpso {name}" in capsys.readouterr().out
+    assert run_app(joined_app(), ["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["toon"], "there is no command 'toon'; known: tune, retune"),
+        (["retun"], "there is no command 'retun'; did you mean 'retune'?"),
+        (["tune", "--budget", "3"], "there is no option --budget; it is --evaluations now"),
+        (["tune", "--budget=3"], "there is no option --budget; it is --evaluations now"),
+        (["retune", "--resume"], "there is no option --resume; it is --fresh"),
+    ],
+)
+def test_what_is_not_known_is_one_line_that_names_what_is(capsys, arguments, message) -> None:
+    assert run_app(joined_app(), arguments) == USAGE_ERROR
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
 
 
 def test_a_prefect_server_out_of_reach_is_one_line_and_exit_code_2(

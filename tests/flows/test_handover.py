@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from flows import retune, tune
-from flows.command import INTERRUPTED, USAGE_ERROR, main
+from flows.command_line import INTERRUPTED, USAGE_ERROR, run_module
 from flows.handover import handed_over, prepared_once
 from llmpso.backends.openai import OpenAIBackend
 
@@ -112,7 +112,7 @@ def model_server() -> Iterator[tuple[str, list[str]]]:
 
 def run(monkeypatch: pytest.MonkeyPatch, command, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["flows.tune", *arguments])
-    return main(command)
+    return run_module(command, "flows.tune")
 
 
 def asking(url: str) -> list[str]:
@@ -124,7 +124,7 @@ def test_a_command_asks_for_the_models_once_and_closes_the_backend_once(
 ) -> None:
     url, asked = model_server
     arguments = [*asking(url), "--threads", "1", "--evaluations", "4", "--quiet", "--json"]
-    assert run(monkeypatch, tune.COMMAND, bowl, *arguments) == 0
+    assert run(monkeypatch, tune.APP, bowl, *arguments) == 0
     assert asked == ["/v1/models", "/v1/chat/completions"]
     assert len(n_closed) == 1
     assert json.loads(capsys.readouterr().out)["advisor"].startswith(f"m at {url}")
@@ -139,7 +139,7 @@ def test_an_interrupted_command_closes_it_too(
     url, asked = model_server
     monkeypatch.setattr(tune, "run_study", interrupts)
     arguments = [*asking(url), "--threads", "1", "--evaluations", "4", "--quiet"]
-    assert run(monkeypatch, tune.COMMAND, bowl, *arguments) == INTERRUPTED
+    assert run(monkeypatch, tune.APP, bowl, *arguments) == INTERRUPTED
     assert asked == ["/v1/models"]
     assert len(n_closed) == 1
 
@@ -149,6 +149,6 @@ def test_what_was_checked_and_cannot_begin_is_closed(
 ) -> None:
     url, _ = model_server
     # The bowl has no hold-out set: found after the model's server has answered.
-    assert run(monkeypatch, retune.COMMAND, "--objective", bowl, *asking(url)) == USAGE_ERROR
+    assert run(monkeypatch, retune.APP, "--objective", bowl, *asking(url)) == USAGE_ERROR
     assert "has no held_out(model)" in capsys.readouterr().err
     assert len(n_closed) == 1

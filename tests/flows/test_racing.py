@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from flows.command import USAGE_ERROR, main
+from flows.command_line import USAGE_ERROR, run_module
 from flows.plan import _check_race
-from flows.tune import COMMAND, as_text, tune
+from flows.tune import APP, as_text, tune
 from llmpso.errors import SpecError
 from llmpso.objectives import registry
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
@@ -154,7 +154,7 @@ def test_a_killed_race_goes_on_from_its_rungs(prefect_server, mlflow_store, log)
 def test_an_objective_without_fidelity_is_refused(monkeypatch, capsys, mlflow_store) -> None:
     arguments = ["flows.tune", "rastrigin", "--racing", "--advisor", "none"]
     monkeypatch.setattr(sys, "argv", arguments)
-    assert main(COMMAND) == USAGE_ERROR
+    assert run_module(APP, "flows.tune") == USAGE_ERROR
     error = capsys.readouterr().err
     assert "has no train_to" in error
     assert error.count("\n") == 1

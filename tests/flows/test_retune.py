@@ -19,12 +19,11 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.utilities.callables import parameter_schema
 
 from flows import retune as retuning
-from flows.command import USAGE_ERROR
+from flows.command_line import USAGE_ERROR, joined_app, run
 from flows.refit import compare_arms
 from flows.retune import retune
 from flows.retune_plan import RetuneOptions, check_retune, locked_plan
 from flows.retune_report import Outcome, as_text
-from flows.rollback import rollback
 from flows.tune import tune
 from flows.turns import only_run
 from llmpso.errors import (
@@ -92,6 +91,10 @@ class Ridge:
             forecasts = model(torch.tensor(x, dtype=torch.float32))[:, 0].numpy()
         return HeldOut((100 * (forecasts - y)) ** 2, block=48, squared=True)
 '''
+
+
+def roll_back(*arguments: str) -> int:
+    return run(joined_app(), ["rollback", *arguments])
 
 
 @pytest.fixture
@@ -246,20 +249,20 @@ def test_a_study_learns_from_the_trials_of_the_ones_before(
 def test_rolling_back_lets_the_previous_version_serve_again(
     champion, measurements, mlflow_store, capsys
 ) -> None:
-    assert rollback("pm25") == USAGE_ERROR
+    assert roll_back("pm25") == USAGE_ERROR
     assert "no version with the alias @previous" in capsys.readouterr().err
     until(measurements, "2012-12-31")
     client = mlflow.MlflowClient()
     version = mlflow.register_model("models:/pm25/1", "pm25").version
     client.set_registered_model_alias("pm25", "previous", "1")
     client.set_registered_model_alias("pm25", "champion", version)
-    assert rollback("pm25") == 0
+    assert roll_back("pm25") == 0
     assert capsys.readouterr().out == "pm25: version 1 serves again, in place of version 2\n"
     assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
     assert "rolled_back_at" in client.get_model_version("pm25", "2").tags
-    assert rollback("pm25") == 0
+    assert roll_back("pm25") == 0
     assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
-    assert rollback("pm2") == USAGE_ERROR
+    assert roll_back("pm2") == USAGE_ERROR
     assert "model 'pm2' is not registered" in capsys.readouterr().err
 
 
@@ -278,11 +281,11 @@ def test_a_rollback_waits_for_nobody_only_if_it_is_asked_to(
 ) -> None:
     second_version()
     with only_run("pm25"):
-        assert rollback("pm25") == USAGE_ERROR
+        assert roll_back("pm25") == USAGE_ERROR
         assert "another run retunes 'pm25' at this moment" in (said := capsys.readouterr().err)
         assert said.endswith("; --now rolls back at once, and that run then promotes nothing\n")
         assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
-        assert rollback("pm25", now=True) == 0
+        assert roll_back("pm25", "--now") == 0
     assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
 
 
@@ -313,7 +316,7 @@ def test_a_run_promotes_nothing_if_somebody_changed_what_serves_meanwhile(
     second_version()
 
     def win_and_roll_back(arms, rule):
-        assert rollback("pm25", now=True) == 0
+        assert roll_back("pm25", "--now") == 0
         return replace(compare_arms(arms, rule), at_least=0.5)
 
     monkeypatch.setattr("flows.retune.compare_arms", win_and_roll_back)

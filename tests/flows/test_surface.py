@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from flows.command import USAGE_ERROR, main
-from flows.surface import COMMAND, surface
+from flows.command_line import USAGE_ERROR, run_module
+from flows.surface import APP, surface
 from llmpso.benchmark import surfaces
 from llmpso.benchmark.surfaces import SURFACES, read_rows
 
@@ -50,7 +50,7 @@ def test_an_interrupted_surface_goes_on(prefect_server, tmp_path):
 def test_a_mistake_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["flows.surface", *arguments])
-    assert main(COMMAND) == USAGE_ERROR
+    assert run_module(APP, "flows.surface") == USAGE_ERROR
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

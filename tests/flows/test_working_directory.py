@@ -9,7 +9,7 @@ from pathlib import Path
 def test_a_working_directory_that_is_gone_is_said_before_anything_is_imported(
     tmp_path: Path,
 ) -> None:
-    code = "import os, sys; os.rmdir(os.getcwd()); sys.argv = ['llmpso-tune']; import flows.tune"
+    code = "import os, sys; os.rmdir(os.getcwd()); sys.argv = ['llmpso']; import flows.tune"
     (tmp_path / "gone").mkdir()
     ended = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,0 +1,100 @@
+"""What all commands share: how they are joined, run, and how a mistake is said in one line."""
+
+import sys
+from collections.abc import Sequence
+from copy import copy
+
+import cyclopts
+import pydantic
+
+from llmpso import __version__
+from llmpso.errors import LLMPSOError
+from llmpso.masking import mask_tracebacks
+from llmpso.option_group import near, reason
+from llmpso.options import RENAMED
+from llmpso.text import one_line
+
+RUN_FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
+
+COMMANDS = {
+    "tune": "Tune a model, and register the best.",
+    "retune": "Tune again on the newest data, and let the better model serve.",
+    "rollback": "Let the previous version of a model serve again.",
+    "serve": "Run what deployments schedule, without a worker.",
+    "benchmark": "Compare search methods on problems whose best value is known.",
+    "select-prompt": "Find the prompt that suits a language model.",
+    "surface": "Train every size of a network once, for the benchmark.",
+    "warm-start": "Measure what starting from earlier studies is worth.",
+}
+"""Each is the `APP` of the module of its name, which is imported when the command is used."""
+
+
+def joined_app() -> cyclopts.App:
+    """All commands as one."""
+    app = new_app("llmpso")
+    app.help = "Tune hyperparameters with a particle swarm that a language model guides."
+    for name, text in COMMANDS.items():
+        app.command(f"flows.{name.replace('-', '_')}:APP", name=name, help=text)
+    app.register_install_completion_command(help="Complete commands and options with Tab.")
+    return app
+
+
+def new_app(name: str) -> cyclopts.App:
+    """A command line without functions yet."""
+    return cyclopts.App(
+        name=name,
+        version=__version__,
+        default_parameter=cyclopts.Parameter(negative=()),
+        help_format="plaintext",
+    )
+
+
+def run_module(app: cyclopts.App, module: str) -> int:
+    """Run the command of a module by its own name, as `python -m` does."""
+    own = copy(app)
+    own.usage = f"Usage: python -m {module} [OPTIONS] [ARGS]"
+    return run(own, sys.argv[1:])
+
+
+def run(app: cyclopts.App, arguments: Sequence[str]) -> int:
+    """Run a command.
+
+    Returns:
+        The exit code: 0; 1 if the run failed; 2 with one line on what was wrong, and the way
+        out, if it could not begin; 130 if it was interrupted.
+    """
+    mask_tracebacks()
+    try:
+        called, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+        return called(*bound.args, **bound.kwargs) or 0
+    except cyclopts.CycloptsError as error:
+        return _refuse(_one_line(error))
+    except LLMPSOError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on where it was", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {one_line(message, 2_000)}", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _one_line(error: cyclopts.CycloptsError) -> str:
+    """What is wrong with an argument, without a library's help text."""
+    match error:
+        case cyclopts.UnknownCommandError(unused_tokens=[name, *_]):
+            return f"there is no command {name!r}; {near(name, COMMANDS)}"
+        case cyclopts.UnknownOptionError(token=token):
+            return _new_name(token.keyword or token.value) or one_line(error)
+    if isinstance(error.__cause__, pydantic.ValidationError):
+        return reason(error.__cause__, error.argument.name if error.argument else "argument")
+    return one_line(error)
+
+
+def _new_name(argument: str) -> str:
+    """What an option is called now; empty if it never had the name that was given."""
+    flag = argument.partition("=")[0]
+    now = RENAMED.get(flag.removeprefix("--").replace("-", "_"))
+    return f"there is no option {flag}; it is --{now} now" if now else ""
