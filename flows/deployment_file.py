@@ -24,8 +24,8 @@ from flows.schedules import ScheduleEntry
 from flows.storable import check_storable
 from flows.tune import tune
 from llmpso.errors import SpecError
-from llmpso.option_group import near
 from llmpso.options import AllOptions
+from llmpso.text import did_you_mean
 from llmpso.yaml_keys import repeated_key
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -200,7 +200,7 @@ def _read(kind: type[Model], content: dict[str, Any], label: str) -> Model:
 def _flow(entry: DeploymentEntry) -> Flow[..., Any]:
     entrypoint = str(PurePosixPath(entry.entrypoint))
     if entrypoint not in FLOWS:
-        hint = near(entrypoint, FLOWS)
+        hint = did_you_mean(entrypoint, FLOWS)
         raise SpecError(f"deployment {entry.name!r} runs {entry.entrypoint!r}; {hint}")
     return FLOWS[entrypoint]
 

@@ -1,14 +1,13 @@
 """How a group of options reads what it is given, and says in one line what is wrong with it."""
 
-import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from llmpso.errors import SpecError
-from llmpso.text import one_line
+from llmpso.text import did_you_mean, one_line
 
 PLAIN = {
     "Input should": "it must",
@@ -36,15 +35,10 @@ class Options(BaseModel):
             raise SpecError(self._reason(error)) from error
 
     def _reason(self, error: ValidationError) -> str:
-        first, known = error.errors()[0], type(self).model_fields
-        hint = near(str(first["loc"][-1]), known) if first["type"] == "extra_forbidden" else ""
-        return "; ".join(filter(None, [reason(error, type(self).__name__), hint]))
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """What may have been meant by a name, or all that is known."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {found[0]!r}?" if found else f"known: {', '.join(known)}"
+        first, said = error.errors()[0], reason(error, type(self).__name__)
+        if first["type"] != "extra_forbidden":
+            return said
+        return f"{said}; {did_you_mean(str(first['loc'][-1]), type(self).model_fields)}"
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from llmpso.errors import SpecError
-from llmpso.option_group import Configurations, Options, Texts, near
+from llmpso.option_group import Configurations, Options, Texts
+from llmpso.text import did_you_mean
 
 AtLeast1 = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -249,7 +250,7 @@ class AllOptions(Options):
 def _hint(name: str, kind: type[AllOptions]) -> str:
     if name in RENAMED:
         return f"it is {RENAMED[name]} now"
-    return near(name, [*kind.model_fields, *GROUP_OF])
+    return did_you_mean(name, [*kind.model_fields, *GROUP_OF])
 
 
 RENAMED: Mapping[str, str] = {"budget": "evaluations", "resume": "fresh, which is its opposite,"}

@@ -1,6 +1,5 @@
 """Search spaces: what may be tried, in the user's units, and its image in the unit cube."""
 
-import difflib
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from llmpso.dimensions import Categorical, Dimension, Float, Integer, identity, values
 from llmpso.errors import SpaceError
-from llmpso.text import is_storable
+from llmpso.text import did_you_mean, is_storable
 
 __all__ = [
     "Categorical",
@@ -89,7 +88,7 @@ class SearchSpace(Mapping[str, Dimension]):
             SpaceError: A name is unknown or missing, or a value is not allowed; the message
                 names all that is wrong.
         """
-        problems = [self._unknown(name) for name in params if name not in self]
+        problems = [self.unknown(name) for name in params if name not in self]
         valid: dict[str, Any] = {}
         for name, dimension in self.items():
             if name not in params:
@@ -103,10 +102,9 @@ class SearchSpace(Mapping[str, Dimension]):
             raise SpaceError("; ".join(problems))
         return valid
 
-    def _unknown(self, name: str) -> str:
-        near = difflib.get_close_matches(str(name), list(self), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self)}"
-        return f"unknown hyperparameter {name!r} ({hint})"
+    def unknown(self, name: str) -> str:
+        """What to say of a name that is not the space's."""
+        return f"unknown hyperparameter {name!r} ({did_you_mean(str(name), self)})"
 
     def key(self, params: Params) -> tuple[Any, ...]:
         """What two equal configurations share; hashable."""

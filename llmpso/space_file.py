@@ -1,7 +1,6 @@
 """Search spaces from small files: YAML, or Python that names its `space`."""
 
 import codecs
-import difflib
 import math
 import runpy
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from llmpso.errors import SpaceError
 from llmpso.space import Categorical, Dimension, Float, Integer, SearchSpace
-from llmpso.text import one_line
+from llmpso.text import did_you_mean, one_line
 from llmpso.user_code import UserCodeError, run_user_code
 from llmpso.yaml_keys import repeated_key
 
@@ -108,8 +107,7 @@ def _dimension(name: str, entry: object) -> Dimension:
     parameters = signature(kind).parameters
     for field in fields:
         if field not in parameters:
-            near = difflib.get_close_matches(str(field), parameters, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(parameters)}"
+            hint = did_you_mean(str(field), parameters)
             raise SpaceError(f"{name} has the field {field!r}; {hint}")
     fields = {key: value for key, value in fields.items() if key != "step" or value is not None}
     missing = [key for key, p in parameters.items() if p.default is p.empty and key not in fields]

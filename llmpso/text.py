@@ -1,5 +1,8 @@
 """Foreign words, fit for logs, records and terminals."""
 
+import difflib
+from collections.abc import Iterable
+
 from llmpso.masking import masked
 
 
@@ -29,6 +32,12 @@ def brief(text: str, limit: int = 60) -> str:
     line = one_line(text, 10_000)
     half = (limit - 1) // 2
     return line if len(line) <= limit else f"{line[:half]}…{line[-half:]}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What may have been meant by a name, or all that is known."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {found[0]!r}?" if found else f"known: {', '.join(known)}"
 
 
 def printable(text: str) -> str:

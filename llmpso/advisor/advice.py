@@ -9,7 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmpso.advisor.reading import (
+from pydantic import ValidationError
+
+from llmpso.advisor.answer_model import refusal, suggestion_model
+from llmpso.advisor.reply_json import (
     MAX_REPLY_CHARACTERS,
     check_keys,
     must_hold,
@@ -17,12 +20,8 @@ from llmpso.advisor.reading import (
     without_extras,
 )
 from llmpso.backends.base import Message
-from llmpso.dimensions import Dimension, Float, Integer, is_real
-from llmpso.errors import AdviceError, SpaceError
+from llmpso.errors import AdviceError
 from llmpso.space import Params, SearchSpace
-
-_HUGE = 1e300
-"""A whole number beyond it is no float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,8 @@ class AdviceParser:
         self._form = form
         self._space = space
         self._velocity_limit = velocity_limit
+        self._model = suggestion_model(space, velocity_limit)
+        self._parts = ["position"] if velocity_limit is None else ["position", "velocity"]
         self._is_known = is_known
         self._taken: set[tuple[Any, ...]] = set()
 
@@ -113,30 +114,21 @@ class AdviceParser:
         for index, item in enumerate(items, start=1):
             try:
                 suggestions.append(self._taken_once(self._valid(item)))
-            except (AdviceError, SpaceError) as error:
+            except AdviceError as error:
                 problems.append(f"suggestion {index}: {error}")
         return Parsed(tuple(suggestions), tuple(problems))
 
     def _valid(self, item: object) -> Suggestion:
         check_keys(item)
-        position = item.get("position") if isinstance(item, dict) else None
-        velocity = item.get("velocity") if isinstance(item, dict) else None
+        try:
+            found = self._model.model_validate(item).model_dump(by_alias=True)
+        except ValidationError as error:
+            raise AdviceError(refusal(error, self._space, self._parts)) from error
         if self._velocity_limit is None:
-            if not isinstance(position, dict):
-                raise AdviceError('needs an object "position"')
-            return Suggestion(self._space.validate(self._meant(position)), {})
-        if not isinstance(position, dict) or not isinstance(velocity, dict):
-            raise AdviceError('needs an object "position" and an object "velocity"')
-        valid = self._space.validate(self._meant(position))
-        asked = {name: _checked_velocity(name, velocity.get(name)) for name in self._space}
-        return Suggestion(valid, *_limited(asked, 100 * self._velocity_limit))
-
-    def _meant(self, position: Mapping[str, Any]) -> dict[str, Any]:
-        """The position with its numbers of the types that the space has."""
-        return {
-            name: _as_in(self._space[name], value) if name in self._space else value
-            for name, value in position.items()
-        }
+            return Suggestion(found["position"], {})
+        return Suggestion(
+            found["position"], *_limited(found["velocity"], 100 * self._velocity_limit)
+        )
 
     def _taken_once(self, suggestion: Suggestion) -> Suggestion:
         key = self._space.key(suggestion.position)
@@ -173,25 +165,6 @@ def _objects_in(text: str, form: str) -> tuple[list[Mapping[str, Any]], list[str
             if len(text) <= MAX_REPLY_CHARACTERS:
                 return read_answer(without_extras(text), keys), [problem]
         raise
-
-
-def _as_in(dimension: Dimension, value: Any) -> Any:
-    """A number of a reply as a dimension has it, where it has that number: JSON knows one type."""
-    if isinstance(dimension, Integer):
-        return int(value) if isinstance(value, float) and value.is_integer() else value
-    if isinstance(dimension, Float) or not is_real(value):
-        return value
-    alike = [choice for choice in dimension.choices if is_real(choice) and choice == value]
-    return alike[0] if len(alike) == 1 else value
-
-
-def _checked_velocity(name: str, velocity: Any) -> float:
-    is_number = isinstance(velocity, int | float) and not isinstance(velocity, bool)
-    if not is_number or not -_HUGE < velocity < _HUGE:
-        raise AdviceError(
-            f"velocity of {name} is {velocity!r}; it must be a number (percent of the range)"
-        )
-    return float(velocity)
 
 
 def _limited(velocity: Mapping[str, float], largest: float) -> tuple[dict[str, float], str]:

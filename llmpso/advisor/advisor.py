@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from llmpso.advisor.advice import Advice, AdviceParser, Call, Parsed
+from llmpso.advisor.answer_model import advice_schema
 from llmpso.advisor.prompt import (
     PAPER_PROMPT,
     Question,
@@ -14,7 +15,6 @@ from llmpso.advisor.prompt import (
     correction,
     paper_prompt,
 )
-from llmpso.advisor.schema import advice_schema
 from llmpso.backends.base import Backend, Reply, Request
 from llmpso.errors import BackendError
 from llmpso.space import Params, SearchSpace

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from llmpso.advisor.advice import AdviceParser
 from llmpso.advisor.advisor import Advisor
+from llmpso.advisor.answer_model import configuration_schema, reasoned_schema
 from llmpso.advisor.prompt import Question, Task, dimension_text, lines, number, params_text
-from llmpso.advisor.schema import configuration_schema, reasoned_schema
 from llmpso.advisor.start_prompts import StartChoice, chosen_start
 from llmpso.backends.base import Message
 from llmpso.search.proposers import Progress

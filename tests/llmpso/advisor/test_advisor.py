@@ -6,8 +6,8 @@ import pytest
 from llmpso import Advisor, Categorical, Float, Integer, SearchSpace, Task
 from llmpso.advisor import ParticleView, SwarmView
 from llmpso.advisor.advice import AdviceParser
+from llmpso.advisor.answer_model import advice_schema, configuration_schema
 from llmpso.advisor.prompt import dimension_text, paper_prompt
-from llmpso.advisor.schema import advice_schema, configuration_schema
 from llmpso.backends.base import Reply
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import BackendError
