@@ -10,9 +10,9 @@ import pydantic
 from llmpso import __version__
 from llmpso.errors import LLMPSOError
 from llmpso.masking import mask_tracebacks
-from llmpso.option_group import near, reason
+from llmpso.option_group import reason
 from llmpso.options import RENAMED
-from llmpso.text import one_line
+from llmpso.text import did_you_mean, one_line
 
 RUN_FAILED, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 
@@ -85,7 +85,7 @@ def _one_line(error: cyclopts.CycloptsError) -> str:
     """What is wrong with an argument, without a library's help text."""
     match error:
         case cyclopts.UnknownCommandError(unused_tokens=[name, *_]):
-            return f"there is no command {name!r}; {near(name, COMMANDS)}"
+            return f"there is no command {name!r}; {did_you_mean(name, COMMANDS)}"
         case cyclopts.UnknownOptionError(token=token):
             return _new_name(token.keyword or token.value) or one_line(error)
     if isinstance(error.__cause__, pydantic.ValidationError):
