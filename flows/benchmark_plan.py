@@ -9,9 +9,9 @@ from flows.storable import check_options
 from llmpso import benchmark
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
-from llmpso.backends.recorded import RecordedBackend
 from llmpso.benchmark.arms import Arm, build_search, find_arm
 from llmpso.benchmark.problems import LiveProblem, Problem, suite
+from llmpso.benchmark.recorded import RecordedBackend
 from llmpso.benchmark.runs import Batch
 from llmpso.errors import SpecError
 from tasks.tracking import open_experiment

@@ -20,7 +20,7 @@ from llmpso.running.evaluate import Measure
 from llmpso.running.fingerprint import Fingerprint, objective_fingerprint
 from llmpso.running.runner import cluster_capacity, open_runner
 from llmpso.running.successive_halving import check_resumable
-from llmpso.search.population import Optimizer
+from llmpso.search.optimizer import Optimizer
 from llmpso.study import StudySpec, build_optimizer
 from tasks.names import experiment_name, model_name
 from tasks.own_runs import apart

@@ -12,7 +12,7 @@ from flows.retune_plan import RetunePlan
 from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import HeldOut
 from llmpso.retuning.promotion import Rule, Verdict, compare_refits
-from llmpso.search.population import trial_seed
+from llmpso.search.optimizer import trial_seed
 from llmpso.space import Params
 from llmpso.trial import Source, Trial
 from tasks.artifacts import load_model

@@ -16,8 +16,8 @@ from flows.storable import check_options
 from llmpso.advisor.start_prompts import FILE_VARIABLE, Entry, write_choice
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
-from llmpso.backends.recorded import RecordedBackend
 from llmpso.benchmark.prompts import Score, best, score, variants
+from llmpso.benchmark.recorded import RecordedBackend
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES
 
 

@@ -26,7 +26,7 @@ from flows.plan import Plan, TuneOptions, prepare
 from flows.racing import raced
 from llmpso.advisor import Advisor
 from llmpso.objectives.base import notes_of
-from llmpso.search.population import Optimizer
+from llmpso.search.optimizer import Optimizer
 from llmpso.study import StudyResult, run_study, warn_of_idle_workers
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend

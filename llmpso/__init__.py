@@ -5,7 +5,7 @@ from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import Objective
 from llmpso.options import SearchOptions, StopOptions
 from llmpso.pages.live import LivePlot
-from llmpso.search.paper import PaperPSO
+from llmpso.search.llm_pso import LLMPSO
 from llmpso.search.pso import PSO
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.stopping import StopReason
@@ -24,7 +24,7 @@ __all__ = [
     "LLMPSOError",
     "LivePlot",
     "Objective",
-    "PaperPSO",
+    "LLMPSO",
     "SearchOptions",
     "SearchSpace",
     "StopOptions",

@@ -2,9 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,14 +16,13 @@ from llmpso.objectives.base import Objective
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.successive_halving import Racing, check_resumable
 from llmpso.running.thread_evaluator import InterruptedBatchError, ThreadEvaluator
-from llmpso.search.credit import Credited, Record
-from llmpso.search.paper import PaperPSO
-from llmpso.search.population import Optimizer
+from llmpso.search.llm_pso import LLMPSO
+from llmpso.search.optimizer import Optimizer
 from llmpso.search.pso import PSO
 from llmpso.search.swarm import LinearInertia
 from llmpso.space import Params, SearchSpace
 from llmpso.stopping import StopConditions, StopReason
-from llmpso.trial import Evaluation, Source, Trial, TrialState
+from llmpso.trial import Evaluation, Trial, TrialState
 from llmpso.user_code import last_line
 
 logger = logging.getLogger(__name__)
@@ -88,8 +88,6 @@ class StudyResult:
     stop_reason: StopReason
     calls: tuple[Call, ...] = ()
     """Every exchange with the language model."""
-    credit: Mapping[Source, Record] = field(default_factory=dict)
-    """What each source of trials did; empty for a method that keeps no such record."""
 
     @property
     def best(self) -> Trial:
@@ -153,35 +151,56 @@ def improvements(trials: Sequence[Trial]) -> list[Trial]:
 def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None) -> Optimizer:
     """The optimizer that a specification asks for; the paper's without an advisor is PSO."""
     search = spec.search
-    iterations = max(1, -(-search.evaluations // spec.swarm_size) - 1)
     common: dict[str, Any] = {
         "n_particles": spec.swarm_size,
         "seed": search.seed,
-        "topology": search.topology,
         "start": search.start,
-        "schedule": LinearInertia(iterations=iterations) if search.decreasing_inertia else None,
     }
+    swarm: dict[str, Any] = {"topology": search.topology, "schedule": _schedule(spec)}
     if spec.is_guided:
-        return _guided(spec, space, advisor, common)
+        return _surrogate_assisted(spec, space, advisor, common, swarm)
     if search.method == "pso":
-        return PSO(space, **common)
+        return PSO(space, **common, **swarm)
     if advisor is None:
         logger.warning("method %s has no advisor: the study is plain PSO", search.method)
-        return PSO(space, **common)
-    advised = {"warm_up": search.warm_up, "n_replaced": search.replaced}
-    return PaperPSO(space, advisor, **advised, **common)
+        return PSO(space, **common, **swarm)
+    return LLMPSO(
+        space,
+        advisor,
+        warm_up=search.warm_up,
+        n_replaced=search.replaced,
+        **common,
+        **swarm,
+    )
 
 
-def _guided(
-    spec: StudySpec, space: SearchSpace, advisor: Advisor | None, common: dict[str, Any]
+def _surrogate_assisted(
+    spec: StudySpec,
+    space: SearchSpace,
+    advisor: Advisor | None,
+    common: dict[str, Any],
+    swarm: dict[str, Any],
 ) -> Optimizer:
-    from llmpso.advisor.configurations import ConfigurationAdvisor
-    from llmpso.search.guidance import Guidance
-    from llmpso.search.guided import GuidedPSO  # brings scipy, which no other method needs
+    # These bring scipy, which no other method needs.
+    from llmpso.advisor.configurations import ModelStart
+    from llmpso.search.pso import Particles
+    from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 
-    proposer = None if advisor is None else ConfigurationAdvisor(advisor)
-    guidance = Guidance(batch_size=spec.n_at_once)
-    return GuidedPSO(space, guidance=guidance, proposer=proposer, history=spec.history, **common)
+    return SurrogateAssistedSearch(
+        space,
+        batch_size=spec.n_at_once,
+        advisor=None if advisor is None else ModelStart(advisor),
+        history=spec.history,
+        make_population=partial(Particles, **swarm),
+        **common,
+    )
+
+
+def _schedule(spec: StudySpec) -> LinearInertia | None:
+    """Inertia that falls over the iterations of the study, if that is asked for."""
+    if not spec.search.decreasing_inertia:
+        return None
+    return LinearInertia(iterations=max(1, -(-spec.search.evaluations // spec.swarm_size) - 1))
 
 
 def warn_of_idle_workers(
@@ -234,7 +253,6 @@ def run_study(
         tuple(trials),
         stop_reason,
         tuple(advisor.calls) if advisor else (),
-        dict(optimizer.credit.records) if isinstance(optimizer, Credited) else {},
     )
 
 

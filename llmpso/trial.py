@@ -24,20 +24,14 @@ class Source(StrEnum):
     """A change of a best position in a few hyperparameters, picked by the surrogate."""
     DEFAULT = "default"
     """What the language model would start from without having seen a trial."""
-    REFINE = "refine"
-    """A change of the incumbent that the language model proposed."""
     HISTORY = "history"
     """One of the best configurations of an earlier study."""
     REFIT = "refit"
     """A known configuration, trained again with another seed to compare it."""
-    BASELINE = "baseline"
-    """Proposed by a method of `llmpso.search.baselines`."""
-    PLACEBO = "placebo"
-    """Drawn blindly in the place of the language model's refinements."""
+    RIVAL = "baseline"
+    """Proposed by a method of `llmpso.benchmark.rivals`."""
     PLACEBO_START = "placebo-start"
     """Drawn blindly in the place of the language model's start."""
-    CONTROL = "control"
-    """Picked by the surrogate alone in the place of the language model's refinements."""
 
 
 class TrialState(StrEnum):

@@ -9,7 +9,6 @@ from flows.plan import Plan
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import SupportsBaselines
-from llmpso.search.credit import Record
 from llmpso.stopping import StopReason
 from llmpso.study import StudyResult, improvements
 from llmpso.trial import Source, Trial, TrialState
@@ -35,7 +34,7 @@ STOPPED = {
 MOST_WARNINGS = 3
 """Warnings of trials that the summary repeats; each is also recorded on its trial."""
 
-LLM_SOURCES = (Source.ADVISOR, Source.DEFAULT, Source.REFINE)
+LLM_SOURCES = (Source.ADVISOR, Source.DEFAULT)
 """Sources whose configurations come from the language model."""
 
 
@@ -71,8 +70,6 @@ class Summary:
     baselines: dict[str, dict[str, float]]
     by_source: dict[str, int]
     improved_by_source: dict[str, int]
-    credit: dict[str, dict[str, float]]
-    """By source: proposals, evaluated proposals, wins and the trust that follows from them."""
     llm_calls: int
     """Requests to the language model, unusable replies included."""
     llm_cached: int
@@ -189,7 +186,6 @@ def summarise(
         baselines=baselines,
         by_source=_count(result.trials),
         improved_by_source=_count(improvements(result.trials)),
-        credit={str(source): _credit(record) for source, record in result.credit.items()},
         llm_calls=len(asked),
         llm_cached=len(calls) - len(asked),
         llm_problems=sum(bool(call.problems) for call in calls),
@@ -250,7 +246,3 @@ def _tokens(calls: Sequence[Call]) -> int:
 def n_from_llm(by_source: Mapping[str, int]) -> int:
     """How many of the counted trials come from the language model."""
     return sum(by_source.get(source, 0) for source in LLM_SOURCES)
-
-
-def _credit(record: Record) -> dict[str, float]:
-    return asdict(record) | {"trust": record.trust}

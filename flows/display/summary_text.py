@@ -25,8 +25,7 @@ def as_text(summary: Summary) -> str:
         f"advisor           {summary.advisor}",
         f"LLM requests      {_llm(summary)}",
         f"trials by source  {_joined(summary.by_source)}",
-        f"new bests by      {_joined(summary.improved_by_source)}",
-        *_win_rates(summary),
+        f"win rate          {_win_rates(summary)}",
         f"time              {summary.wall_seconds:.0f} s: training "
         f"{summary.training_seconds:.0f} s, LLM {summary.llm_seconds:.0f} s, everything else "
         f"{1000 * summary.overhead_seconds:.0f} ms per evaluation",
@@ -63,14 +62,13 @@ def _llm(summary: Summary) -> str:
     )
 
 
-def _win_rates(summary: Summary) -> list[str]:
-    """Wins and evaluated proposals of each source, if the search counts them."""
-    rates = [
-        f"{source} {record['won']:.0f} of {record['admitted']:.0f}"
-        for source, record in summary.credit.items()
-        if record["admitted"]
-    ]
-    return [f"win rate by source  {', '.join(rates)}"] if rates else []
+def _win_rates(summary: Summary) -> str:
+    """How many trials of each source improved the best value."""
+    improved = summary.improved_by_source
+    rates = (
+        f"{source} {improved.get(source, 0)} of {n}" for source, n in summary.by_source.items()
+    )
+    return f"{', '.join(rates)} (trials that improved the best)"
 
 
 def _indented(values: Mapping[str, Any]) -> list[str]:

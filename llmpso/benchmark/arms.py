@@ -8,31 +8,25 @@ from enum import StrEnum
 from typing import Any
 
 from llmpso.advisor import Advisor, Task
-from llmpso.advisor.configurations import LIKELY_PROMPT, REFINE_PROMPT, ConfigurationAdvisor
+from llmpso.advisor.configurations import ModelStart
 from llmpso.advisor.prompt import PAPER_PROMPT
 from llmpso.advisor.start_prompts import chosen_start
 from llmpso.backends.base import Backend
-from llmpso.backends.nonsense import ConstantBackend, RandomBackend, WorstBackend
-from llmpso.benchmark.controls import (
-    Anonymous,
-    Shuffled,
-    Surrogate,
-    anonymous_task,
-)
+from llmpso.benchmark.controls import Anonymous, Placebo, anonymous_task
+from llmpso.benchmark.metaheuristics import DifferentialEvolution, MetaheuristicSearch, cma_es
+from llmpso.benchmark.nonsense import ConstantBackend, RandomBackend, WorstBackend
 from llmpso.benchmark.problems import Problem
+from llmpso.benchmark.rivals import optuna_search, pyswarms_search, random_search
 from llmpso.errors import SpecError
 from llmpso.objectives.base import DescribedObjective
-from llmpso.search.baselines import optuna_search, pyswarms_search, random_search
-from llmpso.search.cma_es import CMAES
-from llmpso.search.evolution import DifferentialEvolution
-from llmpso.search.guidance import GUIDED, Guidance
-from llmpso.search.guided import GuidedCMAES, GuidedDE, GuidedPSO
-from llmpso.search.paper import PaperPSO
-from llmpso.search.population import Optimizer, trial_seed
-from llmpso.search.proposers import Placebo, Proposer
+from llmpso.search.initial import StartAdvisor
+from llmpso.search.llm_pso import LLMPSO
+from llmpso.search.optimizer import Optimizer, trial_seed
 from llmpso.search.pso import PSO
+from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
+from llmpso.space import SearchSpace
 
-RESULTS_VERSION = 5
+RESULTS_VERSION = 6
 """To be raised whenever the library's code changes what any arm does: old results then expire."""
 
 PAPER_TEMPERATURE = 0.7
@@ -41,47 +35,61 @@ PAPER_TEMPERATURE = 0.7
 DEFAULT_SUFFIX = "+default"
 """Added to an arm's name: the same arm, started from the problem's default."""
 
-PROPOSER_STREAM = 1_000_000
-"""Numbers the random stream of a proposer, which must not be the swarm's own."""
+ADVISOR_STREAM = 1_000_000
+"""Numbers the random stream of a start, which must not be the swarm's own."""
+
+
+def _differential_evolution(space: SearchSpace, **options: Any) -> Optimizer:
+    return MetaheuristicSearch(space, DifferentialEvolution, **options)
+
+
+def _guided_differential_evolution(space: SearchSpace, **options: Any) -> Optimizer:
+    return SurrogateAssistedSearch(space, make_population=DifferentialEvolution, **options)
+
+
+def _cma_es(space: SearchSpace, *, seed: int, **options: Any) -> Optimizer:
+    return MetaheuristicSearch(space, cma_es(seed), seed=seed, **options)
+
+
+def _guided_cma_es(space: SearchSpace, *, seed: int, **options: Any) -> Optimizer:
+    return SurrogateAssistedSearch(space, make_population=cma_es(seed), seed=seed, **options)
+
 
 METHODS: Mapping[str, Callable[..., Optimizer]] = {
     "random": random_search,
     "pso": PSO,
-    "paper": PaperPSO,
-    "guided": GuidedPSO,
+    "paper": LLMPSO,
+    "guided": SurrogateAssistedSearch,
     "optuna": optuna_search,
     "pyswarms": pyswarms_search,
-    "de": DifferentialEvolution,
-    "guided-de": GuidedDE,
-    "cma": CMAES,
-    "guided-cma": GuidedCMAES,
+    "de": _differential_evolution,
+    "guided-de": _guided_differential_evolution,
+    "cma": _cma_es,
+    "guided-cma": _guided_cma_es,
 }
 """Optimizers by name, each called with the space, a seed, a start and the arm's options."""
 
 
 class Voice(StrEnum):
-    """Who fills the slots that a guided search keeps for a language model."""
+    """Who suggests the start in the language model's place."""
 
     NOBODY = "nobody"
     MODEL = "model"
     ANONYMOUS = "anonymous"
-    """The model, told neither names nor units."""
-    SHUFFLED = "shuffled"
-    """The model, shown the trials with each other's values."""
+    """The model, shown neither names nor units."""
     PLACEBO = "placebo"
-    SURROGATE = "surrogate"
     RANDOM = "nonsense-random"
     CONSTANT = "nonsense-constant"
     WORST = "nonsense-worst"
 
     @property
     def is_model(self) -> bool:
-        """Whether a real model speaks."""
-        return self in (Voice.MODEL, Voice.ANONYMOUS, Voice.SHUFFLED)
+        """Whether a real model is asked."""
+        return self in (Voice.MODEL, Voice.ANONYMOUS)
 
 
 NONSENSE = (Voice.RANDOM, Voice.CONSTANT, Voice.WORST)
-"""Voices of models that nobody should listen to."""
+"""Models whose answers are useless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ class Arm:
         content: list[Any] = [RESULTS_VERSION, repr(self), budget]
         if self.voice.is_model:
             start = chosen_start(identity.get("model", ""))
-            content += [repr(start), REFINE_PROMPT, LIKELY_PROMPT, PAPER_PROMPT, dict(identity)]
+            content += [repr(start), PAPER_PROMPT, dict(identity)]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -115,12 +123,8 @@ class Search:
     """Keeps the record of what a model was asked; None if none is."""
 
 
-REFINED = Guidance(n_refinements=2)
-"""A voice is heard at the start and on the way; else at the start only, as the product does."""
-
-
-def _guided(name: str, voice: Voice = Voice.NOBODY, guidance: Guidance = GUIDED) -> Arm:
-    return Arm(name, "guided", {"guidance": guidance}, voice)
+def _guided(name: str, voice: Voice = Voice.NOBODY) -> Arm:
+    return Arm(name, "guided", voice=voice)
 
 
 def _optuna(sampler: str) -> Arm:
@@ -135,16 +139,10 @@ _PLAIN_ARMS = (
     _guided("guided"),
     _guided("guided-llm", Voice.MODEL),
     _guided("placebo", Voice.PLACEBO),
-    # One blind first position fewer: the surrogate has the slot that the model would have.
-    Arm("surrogate", "guided", {"guidance": GUIDED, "n_particles": 3}),
+    # One blind first position fewer: the surrogate picks the trial that the model would suggest.
+    Arm("surrogate", "guided", {"n_particles": 3}),
     _guided("llm-anonymous", Voice.ANONYMOUS),
-    _guided("llm-refined", Voice.MODEL, REFINED),
-    _guided("placebo-refined", Voice.PLACEBO, REFINED),
-    _guided("surrogate-refined", Voice.SURROGATE, REFINED),
-    _guided("llm-shuffled", Voice.SHUFFLED, REFINED),
-    _guided("llm-likely", Voice.MODEL, Guidance(asks_likely=True)),
     *(_guided(str(voice), voice) for voice in NONSENSE),
-    *(_guided(f"{voice}-refined", voice, REFINED) for voice in NONSENSE),
     Arm("de", "de"),
     Arm("guided-de", "guided-de"),
     Arm("cma", "cma"),
@@ -192,8 +190,8 @@ def build_search(arm: Arm, problem: Problem, seed: int, backend: Backend | None)
     advisor = _advisor(arm, objective, seed, backend)
     if arm.method == "paper":
         options["advisor"] = advisor
-    elif (proposer := _proposer(arm.voice, seed, advisor)) is not None:
-        options["proposer"] = proposer
+    elif (start := _start_advisor(arm.voice, seed, advisor)) is not None:
+        options["advisor"] = start
     return Search(METHODS[arm.method](objective.space, seed=seed, **options), advisor)
 
 
@@ -202,11 +200,11 @@ def _advisor(
 ) -> Advisor | None:
     """Who asks; but for the paper's, cold and with one seed: studies share equal questions."""
     task = Task(objective.description, objective.metric)
-    stream = trial_seed(seed, PROPOSER_STREAM)
+    stream = trial_seed(seed, ADVISOR_STREAM)
     if arm.method == "paper":
         return Advisor(_needed(arm, backend), task, temperature=PAPER_TEMPERATURE, seed=seed)
     match arm.voice:
-        case Voice.NOBODY | Voice.PLACEBO | Voice.SURROGATE:
+        case Voice.NOBODY | Voice.PLACEBO:
             return None
         case Voice.RANDOM:
             return Advisor(RandomBackend(stream), task, temperature=0.0)
@@ -219,18 +217,11 @@ def _advisor(
     return Advisor(_needed(arm, backend), task, temperature=0.0)
 
 
-def _proposer(voice: Voice, seed: int, advisor: Advisor | None) -> Proposer | None:
-    stream = trial_seed(seed, PROPOSER_STREAM)
+def _start_advisor(voice: Voice, seed: int, advisor: Advisor | None) -> StartAdvisor | None:
     if advisor is None:
-        blind = {Voice.PLACEBO: Placebo, Voice.SURROGATE: Surrogate}
-        return blind[voice](stream) if voice in blind else None
-    asked = ConfigurationAdvisor(advisor)
-    match voice:
-        case Voice.ANONYMOUS:
-            return Anonymous(asked)
-        case Voice.SHUFFLED:
-            return Shuffled(asked, stream)
-    return asked
+        return Placebo(trial_seed(seed, ADVISOR_STREAM)) if voice is Voice.PLACEBO else None
+    start = ModelStart(advisor)
+    return Anonymous(start) if voice is Voice.ANONYMOUS else start
 
 
 def _needed(arm: Arm, backend: Backend | None) -> Backend:

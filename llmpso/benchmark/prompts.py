@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llmpso.advisor import Advisor, Task
-from llmpso.advisor.configurations import ConfigurationAdvisor
+from llmpso.advisor.configurations import ModelStart
 from llmpso.advisor.start_prompts import START_PROMPTS, StartChoice
 from llmpso.backends.base import Backend
 from llmpso.benchmark.tables import TableObjective
@@ -66,13 +66,11 @@ def _mean_rank(variant: Variant, table: str, backend: Backend) -> float:
     objective = TableObjective(table)
     task = Task(objective.description, objective.metric)
     return statistics.fmean(
-        _rank(objective, ConfigurationAdvisor(Advisor(backend, task, seed=seed), variant.choice))
+        _rank(objective, ModelStart(Advisor(backend, task, seed=seed), variant.choice))
         for seed in variant.seeds
     )
 
 
-def _rank(objective: TableObjective, advisor: ConfigurationAdvisor) -> float:
-    advised = advisor.defaults(objective.space, 1, lambda params: False)
-    if not advised:
-        return UNUSABLE
-    return objective.rank(objective.evaluate(advised[0]).value)
+def _rank(objective: TableObjective, advisor: ModelStart) -> float:
+    advised = advisor.suggest(objective.space, lambda params: False)
+    return UNUSABLE if advised is None else objective.rank(objective.evaluate(advised).value)

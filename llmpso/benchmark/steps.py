@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from llmpso.search.baselines import pyswarms_backend
-from llmpso.search.surrogate import fitted
+from llmpso.benchmark.rivals import pyswarms_backend
+from llmpso.search.surrogate.posterior import fit
 from llmpso.search.swarm import Coefficients, Swarm, Topology, initial_swarm, move
 from llmpso.space import Float, Floats, SearchSpace
 
@@ -84,8 +84,8 @@ def _swarm_steps(n_particles: int, n_dims: int) -> dict[str, Step]:
 
 
 def _our_step(swarm: Swarm, values: Floats, rng: np.random.Generator) -> None:
-    told = swarm.told(list(range(swarm.n_particles)), swarm.positions, values)
-    move(told, COEFFICIENTS, Topology.STAR, rng)
+    updated = swarm.updated(range(swarm.n_particles), swarm.positions, values)
+    move(updated, COEFFICIENTS, Topology.STAR, rng)
 
 
 def _pyswarms_step(start: Swarm, values: Floats) -> Step:
@@ -124,8 +124,8 @@ def _screenings(n_observations: int, n_dims: int, seed: int) -> dict[str, Step]:
     positions = rng.random((n_observations, n_dims))
     values = ((positions - 0.4) ** 2).sum(axis=1) + 0.05 * rng.standard_normal(n_observations)
     candidates = rng.random((N_CANDIDATES, n_dims))
-    before = fitted(space, positions, values)
+    before = fit(space, positions, values)
     return {
-        "fitted": lambda: fitted(space, positions, values).predict(candidates),
-        "not fitted": lambda: fitted(space, positions, values, like=before).predict(candidates),
+        "fitted": lambda: fit(space, positions, values).predict(candidates),
+        "not fitted": lambda: fit(space, positions, values, like=before).predict(candidates),
     }

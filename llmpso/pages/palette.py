@@ -29,11 +29,8 @@ LOOKS: dict[Source, Look] = {
     Source.SURROGATE: Look("surrogate's pick", BLUE),
     Source.DEFAULT: Look("language model's start", VERMILION, "star", 15.0),
     Source.ADVISOR: Look("language model", VERMILION, "star", 13.0),
-    Source.REFINE: Look("language model's refinement", ORANGE, "star", 13.0),
     Source.REFIT: Look("refit", PURPLE, "square"),
-    Source.BASELINE: Look("baseline", OCHRE),
-    Source.PLACEBO: Look("placebo", PURPLE, "diamond"),
+    Source.RIVAL: Look("rival", OCHRE),
     Source.PLACEBO_START: Look("placebo's start", PURPLE, "diamond"),
-    Source.CONTROL: Look("surrogate in the model's place", OCHRE, "diamond"),
 }
 """Stars are the language model's."""

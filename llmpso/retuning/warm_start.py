@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from llmpso.errors import SpaceError
-from llmpso.search.history import LEAST_TRIALS
-from llmpso.search.observations import Observations
+from llmpso.search.surrogate.observations import Observations
+from llmpso.search.surrogate.prior_mean import LEAST_TRIALS
 from llmpso.space import Categorical, Integer, Params, SearchSpace
 from llmpso.trial import Trial, TrialState
 

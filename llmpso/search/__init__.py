@@ -1,1 +1,1 @@
-"""Ask and tell: the swarm, other metaheuristics, and what guides them."""
+"""Ask and tell: the swarm, the paper's method, and the search that a surrogate assists."""

@@ -7,26 +7,120 @@ Eberhart, A Modified Particle Swarm Optimizer, 1998.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from llmpso.errors import SpecError
-from llmpso.search.population import Population
+from llmpso.search.initial import checked_start, first_positions
+from llmpso.search.optimizer import Archive, Proposals, generator, step_all
 from llmpso.search.swarm import (
     Coefficients,
     LinearInertia,
     Swarm,
     Topology,
+    draw_steps,
     initial_swarm,
     move,
-    moves,
 )
-from llmpso.space import Floats, Position, SearchSpace
+from llmpso.space import Floats, Params, Position, SearchSpace
+from llmpso.trial import Trial
 
 
-class PSO(Population):
-    """A swarm that, unless told otherwise, never evaluates the same configuration twice.
+class Particles:
+    """A swarm that moves: the metaheuristic of this library.
+
+    Args:
+        n_particles: Size of the swarm.
+        n_dims: Dimensions of the unit cube.
+        rng: The only source of randomness.
+        coefficients: Inertia, accelerations and velocity limit.
+        schedule: Inertia by iteration, in place of the constant one.
+        topology: Who informs whom.
+
+    Attributes:
+        swarm: The state, which is replaced by every step.
+
+    Raises:
+        SpecError: The topology is unknown.
+    """
+
+    def __init__(
+        self,
+        n_particles: int,
+        n_dims: int,
+        rng: np.random.Generator,
+        *,
+        coefficients: Coefficients | None = None,
+        schedule: LinearInertia | None = None,
+        topology: Topology | str = Topology.STAR,
+    ) -> None:
+        self.coefficients = coefficients or Coefficients()
+        self.swarm: Swarm = initial_swarm(n_particles, n_dims, self.coefficients, rng)
+        self._schedule = schedule
+        self._topology = _topology(topology)
+        self._rng = rng
+
+    @property
+    def n_members(self) -> int:
+        """Number of particles."""
+        return self.swarm.n_particles
+
+    @property
+    def iteration(self) -> int:
+        """Updates so far."""
+        return self.swarm.iteration
+
+    def position(self, member: int) -> Position:
+        """Where a particle is."""
+        position: Position = self.swarm.positions[member]
+        return position
+
+    def put(self, member: int, position: Position) -> None:
+        """Move a particle, and leave its velocity."""
+        self.swarm = self.swarm.placed([member], position, self.swarm.velocities[member])
+
+    def step_all(self) -> None:
+        """One step of every particle."""
+        self.swarm = move(self.swarm, self._current_coefficients(), self._topology, self._rng)
+
+    def step(self, member: int) -> None:
+        """One step of one particle."""
+        positions, velocities = self._drawn(member, 1)
+        self.swarm = self.swarm.placed([member], positions[0], velocities[0])
+
+    def step_to(self, member: int, position: Position) -> None:
+        """A step to a chosen position; the velocity is that step, within the limit."""
+        limit = self.coefficients.velocity_limit
+        step = (position - self.swarm.positions[member]).clip(-limit, limit)
+        self.swarm = self.swarm.placed([member], position, step)
+
+    def draw_steps(self, member: int, n_draws: int) -> Floats:
+        """Where one step of a particle may lead, shape (n_draws, n_dims)."""
+        return self._drawn(member, n_draws)[0]
+
+    def bests(self, member: int) -> list[Position]:
+        """The best position of the swarm, and the particle's own."""
+        gbest = int(np.argmin(self.swarm.pbest_values))
+        own = member if np.isfinite(self.swarm.pbest_values[member]) else gbest
+        return [self.swarm.pbest_positions[best] for best in (gbest, own)]
+
+    def update(self, members: Sequence[int], evaluated: Floats, values: Floats) -> None:
+        """Learn from results; inf is a failed trial."""
+        self.swarm = self.swarm.updated(members, evaluated, values)
+
+    def _drawn(self, member: int, n_draws: int) -> tuple[Floats, Floats]:
+        """Positions and velocities after one step, each of shape (n_draws, n_dims)."""
+        members = np.full(n_draws, member)
+        return draw_steps(self.swarm, members, self.coefficients, self._topology, self._rng)
+
+    def _current_coefficients(self) -> Coefficients:
+        if self._schedule is None:
+            return self.coefficients
+        return replace(self.coefficients, inertia=self._schedule.at(self.iteration))
+
+
+class PSO:
+    """A swarm all of whose particles move at once.
 
     Args:
         space: What may be tried.
@@ -34,7 +128,13 @@ class PSO(Population):
         coefficients: Inertia, accelerations and velocity limit.
         schedule: Inertia by iteration, in place of the constant one.
         topology: Who informs whom.
-        **population: `seed`, `start` and `revisits`, see `Population`.
+        seed: The only source of randomness.
+        start: Known configurations; they take the first particles' first positions.
+        revisits: Evaluate a configuration as often as a particle comes by, in place of the
+            nearest one that is new; only for comparison.
+
+    Attributes:
+        particles: The swarm that moves.
 
     Raises:
         SpecError: An option is out of range, or `start` holds more than `n_particles`.
@@ -57,65 +157,35 @@ class PSO(Population):
         coefficients: Coefficients | None = None,
         schedule: LinearInertia | None = None,
         topology: Topology | str = Topology.STAR,
-        **population: Any,
+        seed: int = 0,
+        start: Sequence[Params] = (),
+        revisits: bool = False,
     ) -> None:
-        super().__init__(space, n_particles=n_particles, **population)
-        self.coefficients = coefficients or Coefficients()
-        self.schedule = schedule
-        self.topology = _topology(topology)
-        self.swarm = self._first_swarm()
+        self._space = space
+        self._start = checked_start(space, start, n_particles)
+        rng = generator(seed)
+        self.particles = Particles(
+            n_particles,
+            len(space),
+            rng,
+            coefficients=coefficients,
+            schedule=schedule,
+            topology=topology,
+        )
+        self._archive = Archive(space, rng, seed=seed, revisits=revisits)
 
-    @property
-    def iteration(self) -> int:
-        """Batches told so far."""
-        return self.swarm.iteration
+    def ask(self, limit: int | None = None) -> list[Trial]:
+        """Move all particles and propose one trial for each, at most `limit`."""
+        return self._archive.ask(self.particles, self._proposals, limit)
 
-    def _move_all(self) -> None:
-        self.swarm = move(self.swarm, self._current_coefficients(), self.topology, self._rng)
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Learn from the results of the batch that the last `ask` proposed, in any order."""
+        self._archive.tell(self.particles, trials)
 
-    def _position(self, member: int) -> Position:
-        position: Position = self.swarm.positions[member]
-        return position
-
-    def _put(self, member: int, position: Position) -> None:
-        velocity = self.swarm.velocities[member]
-        self.swarm = self.swarm.placed([member], position, velocity)
-
-    def _learn(self, members: Sequence[int], evaluated: Floats, values: Floats) -> None:
-        self.swarm = self.swarm.told(list(members), evaluated, values)
-
-    def _moves(self, member: int, n_draws: int) -> Floats:
-        return self._drawn(member, n_draws)[0]
-
-    def _bests(self, member: int) -> list[Floats]:
-        gbest = int(np.argmin(self.swarm.pbest_values))
-        own = member if np.isfinite(self.swarm.pbest_values[member]) else gbest
-        return [self.swarm.pbest_positions[best] for best in (gbest, own)]
-
-    def _step(self, member: int) -> None:
-        positions, velocities = self._drawn(member, 1)
-        self.swarm = self.swarm.placed([member], positions[0], velocities[0])
-
-    def _step_to(self, member: int, position: Position) -> None:
-        """The velocity is the step, within the limit."""
-        limit = self.coefficients.velocity_limit
-        step = (position - self.swarm.positions[member]).clip(-limit, limit)
-        self.swarm = self.swarm.placed([member], position, step)
-
-    def _drawn(self, member: int, n_draws: int) -> tuple[Floats, Floats]:
-        """Positions and velocities after one step, each of shape (n_draws, n_dims)."""
-        members = np.full(n_draws, member)
-        return moves(self.swarm, members, self.coefficients, self.topology, self._rng)
-
-    def _current_coefficients(self) -> Coefficients:
-        if self.schedule is None:
-            return self.coefficients
-        return replace(self.coefficients, inertia=self.schedule.at(self.iteration))
-
-    def _first_swarm(self) -> Swarm:
-        n_dims = len(self.space)
-        swarm = initial_swarm(self.n_particles, n_dims, self.coefficients, self._rng)
-        return replace(swarm, positions=self._started(swarm.positions))
+    def _proposals(self) -> Proposals:
+        if self.particles.iteration == 0:
+            return first_positions(self.particles, self._space, self._start)
+        return step_all(self.particles)
 
 
 def _topology(name: Topology | str) -> Topology:

@@ -3,8 +3,12 @@
 Kennedy and Eberhart, Particle Swarm Optimization, 1995. The default coefficients are those of
 Clerc and Kennedy, The Particle Swarm: Explosion, Stability, and Convergence, 2002: type 1''
 constriction with phi = 4.1 gives inertia 0.7298 and both accelerations 1.496.
+
+Symbols: x position, v velocity, w inertia, c1 cognitive and c2 social acceleration, r1 and r2
+uniform random numbers, pbest a particle's own best position, lbest the best of its informants.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
@@ -69,7 +73,7 @@ class Swarm:
 
     positions: Floats  # (n_particles, n_dims), unit cube
     velocities: Floats  # (n_particles, n_dims), unit cube per iteration
-    values: Floats  # (n_particles,), last told; inf before the first and after a failure
+    values: Floats  # (n_particles,), the last ones; inf before the first and after a failure
     pbest_positions: Floats  # (n_particles, n_dims), as evaluated
     pbest_values: Floats  # (n_particles,), inf while a particle has none
     iteration: int = 0
@@ -96,14 +100,14 @@ class Swarm:
         new_positions[indices], new_velocities[indices] = positions, velocities
         return replace(self, positions=new_positions, velocities=new_velocities)
 
-    def told(self, indices: list[int], evaluated: Floats, values: Floats) -> Self:
+    def updated(self, indices: Sequence[int], evaluated: Floats, values: Floats) -> Self:
         """The swarm after some particles were evaluated.
 
         Args:
             indices: Particles that were evaluated, each named once.
             evaluated: Where, shape (len(indices), n_dims): a position after snapping to the space.
             values: What was measured, shape (len(indices),); inf for a failed trial, which
-                touches no best.
+                never updates a best.
         """
         current, pbest = self.values.copy(), self.pbest_values.copy()
         pbest_positions = self.pbest_positions.copy()
@@ -137,16 +141,16 @@ def initial_swarm(
 
 
 def best_informants(topology: Topology, pbest_values: Floats) -> NDArray[np.intp]:
-    """The particle whose best each particle hears of, the first of equals.
+    """The particle whose best each particle follows, the first of equals.
 
     Returns:
-        Shape (n_particles,), or (1,) where all hear of the same one.
+        Shape (n_particles,), or (1,) where all follow the same one.
     """
     if topology is Topology.STAR:
         return np.array([pbest_values.argmin()])
     every = np.arange(len(pbest_values))
-    heard = np.sort([np.roll(every, 1), every, np.roll(every, -1)], axis=0)
-    best: NDArray[np.intp] = heard[pbest_values[heard].argmin(axis=0), every]
+    informants = np.sort([np.roll(every, 1), every, np.roll(every, -1)], axis=0)
+    best: NDArray[np.intp] = informants[pbest_values[informants].argmin(axis=0), every]
     return best
 
 
@@ -158,11 +162,11 @@ def move(
     A best that does not exist yet pulls nobody. Positions are reflected at the walls of the
     unit cube, and the velocity with them.
     """
-    positions, velocities = moves(swarm, slice(None), coefficients, topology, rng)
+    positions, velocities = draw_steps(swarm, slice(None), coefficients, topology, rng)
     return replace(swarm, positions=positions, velocities=velocities)
 
 
-def moves(
+def draw_steps(
     swarm: Swarm,
     particles: NDArray[np.intp] | slice,
     coefficients: Coefficients,
@@ -180,9 +184,9 @@ def moves(
     if topology is not Topology.STAR:
         lbest = lbest[particles]
     positions = swarm.positions[particles]
-    velocities = _pull(swarm, particles, positions, coefficients.cognitive, rng)
-    velocities += _pull(swarm, lbest, positions, coefficients.social, rng)
-    velocities += coefficients.inertia * swarm.velocities[particles]
+    velocities = _pull(swarm, particles, positions, coefficients.cognitive, rng)  # c1 r1 (pbest-x)
+    velocities += _pull(swarm, lbest, positions, coefficients.social, rng)  # c2 r2 (lbest - x)
+    velocities += coefficients.inertia * swarm.velocities[particles]  # w v
     limit = coefficients.velocity_limit
     return _reflected(positions, np.clip(velocities, -limit, limit, out=velocities))
 

@@ -15,14 +15,14 @@ from flows.benchmark_plan import BenchmarkOptions
 from flows.command_line import USAGE_ERROR, run_module
 from llmpso.backends.base import Reply, Request
 from llmpso.backends.choose import ChosenBackend
-from llmpso.backends.nonsense import RandomBackend
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark import arms, problems
 from llmpso.benchmark.arms import find_arm
+from llmpso.benchmark.nonsense import RandomBackend
 from llmpso.benchmark.problems import FunctionProblem
 from llmpso.benchmark.runs import Batch, load_trials, process_pool, run_batch
 from llmpso.errors import DataError
-from llmpso.search.guidance import Guidance
+from llmpso.search.acquisition import PoolSize
 
 for needed in ("pyarrow", "matplotlib", "threadpoolctl"):
     pytest.importorskip(needed)
@@ -101,7 +101,7 @@ def test_results_do_not_depend_on_the_number_of_workers(tmp_path):
 
 def test_a_changed_arm_is_run_anew(tmp_path):
     guided = batch("guided")
-    arm = replace(guided.arm, options={"guidance": Guidance(n_moves=7)})
+    arm = replace(guided.arm, options={"pool_size": PoolSize(n_steps=7)})
     changed = replace(guided, arm=arm, key=arm.key(10, {}))
     with process_pool(1) as pool:
         run_batch(guided, tmp_path, pool, None)

@@ -92,19 +92,18 @@ def test_one_study_leaves_a_parent_its_children_and_a_registered_model(
     assert json.loads(calls)["messages"][1]["content"].startswith("A bowl whose bottom")
 
 
-def test_a_guided_study_asks_once_and_shows_who_kept_their_word(
+def test_a_guided_study_asks_once_and_shows_the_win_rate_of_each_source(
     prefect_server, mlflow_store, bowl, scripted
 ) -> None:
     summary = tune(bowl, evaluations=16, seed=1, workers=2)
     assert summary.method == "guided"
     assert summary.llm_calls == summary.by_source[Source.DEFAULT] == 1
-    record = summary.credit[Source.DEFAULT]
-    assert (record["proposed"], record["admitted"]) == (1, 1)
-    assert summary.credit[Source.SURROGATE]["admitted"] > 0
-    assert "win rate by source" in as_text(summary)
+    assert summary.by_source[Source.SURROGATE] > 0
+    n_won = summary.improved_by_source[Source.SURROGATE]
+    assert f"surrogate {n_won} of {summary.by_source[Source.SURROGATE]}" in as_text(summary)
     assert "of its 1 points improved the best" in as_text(summary)
     kept = mlflow.artifacts.load_dict(f"runs:/{summary.run_id}/summary.json")
-    assert kept["credit"] == summary.credit
+    assert kept["improved_by_source"] == summary.improved_by_source
 
 
 def test_a_limit_ends_a_study_and_the_record_says_which(

@@ -63,8 +63,6 @@ def test_all_workers_are_busy_at_once(method) -> None:
 def test_more_workers_than_budget_spend_the_budget_alone(n_workers, budget) -> None:
     result = minimize(bowl, SPACE, evaluations=budget, n_workers=n_workers)
     assert [trial.number for trial in result.trials] == list(range(budget))
-    admitted = sum(record.admitted for record in result.credit.values())
-    assert admitted in (0, budget)
 
 
 @pytest.mark.parametrize("method", ["guided", "pso", "paper"])

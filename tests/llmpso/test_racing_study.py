@@ -9,10 +9,9 @@ import pytest
 
 from llmpso import Evaluation, Float, SearchSpace, minimize
 from llmpso.errors import SpecError
-from llmpso.search.chooser import Chooser
-from llmpso.search.guidance import GUIDED
-from llmpso.search.guided import GuidedPSO
 from llmpso.search.pso import PSO
+from llmpso.search.surrogate.observations import Observations
+from llmpso.search.surrogate_assisted import LEAST_RANKED, SurrogateAssistedSearch
 from llmpso.trial import Source, Trial, TrialState
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
@@ -89,11 +88,12 @@ def test_the_same_seed_makes_the_same_race_on_any_number_of_workers(method):
     assert told(**shape) == told(n_workers=4, **shape)
 
 
-@pytest.mark.parametrize("kind", [PSO, GuidedPSO])
-def test_a_pruned_trial_touches_no_best(kind):
+@pytest.mark.parametrize("kind", [PSO, SurrogateAssistedSearch])
+def test_a_pruned_trial_never_updates_a_best(kind):
     optimizer = kind(SPACE, n_particles=4, seed=1)
+    swarm_of = "particles" if kind is PSO else "population"
     for _ in range(8):
-        before = optimizer.swarm.pbest_values.copy()
+        before = getattr(optimizer, swarm_of).swarm.pbest_values.copy()
         told = []
         for trial in optimizer.ask():
             if trial.number % 2:
@@ -102,7 +102,7 @@ def test_a_pruned_trial_touches_no_best(kind):
             else:
                 told.append(trial.completed(Evaluation(trial.params["x"] ** 2), 0.0))
         optimizer.tell(told)
-        after = optimizer.swarm.pbest_values
+        after = getattr(optimizer, swarm_of).swarm.pbest_values
         assert after[np.isfinite(after)].min() >= 0
         for trial in told:
             if trial.state is TrialState.PRUNED:
@@ -110,20 +110,20 @@ def test_a_pruned_trial_touches_no_best(kind):
 
 
 def test_the_surrogate_takes_a_pruned_trial_to_be_as_far_behind_as_it_was():
-    chooser = Chooser(SPACE, GUIDED)
+    observed = Observations(SPACE)
     best = _at(_trial(0), 0.25).measured(Evaluation(10.0), 0.0)
     best = _at(best, 1.0).measured(Evaluation(4.0), 0.0)
     behind = _at(_trial(1), 0.25).measured(Evaluation(13.0), 0.0).pruned()
     ahead = _at(_trial(2), 0.25).measured(Evaluation(9.0), 0.0).pruned()
-    chooser.learn([best, behind, ahead])
-    assert chooser._observed.values.tolist() == [4.0, 7.0, 4.0]
-    assert chooser.is_ready
+    observed.add([best, behind, ahead])
+    assert observed.values.tolist() == [4.0, 7.0, 4.0]
+    assert observed.n_ranked >= LEAST_RANKED
 
 
 def test_without_a_value_nothing_can_be_said_of_pruned_trials():
-    chooser = Chooser(SPACE, GUIDED)
-    chooser.learn([_at(_trial(i), 0.25).measured(Evaluation(1.0), 0.0).pruned() for i in (0, 1)])
-    assert not chooser.is_ready
+    observed = Observations(SPACE)
+    observed.add([_at(_trial(i), 0.25).measured(Evaluation(1.0), 0.0).pruned() for i in (0, 1)])
+    assert observed.n_ranked < LEAST_RANKED
 
 
 def test_a_function_without_fidelity_is_refused():

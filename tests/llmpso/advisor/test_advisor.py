@@ -170,7 +170,7 @@ def test_steps_fixed_values_and_none_are_told_and_taken_back():
         "fixed: always 5",
         "sizes: choices [[64, 64], [128], null]",
     ]
-    answer = configuration_schema(space, 1)["properties"]["configuration"]["properties"]
+    answer = configuration_schema(space)["properties"]["configuration"]["properties"]
     assert answer["units"] == {"enum": [32, 64, 96]}
     assert answer["steps"] == {"type": "number", "minimum": 0, "maximum": 1}
     assert json.loads(json.dumps(answer["sizes"])) == {"enum": [[64, 64], [128], None]}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmpso.advisor import Advisor, Task
-from llmpso.advisor.configurations import ConfigurationAdvisor, default_question
+from llmpso.advisor.configurations import ModelStart, start_question
 from llmpso.advisor.start_prompts import (
     FILE_VARIABLE,
     LIBRARY_FILE,
@@ -33,15 +33,15 @@ VEHICLE = "hpobench/vehicle"
 @pytest.mark.parametrize("prompt", START_PROMPTS.values(), ids=lambda prompt: prompt.name)
 def test_each_wording_asks_and_its_answer_is_read(prompt) -> None:
     choice = StartChoice(prompt, 0.3)
-    question = default_question(TASK, SPACE, 1, choice)
+    question = start_question(TASK, SPACE, choice)
     assert question.prompt == prompt.name
     assert question.temperature == 0.3
     assert prompt.wanted in question.messages[-1].content
     reply = {"reason": "It suits.", "configuration": {"rate": 0.01}}
     wanted = {name: reply[name] for name in question.schema["properties"]}
     backend = ScriptedBackend([json.dumps(wanted)])
-    advisor = ConfigurationAdvisor(Advisor(backend, TASK), choice)
-    assert advisor.defaults(SPACE, 1, lambda params: False) == [{"rate": 0.01}]
+    advisor = ModelStart(Advisor(backend, TASK), choice)
+    assert advisor.suggest(SPACE, lambda params: False) == {"rate": 0.01}
     assert ("reason" in wanted) == prompt.reasoned
 
 

@@ -13,20 +13,14 @@ import numpy as np
 import pytest
 
 from llmpso.backends.base import Request
-from llmpso.backends.nonsense import ConstantBackend, RandomBackend, WorstBackend
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark.arms import ARMS, Arm, build_search, find_arm
-from llmpso.benchmark.controls import (
-    Anonymous,
-    Shuffled,
-    Surrogate,
-    anonymous_space,
-)
+from llmpso.benchmark.controls import Anonymous, Placebo
+from llmpso.benchmark.nonsense import ConstantBackend, RandomBackend, WorstBackend
 from llmpso.benchmark.problems import SUITES, TABLE_DEFAULTS, FunctionProblem, TableProblem, suite
 from llmpso.benchmark.runs import study_rows
 from llmpso.errors import SpecError
-from llmpso.search.guidance import Guidance
-from llmpso.search.proposers import Progress
+from llmpso.search.acquisition import PoolSize
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.trial import Source
 
@@ -39,12 +33,6 @@ SPACE = SearchSpace(
         "kind": Categorical(["gru", "lstm", "rnn"]),
     }
 )
-TRIALS = (
-    ({"rate": 0.01, "layers": 2, "units": 64, "kind": "lstm"}, 1.0),
-    ({"rate": 0.1, "layers": 1, "units": 16, "kind": "gru"}, 2.0),
-    ({"rate": 1.0, "layers": 4, "units": 128, "kind": "rnn"}, 3.0),
-)
-PROGRESS = Progress(5, TRIALS, {"rate": 0.4, "layers": 0.3, "units": 0.2, "kind": 0.1})
 NEEDED = {"optuna-tpe": "optuna", "optuna-gp": "torch", "optuna-cma": "cmaes"}
 
 
@@ -62,23 +50,17 @@ def model() -> ScriptedBackend:
 
 
 class Witness:
-    """A proposer that keeps what it was shown and repeats what it is told to."""
+    """Suggests a place near the upper end, and remembers the space it was shown."""
 
-    sources = (Source.DEFAULT, Source.REFINE)
+    source = Source.DEFAULT
 
     def __init__(self) -> None:
         self.spaces: list[SearchSpace] = []
-        self.shown: list[Progress] = []
 
-    def defaults(self, space: SearchSpace, n: int, is_known: Any) -> list[dict[str, Any]]:
+    def suggest(self, space: SearchSpace, is_known: Any) -> dict[str, Any] | None:
         self.spaces.append(space)
-        return [space.decode(np.full(len(space), 0.9))]
-
-    def refinements(
-        self, space: SearchSpace, progress: Progress, n: int, is_known: Any
-    ) -> list[dict[str, Any]]:
-        self.shown.append(progress)
-        return [dict(params) for params, _ in progress.best_first if not is_known(params)]
+        params = space.decode(np.full(len(space), 0.9))
+        return None if is_known(params) else params
 
 
 @pytest.fixture(params=[name for name in ARMS if not name.endswith("+default")], ids=str)
@@ -123,7 +105,7 @@ def test_the_key_changes_with_whatever_changes_the_results() -> None:
         arm.key(10, {"model": "a"}),
         arm.key(20, {"model": "a"}),
         arm.key(10, {"model": "b"}),
-        replace(arm, options={"guidance": Guidance(n_moves=7)}).key(10, {"model": "a"}),
+        replace(arm, options={"pool_size": PoolSize(n_steps=7)}).key(10, {"model": "a"}),
         replace(arm, starts_from_default=True).key(10, {"model": "a"}),
     ]
     assert len(set(others)) == len(others)
@@ -173,44 +155,17 @@ def test_the_scale_of_a_function_is_its_own() -> None:
 
 def test_anonymous_keeps_the_places_and_hides_the_names() -> None:
     witness = Witness()
-    (params,) = Anonymous(witness).defaults(SPACE, 1, lambda params: False)
+    params = Anonymous(witness).suggest(SPACE, lambda params: False)
     assert params == SPACE.decode(np.full(4, 0.9))
     assert list(witness.spaces[0]) == ["x1", "x2", "x3", "x4"]
     assert witness.spaces[0]["x4"] == Categorical(["a", "b", "c"])
 
 
-def test_anonymous_trials_come_back_as_they_were() -> None:
-    witness = Witness()
-    told = Anonymous(witness).refinements(SPACE, PROGRESS, 3, lambda params: False)
-    for back, (params, _) in zip(told, TRIALS, strict=True):
-        assert back["rate"] == pytest.approx(params["rate"])
-        assert {**back, "rate": params["rate"]} == params
-    assert [value for _, value in witness.shown[0].best_first] == [1.0, 2.0, 3.0]
-    assert set(witness.shown[0].sensitivity) == set(anonymous_space(SPACE))
-
-
-def test_anonymous_knows_what_was_evaluated() -> None:
-    known = TRIALS[1][0]
-    told = Anonymous(Witness()).refinements(
-        SPACE, PROGRESS, 3, lambda params: params["kind"] == known["kind"]
-    )
-    assert [params["kind"] for params in told] == ["lstm", "rnn"]
-
-
-def test_shuffled_mixes_values_among_the_same_trials() -> None:
-    witness = Witness()
-    Shuffled(witness, seed=2).refinements(SPACE, PROGRESS, 2, lambda params: False)
-    shown = witness.shown[0].best_first
-    assert [value for _, value in shown] == [1.0, 2.0, 3.0]
-    assert shown != TRIALS
-    assert sorted(params["rate"] for params, _ in shown) == [0.01, 0.1, 1.0]
-
-
-def test_the_surrogate_proposes_new_places() -> None:
-    taken = [SPACE.key(params) for params, _ in TRIALS]
-    told = Surrogate(0).refinements(SPACE, PROGRESS, 2, lambda p: SPACE.key(p) in taken)
-    assert len(told) == 2
-    assert not {SPACE.key(params) for params in told} & set(taken)
+@pytest.mark.parametrize(
+    "control", [Anonymous(Witness()), Placebo(0)], ids=["anonymous", "placebo"]
+)
+def test_a_control_knows_what_was_evaluated(control: Any) -> None:
+    assert control.suggest(SPACE, lambda params: params["kind"] in ("gru", "lstm", "rnn")) is None
 
 
 def test_nonsense_is_well_formed() -> None:
@@ -239,7 +194,7 @@ def test_the_worst_backend_is_worse_than_random() -> None:
 def test_pyswarms_leaves_logging_and_the_working_directory_alone(tmp_path: Path) -> None:
     pytest.importorskip("pyswarms")
     code = (
-        "import logging; from llmpso.search.baselines import pyswarms_search; "
+        "import logging; from llmpso.benchmark.rivals import pyswarms_search; "
         "from llmpso import Float, SearchSpace; pyswarms_search(SearchSpace({'x': Float(0, 1)})); "
         "assert not logging.getLogger().handlers"
     )

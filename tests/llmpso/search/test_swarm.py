@@ -10,9 +10,9 @@ from llmpso.search.swarm import (
     Swarm,
     Topology,
     best_informants,
+    draw_steps,
     initial_swarm,
     move,
-    moves,
 )
 
 
@@ -49,9 +49,9 @@ def test_one_step_equals_the_equation_by_hand() -> None:
 
 def test_many_draws_of_one_particle_are_draws_of_its_step() -> None:
     swarm = initial_swarm(4, 5, Coefficients(), np.random.default_rng(0))
-    swarm = swarm.told([0, 1, 2, 3], swarm.positions, np.array([3.0, 1.0, 2.0, 4.0]))
+    swarm = swarm.updated([0, 1, 2, 3], swarm.positions, np.array([3.0, 1.0, 2.0, 4.0]))
     rng = np.random.default_rng(1)
-    drawn, _ = moves(swarm, np.full(400, 2), Coefficients(), Topology.STAR, rng)
+    drawn, _ = draw_steps(swarm, np.full(400, 2), Coefficients(), Topology.STAR, rng)
     steps = [
         move(swarm, Coefficients(), Topology.STAR, np.random.default_rng(s)).positions[2]
         for s in range(400)
@@ -100,10 +100,10 @@ def test_failures_pull_nobody() -> None:
 
 def test_telling_a_failure_touches_no_best() -> None:
     swarm = swarm_of([[0.5], [0.2]], [[0.0], [0.0]], [[0.5], [0.2]], [1.0, 2.0])
-    told = swarm.told([0, 1], np.array([[0.6], [0.7]]), np.array([np.inf, 0.5]))
-    np.testing.assert_array_equal(told.pbest_positions, [[0.5], [0.7]])
-    np.testing.assert_array_equal(told.pbest_values, [1.0, 0.5])
-    assert told.gbest_index == 1
+    updated = swarm.updated([0, 1], np.array([[0.6], [0.7]]), np.array([np.inf, 0.5]))
+    np.testing.assert_array_equal(updated.pbest_positions, [[0.5], [0.7]])
+    np.testing.assert_array_equal(updated.pbest_values, [1.0, 0.5])
+    assert updated.gbest_index == 1
 
 
 @given(
@@ -122,7 +122,7 @@ def test_invariants_of_every_swarm(n_particles, n_dims, seed, topology, limit) -
     best = np.inf
     for _ in range(5):
         values = np.where(rng.random(n_particles) < 0.2, np.inf, rng.random(n_particles))
-        swarm = swarm.told(list(range(n_particles)), swarm.positions, values)
+        swarm = swarm.updated(list(range(n_particles)), swarm.positions, values)
         assert swarm.gbest_value <= best
         best = swarm.gbest_value
         swarm = move(swarm, coefficients, topology, rng)

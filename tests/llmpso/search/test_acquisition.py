@@ -1,6 +1,16 @@
-import numpy as np
+"""The pool that a trial is picked from."""
 
-from llmpso.search.candidates import local_changes, places, unseen
+import numpy as np
+import pytest
+
+from llmpso.search.acquisition import (
+    EXPLORED_DIMS,
+    POOL_SIZE,
+    Batch,
+    local_changes,
+    unseen,
+)
+from llmpso.search.surrogate.posterior import fit
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.trial import Source
 
@@ -46,4 +56,28 @@ def test_nothing_is_offered_twice_or_again() -> None:
     offered = unseen(GRID, same, Source.SWARM, seen)
     assert len(offered) == len(seen) == 1
     assert unseen(GRID, same, Source.SWARM, seen) == []
-    assert places(GRID, offered).shape == (1, 3)
+
+
+def pool_size(dimension: Float | Integer, n_dims: int) -> int:
+    """How many places there are to choose from, when no member moves and one best is known."""
+    space = SearchSpace({f"x{i}": dimension for i in range(n_dims)})
+    rng = np.random.default_rng(0)
+    positions = np.full((8, n_dims), 0.5) + 0.01 * rng.standard_normal((8, n_dims))
+    surrogate = fit(space, positions, np.arange(8.0))
+    batch = Batch(space, POOL_SIZE, surrogate, set())
+    return len(batch._pool(np.empty((0, n_dims)), [positions[0]], rng))
+
+
+@pytest.mark.parametrize(
+    ("dimension", "n_dims", "is_explored"),
+    [
+        (Float(0, 1), EXPLORED_DIMS, True),
+        (Float(0, 1), EXPLORED_DIMS + 1, False),
+        (Integer(0, 999), EXPLORED_DIMS + 1, True),
+    ],
+)
+def test_places_anywhere_are_drawn_but_in_wide_spaces_with_real_numbers(
+    dimension: Float | Integer, n_dims: int, is_explored: bool
+) -> None:
+    expected = POOL_SIZE.n_changes + (POOL_SIZE.n_anywhere if is_explored else 0)
+    assert pool_size(dimension, n_dims) == expected

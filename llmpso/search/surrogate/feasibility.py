@@ -1,4 +1,4 @@
-"""Where trials fail: a Gaussian process on what failed and what did not.
+"""Where trials fail: a Gaussian process of what failed and what did not.
 
 Least-squares classification: Rasmussen and Williams, Gaussian Processes for Machine Learning,
 2006, section 6.5, with a probit in place of the threshold.
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from llmpso.search.gaussian_process import (
+from llmpso.search.surrogate.gaussian_process import (
     JITTER,
     MAX_FITTED,
     Prior,
@@ -28,18 +28,18 @@ FAILED, SUCCEEDED = 1.0, -1.0
 
 
 @dataclass(frozen=True, slots=True)
-class FailureModel:
-    """A fitted belief about failures; `fitted_failures` makes one."""
+class FeasibilityModel:
+    """A fitted model of failures; `fit_feasibility` makes one."""
 
     unordered: NDArray[np.bool_]  # (n_dims,), dimensions without neighbours
     positions: Floats  # (n_observations, n_dims), unit cube
     middle: float
-    """The mean label: what is believed far from all observations."""
+    """The mean label: what is expected far from all observations."""
     theta: Floats  # (n_dims + 2,)
     cholesky: Floats  # (n_observations, n_observations), lower factor of the covariance
     weights: Floats  # (n_observations,)
 
-    def probability(self, positions: Floats) -> Floats:
+    def failure_probability(self, positions: Floats) -> Floats:
         """That a trial fails, at places of the unit cube, shape (n_places, n_dims)."""
         cross = covariance(self.theta, positions, self.positions, self.unordered)
         means, variances = posterior(self.theta, self.cholesky, self.weights, cross)
@@ -48,20 +48,20 @@ class FailureModel:
         return probability
 
 
-def fitted_failures(
+def fit_feasibility(
     positions: Floats,
     has_failed: NDArray[np.bool_],
     unordered: NDArray[np.bool_],
     prior: Prior,
-    like: FailureModel | None = None,
-) -> FailureModel | None:
+    like: FeasibilityModel | None = None,
+) -> FeasibilityModel | None:
     """Learn where trials fail; None if none has.
 
     Args:
         positions: Snapped positions, shape (n_observations, n_dims).
         has_failed: Shape (n_observations,).
         unordered: Dimensions in which all places are equally far apart, shape (n_dims,).
-        prior: Beliefs about the hyperparameters.
+        prior: Prior of the hyperparameters.
         like: A model whose hyperparameters are taken over.
     """
     if not has_failed.any():
@@ -71,7 +71,7 @@ def fitted_failures(
     rest = labels - middle
     theta = like.theta if like else _most_probable(positions, rest, unordered, prior)
     factor, weights = conditioned(theta, positions, rest, unordered)
-    return FailureModel(unordered, positions, middle, theta, factor, weights)
+    return FeasibilityModel(unordered, positions, middle, theta, factor, weights)
 
 
 def _most_probable(

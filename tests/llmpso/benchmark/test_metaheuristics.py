@@ -5,11 +5,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from llmpso.benchmark.metaheuristics import (
+    CMAES,
+    CROSSOVER,
+    WEIGHT,
+    DifferentialEvolution,
+    MetaheuristicSearch,
+    cma_es,
+)
 from llmpso.errors import SpecError
-from llmpso.search.cma_es import CMAES
-from llmpso.search.evolution import CROSSOVER, WEIGHT, DifferentialEvolution
-from llmpso.search.guided import GuidedCMAES, GuidedDE
-from llmpso.search.population import Population
+from llmpso.search.optimizer import MakeMetaheuristic, Optimizer
+from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import Float, SearchSpace
 from llmpso.trial import Evaluation, Failure, FailureKind, Trial
 
@@ -21,7 +27,7 @@ def told(trial: Trial) -> Trial:
     return trial.completed(Evaluation(cost), 0.0)
 
 
-def study(optimizer: Population, budget: int = 60) -> list[Trial]:
+def study(optimizer: Optimizer, budget: int = 60) -> list[Trial]:
     trials: list[Trial] = []
     while len(trials) < budget:
         batch = [told(trial) for trial in optimizer.ask(budget - len(trials))]
@@ -34,32 +40,26 @@ def best(trials: list[Trial]) -> float:
     return min(trial.value for trial in trials if trial.value is not None)
 
 
-@pytest.mark.parametrize(
-    ("plain", "guided"), [(DifferentialEvolution, GuidedDE), (CMAES, GuidedCMAES)]
-)
-def test_without_guidance_it_is_exactly_the_metaheuristic(
-    plain: Callable[..., Population], guided: Callable[..., Population]
-) -> None:
-    for seed in range(3):
-        off = guided(SPACE, guidance=None, n_particles=6, seed=seed)
-        assert study(off) == study(plain(SPACE, n_particles=6, seed=seed))
+def de(seed: int) -> MakeMetaheuristic:
+    return DifferentialEvolution
 
 
-@pytest.mark.parametrize(
-    ("plain", "guided"), [(DifferentialEvolution, GuidedDE), (CMAES, GuidedCMAES)]
-)
-def test_guidance_comes_closer_with_the_same_budget(
-    plain: Callable[..., Population], guided: Callable[..., Population]
+@pytest.mark.parametrize("make", [de, cma_es])
+def test_a_surrogate_comes_closer_with_the_same_budget(
+    make: Callable[[int], MakeMetaheuristic],
 ) -> None:
-    alone = np.mean([best(study(plain(SPACE, seed=seed))) for seed in range(4)])
-    helped = np.mean([best(study(guided(SPACE, seed=seed))) for seed in range(4)])
-    assert helped < 0.3 * alone
+    plain, assisted = [], []
+    for seed in range(4):
+        plain.append(best(study(MetaheuristicSearch(SPACE, make(seed), seed=seed))))
+        search = SurrogateAssistedSearch(SPACE, make_population=make(seed), seed=seed)
+        assisted.append(best(study(search)))
+    assert np.mean(assisted) < 0.3 * np.mean(plain)
 
 
 def test_a_trial_vector_is_the_mixture_of_the_paper() -> None:
-    optimizer = DifferentialEvolution(SPACE, n_particles=4, seed=0)
-    optimizer.members = np.array([[0.1] * 3, [0.5] * 3, [0.6] * 3, [0.8] * 3])
-    drawn = optimizer._moves(0, 500)
+    population = DifferentialEvolution(4, len(SPACE), np.random.default_rng(0))
+    population.members = np.array([[0.1] * 3, [0.5] * 3, [0.6] * 3, [0.8] * 3])
+    drawn = population.draw_steps(0, 500)
     others = {0.5, 0.6, 0.8}
     mutants = {
         round(a + WEIGHT * (b - c), 6)
@@ -75,28 +75,31 @@ def test_a_trial_vector_is_the_mixture_of_the_paper() -> None:
 
 
 def test_only_what_is_no_worse_takes_a_members_place() -> None:
-    optimizer = DifferentialEvolution(SPACE, seed=0)
+    optimizer = MetaheuristicSearch(SPACE, DifferentialEvolution, seed=0)
+    population = optimizer.population
+    assert isinstance(population, DifferentialEvolution)
     optimizer.tell([told(trial) for trial in optimizer.ask()])
-    members, values = optimizer.members.copy(), optimizer.values.copy()
+    members, values = population.members.copy(), population.values.copy()
     trials = [told(trial) for trial in optimizer.ask()]
     optimizer.tell(trials)
     for trial in trials:
         won = trial.value is not None and trial.value <= values[trial.particle]
-        moved = not np.array_equal(optimizer.members[trial.particle], members[trial.particle])
+        moved = not np.array_equal(population.members[trial.particle], members[trial.particle])
         assert moved == won
 
 
 def test_a_generation_that_failed_moves_no_best() -> None:
-    optimizer = CMAES(SPACE, seed=0)
+    optimizer = MetaheuristicSearch(SPACE, cma_es(0), seed=0)
     first = [told(trial) for trial in optimizer.ask()]
     optimizer.tell(first)
-    before = optimizer._bests(0)
+    assert isinstance(optimizer.population, CMAES)
+    before = optimizer.population.bests(0)
     failure = Failure(FailureKind.EXCEPTION, "boom")
     optimizer.tell([trial.failed(failure, 0.0) for trial in optimizer.ask()])
-    assert np.array_equal(optimizer._bests(0), before)
+    assert np.array_equal(optimizer.population.bests(0), before)
 
 
 def test_differential_evolution_needs_three_others() -> None:
     message = "n_particles is 3; differential evolution needs at least 4"
     with pytest.raises(SpecError, match=message):
-        DifferentialEvolution(SPACE, n_particles=3)
+        MetaheuristicSearch(SPACE, DifferentialEvolution, n_particles=3)

@@ -1,15 +1,24 @@
-"""What a study has measured, as the surrogate takes it: places and values, each encoded once."""
+"""What a study has measured, as the surrogate takes it: positions and values, each encoded once.
+
+The cost of a Gaussian process grows with the cube of the number of observations. What it is asked
+is where to go from the incumbent: where there are too many, most of those that are taken lie
+around there; the rest show the whole space.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmpso.space import Floats, SearchSpace
 from llmpso.trial import Trial, TrialState
 
+MAX_OBSERVED = 300
+"""Observations that a surrogate is made of at most."""
+
 
 class Observations:
-    """The trials of a study in the order in which they were told, those of a batch by number.
+    """The trials of a study in the order of their results, those of a batch by number.
 
     Args:
         space: What may be tried.
@@ -24,7 +33,7 @@ class Observations:
         self._best: Trial | None = None
 
     def __len__(self) -> int:
-        """Trials told, failed ones included."""
+        """Trials with a result, failed ones included."""
         return len(self._rows)
 
     def add(self, trials: Sequence[Trial]) -> None:
@@ -84,3 +93,52 @@ class Observations:
 
 def _is_better(trial: Trial, best: Trial) -> bool:
     return (trial.value, trial.number) < (best.value, best.number)
+
+
+def around_the_best(
+    positions: Floats, scores: Floats, unordered: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Rows to take: half are the nearest to the best, a quarter the best, the rest spread evenly.
+
+    Args:
+        positions: Shape (n_observations, n_dims), unit cube.
+        scores: Shape (n_observations,); lower is better.
+        unordered: Dimensions in which all places are equally far apart, shape (n_dims,).
+
+    Returns:
+        Rising; all rows where they are few enough.
+    """
+    if len(scores) <= MAX_OBSERVED:
+        return np.arange(len(scores))
+    best_first = np.argsort(scores, kind="stable")
+    nearest_first = _nearest_first(positions, positions[best_first[0]], unordered)
+    return _with_others(
+        len(scores), nearest_first[: MAX_OBSERVED // 2], best_first[: MAX_OBSERVED // 4]
+    )
+
+
+def around(positions: Floats, place: Floats, unordered: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Rows to take: half are the nearest to a place, the rest spread evenly; see above."""
+    if len(positions) <= MAX_OBSERVED:
+        return np.arange(len(positions))
+    nearest_first = _nearest_first(positions, place, unordered)
+    return _with_others(len(positions), nearest_first[: MAX_OBSERVED // 2])
+
+
+def _nearest_first(
+    positions: Floats, place: Floats, unordered: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    difference = positions - place
+    difference[:, unordered] = difference[:, unordered] != 0
+    return np.argsort(np.square(difference).sum(axis=1), kind="stable")
+
+
+def _with_others(n: int, *chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The chosen ones, filled up by others that are spread evenly over the study."""
+    is_taken = np.zeros(n, dtype=bool)
+    for rows in chosen:
+        is_taken[rows] = True
+    others = np.flatnonzero(~is_taken)
+    n_missing = MAX_OBSERVED - int(is_taken.sum())
+    is_taken[others[np.linspace(0, len(others) - 1, n_missing).astype(int)]] = True
+    return np.flatnonzero(is_taken)

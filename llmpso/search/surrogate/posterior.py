@@ -1,11 +1,10 @@
-"""A Gaussian process over the unit cube: which untried places look promising.
+"""The posterior over the unit cube: what is expected of places that were not evaluated.
 
-Prediction as in Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, (2.25) and
-(2.26). Whether a trial fails is believed by a process of its own: the way down to a minimum may be
-long and smooth, and the edge that training falls off short and sharp.
+Values are turned into scores, scores are fitted by a Gaussian process. Whether a trial fails is
+predicted by a process of its own: the way down to a minimum may be long and smooth, and the edge
+beyond which trainings fail short and sharp.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
@@ -13,10 +12,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
-from llmpso.search.failures import FailureModel, fitted_failures
-from llmpso.search.gaussian_process import (
+from llmpso.search.surrogate.feasibility import FeasibilityModel, fit_feasibility
+from llmpso.search.surrogate.gaussian_process import (
     MAX_FITTED,
     PRIOR,
     Prior,
@@ -25,16 +24,13 @@ from llmpso.search.gaussian_process import (
     covariance,
     most_probable,
     posterior,
+    unordered_dimensions,
 )
-from llmpso.search.subset import around, around_the_best
-from llmpso.space import Categorical, Floats, SearchSpace
+from llmpso.search.surrogate.observations import around, around_the_best
+from llmpso.space import Floats, SearchSpace
 
-Trend = Callable[[Floats], Floats]
+PriorMean = Callable[[Floats], Floats]
 """From positions, shape (n_places, n_dims), to scores, shape (n_places,)."""
-
-CAUTION = 8
-"""Power of the probability of success. A search whose best lies at an edge that training falls off
-fails half of its trials there by 1 and a quarter by 8, and finds as good a place."""
 
 HUGE = 1e100
 """Values from which on squares would overflow: they are scaled first."""
@@ -56,7 +52,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
-    """A fitted model; `fitted` makes one."""
+    """A fitted model; `fit` makes one."""
 
     unordered: NDArray[np.bool_]  # (n_dims,), dimensions without neighbours
     positions: Floats  # (n_observations, n_dims), unit cube
@@ -64,9 +60,9 @@ class Surrogate:
     theta: Floats  # (n_dims + 2,), logs of length scales, signal and noise variance
     cholesky: Floats  # (n_observations, n_observations), lower factor of the covariance
     weights: Floats  # (n_observations,), covariance^-1 scores
-    trend: Trend | None = None
-    """What is believed before any observation; nothing if None."""
-    failures: FailureModel | None = None
+    prior_mean: PriorMean | None = None
+    """What is expected before any observation; nothing if None."""
+    feasibility: FeasibilityModel | None = None
     """Where trials fail; None if none has."""
 
     @property
@@ -93,76 +89,69 @@ class Surrogate:
         """Expect values and failures at places of the unit cube, shape (n_places, n_dims)."""
         cross = covariance(self.theta, positions, self.positions, self.unordered)
         means, variances = posterior(self.theta, self.cholesky, self.weights, cross)
-        failing = self.failures.probability(positions) if self.failures else np.zeros(len(means))
+        failing = (
+            self.feasibility.failure_probability(positions)
+            if self.feasibility
+            else np.zeros(len(means))
+        )
         return Prediction(
-            means + _expected(self.trend, positions),
+            means + _expected(self.prior_mean, positions),
             np.sqrt(np.maximum(variances, 1e-12)),
             failing,
         )
 
-    def believing(self, positions: Floats, scores: Floats) -> Self:
-        """The same model after further observations, for example lies inside a batch."""
+    def conditioned_on(self, positions: Floats, scores: Floats) -> Self:
+        """The same model after further observations, for example believed ones of a batch."""
         known = np.vstack([self.positions, positions])
-        told = np.concatenate([self.scores, scores])
-        rest = told - _expected(self.trend, known)
+        known_scores = np.concatenate([self.scores, scores])
+        rest = known_scores - _expected(self.prior_mean, known)
         factor, weights = conditioned(self.theta, known, rest, self.unordered)
-        return replace(self, positions=known, scores=told, cholesky=factor, weights=weights)
+        return replace(
+            self, positions=known, scores=known_scores, cholesky=factor, weights=weights
+        )
 
 
-def fitted(
+def fit(
     space: SearchSpace,
     positions: Floats,
     values: Floats,
     prior: Prior = PRIOR,
-    trend: Trend | None = None,
+    prior_mean: PriorMean | None = None,
     like: Surrogate | None = None,
 ) -> Surrogate:
     """Fit by the most probable hyperparameters (maximum a posteriori).
 
-    Of more than `MAX_OBSERVED` observations some are left out (`llmpso.search.subset`).
+    Of more than `MAX_OBSERVED` observations some are left out, see `around_the_best`.
 
     Args:
         space: Tells which dimensions have no order: there all places are equally far apart.
         positions: Snapped positions, shape (n_observations, n_dims).
         values: What was measured, shape (n_observations,); inf for a failed trial.
-        prior: Beliefs about the hyperparameters.
-        trend: What is believed of the scores before; the model explains what it leaves.
+        prior: Prior of the hyperparameters.
+        prior_mean: What is expected of the scores before; the model explains what it leaves.
         like: A model whose hyperparameters are taken over, where it has them.
     """
-    unordered = np.array([isinstance(d, Categorical) and not d.ordered for d in space.values()])
+    unordered = unordered_dimensions(space)
     succeeded = np.isfinite(values)
     known, scores = positions[succeeded], clipped_scores(values[succeeded])
     rows = around_the_best(known, scores, unordered)
     known, scores = known[rows], scores[rows]
-    rest = scores - _expected(trend, known)
+    rest = scores - _expected(prior_mean, known)
     theta = like.theta if like else _most_probable(known, scores, rest, unordered, prior)
     factor, weights = conditioned(theta, known, rest, unordered)
     at = around(positions, known[np.argmin(scores)], unordered)
-    failures = fitted_failures(
-        positions[at], ~succeeded[at], unordered, prior, like.failures if like else None
+    feasibility = fit_feasibility(
+        positions[at], ~succeeded[at], unordered, prior, like.feasibility if like else None
     )
-    return Surrogate(unordered, known, scores, theta, factor, weights, trend, failures)
+    return Surrogate(unordered, known, scores, theta, factor, weights, prior_mean, feasibility)
 
 
 def _most_probable(
     positions: Floats, scores: Floats, rest: Floats, unordered: NDArray[np.bool_], prior: Prior
 ) -> Floats:
     """The hyperparameters by at most `MAX_FITTED` of the observations."""
-    fit = _informative(scores)
-    return most_probable(apart(positions[fit], positions[fit], unordered), rest[fit], prior)
-
-
-def expected_improvement(prediction: Prediction, best: float) -> Floats:
-    """How far each place is expected to fall below `best`, shape (n_places,).
-
-    Jones, Schonlau and Welch, Efficient Global Optimization, 1998, equation 15, times a power of
-    the probability that the trial succeeds.
-    """
-    ahead, deviations = best - prediction.means, prediction.deviations
-    z = ahead / deviations
-    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    gain: Floats = (ahead * ndtr(z) + deviations * density) * (1 - prediction.failing) ** CAUTION
-    return gain
+    rows = _informative(scores)
+    return most_probable(apart(positions[rows], positions[rows], unordered), rest[rows], prior)
 
 
 def clipped_scores(values: Floats) -> Floats:
@@ -181,7 +170,10 @@ def clipped_scores(values: Floats) -> Floats:
 
 
 def normal_scores(values: Floats) -> Floats:
-    """Ranks as quantiles of the standard normal (Blom 1958); ties share their mean rank."""
+    """Ranks as quantiles of the standard normal (Blom 1958); ties share their mean rank.
+
+    Without `scipy.stats.rankdata`, whose import takes longer than all of this library's.
+    """
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     scores: Floats = ndtri((ranks - 0.375) / (len(values) + 0.25))
@@ -195,8 +187,8 @@ def correlation(a: Floats, b: Floats) -> float:
     return float(np.corrcoef(normal_scores(a), normal_scores(b))[0, 1])
 
 
-def _expected(trend: Trend | None, positions: Floats) -> Floats:
-    return np.zeros(len(positions)) if trend is None else trend(positions)
+def _expected(prior_mean: PriorMean | None, positions: Floats) -> Floats:
+    return np.zeros(len(positions)) if prior_mean is None else prior_mean(positions)
 
 
 def _informative(scores: Floats) -> NDArray[np.intp]:

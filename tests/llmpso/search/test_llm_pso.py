@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from llmpso import PSO, Advisor, Evaluation, Float, PaperPSO, SearchSpace, Task
+from llmpso import LLMPSO, PSO, Advisor, Evaluation, Float, SearchSpace, Task
 from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import SpecError
 from llmpso.trial import Failure, FailureKind, Source, Trial
@@ -23,14 +23,14 @@ def suggestion(x: float, y: float, vx: float, vy: float) -> dict:
     return {"position": {"x": x, "y": y}, "velocity": {"x": vx, "y": vy}}
 
 
-def paper(replies: list, **options) -> tuple[PaperPSO, ScriptedBackend]:
+def paper(replies: list, **options) -> tuple[LLMPSO, ScriptedBackend]:
     backend = ScriptedBackend(replies)
     advisor = Advisor(backend, Task("A bowl.", "height"))
     options = {"n_particles": 4, "warm_up": 1, "n_replaced": 2, "start": START} | options
-    return PaperPSO(SPACE, advisor, **options), backend
+    return LLMPSO(SPACE, advisor, **options), backend
 
 
-def told(optimizer: PSO) -> list[Trial]:
+def told(optimizer: PSO | LLMPSO) -> list[Trial]:
     trials = [bowl(trial) for trial in optimizer.ask()]
     optimizer.tell(trials)
     return trials
@@ -50,12 +50,12 @@ def test_the_worst_take_the_best_suggestions_with_their_velocities() -> None:
     ]
     assert second[2].params == {"x": 0.5, "y": 0.5}
     assert second[1].params == {"x": 1.5, "y": 0.5}
-    np.testing.assert_allclose(optimizer.swarm.velocities[2], [-0.1, 0.2])
+    np.testing.assert_allclose(optimizer.particles.swarm.velocities[2], [-0.1, 0.2])
     prompt = backend.requests[0].messages[-1].content
     values = [line.split(" | ")[0] for line in prompt.splitlines() if " | " in line]
     assert values[1:] == ["- 2", "- 8", "- 50", "- 162"]
     optimizer.tell([bowl(trial) for trial in second])
-    assert optimizer.swarm.gbest_value == 0.5
+    assert optimizer.particles.swarm.gbest_value == 0.5
 
 
 def test_a_velocity_beyond_the_limit_is_limited_as_the_swarms_own_and_the_trial_says_so() -> None:
@@ -64,8 +64,8 @@ def test_a_velocity_beyond_the_limit_is_limited_as_the_swarms_own_and_the_trial_
     told(optimizer)
     second = optimizer.ask()
     assert [trial.source for trial in second].count(Source.ADVISOR) == 2
-    limit = optimizer.coefficients.velocity_limit
-    np.testing.assert_allclose(optimizer.swarm.velocities[2], [limit, -limit])
+    limit = optimizer.particles.coefficients.velocity_limit
+    np.testing.assert_allclose(optimizer.particles.swarm.velocities[2], [limit, -limit])
     assert second[2].note == (
         "velocity of x limited from 68 to 50; velocity of y limited from -51 to -50"
     )
@@ -105,7 +105,7 @@ def test_without_usable_advice_the_particles_move_and_their_trials_say_why() -> 
     assert ours[1].note.startswith("no advice: the reply is not JSON")
 
 
-def test_nobody_is_asked_during_the_warm_up() -> None:
+def test_the_model_is_not_asked_during_the_warm_up() -> None:
     optimizer, backend = paper([], warm_up=3)
     for _ in range(3):
         told(optimizer)
@@ -118,7 +118,7 @@ def test_failed_particles_are_the_worst() -> None:
     failed, *others = optimizer.ask()
     failed = failed.failed(Failure(FailureKind.EXCEPTION, "no"), 0.1)
     optimizer.tell([failed, *(bowl(trial) for trial in others)])
-    assert math.isinf(optimizer.swarm.values[0])
+    assert math.isinf(optimizer.particles.swarm.values[0])
     assert optimizer.ask()[0].source is Source.ADVISOR
 
 

@@ -1,9 +1,19 @@
-"""The mathematics of a Gaussian process: covariance, conditioning, likely hyperparameters.
+"""The mathematics of a Gaussian process: covariance, conditioning, fitted hyperparameters.
 
-Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006: marginal likelihood (2.30)
-and its gradient (5.9), Matérn 5/2 (4.17). Length-scale prior that grows with the dimension:
-Hvarfner, Hellsten and Nardi, Vanilla Bayesian Optimization Performs Great in High Dimensions,
-2024. `theta` holds the logs of the length scales, of the signal's and of the noise's variance.
+Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006 (RW); length-scale prior
+that grows with the dimension: Hvarfner, Hellsten and Nardi, Vanilla Bayesian Optimization Performs
+Great in High Dimensions, 2024.
+
+It is our own because scikit-learn's has no prior on the hyperparameters and no unordered
+dimensions, and those of GPyTorch and BoTorch need torch.
+
+Symbols, with n observations in d dimensions:
+
+    X       positions, (n, d), unit cube          K       covariance of the observations, (n, n)
+    y       scores, (n,)                          L       lower Cholesky factor of K
+    theta   (d + 2,): logs of the length          alpha   K^-1 y, called `weights`, (n,)
+            scales, of the signal variance        r       scaled distance times sqrt(5)
+            and of the noise variance             k       covariance of new and known positions
 """
 
 import math
@@ -15,7 +25,7 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from llmpso.space import Floats
+from llmpso.space import Categorical, Floats, SearchSpace
 
 MAX_FITTED = 150
 """Observations that the hyperparameters are fitted on; all of them are predicted from."""
@@ -43,6 +53,11 @@ class Prior:
 PRIOR = Prior()
 
 
+def unordered_dimensions(space: SearchSpace) -> NDArray[np.bool_]:
+    """Which dimensions have no neighbours, shape (n_dims,)."""
+    return np.array([isinstance(d, Categorical) and not d.ordered for d in space.values()])
+
+
 def apart(a: Floats, b: Floats, unordered: NDArray[np.bool_]) -> Floats:
     """Squared distances by dimension, shape (n_dims, n_a, n_b): 0 or 1 where nothing is near."""
     difference: Floats = a.T[:, :, np.newaxis] - b.T[:, np.newaxis, :]
@@ -53,7 +68,7 @@ def apart(a: Floats, b: Floats, unordered: NDArray[np.bool_]) -> Floats:
 def covariance(theta: Floats, a: Floats, b: Floats, unordered: NDArray[np.bool_]) -> Floats:
     """Of two sets of places of the unit cube, shape (n_a, n_b), without noise."""
     r = np.sqrt(5 * _scaled(np.exp(-2 * theta[:-2]), a, b, unordered))
-    correlated: Floats = math.exp(theta[-2]) * (1 + r + r**2 / 3) * np.exp(-r)
+    correlated: Floats = math.exp(theta[-2]) * (1 + r + r**2 / 3) * np.exp(-r)  # RW (4.17)
     return correlated
 
 
@@ -70,7 +85,7 @@ def conditioned(
 def posterior(
     theta: Floats, cholesky: Floats, weights: Floats, cross: Floats
 ) -> tuple[Floats, Floats]:
-    """Means and variances at some places, each of shape (n_places,): (2.25) and (2.26).
+    """Means and variances at some places, each of shape (n_places,).
 
     Args:
         theta: The hyperparameters.
@@ -79,8 +94,8 @@ def posterior(
         cross: Covariance of places and observations, shape (n_places, n_observations).
     """
     shrunk = solve_triangular(cholesky, cross.T, lower=True, check_finite=False)
-    variances: Floats = math.exp(theta[-2]) - np.sum(shrunk**2, axis=0)
-    return cross @ weights, variances
+    variances: Floats = math.exp(theta[-2]) - np.sum(shrunk**2, axis=0)  # RW (2.26)
+    return cross @ weights, variances  # RW (2.25)
 
 
 def most_probable(apart: Floats, scores: Floats, prior: Prior) -> Floats:
@@ -105,7 +120,7 @@ def most_probable(apart: Floats, scores: Floats, prior: Prior) -> Floats:
 
 
 def negative_log_likelihood(theta: Floats, apart: Floats, scores: Floats) -> tuple[float, Floats]:
-    """Minus (2.30) without its constant, and its gradient by (5.9)."""
+    """Minus the log marginal likelihood without its constant, and its gradient."""
     scales = np.exp(-2 * theta[:-2])
     r = np.sqrt(5 * np.tensordot(scales, apart, axes=1))
     decay = math.exp(theta[-2]) * np.exp(-r)
@@ -115,10 +130,10 @@ def negative_log_likelihood(theta: Floats, apart: Floats, scores: Floats) -> tup
     noisy[np.diag_indices_from(noisy)] += noise + JITTER
     factor = cholesky(noisy, lower=True, check_finite=False)
     weights = cho_solve((factor, True), scores, check_finite=False)
-    value = 0.5 * float(scores @ weights) + float(np.log(np.diag(factor)).sum())
+    value = 0.5 * float(scores @ weights) + float(np.log(np.diag(factor)).sum())  # RW (2.30)
     inverse, _ = dpotri(factor, lower=1)
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    slope = 0.5 * (inverse - np.outer(weights, weights))
+    slope = 0.5 * (inverse - np.outer(weights, weights))  # RW (5.9)
     # d covariance / d log length_j = 5/3 (1 + r) decay * apart_j * scale_j
     shared = (slope * decay * (1 + r) * (5 / 3)).ravel()
     lengths = (apart.reshape(len(apart), -1) @ shared) * scales

@@ -8,13 +8,23 @@ import pytest
 
 from llmpso import Categorical, Evaluation, Float, Integer, SearchSpace, minimize
 from llmpso.options import StopOptions
-from llmpso.search import failures, gaussian_process, learner, subset, surrogate
-from llmpso.search.chooser import one_thread
-from llmpso.search.gaussian_process import AT_ONCE, MAX_FITTED
-from llmpso.search.learner import Learner
-from llmpso.search.observations import Observations
-from llmpso.search.subset import MAX_OBSERVED, around, around_the_best
-from llmpso.search.surrogate import clipped_scores
+from llmpso.search.surrogate import (
+    feasibility,
+    fitter,
+    gaussian_process,
+    observations,
+    posterior,
+)
+from llmpso.search.surrogate.fitter import Fitter
+from llmpso.search.surrogate.gaussian_process import AT_ONCE, MAX_FITTED
+from llmpso.search.surrogate.observations import (
+    MAX_OBSERVED,
+    Observations,
+    around,
+    around_the_best,
+)
+from llmpso.search.surrogate.posterior import clipped_scores
+from llmpso.search.surrogate_assisted import one_thread
 from llmpso.space import Floats, Params
 from llmpso.stopping import StopConditions
 from llmpso.trial import Failure, FailureKind, Source, Trial
@@ -31,15 +41,15 @@ def on_one_thread() -> Iterator[None]:
 
 
 def trials_of(space: SearchSpace, positions: Floats, values: Floats) -> list[Trial]:
-    """Told trials at some places; NaN is a failed one."""
-    told = []
+    """Finished trials at some places; NaN is a failed one."""
+    finished = []
     for number, (position, value) in enumerate(zip(positions, values.tolist(), strict=True)):
         trial = Trial(number, space.decode(position), Source.SWARM, number, 0, number)
         if math.isnan(value):
-            told.append(trial.failed(Failure(FailureKind.EXCEPTION, "no"), 0.0))
+            finished.append(trial.failed(Failure(FailureKind.EXCEPTION, "no"), 0.0))
         else:
-            told.append(trial.completed(Evaluation(value), 0.0))
-    return told
+            finished.append(trial.completed(Evaluation(value), 0.0))
+    return finished
 
 
 def observed(space: SearchSpace, n: int, n_failed: int = 0) -> Observations:
@@ -47,9 +57,9 @@ def observed(space: SearchSpace, n: int, n_failed: int = 0) -> Observations:
     positions = rng.random((n, len(space)))
     values = np.sum((positions - 0.3) ** 2, axis=1)
     values[rng.choice(n, n_failed, replace=False)] = np.nan
-    observations = Observations(space)
-    observations.add(trials_of(space, positions, values))
-    return observations
+    known = Observations(space)
+    known.add(trials_of(space, positions, values))
+    return known
 
 
 @pytest.fixture
@@ -66,7 +76,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
         seen["factorised"].append(len(positions))
         return condition(theta, positions, *rest)
 
-    for module in (surrogate, failures):
+    for module in (posterior, feasibility):
         monkeypatch.setattr(module, "most_probable", most_probable)
         monkeypatch.setattr(module, "conditioned", conditioned)
     return seen
@@ -74,16 +84,16 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize(("n", "n_failed"), [(1_000, 0), (1_000, 500), (1_000, 990)])
 def test_a_surrogate_is_made_of_so_many_observations_at_most(sizes, n, n_failed) -> None:
-    model = Learner(PLANE).fitted(observed(PLANE, n, n_failed), None)
+    model = Fitter(PLANE).fitted(observed(PLANE, n, n_failed))
     assert max(sizes["fitted"]) <= MAX_FITTED
     assert max(sizes["factorised"]) <= MAX_OBSERVED
     assert len(model.scores) == min(MAX_OBSERVED, n - n_failed)
-    assert (model.failures is None) == (n_failed == 0)
+    assert (model.feasibility is None) == (n_failed == 0)
 
 
 def test_in_a_long_search_no_matrix_is_larger(sizes, monkeypatch) -> None:
-    monkeypatch.setattr(subset, "MAX_OBSERVED", 30)
-    for module in (learner, surrogate, failures):
+    monkeypatch.setattr(observations, "MAX_OBSERVED", 30)
+    for module in (fitter, posterior, feasibility):
         monkeypatch.setattr(module, "MAX_FITTED", 15)
     values = iter(range(1_000))
 
@@ -110,19 +120,19 @@ def test_a_long_search_of_real_numbers_is_left_to_the_swarm(sizes) -> None:
 
 
 def test_hyperparameters_are_fitted_at_every_step_at_first_and_then_seldom(sizes) -> None:
-    model = Learner(PLANE)
+    model = Fitter(PLANE)
     counts = []
     for n in (20, 21, MAX_FITTED, MAX_FITTED + 1, MAX_FITTED + 7, MAX_FITTED + 8, 500, 524, 525):
-        model.fitted(observed(PLANE, n), None)
+        model.fitted(observed(PLANE, n))
         counts.append(len(sizes["fitted"]))
     assert counts == [1, 2, 3, 3, 3, 4, 5, 5, 6]
 
 
 def test_in_many_dimensions_they_are_fitted_less_often_from_the_start(sizes) -> None:
     wide = SearchSpace({f"x{i}": Float(0, 1) for i in range(400)})
-    model = Learner(wide)
+    model = Fitter(wide)
     for n in (22, 23, 24, 25, 26, 30):
-        model.fitted(observed(wide, n), None)
+        model.fitted(observed(wide, n))
     assert sizes["fitted"] == [22, 23, 25, 30]
 
 
@@ -154,7 +164,7 @@ def test_choices_without_order_are_near_only_if_they_are_the_same() -> None:
 
 
 def test_a_long_study_is_still_ranked() -> None:
-    model = Learner(PLANE).fitted(observed(PLANE, 1_000), None)
+    model = Fitter(PLANE).fitted(observed(PLANE, 1_000))
     new = np.random.default_rng(1).random((200, 2))
     truth = np.sum((new - 0.3) ** 2, axis=1)
     good = truth < np.median(truth)  # the worse ones count as equally bad
@@ -198,7 +208,7 @@ def test_it_stands_repeated_places_and_any_finite_value(values: list[float]) -> 
     known = Observations(PLANE)
     known.add(trials_of(PLANE, positions, np.array(values)))
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        model = Learner(PLANE).fitted(known, None)
+        model = Fitter(PLANE).fitted(known)
         prediction = model.predict(np.vstack([positions[:3], rng.random((3, 2))]))
     for figures in (prediction.means, prediction.deviations, prediction.failing):
         assert np.all(np.isfinite(figures))
@@ -209,7 +219,7 @@ def test_large_values_are_scored_as_small_ones_are() -> None:
     assert clipped_scores(1e305 * values) == pytest.approx(clipped_scores(values))
 
 
-def test_observations_grow_as_they_are_told() -> None:
+def test_observations_grow_with_the_results() -> None:
     whole, parts = observed(PLANE, 100, 7), Observations(PLANE)
     rng = np.random.default_rng(100)
     positions = rng.random((100, 2))

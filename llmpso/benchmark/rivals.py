@@ -1,8 +1,8 @@
 """What the swarm is measured against, behind the same ask and tell.
 
 Random search; TPE, Gaussian process and CMA-ES of Optuna; global-best PSO of PySwarms. Each is
-run as its authors ship it: none is kept from repeating a configuration, and each is told every
-value before it proposes again (PySwarms: after each iteration of its swarm).
+run as its authors ship it: each may repeat a configuration, and has every value before it proposes
+again (PySwarms: after each iteration of its swarm).
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from llmpso.errors import SpecError, TellError
-from llmpso.search.population import trial_seed
+from llmpso.search.optimizer import trial_seed
 from llmpso.space import Categorical, Dimension, Integer, Params, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
 
@@ -31,14 +31,14 @@ PYSWARMS_LOGGING = Path(__file__).parents[1] / "benchmark" / "data" / "pyswarms_
 
 
 class _Engine(Protocol):
-    """What a baseline's library does: configurations out, values in (inf for a failed trial)."""
+    """What a rival's library does: configurations out, values in (inf for a failed trial)."""
 
     def propose(self) -> list[dict[str, Any]]: ...
 
     def learn(self, values: Sequence[float]) -> None: ...
 
 
-class Baseline:
+class Rival:
     """A foreign search method as an optimizer of this library; the functions below make one.
 
     Args:
@@ -66,7 +66,7 @@ class Baseline:
         self._pending = Trial(
             number=number,
             params=self._next(),
-            source=Source.START if number < self._n_start else Source.BASELINE,
+            source=Source.START if number < self._n_start else Source.RIVAL,
             iteration=number,
             particle=0,
             seed=trial_seed(self._seed, number),
@@ -74,7 +74,7 @@ class Baseline:
         return [self._pending]
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Learn what became of the trial that the last `ask` proposed."""
+        """Learn from the result of the trial that the last `ask` proposed."""
         asked = [] if self._pending is None else [self._pending.number]
         if [trial.number for trial in trials] != asked:
             raise TellError(f"told {[t.number for t in trials]}; the last ask proposed {asked}")
@@ -91,14 +91,14 @@ class Baseline:
         return self._queue.pop(0)
 
 
-def random_search(space: SearchSpace, *, seed: int = 0, start: Sequence[Params] = ()) -> Baseline:
+def random_search(space: SearchSpace, *, seed: int = 0, start: Sequence[Params] = ()) -> Rival:
     """Configurations drawn evenly from the unit cube."""
-    return Baseline(_Random(space, seed, start), seed=seed, n_start=len(start))
+    return Rival(_Random(space, seed, start), seed=seed, n_start=len(start))
 
 
 def optuna_search(
     space: SearchSpace, sampler: str, *, seed: int = 0, start: Sequence[Params] = ()
-) -> Baseline:
+) -> Rival:
     """A sampler of Optuna (Akiba et al., 2019) with its defaults.
 
     Args:
@@ -110,18 +110,18 @@ def optuna_search(
     Raises:
         SpecError: The sampler is unknown, or Optuna is not installed.
     """
-    return Baseline(_Optuna(space, sampler, seed, start), seed=seed, n_start=len(start))
+    return Rival(_Optuna(space, sampler, seed, start), seed=seed, n_start=len(start))
 
 
 def pyswarms_search(
     space: SearchSpace, *, n_particles: int = 6, seed: int = 0, start: Sequence[Params] = ()
-) -> Baseline:
+) -> Rival:
     """Global-best PSO of PySwarms (Miranda, 2018) in the unit cube, bounds handled by default.
 
     Raises:
         SpecError: PySwarms is not installed.
     """
-    return Baseline(_PySwarms(space, n_particles, seed, start), seed=seed, n_start=len(start))
+    return Rival(_PySwarms(space, n_particles, seed, start), seed=seed, n_start=len(start))
 
 
 class _Random:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from llmpso.backends.base import Message, Reply, Request
-from llmpso.backends.recorded import RecordedBackend, question_key
 from llmpso.backends.scripted import ScriptedBackend
+from llmpso.benchmark.recorded import RecordedBackend, question_key
 from llmpso.errors import BackendError, SpecError
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from llmpso import Categorical, Float, SearchSpace, minimize
-from llmpso.search.failures import fitted_failures
-from llmpso.search.gaussian_process import PRIOR
+from llmpso.search.surrogate.feasibility import fit_feasibility
+from llmpso.search.surrogate.gaussian_process import PRIOR
 
 ORDERED = np.array([False, False])
 
@@ -15,17 +15,19 @@ def sample(n: int, seed: int = 0) -> np.ndarray:
 
 def test_the_edge_of_a_failing_region_is_found() -> None:
     known, new = sample(40), sample(200, seed=1)
-    model = fitted_failures(known, known[:, 0] > 0.6, ORDERED, PRIOR)
+    model = fit_feasibility(known, known[:, 0] > 0.6, ORDERED, PRIOR)
     fails = new[:, 0] > 0.6
-    assert np.mean((model.probability(new) > 0.5) == fails) > 0.95
-    assert model.probability(np.array([[0.95, 0.5]]))[0] > 0.9
-    assert model.probability(np.array([[0.1, 0.5]]))[0] < 0.1
+    assert np.mean((model.failure_probability(new) > 0.5) == fails) > 0.95
+    assert model.failure_probability(np.array([[0.95, 0.5]]))[0] > 0.9
+    assert model.failure_probability(np.array([[0.1, 0.5]]))[0] < 0.1
 
 
 def test_a_choice_that_fails_is_told_from_the_others() -> None:
     known = np.array([[u, v] for u in (0.1, 0.3, 0.6, 0.9) for v in (1 / 6, 0.5, 5 / 6)])
-    model = fitted_failures(known, known[:, 1] == 0.5, np.array([False, True]), PRIOR)
-    first, second, third = model.probability(np.array([[0.45, v] for v in (1 / 6, 0.5, 5 / 6)]))
+    model = fit_feasibility(known, known[:, 1] == 0.5, np.array([False, True]), PRIOR)
+    first, second, third = model.failure_probability(
+        np.array([[0.45, v] for v in (1 / 6, 0.5, 5 / 6)])
+    )
     assert second > 0.8
     assert max(first, third) < 0.2
 
@@ -33,14 +35,14 @@ def test_a_choice_that_fails_is_told_from_the_others() -> None:
 def test_failures_without_a_place_are_no_place_to_shun() -> None:
     known = sample(60)
     has_failed = np.random.default_rng(2).random(60) < 0.2
-    probability = fitted_failures(known, has_failed, ORDERED, PRIOR).probability(
+    probability = fit_feasibility(known, has_failed, ORDERED, PRIOR).failure_probability(
         sample(50, seed=3)
     )
     assert np.median(probability) < 0.4
 
 
 def test_nothing_is_believed_where_nothing_failed() -> None:
-    assert fitted_failures(sample(5), np.zeros(5, dtype=bool), ORDERED, PRIOR) is None
+    assert fit_feasibility(sample(5), np.zeros(5, dtype=bool), ORDERED, PRIOR) is None
 
 
 def share_failed(method: str, seed: int) -> float:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from llmpso.search import gaussian_process
-from llmpso.search.surrogate import expected_improvement, fitted, normal_scores
+from llmpso.search.acquisition import expected_improvement
+from llmpso.search.surrogate import gaussian_process
+from llmpso.search.surrogate.posterior import fit, normal_scores
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 
 PLANE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
@@ -43,13 +44,13 @@ def test_gradient_of_the_likelihood() -> None:
 
 def test_it_learns_to_rank() -> None:
     known, new = sample(PLANE, 40), sample(PLANE, 50, seed=1)
-    means = fitted(PLANE, known, bowl(known)).predict(new).means
+    means = fit(PLANE, known, bowl(known)).predict(new).means
     assert np.corrcoef(means, bowl(new))[0, 1] > 0.9
 
 
 def test_it_is_surer_where_it_was() -> None:
     known = sample(PLANE, 20)
-    model = fitted(PLANE, known, bowl(known))
+    model = fit(PLANE, known, bowl(known))
     there = model.predict(known).deviations
     assert there.max() < model.predict(np.array([[1.0, 1.0]])).deviations[0]
 
@@ -63,28 +64,28 @@ def test_choices_without_order_are_all_equally_far() -> None:
 def test_failures_are_learned_where_they_happen() -> None:
     known = sample(PLANE, 40)
     values = np.where(known[:, 0] > 0.5, np.inf, bowl(known))
-    model = fitted(PLANE, known, values)
+    model = fit(PLANE, known, values)
     failing = model.predict(np.array([[0.9, 0.5], [0.1, 0.5]])).failing
     assert failing[0] > 0.5 > failing[1]
 
 
 def test_improvement_shuns_failures_and_known_bad_places() -> None:
     known = sample(PLANE, 30)
-    model = fitted(PLANE, known, bowl(known))
+    model = fit(PLANE, known, bowl(known))
     near, far = expected_improvement(model.predict(np.array([[0.3, 0.3], [1, 1]])), model.best)
     assert near > far >= 0
 
 
 def test_believing_a_lie_leaves_less_to_gain() -> None:
     known, place = sample(PLANE, 10), np.array([[0.3, 0.3]])
-    model = fitted(PLANE, known, bowl(known))
-    believed = model.believing(place, model.predict(place).means)
+    model = fit(PLANE, known, bowl(known))
+    believed = model.conditioned_on(place, model.predict(place).means)
     assert believed.predict(place).deviations[0] < model.predict(place).deviations[0]
 
 
 def test_a_trend_speaks_where_nothing_is_known() -> None:
     known = sample(PLANE, 3)
-    model = fitted(PLANE, known, bowl(known), trend=lambda places: 10 * places[:, 0])
+    model = fit(PLANE, known, bowl(known), prior_mean=lambda places: 10 * places[:, 0])
     low, high = model.predict(np.array([[0.0, 0.5], [1.0, 0.5]])).means
     assert high - low > 1
 
@@ -93,5 +94,5 @@ def test_a_trend_speaks_where_nothing_is_known() -> None:
 def test_it_stands_constant_values_and_a_failure(values: list[float]) -> None:
     space = SearchSpace({"n": Integer(1, 9)})
     known = np.array([[0.1], [0.5], [0.9]])
-    prediction = fitted(space, known, np.array(values)).predict(known)
+    prediction = fit(space, known, np.array(values)).predict(known)
     assert np.all(np.isfinite(prediction.means)) and np.all(prediction.deviations > 0)

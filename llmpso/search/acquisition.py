@@ -1,0 +1,246 @@
+"""Where to evaluate next: draw a pool, take the best expected improvement, believe it.
+
+The pool holds the metaheuristic's own steps, small changes of the best configurations and places
+anywhere. Local changes of one or two hyperparameters follow SMAC's local search (Hutter, Hoos and
+Leyton-Brown, 2011): an unordered choice is redrawn, an ordered one moves to a neighbour or is
+redrawn. Kriging believer: Ginsbourger, Le Riche and Carraro, Kriging Is Well-Suited to Parallelize
+Optimization, 2010.
+
+Symbols of expected improvement: f_min the lowest score, mu and sigma the posterior's mean and
+standard deviation, z = (f_min - mu) / sigma, Phi and phi the standard normal distribution and
+density, p the probability that the trial fails.
+"""
+
+import math
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from llmpso.errors import SpecError
+from llmpso.search.optimizer import Key
+from llmpso.search.surrogate.gaussian_process import unordered_dimensions
+from llmpso.search.surrogate.posterior import Prediction, Surrogate
+from llmpso.search.swarm import folded
+from llmpso.space import Floats, Params, Position, SearchSpace
+from llmpso.trial import Source
+
+CAUTION = 8
+"""Power of the probability of success. A search whose best lies at an edge beyond which trainings
+fail has half of its trials fail there by 1 and a quarter by 8, and finds as good a place."""
+
+REDRAWN = 0.5
+"""Share of the local changes that draw a hyperparameter anew instead of moving it a little."""
+
+STEPS = (0.01, 0.3)
+"""Least and largest typical step of a small change, as a fraction of the range."""
+
+EXPLORED_DIMS = 5
+"""Dimensions, some of them real, up to which places anywhere are of use. With more they lie far
+from all that is known, and expected improvement takes them for that alone."""
+
+PRIOR_TRIALS = 8.0
+"""Trials that the surrogate is taken to have ranked rightly before the study."""
+
+USABLE = (0.5, 0.7)
+"""Mean correlation of ranks at which the surrogate picks no trial, and at which it picks all."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSize:
+    """How many candidates of each kind are drawn for one trial."""
+
+    n_steps: int = 50
+    """Steps of the metaheuristic's own."""
+    n_changes: int = 25
+    """Changes of the best configuration, and as many of the member's own best."""
+    n_anywhere: int = 25
+    """Places in the whole space, but for wide ones (`EXPLORED_DIMS`)."""
+
+    def __post_init__(self) -> None:
+        """Refuse a pool of nothing."""
+        for name, least in (("n_steps", 1), ("n_changes", 1), ("n_anywhere", 0)):
+            if getattr(self, name) < least:
+                raise SpecError(f"{name} is {getattr(self, name)!r}; it must be at least {least}")
+
+
+POOL_SIZE = PoolSize()
+"""What was measured best on the development tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One configuration that a member could take, and what it came from."""
+
+    params: Params
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """The candidate of highest expected improvement."""
+
+    candidate: Candidate
+    position: Position
+    score: float
+    """What the surrogate expects of it."""
+
+
+class Batch:
+    """The trials of one batch, picked one after the other.
+
+    Args:
+        space: What may be tried.
+        pool_size: How many candidates are drawn for each trial.
+        surrogate: The posterior given all results so far.
+        known: Configurations that were proposed before.
+    """
+
+    def __init__(
+        self, space: SearchSpace, pool_size: PoolSize, surrogate: Surrogate, known: Set[Key]
+    ) -> None:
+        self._space = space
+        self._pool_size = pool_size
+        self._surrogate = surrogate
+        self._known = known
+        self._picked: set[Key] = set()
+        self._believed: Pick | None = None
+
+    def is_surrogates(self, rng: np.random.Generator) -> bool:
+        """Whether the surrogate picks the next trial: the likelier, the better it ranks.
+
+        On a grid it picks all: there the walls, where expected improvement loses itself on
+        rugged functions, are a few steps away, and every plain step cost evaluations.
+        """
+        drawn = rng.random()
+        if is_grid(self._space):
+            return True
+        surrogate = self._posterior()
+        n_trials = len(surrogate.scores)
+        skill = (PRIOR_TRIALS + n_trials * surrogate.skill) / (PRIOR_TRIALS + n_trials)
+        none, every = USABLE
+        return bool(drawn < np.clip((skill - none) / (every - none), 0.0, 1.0))
+
+    def pick(
+        self, steps: Floats, bests: Sequence[Position], rng: np.random.Generator
+    ) -> Pick | None:
+        """The pool's candidate of highest expected improvement.
+
+        Args:
+            steps: Where the metaheuristic might go, shape (n_steps, n_dims).
+            bests: Positions to change a little.
+            rng: Draws the changes and the rest.
+
+        Returns:
+            None if all of the pool was evaluated before.
+        """
+        pool = self._pool(steps, bests, rng)
+        if not pool:
+            return None
+        pick = _best(self._posterior(), self._space, pool)
+        self._picked.add(self._space.key(pick.candidate.params))
+        self._believed = pick
+        return pick
+
+    def _posterior(self) -> Surrogate:
+        """The surrogate, conditioned on the last pick as if it had its expected score.
+
+        So the next pick of the batch keeps away from it.
+        """
+        if (pick := self._believed) is not None:
+            at, score = pick.position[np.newaxis], np.array([pick.score])
+            self._surrogate, self._believed = self._surrogate.conditioned_on(at, score), None
+        return self._surrogate
+
+    def _pool(
+        self, steps: Floats, bests: Sequence[Position], rng: np.random.Generator
+    ) -> list[Candidate]:
+        space, size = self._space, self._pool_size
+        changed = [local_changes(space, best, size.n_changes, rng) for best in bests]
+        is_wide = len(space) > EXPLORED_DIMS and not is_grid(space)
+        anywhere = rng.random((0 if is_wide else size.n_anywhere, len(space)))
+        seen = set(self._picked)
+        own = unseen(space, steps, Source.SWARM, seen, self._known)
+        others = np.vstack([*changed, anywhere])
+        return own + unseen(space, others, Source.SURROGATE, seen, self._known)
+
+
+def is_grid(space: SearchSpace) -> bool:
+    """Whether it has no real numbers."""
+    return math.isfinite(space.size)
+
+
+def expected_improvement(prediction: Prediction, best: float) -> Floats:
+    """How far each place is expected to fall below `best`, shape (n_places,).
+
+    Jones, Schonlau and Welch, Efficient Global Optimization, 1998, times a power of the
+    probability that the trial succeeds.
+    """
+    ahead, sigma = best - prediction.means, prediction.deviations
+    z = ahead / sigma
+    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    improvement = ahead * ndtr(z) + sigma * density  # (eq. 15): (f_min - mu) Phi(z) + sigma phi(z)
+    gain: Floats = improvement * (1 - prediction.failing) ** CAUTION
+    return gain
+
+
+def local_changes(
+    space: SearchSpace, best: Position, n_draws: int, rng: np.random.Generator
+) -> Floats:
+    """A configuration changed a little, shape (n_draws, n_dims).
+
+    One or two hyperparameters change; or, in half of the draws from a space with real numbers,
+    all of these move at once, for axes that a valley does not follow.
+    """
+    shape, smooth = (n_draws, len(space)), _smooth(space)
+    changed = rng.random(shape).argsort(axis=1) < rng.integers(1, 3, size=(n_draws, 1))
+    redrawn = unordered_dimensions(space) | (rng.random(shape) < REDRAWN)
+    if smooth.any():
+        changed[: n_draws // 2], redrawn[: n_draws // 2] = smooth, False
+    low, high = STEPS
+    step = low * (high / low) ** rng.random(shape) * rng.standard_normal(shape)
+    # A step shorter than the share of one value would change nothing.
+    step = np.copysign(np.maximum(np.abs(step), _shares(space)), step)
+    moved = np.where(redrawn, rng.random(shape), folded(best + step))
+    return np.where(changed, moved, best)
+
+
+def unseen(
+    space: SearchSpace,
+    positions: Floats,
+    source: Source,
+    seen: set[Key],
+    known: Set[Key] = frozenset(),
+) -> list[Candidate]:
+    """The configurations that own the places.
+
+    Left out are those in `known`, and those in `seen`, which grows by the others.
+    """
+    candidates: list[Candidate] = []
+    for position in positions:
+        params = space.decode(position)
+        key = space.key(params)
+        if key not in seen and key not in known:
+            seen.add(key)
+            candidates.append(Candidate(params, source))
+    return candidates
+
+
+def _best(surrogate: Surrogate, space: SearchSpace, pool: Sequence[Candidate]) -> Pick:
+    """The candidate with the highest expected improvement."""
+    positions = np.array([space.encode(candidate.params) for candidate in pool])
+    prediction = surrogate.predict(positions)
+    best = int(np.argmax(expected_improvement(prediction, surrogate.best)))
+    return Pick(pool[best], positions[best], float(prediction.means[best]))
+
+
+def _smooth(space: SearchSpace) -> NDArray[np.bool_]:
+    """Which dimensions are real numbers, shape (n_dims,)."""
+    return np.array([math.isinf(dimension.size) for dimension in space.values()])
+
+
+def _shares(space: SearchSpace) -> Floats:
+    """The share of the unit interval that one value owns, shape (n_dims,)."""
+    return np.array([1 / dimension.size for dimension in space.values()])

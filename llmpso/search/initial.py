@@ -1,0 +1,98 @@
+"""Where a search begins: the user's configurations, an earlier study's best, the LLM's start.
+
+The other members keep the first positions that the metaheuristic drew for them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from llmpso.errors import SpaceError, SpecError
+from llmpso.search.optimizer import Metaheuristic, Proposal, Proposals
+from llmpso.space import Params, SearchSpace
+from llmpso.trial import Source
+
+IsKnown = Callable[[Params], bool]
+"""Whether a configuration was proposed before."""
+
+Start = tuple[Source, Params]
+"""A configuration to start from, and whose it is."""
+
+
+class StartAdvisor(Protocol):
+    """Suggests a configuration to start from: a language model, or its placebo."""
+
+    @property
+    def source(self) -> Source:
+        """The source of trials that it suggests."""
+        ...
+
+    def suggest(self, space: SearchSpace, is_known: IsKnown) -> Params | None:
+        """One configuration, before any trial; None where there is none, never an error."""
+        ...
+
+
+def checked_start(
+    space: SearchSpace, start: Sequence[Params], n_members: int
+) -> list[dict[str, Any]]:
+    """The user's own configurations in the types of the space.
+
+    Raises:
+        SpecError: There are more than members, or fewer than two members.
+        SpaceError: A configuration lies outside the space, or is there twice.
+    """
+    if n_members < 2:
+        raise SpecError(f"n_particles is {n_members!r}; a swarm needs at least 2")
+    if len(start) > n_members:
+        raise SpecError(
+            f"start holds {len(start)} configurations, more than n_particles={n_members}"
+        )
+    checked = validated(space, "start", start)
+    keys = [space.key(params) for params in checked]
+    for index, key in enumerate(keys):
+        if key in keys[:index]:
+            raise SpaceError(f"start[{index}] is the same configuration as an earlier one")
+    return checked
+
+
+def validated(
+    space: SearchSpace, option: str, configurations: Sequence[Params]
+) -> list[dict[str, Any]]:
+    """Configurations in the types of the space.
+
+    Raises:
+        SpaceError: One lies outside the space; the message names the option and its place.
+    """
+    checked: list[dict[str, Any]] = []
+    for index, params in enumerate(configurations):
+        try:
+            checked.append(space.validate(params))
+        except SpaceError as error:
+            raise SpaceError(f"{option}[{index}]: {error}") from None
+    return checked
+
+
+def first_positions(
+    population: Metaheuristic, space: SearchSpace, start: Sequence[Params]
+) -> Proposals:
+    """The user's own configurations, then positions that nobody chose."""
+    for member, params in enumerate(start):
+        population.put(member, space.encode(params))
+    own = {member: Proposal(Source.START, params) for member, params in enumerate(start)}
+    blind = range(len(start), population.n_members)
+    return own | dict.fromkeys(blind, Proposal(Source.INITIAL))
+
+
+def free_members(proposals: Proposals) -> list[int]:
+    """The members whose first position may be replaced: all that nobody chose, but the last."""
+    return [m for m, proposal in proposals.items() if proposal.source is Source.INITIAL][:-1]
+
+
+def place(
+    population: Metaheuristic, space: SearchSpace, members: Sequence[int], known: Sequence[Start]
+) -> Proposals:
+    """Put known good configurations in place of first positions, as far as there are members."""
+    placed: Proposals = {}
+    for member, (source, params) in zip(members, known, strict=False):
+        population.put(member, space.encode(params))
+        placed[member] = Proposal(source, params)
+    return placed

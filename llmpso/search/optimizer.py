@@ -1,0 +1,240 @@
+"""Ask and tell: the protocol of every search, and what the searches of this room are made of.
+
+A metaheuristic moves members in the unit cube and knows nothing of trials. An archive makes a
+trial of each member's position, and none twice.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from llmpso.errors import SpecError, TellError
+from llmpso.search.swarm import folded
+from llmpso.space import Floats, Params, Position, SearchSpace
+from llmpso.trial import Source, Trial, TrialState
+
+MAX_REDRAWS = 200
+"""Random moves tried before the rest of a finite space is searched one by one."""
+
+Key = tuple[Any, ...]
+"""What equal configurations share, see `SearchSpace.key`."""
+
+
+class Optimizer(Protocol):
+    """Anything that proposes trials and learns from them."""
+
+    def ask(self, limit: int | None = None) -> list[Trial]:
+        """Propose the next batch, at most `limit` trials; empty once the space is exhausted."""
+        ...
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Learn from the results of the batch that the last `ask` proposed, in any order."""
+        ...
+
+
+class Metaheuristic(Protocol):
+    """Members that move in the unit cube: a swarm, for example."""
+
+    @property
+    def n_members(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def iteration(self) -> int:
+        """Updates so far; 0 while the members are at their first positions."""
+        ...
+
+    def position(self, member: int) -> Position:
+        """Where a member is evaluated next."""
+        ...
+
+    def put(self, member: int, position: Position) -> None:
+        """Change where a member is evaluated next, and nothing else."""
+        ...
+
+    def step_all(self) -> None:
+        """One step of every member."""
+        ...
+
+    def step(self, member: int) -> None:
+        """One step of one member."""
+        ...
+
+    def step_to(self, member: int, position: Position) -> None:
+        """A step of one member to a position that was chosen for it."""
+        ...
+
+    def draw_steps(self, member: int, n_draws: int) -> Floats:
+        """Where one step of a member may lead, shape (n_draws, n_dims); nobody moves."""
+        ...
+
+    def bests(self, member: int) -> Sequence[Position]:
+        """The best position of all, and the member's own."""
+        ...
+
+    def update(self, members: Sequence[int], evaluated: Floats, values: Floats) -> None:
+        """Learn from results.
+
+        Args:
+            members: Who was evaluated, each named once.
+            evaluated: Where, shape (len(members), n_dims): positions snapped to the space.
+            values: Shape (len(members),); inf for a failed trial.
+        """
+        ...
+
+
+MakeMetaheuristic = Callable[[int, int, np.random.Generator], Metaheuristic]
+"""From the number of members, that of dimensions and a generator to the members."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Where a member's next trial comes from."""
+
+    source: Source
+    params: Params | None = None
+    """The very configuration, where one was given; else the one at the member's position."""
+    note: str = ""
+
+
+Proposals = dict[int, Proposal]
+"""By member, in the order of the trials."""
+
+
+class Archive:
+    """All configurations that were proposed, and the batch whose results are awaited.
+
+    Args:
+        space: What may be tried.
+        rng: Draws the way to a new configuration where one is known already.
+        seed: Each trial's seed derives from it.
+        revisits: Evaluate a configuration as often as a member comes by; only for comparison.
+    """
+
+    def __init__(
+        self, space: SearchSpace, rng: np.random.Generator, *, seed: int, revisits: bool = False
+    ) -> None:
+        self._space = space
+        self._rng = rng
+        self._seed = seed
+        self._revisits = revisits
+        self._keys: set[Key] = set()
+        self._pending: dict[int, Trial] = {}
+        self._n_asked = 0
+
+    @property
+    def keys(self) -> AbstractSet[Key]:
+        """The configurations that were proposed."""
+        return self._keys
+
+    def is_known(self, params: Params) -> bool:
+        """Whether a configuration was proposed before."""
+        return self._space.key(params) in self._keys
+
+    def ask(
+        self,
+        population: Metaheuristic,
+        propose: Callable[[], Mapping[int, Proposal]],
+        limit: int | None,
+    ) -> list[Trial]:
+        """A trial for each proposal, at most `limit`.
+
+        Returns:
+            Fewer trials, in the end none, when too few configurations are left.
+
+        Raises:
+            TellError: The results of the last batch are missing.
+        """
+        if self._pending:
+            raise TellError(f"ask was called before trials {list(self._pending)} were told")
+        proposals = list(propose().items())[:limit]
+        trials = [self._trial(population, *proposal) for proposal in proposals]
+        self._pending = {trial.number: trial for trial in trials if trial is not None}
+        return list(self._pending.values())
+
+    def tell(self, population: Metaheuristic, trials: Sequence[Trial]) -> None:
+        """Update the members with the results of the last batch.
+
+        Raises:
+            TellError: The trials are not those asked, or one has no result yet.
+        """
+        self._check(trials)
+        by_member = sorted(trials, key=lambda trial: trial.particle)
+        evaluated = np.array([self._space.encode(trial.params) for trial in by_member])
+        values = np.array([math.inf if t.value is None else t.value for t in by_member])
+        population.update([trial.particle for trial in by_member], evaluated, values)
+        self._pending = {}
+
+    def _trial(self, population: Metaheuristic, member: int, proposal: Proposal) -> Trial | None:
+        """The trial at a member's position, or near it if that was evaluated before."""
+        params, note = proposal.params, proposal.note
+        if params is None:
+            params = self._space.decode(population.position(member))
+        if self.is_known(params) and not self._revisits:
+            unseen = self._unseen_near(population.position(member))
+            if unseen is None:
+                return None
+            population.put(member, unseen)
+            params, note = self._space.decode(unseen), note or "moved off a known configuration"
+        self._keys.add(self._space.key(params))
+        number, self._n_asked = self._n_asked, self._n_asked + 1
+        return Trial(
+            number=number,
+            params=params,
+            source=proposal.source,
+            iteration=population.iteration,
+            particle=member,
+            seed=trial_seed(self._seed, number),
+            note=note,
+        )
+
+    def _unseen_near(self, position: Position) -> Position | None:
+        """A place whose configuration was not evaluated, the nearer the better."""
+        if len(self._keys) >= self._space.size:
+            return None
+        for spread in np.geomspace(0.02, 1.0, MAX_REDRAWS):
+            step = spread * self._rng.standard_normal(len(self._space))
+            candidate = folded(position + step)
+            if not self.is_known(self._space.decode(candidate)):
+                return candidate
+        unseen = [
+            self._space.encode(params)
+            for params in self._space.configurations()
+            if not self.is_known(params)
+        ]
+        return min(unseen, key=lambda other: float(np.linalg.norm(other - position)))
+
+    def _check(self, trials: Sequence[Trial]) -> None:
+        numbers = sorted(trial.number for trial in trials)
+        if numbers != sorted(self._pending):
+            raise TellError(f"told trials {numbers}; the last ask proposed {list(self._pending)}")
+        for trial in trials:
+            if trial.state is TrialState.PENDING:
+                raise TellError(f"trial {trial.number} is still pending; it needs an outcome")
+
+
+def step_all(population: Metaheuristic) -> Proposals:
+    """Move every member once."""
+    population.step_all()
+    return dict.fromkeys(range(population.n_members), Proposal(Source.SWARM))
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """The seed of one evaluation, in [0, 2**31): a function of the study's seed and its place."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)
+
+
+def generator(seed: int) -> np.random.Generator:
+    """The generator of a search.
+
+    Raises:
+        SpecError: The seed is negative.
+    """
+    if seed < 0:
+        raise SpecError(f"seed is {seed!r}; it must be 0 or more")
+    return np.random.default_rng(seed)

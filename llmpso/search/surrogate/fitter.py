@@ -1,0 +1,60 @@
+"""When the surrogate's hyperparameters are fitted anew: seldom, once a study is long."""
+
+import numpy as np
+
+from llmpso.search.surrogate.gaussian_process import MAX_FITTED, unordered_dimensions
+from llmpso.search.surrogate.observations import Observations, around_the_best
+from llmpso.search.surrogate.posterior import PriorMean, Surrogate, fit
+from llmpso.search.surrogate.prior_mean import EarlierStudy
+from llmpso.space import Floats, SearchSpace
+
+QUICK = 10 * MAX_FITTED**2
+"""Differences of coordinates up to which a fit is quick enough for every step: a tenth of a
+second. In ten dimensions those of `MAX_FITTED` observations, in a hundred those of 47."""
+
+GROWTH = 1.05
+"""Beyond, as many times more observations than at the last fit make the next one due."""
+
+
+class Fitter:
+    """Fits the surrogate to a study that grows.
+
+    Args:
+        space: What may be tried.
+        earlier: An earlier study, the prior mean as far as the new one agrees with it.
+    """
+
+    def __init__(self, space: SearchSpace, earlier: EarlierStudy | None = None) -> None:
+        self._space = space
+        self._earlier = earlier
+        self._last: Surrogate | None = None
+        self._n_fitted = 0
+
+    def fitted(self, observed: Observations) -> Surrogate:
+        """The surrogate of all observations, with the last fit's hyperparameters if they do."""
+        positions, values = observed.positions, observed.values
+        is_due = self._is_due(len(values))
+        self._last = fit(
+            self._space,
+            positions,
+            values,
+            prior_mean=self._prior_mean(positions, values),
+            like=None if is_due else self._last,
+        )
+        if is_due:
+            self._n_fitted = len(values)
+        return self._last
+
+    def _is_due(self, n: int) -> bool:
+        is_quick = n <= MAX_FITTED and len(self._space) * n**2 <= QUICK
+        return self._last is None or is_quick or n >= GROWTH * self._n_fitted
+
+    def _prior_mean(self, positions: Floats, values: Floats) -> PriorMean | None:
+        """What the earlier study expects, as far as this one agrees with it."""
+        if (earlier := self._earlier) is None:
+            return None
+        ranked = np.isfinite(values)
+        known, measured = positions[ranked], values[ranked]
+        rows = around_the_best(known, measured, unordered_dimensions(self._space))
+        weight = earlier.weight(known[rows], measured[rows])
+        return lambda places: weight * earlier.scores(places)

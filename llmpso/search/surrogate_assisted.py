@@ -1,0 +1,165 @@
+"""The default: a swarm proposes, a surrogate picks.
+
+In each batch a few members move. A Gaussian process is fitted to all results; each member draws
+its own step many times, and changes of the best configurations are drawn beside; the candidate
+with the highest expected improvement is evaluated. In a swarm the particle's velocity is the step
+it took, and bests are as ever: what is picked stays a swarm.
+"""
+
+from collections.abc import Sequence
+
+from threadpoolctl import threadpool_limits
+
+from llmpso.errors import SpecError
+from llmpso.search.acquisition import POOL_SIZE, Batch, PoolSize, is_grid
+from llmpso.search.initial import (
+    Start,
+    StartAdvisor,
+    checked_start,
+    first_positions,
+    free_members,
+    place,
+)
+from llmpso.search.optimizer import Archive, MakeMetaheuristic, Proposal, Proposals, generator
+from llmpso.search.pso import Particles
+from llmpso.search.surrogate.fitter import Fitter
+from llmpso.search.surrogate.observations import MAX_OBSERVED, Observations
+from llmpso.search.surrogate.prior_mean import EarlierStudy
+from llmpso.space import Params, SearchSpace
+from llmpso.trial import Source, Trial
+
+LEAST_RANKED = 2
+"""Trials with a value, measured or likely, without which there is nothing to rank."""
+
+
+class SurrogateAssistedSearch:
+    """Members of a metaheuristic, each evaluated where the surrogate expects most of it.
+
+    Args:
+        space: What may be tried.
+        n_particles: Number of members; their first positions are all the surrogate starts from.
+        batch_size: Members that move per batch. Small batches save evaluations, large ones wall
+            time.
+        pool_size: How many candidates are drawn for each trial.
+        advisor: Suggests a configuration to start from, for example a language model.
+        history: An earlier study's configurations with their values, NaN for failed ones. The best
+            takes a first position; the trend is followed as far as this study agrees with it.
+        seed: The only source of randomness beside the advisor.
+        start: Known configurations; they take the first members' first positions.
+        make_population: Makes the metaheuristic; a swarm if not given.
+
+    Attributes:
+        population: The metaheuristic that moves.
+
+    Raises:
+        SpecError: An option is out of range.
+        SpaceError: A configuration of `start` or `history` lies outside the space.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        n_particles: int = 4,
+        batch_size: int = 1,
+        pool_size: PoolSize = POOL_SIZE,
+        advisor: StartAdvisor | None = None,
+        history: Sequence[tuple[Params, float]] = (),
+        seed: int = 0,
+        start: Sequence[Params] = (),
+        make_population: MakeMetaheuristic = Particles,
+    ) -> None:
+        if batch_size < 1:
+            raise SpecError(f"batch_size is {batch_size!r}; it must be at least 1")
+        self._space = space
+        self._start = checked_start(space, start, n_particles)
+        self._batch_size = min(batch_size, n_particles)
+        self._pool_size = pool_size
+        self._advisor = advisor
+        self._rng = generator(seed)
+        self.population = make_population(n_particles, len(space), self._rng)
+        self._archive = Archive(space, self._rng, seed=seed)
+        with one_thread():
+            self._earlier = EarlierStudy(space, history) if history else None
+        self._observed = Observations(space)
+        self._fitter = Fitter(space, self._earlier)
+        self._turn = 0
+
+    def ask(self, limit: int | None = None) -> list[Trial]:
+        """Move the members whose turn it is and propose one trial for each, at most `limit`.
+
+        Returns:
+            Fewer trials, in the end none, when too few configurations are left.
+        """
+        return self._archive.ask(self.population, lambda: self._proposals(limit), limit)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Learn from the results of the batch that the last `ask` proposed, in any order."""
+        self._archive.tell(self.population, trials)
+        self._observed.add(trials)
+
+    def _proposals(self, limit: int | None) -> Proposals:
+        if self.population.iteration == 0:
+            return self._first_positions()
+        members = self._next_members()[:limit]
+        if not self._is_ready:
+            return {member: self._own_step(member) for member in members}
+        with one_thread():
+            surrogate = self._fitter.fitted(self._observed)
+            batch = Batch(self._space, self._pool_size, surrogate, self._archive.keys)
+            return {member: self._picked(member, batch) for member in members}
+
+    def _first_positions(self) -> Proposals:
+        """The user's configurations, the earlier study's best, the advisor's, and blind ones."""
+        proposals = first_positions(self.population, self._space, self._start)
+        free = free_members(proposals)
+        return proposals | place(self.population, self._space, free, self._known(len(free)))
+
+    def _known(self, n_free: int) -> list[Start]:
+        known: list[Start] = []
+        if self._earlier is not None:
+            known.append((Source.HISTORY, self._earlier.best))
+        if self._advisor is not None and n_free > len(known):
+            params = self._advisor.suggest(self._space, self._archive.is_known)
+            known += [] if params is None else [(self._advisor.source, params)]
+        return known
+
+    @property
+    def _is_ready(self) -> bool:
+        """Whether there is enough to learn from, and not more than a surrogate can be made of.
+
+        Of real numbers so much is then known that the swarm's own steps find more than those that
+        a surrogate of a part of it picks; on a grid there is less and less left to find.
+        """
+        is_too_long = len(self._observed) >= MAX_OBSERVED and not is_grid(self._space)
+        return self._observed.n_ranked >= LEAST_RANKED and not is_too_long
+
+    def _picked(self, member: int, batch: Batch) -> Proposal:
+        """Move a member where the surrogate would have it, else by a step of its own."""
+        pick = None
+        if batch.is_surrogates(self._rng):
+            steps = self.population.draw_steps(member, self._pool_size.n_steps)
+            pick = batch.pick(steps, self.population.bests(member), self._rng)
+        if pick is None:
+            return self._own_step(member)
+        self.population.step_to(member, pick.position)
+        return Proposal(pick.candidate.source, pick.candidate.params)
+
+    def _own_step(self, member: int) -> Proposal:
+        self.population.step(member)
+        return Proposal(Source.SWARM)
+
+    def _next_members(self) -> list[int]:
+        """The members whose turn it is."""
+        first, n = self._turn, self.population.n_members
+        self._turn = (first + self._batch_size) % n
+        return [(first + offset) % n for offset in range(self._batch_size)]
+
+
+def one_thread() -> threadpool_limits:
+    """Keep linear algebra to one thread, to be entered once per batch.
+
+    The matrices are so small that threads only wait for each other: 60 evaluations took 30
+    seconds on two busy cores, and 0.8 on one.
+    """
+    return threadpool_limits(limits=1, user_api="blas")
