@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from llmpso.backends.base import Backend, Message, Reply, Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import BackendError
+from scripted_backend import ScriptedBackend
 
 SCHEMA = {
     "type": "object",

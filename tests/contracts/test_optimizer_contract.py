@@ -11,7 +11,6 @@ import pytest
 
 from llmpso import LLMPSO, Advisor, Task
 from llmpso.backends.base import Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark.controls import Placebo
 from llmpso.benchmark.metaheuristics import DifferentialEvolution, MetaheuristicSearch, cma_es
 from llmpso.benchmark.rivals import optuna_search, pyswarms_search, random_search
@@ -22,6 +21,7 @@ from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.search.swarm import Swarm
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
+from scripted_backend import ScriptedBackend
 
 SPACE = SearchSpace(
     {

@@ -15,7 +15,6 @@ from flows.benchmark_plan import BenchmarkOptions
 from flows.command_line import USAGE_ERROR, run_module
 from llmpso.backends.base import Reply, Request
 from llmpso.backends.choose import ChosenBackend
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark import arms, problems
 from llmpso.benchmark.arms import find_arm
 from llmpso.benchmark.nonsense import RandomBackend
@@ -23,6 +22,7 @@ from llmpso.benchmark.problems import FunctionProblem
 from llmpso.benchmark.runs import Batch, load_trials, process_pool, run_batch
 from llmpso.errors import DataError
 from llmpso.search.acquisition import PoolSize
+from scripted_backend import ScriptedBackend
 
 for needed in ("pyarrow", "matplotlib", "threadpoolctl"):
     pytest.importorskip(needed)

@@ -54,7 +54,7 @@ import json, os, sys
 from flows import plan
 from flows.tune import tune
 from llmpso.backends.base import Reply
-from llmpso.backends.scripted import ScriptedBackend
+from scripted_backend import ScriptedBackend
 from tasks.flow_runs import announced
 
 def answer(request):

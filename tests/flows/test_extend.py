@@ -17,9 +17,9 @@ from flows.identity import study_identity
 from flows.plan import TuneOptions, prepare
 from flows.tune import tune
 from llmpso.backends.base import Reply, Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import BusyError
 from llmpso.objectives import registry
+from scripted_backend import ScriptedBackend
 from tasks.lease import Lease
 from tasks.tracking import StudyRun
 

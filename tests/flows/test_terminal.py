@@ -9,8 +9,8 @@ from rich.console import Console
 from flows.display.progress import ReportingBackend, StudyProgress
 from flows.display.terminal import IS_QUIET, shown_on_terminal, view
 from llmpso.backends.base import Message, Reply, Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
+from scripted_backend import ScriptedBackend
 
 
 def trial(number: int, value: float | None, source: Source = Source.SWARM) -> Trial:

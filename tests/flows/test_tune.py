@@ -18,10 +18,10 @@ from flows.display.summary_text import as_text
 from flows.plan import TuneOptions, prepare
 from flows.tune import tune
 from llmpso.backends.base import Reply, Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import LLMPSOError, SpecError
 from llmpso.options import GROUP_OF
 from llmpso.trial import Source, Trial
+from scripted_backend import ScriptedBackend
 
 
 def answer(request: Request) -> Reply:

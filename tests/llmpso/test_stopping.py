@@ -7,9 +7,9 @@ import pytest
 
 from llmpso import Advisor, Float, SearchSpace, StopReason, Task, minimize
 from llmpso.backends.base import Reply, Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import SpecError
 from llmpso.options import StopOptions
+from scripted_backend import ScriptedBackend
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
 

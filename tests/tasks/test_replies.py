@@ -7,7 +7,7 @@ import mlflow
 import pytest
 
 from llmpso.backends.base import Message, Reply, Request
-from llmpso.backends.scripted import ScriptedBackend
+from scripted_backend import ScriptedBackend
 from tasks.replies import ARTIFACT, KeptReplies
 from tasks.state import study_folder
 from tasks.tracking import StudyRun, start_study

@@ -9,8 +9,8 @@ from llmpso.advisor.advice import AdviceParser
 from llmpso.advisor.answer_model import advice_schema, configuration_schema
 from llmpso.advisor.prompt import dimension_text, paper_prompt
 from llmpso.backends.base import Reply
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import BackendError
+from scripted_backend import ScriptedBackend
 
 SPACE = SearchSpace({"units": Integer(8, 128), "rate": Float(1e-4, 1e-1, log=True)})
 SWARM = SwarmView(

@@ -2,8 +2,8 @@ import json
 
 from llmpso.advisor import Advisor, Task
 from llmpso.advisor.configurations import ModelStart, start_question
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.space import Categorical, Float, SearchSpace
+from scripted_backend import ScriptedBackend
 
 SPACE = SearchSpace({"rate": Float(1e-4, 1.0, log=True), "cell": Categorical(["lstm", "gru"])})
 TASK = Task("A small network.", "validation RMSE")

@@ -15,9 +15,9 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from llmpso import Advisor, Categorical, Float, Integer, SearchSpace, Task, minimize
 from llmpso.advisor import Call
 from llmpso.backends.base import Reply
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import BackendError
 from llmpso.trial import Source, Trial
+from scripted_backend import ScriptedBackend
 
 N_REPLIES = int(os.environ.get("LLMPSO_HOSTILE_REPLIES", "1000"))
 PER_STUDY = 5

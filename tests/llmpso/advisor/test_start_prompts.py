@@ -18,11 +18,11 @@ from llmpso.advisor.start_prompts import (
     write_choice,
 )
 from llmpso.backends.base import Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark.prompts import UNUSABLE, Variant, best, score, variants
 from llmpso.benchmark.tables import TableObjective
 from llmpso.errors import SpecError
 from llmpso.space import Float, SearchSpace
+from scripted_backend import ScriptedBackend
 
 SPACE = SearchSpace({"rate": Float(1e-4, 1.0, log=True)})
 TASK = Task("A small network.", "validation RMSE")

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from llmpso.backends.base import Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark.arms import ARMS, Arm, build_search, find_arm
 from llmpso.benchmark.controls import Anonymous, Placebo
 from llmpso.benchmark.nonsense import ConstantBackend, RandomBackend, WorstBackend
@@ -23,6 +22,7 @@ from llmpso.errors import SpecError
 from llmpso.search.acquisition import PoolSize
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.trial import Source
+from scripted_backend import ScriptedBackend
 
 PROBLEM = FunctionProblem("sphere", 2)
 SPACE = SearchSpace(

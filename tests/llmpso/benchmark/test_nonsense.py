@@ -7,11 +7,11 @@ import pytest
 from llmpso import Advisor, Task
 from llmpso.advisor.configurations import ModelStart
 from llmpso.backends.base import Backend
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark.nonsense import ConstantBackend, RandomBackend, WorstBackend
 from llmpso.objectives.analytic_functions import AnalyticObjective
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.trial import Source, Trial
+from scripted_backend import ScriptedBackend
 
 OBJECTIVE = AnalyticObjective("sphere", 2, seed=0)
 MOST_CALLS = 2

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from llmpso.backends.base import Message, Reply, Request
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.benchmark.recorded import RecordedBackend, question_key
 from llmpso.errors import BackendError, SpecError
+from scripted_backend import ScriptedBackend
 
 
 def question(text: str, seed: int = 0) -> Request:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from llmpso import LLMPSO, PSO, Advisor, Evaluation, Float, SearchSpace, Task
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import SpecError
 from llmpso.trial import Failure, FailureKind, Source, Trial
+from scripted_backend import ScriptedBackend
 
 SPACE = SearchSpace({"x": Float(0.0, 10.0), "y": Float(0.0, 10.0)})
 START = [{"x": 1.0, "y": 1.0}, {"x": 5.0, "y": 5.0}, {"x": 9.0, "y": 9.0}, {"x": 2.0, "y": 2.0}]

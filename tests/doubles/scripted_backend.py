@@ -1,4 +1,4 @@
-"""A model that says what it was told to say: the test double of every backend."""
+"""A model with prepared answers: the test double of every backend."""
 
 from collections.abc import Callable, Iterable, Mapping
 

@@ -1,8 +1,8 @@
 import pytest
 
 from llmpso.backends.base import Reply
-from llmpso.backends.scripted import ScriptedBackend
 from llmpso.errors import AdviceError, BackendError
+from scripted_backend import ScriptedBackend
 
 
 def test_answers_in_order_and_remembers(question):
