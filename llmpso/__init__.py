@@ -1,6 +1,7 @@
 """Hyperparameter tuning by particle swarm optimisation guided by a large language model."""
 
 from llmpso.advisor import Advisor, Task
+from llmpso.backends.choose import choose_backend
 from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import Objective
 from llmpso.options import SearchOptions, StopOptions
@@ -34,5 +35,6 @@ __all__ = [
     "Task",
     "Trial",
     "__version__",
+    "choose_backend",
     "minimize",
 ]

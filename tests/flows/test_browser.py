@@ -1,6 +1,6 @@
 """As a person does: from the run in Prefect to the run in MLflow, its figures and the champion.
 
-`LLMPSO_PICTURES=.pictures pytest tests/flows/test_browser.py` makes the README's pictures anew; a
+`LLMPSO_PICTURES=.pictures pytest tests/flows/test_browser.py` makes the pictures of the READMEs; a
 real language model then takes part.
 """
 
@@ -59,13 +59,13 @@ def addresses(services, tmp_path_factory) -> dict[str, str]:
 def report(addresses, tmp_path_factory) -> dict[str, Any]:
     """The README's own model, tuned and made the champion, as a command says it."""
     folder = tmp_path_factory.mktemp("own")
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    readme = (PROJECT / "flows" / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(?:python|yaml)\n(.*?)```", readme, flags=re.DOTALL)
     (code,) = (block for block in blocks if "def held_out" in block)
-    (space,) = (block for block in blocks if block.startswith("# own_model.yaml"))
-    (folder / "own_model.py").write_text(code)
-    (folder / "own_model.yaml").write_text(space)
-    own = ["--objective", "own_model:train", "--space-file", "own_model.yaml"]
+    (space,) = (block for block in blocks if block.startswith("# own_network.yaml"))
+    (folder / "own_network.py").write_text(code)
+    (folder / "own_network.yaml").write_text(space)
+    own = ["--objective", "own_network:train", "--space-file", "own_network.yaml"]
     effort = ["--evaluations", "24", "--advisor", "embedded" if PICTURES else "none"]
     done = subprocess.run(
         [sys.executable, "-m", "flows.retune", *own, *effort, "--refits", "2", "--json"],

@@ -1,0 +1,149 @@
+"""The snippets of the READMEs run as they are written.
+
+Two of them need a model that serves: `tests/flows/test_serving.py` runs these.
+"""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import mlflow
+import pytest
+import torch
+from threadpoolctl import threadpool_limits
+
+import llmpso
+from flows.retune import retune
+from flows.retune_report import Outcome
+from flows.tune import tune
+from llmpso import Evaluation
+from llmpso.backends.base import Reply, Request
+from llmpso.errors import BackendError
+from llmpso.space_file import load_space
+
+PROJECT = Path(__file__).parents[1]
+READMES = [PROJECT / "README.md", *PROJECT.glob("[a-z]*/**/README.md")]
+BLOCKS = [
+    block
+    for path in READMES
+    for block in re.findall(r"```(?:python|yaml)\n(.*?)```", path.read_text(), flags=re.DOTALL)
+]
+
+
+def block(part: str) -> str:
+    (found,) = (block for block in BLOCKS if part in block)
+    return found
+
+
+def run(part: str, **names: Any) -> dict[str, Any]:
+    """Run a snippet; its names afterwards."""
+    # On a busy machine, several threads for a tiny model take minutes.
+    with threadpool_limits(1):
+        exec(block(part), names)  # noqa: S102 - our own README
+    return names
+
+
+def test_each_snippet_is_run_by_one_test() -> None:
+    tests = Path(__file__).read_text() + (PROJECT / "tests/flows/test_serving.py").read_text()
+    parts = set(re.findall(r'(?:block|run|written|snippet)\(\s*"(.+?)"', tests))
+    assert all(sum(part in block for part in parts) == 1 for block in BLOCKS)
+
+
+def test_the_notebook_example() -> None:
+    names = run("plot = LivePlot", train=lambda p: p["rate"] + p["units"] / 256)
+    assert names["result"].best.value < 0.2
+    assert len(names["result"].trials) == 30
+
+
+def test_the_scikit_learn_example() -> None:
+    assert run("best = minimize")["best"].value < 0.08
+
+
+def test_the_optimizer_is_asked_and_told() -> None:
+    swarm = run("swarm = PSO")["swarm"]
+    assert swarm.particles.swarm.gbest_value < 1.0
+
+
+class Silent:
+    """A language model that does not answer."""
+
+    identity = {"backend": "silent", "model": "none"}
+
+    def complete(self, request: Request) -> Reply:
+        raise BackendError("it is silent")
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_library_in_ten_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own_model.py").write_text(block("# own_model.py"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(llmpso, "choose_backend", lambda name: SimpleNamespace(backend=Silent()))
+    result = run("choose_backend(")["result"]
+    assert len(result.trials) == 12
+    assert f"{result.best.value}" in capsys.readouterr().out
+    assert result.calls
+
+
+def test_a_function_of_your_own(
+    prefect_server, mlflow_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_model.py").write_text(block("# own_model.py"))
+    (tmp_path / "own_model.yaml").write_text(block("# own_model.yaml"))
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"objective": "own_model:train", "space_file": "own_model.yaml"}
+    summary = tune(**own, method="pso", evaluations=4, particles=2, workers=2)
+    assert summary.best_value < 0.1
+    assert set(summary.best_params) == set(load_space(tmp_path / "own_model.yaml"))
+
+
+def test_a_class_of_your_own(
+    prefect_server, mlflow_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digits.py").write_text(block("class Digits"))
+    monkeypatch.syspath_prepend(tmp_path)
+    summary = tune("digits:Digits", method="pso", evaluations=12, workers=2)
+    assert summary.best_value < 0.1
+    model = mlflow.pytorch.load_model(f"models:/{summary.model}")
+    assert model(torch.zeros(1, 64)).shape == (1, 10)
+
+    from digits import Digits
+
+    params = summary.best_params
+    again = [Digits().evaluate(params, fidelity=1.0, seed=3) for _ in range(2)]
+    assert isinstance(again[0], Evaluation)
+    assert again[0].value == again[1].value
+
+
+def test_a_network_of_your_own_is_tuned_and_retuned(
+    prefect_server, mlflow_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_network.py").write_text(block("# own_network.py"))
+    (tmp_path / "own_network.yaml").write_text(block("# own_network.yaml"))
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"objective": "own_network:train", "space_file": "own_network.yaml", "workers": 2}
+    summary = tune(**own, method="pso", evaluations=6)
+    assert summary.model == "own-network-train/1"
+    first = retune(**own, evaluations=6, refits=2)
+    assert (first.outcome, first.version) == (Outcome.FIRST, "2")
+    # Nothing is nine tenths better: the champion must stay.
+    second = retune(**own, evaluations=6, refits=2, seed=1, margin=0.9)
+    assert (second.outcome, second.version) == (Outcome.KEPT, "2")
+    assert second.degradation.error == pytest.approx(second.degradation.recorded)
+    assert mlflow.pytorch.load_model("models:/own-network-train@champion").in_features == 64
+
+
+def test_a_fingerprint_changes_with_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fingerprint = run("def fingerprint")["fingerprint"]
+    found = set()
+    for content in ("1", "2"):
+        Path("measurements.csv").write_text(content)
+        found.add(fingerprint())
+    assert len(found) == 2
