@@ -1,4 +1,4 @@
-"""What makes a study the same one as an earlier run, and what people see of it in MLflow."""
+"""What makes two runs the same study, and the study's parameters and tags in MLflow."""
 
 from typing import Any
 
@@ -34,34 +34,34 @@ def study_identity(plan: Plan) -> StudyIdentity:
 
 
 def log_code(fingerprint: Fingerprint) -> None:
-    """Say which code decides whether a value may be used again."""
+    """Log the code that decides whether earlier evaluations are reused."""
     logger = get_run_logger()
     if fingerprint.files:
         logger.info("code of the objective: %s", ", ".join(fingerprint.files))
     if fingerprint.unseen:
-        logger.info("imports that are not followed: %s", ", ".join(fingerprint.unseen))
+        logger.info("imports that cannot be followed: %s", ", ".join(fingerprint.unseen))
     if not fingerprint.covers_data:
-        logger.info("the objective has no fingerprint: changes of its data are not noticed")
+        logger.info("the objective has no fingerprint, so changes of its data are not detected")
     if fingerprint.missing:
         logger.warning(
-            "the code of %s is in no file: this study cannot be gone on with",
+            "the code of %s is not in a file, so this study cannot be resumed",
             ", ".join(fingerprint.missing),
         )
 
 
 def reuse_notes(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
-    """What people should know of evaluations that an earlier run made."""
+    """Notes for users on evaluations that are reused from an earlier run."""
     if plan.fingerprint.covers_data or not ledger.n_kept:
         return ()
     return (
-        f"{ledger.n_kept} evaluations of an earlier run are used again: the code is the same, and "
-        "whether its data is too is not known, since the objective has no fingerprint; --fresh "
-        "begins anew",
+        f"{ledger.n_kept} evaluations of an earlier run are reused. The code is the same, but "
+        "changes of the data cannot be detected, because the objective has no fingerprint; "
+        "--fresh starts a new study",
     )
 
 
 def check_unchanged(plan: Plan, ledger: Ledger) -> None:
-    """Let no run reuse values of which it is not known what code and data they are of."""
+    """Prevent the reuse of evaluations if code or data changed while the study ran."""
     try:
         now = objective_fingerprint(plan.objective, plan.objective_spec.name)
     except SpecError:
@@ -69,12 +69,12 @@ def check_unchanged(plan: Plan, ledger: Ledger) -> None:
     if now == plan.fingerprint or plan.fingerprint.missing:
         return
     reason = "the objective's code or data changed while the study ran"
-    get_run_logger().warning("%s: it cannot be extended", reason)
+    get_run_logger().warning("%s, so it cannot be extended later", reason)
     record_tags(ledger.study, {STUDY_TAG: "", "reuse": f"none: {reason}"})
 
 
 def _decisive(plan: Plan) -> dict[str, Any]:
-    """What decides the trials of a study, its objective's code and data aside."""
+    """What decides the trials of a study, except for the code and data of its objective."""
     search = plan.study.search.model_dump()
     if not plan.study.search.decreasing_inertia:
         del search["evaluations"]  # like what stops it, they only end it: another run may go on
@@ -89,7 +89,7 @@ def _decisive(plan: Plan) -> dict[str, Any]:
 
 
 def _params(plan: Plan) -> dict[str, Any]:
-    """What MLflow shows as parameters of the study, and never lets anybody change."""
+    """The parameters of the study in MLflow, which cannot be changed later."""
     dimensions = plan.objective.space
     space = {f"space.{kept}": repr(dimensions[name]) for name, kept in keys(dimensions).items()}
     spec = plan.study

@@ -79,7 +79,7 @@ class Plan:
         return self.layout.n_workers
 
     def close(self) -> None:
-        """Free the language model; nobody can be asked afterwards."""
+        """Release the language model; it cannot be asked afterwards."""
         if self.backend is not None:
             self.backend.close()
 
@@ -171,8 +171,8 @@ def _layout(run: RunOptions, study: StudySpec) -> CoreAllocation:
 def _backend(options: TuneOptions) -> tuple[Backend | None, str]:
     llm = options.llm
     if options.search.method == "pso":
-        return None, "none: plain PSO does not use a language model"
+        return None, "none: plain PSO does not use an LLM"
     if llm.advisor == "none":
-        return None, "none, as asked for: no language model"
+        return None, "none: the LLM is disabled"
     choice = choose_backend(llm.advisor, model=llm.llm_model, base_url=llm.llm_url)
     return choice.backend, choice.reason

@@ -58,7 +58,7 @@ def tune(options: TuneOptions) -> Summary:
     plan = prepare(options)
     get_run_logger().info("advisor: %s", plan.advisor_reason)
     summary = run_plan(plan)
-    tell(notify, f"tune ended: {summary.objective}", as_text(summary))
+    tell(notify, f"tune finished: {summary.objective}", as_text(summary))
     return summary
 
 
@@ -78,7 +78,11 @@ def _as_begun(plan: Plan, study: StudyRun) -> Plan:
     """
     begun = plan.laid_out_for(int(recorded_tags(study)[WORKERS_TAG]))
     spec, logger = begun.study, get_run_logger()
-    logger.info("swarm of %d, %d move at once", spec.swarm_size, spec.n_at_once)
+    logger.info(
+        "swarm of %d particles; %d configurations are proposed at once",
+        spec.swarm_size,
+        spec.n_at_once,
+    )
     warn_of_idle_workers(spec, plan.n_workers, logger)
     return begun
 
@@ -103,7 +107,8 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
     wall_seconds = time.perf_counter() - begin
     if ledger.n_unused:
         get_run_logger().warning(
-            "%d evaluations of the earlier run were not proposed again", ledger.n_unused
+            "%d evaluations of the earlier run are not used: they were not proposed again",
+            ledger.n_unused,
         )
     check_unchanged(plan, ledger)
     summary = summarise(
@@ -146,17 +151,17 @@ def _search(
     ):
 
         def train(trials: Sequence[Trial]) -> list[Trial]:
-            told = [kept for trial in trials if (kept := ledger.answer(trial))]
-            for trial in told:
+            done = [known for trial in trials if (known := ledger.answer(trial))]
+            for trial in done:
                 progress(trial)
-            known = {trial.number for trial in told}
+            known = {trial.number for trial in done}
             if missing := [trial for trial in trials if trial.number not in known]:
                 number = trials[0].iteration
                 progress.begin(len(missing))
-                told += iterate(number, missing, measure, ledger, runner, progress)
+                done += iterate(number, missing, measure, ledger, runner, progress)
             ledger.note_incumbent(progress.best)
             page.show()
-            return told
+            return done
 
         evaluate = raced(plan.study.racing, train, ledger, progress)
         result = run_study(

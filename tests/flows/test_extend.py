@@ -88,7 +88,7 @@ def test_more_evaluations_are_the_rest_of_the_same_study(prefect_server, functio
     assert (n_trained(), longer.evaluations, longer.reused) == (12, 12, 5)
     assert longer.run_id == first.run_id
     assert "12 evaluations, 0 failed, 5 reused from an earlier run" in as_text(longer)
-    assert "5 evaluations of an earlier run are used again: the code" in longer.notes[0]
+    assert "5 evaluations of an earlier run are reused. The code" in longer.notes[0]
     (study,) = studies().to_dict("records")
     assert (study["status"], study["tags.budget"]) == ("FINISHED", "12")
     assert study["metrics.evaluations"] == 12

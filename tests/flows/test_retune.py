@@ -531,7 +531,7 @@ def test_people_hear_of_a_promotion_a_failure_and_the_end_of_the_money(
     assert inbox[-1]["subject"].startswith("retune failed: ")
     assert "there are 0 rows since" in inbox[-1]["body"]
     tune(ridge, notify=block, method="pso", evaluations=4, particles=4)
-    assert inbox[-1]["subject"] == "tune ended: pm25"
+    assert inbox[-1]["subject"] == "tune finished: pm25"
     assert "all evaluations were used" in inbox[-1]["body"]
     with pytest.raises(SpecError, match="notify is 'custom-webhook/nobody', which cannot be load"):
         retune(objective=ridge, notify="custom-webhook/nobody", **FAST)
