@@ -151,7 +151,7 @@ def _search(
     ):
 
         def train(trials: Sequence[Trial]) -> list[Trial]:
-            done = [known for trial in trials if (known := ledger.answer(trial))]
+            done = [answer for trial in trials if (answer := ledger.answer(trial))]
             for trial in done:
                 progress(trial)
             known = {trial.number for trial in done}
