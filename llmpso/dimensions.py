@@ -1,26 +1,27 @@
 """One hyperparameter: what it may be, in the user's units, and its image in [0, 1]."""
 
 import math
-import numbers
-from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
-
+from llmpso.dimension_checks import (
+    LARGEST_WHOLE,
+    check_bounds,
+    check_flag,
+    check_step,
+    clipped,
+    is_integer,
+    is_real,
+    is_whole,
+    listed,
+    plain_choice,
+    plain_number,
+)
 from llmpso.errors import SpaceError
-from llmpso.text import is_storable
-
-LARGEST_WHOLE = 2**50
-"""A place in [0, 1] tells so many whole numbers apart: it has 53 bits, and rounding takes some."""
 
 _OF_GRID = 1e-9
 """Share of a step by which a value may miss its place, as 0.1 + 0.2 does."""
-
-MOST_NESTED = 5
-"""Lists within lists of a choice: one of YAML's may hold itself, or be endless by references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,11 @@ class Float:
                 continue
             if not is_real(bound):
                 named = "bound" if field != "step" else field
-                raise SpaceError(f"Float({field}={_shown(bound)}): the {named} must be a number")
-            object.__setattr__(self, field, _plain_number(bound))
-        _check_bounds(self)
+                raise SpaceError(f"Float({field}={clipped(bound)}): the {named} must be a number")
+            object.__setattr__(self, field, plain_number(bound))
+        check_bounds(self)
         if self.step is not None:
-            _check_step(self, self.step)
+            check_step(self, self.step)
 
     @property
     def size(self) -> float:
@@ -124,19 +125,19 @@ class Integer:
     def __post_init__(self) -> None:
         """Refuse bounds that are no interval of whole numbers."""
         for field, bound in (("low", self.low), ("high", self.high), ("step", self.step)):
-            if not _is_whole(bound):
+            if not is_whole(bound):
                 named = "bound" if field != "step" else field
-                shown = _shown(bound)
+                shown = clipped(bound)
                 raise SpaceError(f"Integer({field}={shown}): the {named} must be a whole number")
             object.__setattr__(self, field, int(bound))
-        _check_bounds(self)
+        check_bounds(self)
         if max(abs(self.low), abs(self.high)) > LARGEST_WHOLE:
             raise SpaceError(
-                f"Integer(low={_shown(self.low)}, high={_shown(self.high)}): bounds must lie "
+                f"Integer(low={clipped(self.low)}, high={clipped(self.high)}): bounds must lie "
                 f"within ±2**50, or whole numbers run together; search the exponent instead"
             )
         if self.step != 1:
-            _check_step(self, self.step)
+            check_step(self, self.step)
 
     @property
     def size(self) -> float:
@@ -192,13 +193,13 @@ class Categorical:
 
     def __post_init__(self) -> None:
         """Refuse choices that are empty, repeated or no plain values."""
-        object.__setattr__(self, "choices", tuple(map(_plain_choice, _listed(self.choices))))
-        _check_flag(self, "ordered", self.ordered)
+        object.__setattr__(self, "choices", tuple(map(plain_choice, listed(self.choices))))
+        check_flag(self, "ordered", self.ordered)
         if not self.choices:
             raise SpaceError("Categorical(choices=[]): at least one choice is needed")
         if len({identity(choice) for choice in self.choices}) < len(self.choices):
             raise SpaceError(
-                f"Categorical(choices={_shown(list(self.choices))}): choices must differ"
+                f"Categorical(choices={clipped(list(self.choices))}): choices must differ"
             )
 
     @property
@@ -247,16 +248,6 @@ def with_tuples(value: Any) -> Any:
     return tuple(map(with_tuples, value)) if isinstance(value, list) else value
 
 
-def is_real(value: Any) -> bool:
-    """Whether a value is a number, and no bool."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def is_integer(value: Any) -> bool:
-    """Whether a value is a whole number by its type, and no bool."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
 def _place(value: float, low: float, high: float, log: bool) -> float:
     if log:
         return math.log(value / low) / math.log(high / low)
@@ -268,106 +259,5 @@ def _value(u: float, low: float, high: float, log: bool) -> float:
     return min(max(value, low), high)
 
 
-def _is_whole(value: Any) -> bool:
-    """Whether a bound is a whole number, written as 1e3 perhaps."""
-    return is_integer(value) or (is_real(value) and _is_finite(value) and value == int(value))
-
-
-def _check_bounds(dimension: Float | Integer) -> None:
-    name, low, high = type(dimension).__name__, dimension.low, dimension.high
-    shown = f"{name}(low={_shown(low)}, high={_shown(high)})"
-    _check_flag(dimension, "log", dimension.log)
-    if not (_is_finite(low) and _is_finite(high)):
-        raise SpaceError(f"{shown}: both bounds must be finite")
-    if low > high:
-        raise SpaceError(f"{shown}: low must be less than high")
-    if dimension.log and low <= 0:
-        raise SpaceError(f"{name}(low={_shown(low)}, log=True): low must be greater than 0")
-    if dimension.log and not 1 <= high / low < math.inf:
-        raise SpaceError(f"{shown}: the ratio of the bounds is beyond a computer's numbers")
-    if not _is_finite(high - low):
-        raise SpaceError(f"{shown}: the distance of the bounds is beyond a computer's numbers")
-
-
-def _check_step(dimension: Float | Integer, step: float) -> None:
-    name, shown = type(dimension).__name__, _shown(step)
-    if not (_is_finite(step) and step > 0):
-        raise SpaceError(f"{name}(step={shown}): the step must be greater than 0")
-    if dimension.log:
-        raise SpaceError(
-            f"{name}(step={shown}, log=True): steps are equal on the linear scale only; leave one "
-            "of them out, or list the values as ordered choices"
-        )
-    if step > dimension.high - dimension.low:
-        raise SpaceError(f"{name}(step={shown}): the step must not be greater than high - low")
-    if (dimension.high - dimension.low) / step > LARGEST_WHOLE:
-        raise SpaceError(f"{name}(step={shown}): more than 2**50 steps run together; leave it out")
-
-
-def _check_flag(dimension: Dimension, name: str, flag: object) -> None:
-    if not isinstance(flag, bool):
-        raise SpaceError(
-            f"{type(dimension).__name__}({name}={_shown(flag)}): it must be true or false"
-        )
-
-
-def _listed(choices: object) -> Iterable[Any]:
-    """Choices in their order; text would fall into letters, and a set has no order."""
-    if isinstance(choices, str | bytes | Mapping | AbstractSet) or not isinstance(
-        choices, Iterable
-    ):
-        raise SpaceError(
-            f"Categorical(choices={_shown(choices)}): choices must be a list, such as "
-            '["adam", "sgd"]'
-        )
-    return choices
-
-
-def _plain_choice(choice: Any, depth: int = 0) -> Any:
-    """A choice in a type that JSON, MLflow and a language model give back as it was."""
-    if depth > MOST_NESTED:
-        raise SpaceError(
-            f"Categorical: a choice holds more than {MOST_NESTED} lists within each other"
-        )
-    if choice is None or isinstance(choice, bool | np.bool_):
-        return choice if choice is None else bool(choice)
-    if isinstance(choice, str):
-        if not is_storable(choice):
-            raise SpaceError(
-                f"Categorical: choice {_shown(choice)} holds NUL or half a character, which no "
-                "database takes"
-            )
-        return str.__str__(choice)
-    if isinstance(choice, list | tuple):
-        return tuple(_plain_choice(item, depth + 1) for item in choice)
-    if is_real(choice) and _is_finite(choice):
-        return _plain_number(choice)
-    raise SpaceError(
-        f"Categorical: choice {_shown(choice)} must be a string, a finite number, a bool, None, "
-        "or a list of these"
-    )
-
-
-def _plain_number(value: Any) -> int | float:
-    """A number of numpy's, or a fraction, as Python's own."""
-    return int(value) if is_integer(value) else float(value)
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
-
-
 def _decimal(number: float) -> Decimal:
     return Decimal(repr(number))
-
-
-def _shown(value: object) -> str:
-    """A value for a message: numbers and lists may be endless."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no whole number of more than some thousand digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 100 else f"{text[:100]}…"

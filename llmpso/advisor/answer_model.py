@@ -18,7 +18,8 @@ from pydantic import (
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from llmpso.dimensions import Categorical, Dimension, Float, Integer, is_real, values
+from llmpso.dimension_checks import is_real
+from llmpso.dimensions import Categorical, Dimension, Float, Integer, values
 from llmpso.space import SearchSpace
 
 MOST_LISTED = 100

@@ -11,7 +11,11 @@ from torch import Tensor, nn
 
 from llmpso.data.images.image_set import ImageSet, LabelledImages
 from llmpso.objectives.base import HeldOut
-from llmpso.objectives.classification_records import classifier_records
+from llmpso.objectives.classification_records import (
+    class_confusion,
+    classifier_records,
+    macro_f1,
+)
 from llmpso.objectives.classifier import Classifier
 from llmpso.objectives.cnn_network import (
     CNNArchitecture,
@@ -191,7 +195,7 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         )
         return FitProblem(
             batch_loss,
-            lambda: _error(self._confusion(network, self._validation)),
+            lambda: _error(self._guesses(network, self._validation), self._validation[1]),
             len(labels),
             settings,
         )
@@ -203,30 +207,25 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         }
 
     def _measured(self, network: CNNetwork, chosen: Params, result: FitResult) -> Evaluation:
-        confusions = {
-            "validation": self._confusion(network, self._validation),
-            "test": self._confusion(network, self._test),
+        names = list(self.images.class_names)
+        confusion: dict[str, Any] = {
+            "rows": "true class",
+            "columns": "predicted class",
+            "classes": names,
         }
         metrics: dict[str, float] = {}
-        for part, confusion in confusions.items():
-            metrics[f"{part}_accuracy"] = 1 - _error(confusion)
-            metrics[f"{part}_f1"] = macro_f1(confusion)
+        for part, images in (("validation", self._validation), ("test", self._test)):
+            guesses, labels = self._guesses(network, images), images[1]
+            metrics[f"{part}_accuracy"] = 1 - _error(guesses, labels)
+            metrics[f"{part}_f1"] = macro_f1(labels.cpu().numpy(), guesses.cpu().numpy(), names)
+            confusion[part] = class_confusion(labels.cpu().numpy(), guesses.cpu().numpy(), names)
         model = Classifier(network.cpu(), self.images.class_names, self.images.shape)
-        artifacts = {"confusion.json": self._told(confusions)}
+        artifacts = {"confusion.json": confusion}
         return Evaluation(result.best_error, metrics, model=model, artifacts=artifacts)
 
-    def _told(self, confusions: dict[str, Tensor]) -> dict[str, Any]:
-        counts = {part: confusion.tolist() for part, confusion in confusions.items()}
-        return {"rows": "true class", "columns": "predicted class"} | {
-            "classes": list(self.images.class_names),
-            **counts,
-        }
-
-    def _confusion(self, network: CNNetwork, part: tuple[Tensor, Tensor]) -> Tensor:
-        """Images by true and by predicted class, shape (n_classes, n_classes)."""
-        (pixels, labels), n_classes = part, len(self.images.class_names)
-        cells = labels * n_classes + classify(network, pixels).argmax(dim=1)
-        return torch.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes)
+    def _guesses(self, network: CNNetwork, images: tuple[Tensor, Tensor]) -> Tensor:
+        """The likeliest class of each image, shape (n_images,)."""
+        return classify(network, images[0]).argmax(dim=1)
 
     def _on_device(self, images: LabelledImages) -> tuple[Tensor, Tensor]:
         """Pixels as bytes, a quarter of what floats would take, and labels."""
@@ -234,14 +233,6 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         return pixels.to(self.device), labels.to(self.device)
 
 
-def macro_f1(confusion: Tensor) -> float:
-    """Mean F1 over the classes, each counting the same; 0 for one never met nor predicted."""
-    right = confusion.diag().double()
-    touched = (confusion.sum(dim=0) + confusion.sum(dim=1)).double()
-    return float((2 * right / touched.clamp(min=1)).mean())
-
-
-def _error(confusion: Tensor) -> float:
-    """Share of images outside the diagonal."""
-    n_images, n_right = int(confusion.sum()), int(confusion.diag().sum())
-    return (n_images - n_right) / n_images
+def _error(guesses: Tensor, labels: Tensor) -> float:
+    """Share of images whose class is guessed wrongly."""
+    return int((guesses != labels).sum()) / len(labels)

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 from threadpoolctl import threadpool_limits
 
-from llmpso.data.images.image_set import ImageSet, LabelledImages, Labels
+from llmpso.data.images.image_set import ImageSet, LabelledImages
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse strengths, on pixels in units of their standard deviation."""
@@ -30,14 +31,10 @@ def image_baselines(images: ImageSet) -> dict[str, dict[str, float]]:
             name: float(np.mean(part.labels == majority)) for name, part in parts.items()
         },
         "linear": {
-            name: accuracy(guesses, parts[name].labels) for name, guesses in linear.items()
+            name: float(accuracy_score(parts[name].labels, guesses))
+            for name, guesses in linear.items()
         },
     }
-
-
-def accuracy(guesses: Guesses, labels: Labels) -> float:
-    """Share of labels that were guessed, in [0, 1]."""
-    return float(np.mean(guesses == labels))
 
 
 def _best_linear(images: ImageSet) -> dict[str, Guesses]:
@@ -57,7 +54,7 @@ def _best_linear(images: ImageSet) -> dict[str, Guesses]:
             model.fit((train - mean) / deviation, images.train.labels)
             fitted.append({name: model.predict(part) for name, part in inputs.items()})
     truth = images.validation.labels
-    return max(fitted, key=lambda guesses: accuracy(guesses["validation_accuracy"], truth))
+    return max(fitted, key=lambda guesses: accuracy_score(truth, guesses["validation_accuracy"]))
 
 
 def _flat(images: LabelledImages) -> NDArray[np.float32]:

@@ -17,8 +17,9 @@ from llmpso.objectives.base import (
     SupportsHoldOut,
     SupportsReport,
 )
+from llmpso.objectives.classification_records import macro_f1
 from llmpso.objectives.classifier import Classifier, _load_pyfunc
-from llmpso.objectives.cnn import TUNABLES, CNNObjective, macro_f1
+from llmpso.objectives.cnn import TUNABLES, CNNObjective
 from llmpso.objectives.cnn_network import CNNArchitecture, CNNetwork, augment
 from llmpso.pages.model_charts import model_charts
 from llmpso.space import Float, SearchSpace
@@ -191,9 +192,10 @@ def test_the_network_scales_pixels_and_halves_what_it_can():
 
 
 def test_macro_f1_counts_every_class_the_same():
-    confusion = torch.tensor([[90, 0], [10, 0]])
-    assert macro_f1(confusion) == pytest.approx((2 * 90 / 190 + 0) / 2)
-    assert macro_f1(torch.eye(3, dtype=torch.long)) == 1.0
+    labels, guesses = np.repeat([0, 1], [90, 10]), np.zeros(100, dtype=np.int64)
+    assert macro_f1(labels, guesses, "ab") == pytest.approx((2 * 90 / 190 + 0) / 2)
+    assert macro_f1(np.arange(3), np.arange(3), "abc") == 1.0
+    assert macro_f1(np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64), "ab") == 0.5
 
 
 @pytest.mark.slow
