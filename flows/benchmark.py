@@ -23,7 +23,6 @@ from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import Batch, load_trials, process_pool
 from llmpso.benchmark.scenarios import write_scenarios
 from tasks.benchmark import run_studies
-from tasks.tracking import record_folder, record_summary, recorded
 
 ALL_WITHOUT_MODEL = (
     "default-only,random,pso,pso-unique,guided,placebo,surrogate,"
@@ -95,17 +94,15 @@ def benchmark(
         return APART[suite](options, options.workers or os.cpu_count() or 1)
     with (
         closing(prepare_benchmark(options)) as plan,
-        recorded(
-            plan.tracking_uri,
-            plan.experiment_id,
+        plan.experiment.run(
             f"{suite} · {options.seeds} seeds",
             params=asdict(options),
             tags={"suite": suite},
         ) as study,
     ):
         report = _run(plan, options.report_only)
-        record_folder(study, plan.root / plan.suite, "report")
-        record_summary(study, report.figures, f"```\n{report.headline}\n```", {})
+        study.record_folder(plan.root / plan.suite, "report")
+        study.record_summary(report.figures, f"```\n{report.headline}\n```", {})
     create_markdown_artifact(report.text, key=f"benchmark-{suite}")
     return f"{report.headline}\n\n{plan.root / plan.suite}"
 

@@ -14,7 +14,7 @@ from llmpso.benchmark.problems import LiveProblem, Problem, suite
 from llmpso.benchmark.recorded import RecordedBackend
 from llmpso.benchmark.runs import Batch
 from llmpso.errors import SpecError
-from tasks.tracking import open_experiment
+from tasks.experiment import Experiment, open_experiment
 
 PACKAGED_REPLIES = Path(benchmark.__file__).parent / "data" / "benchmark_replies.jsonl.gz"
 """Replies that come with the library: by them anyone can repeat its benchmark."""
@@ -51,8 +51,7 @@ class BenchmarkPlan:
     """A model is at hand; else its recorded replies, if any, are replayed."""
     root: Path
     n_workers: int
-    tracking_uri: str
-    experiment_id: str
+    experiment: Experiment
 
     @property
     def model(self) -> str | None:
@@ -75,7 +74,7 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
     check_options(asdict(options))
     problems, arms = _problems(options), _arms(options.arms)
     root = Path(options.out)
-    uri, experiment_id = open_experiment(options.experiment, "evaluations to the best 1%")
+    experiment = open_experiment(options.experiment, "evaluations to the best 1%")
     backend = _backend(options, root) if any(arm.voice.is_model for arm in arms) else None
     for arm in arms:
         build_search(arm, problems[0], 0, backend)
@@ -88,8 +87,7 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
         is_live=options.advisor != "recorded",
         root=root,
         n_workers=options.workers or os.cpu_count() or 1,
-        tracking_uri=uri,
-        experiment_id=experiment_id,
+        experiment=experiment,
     )
 
 

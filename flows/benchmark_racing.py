@@ -6,7 +6,7 @@ from pathlib import Path
 from flows.benchmark_plan import BenchmarkOptions
 from llmpso.benchmark.racing import run_races, write_races
 from llmpso.benchmark.runs import process_pool
-from tasks.tracking import open_experiment, record_folder, record_summary, recorded
+from tasks.experiment import open_experiment
 
 
 def benchmark_racing(options: BenchmarkOptions, n_workers: int) -> str:
@@ -15,14 +15,14 @@ def benchmark_racing(options: BenchmarkOptions, n_workers: int) -> str:
     Returns:
         The table, as Markdown, and where it lies.
     """
-    uri, experiment_id = open_experiment(options.experiment, "training epochs")
+    experiment = open_experiment(options.experiment, "training epochs")
     name = f"racing · {options.seeds} seeds"
     folder = Path(options.out) / "racing"
     folder.mkdir(parents=True, exist_ok=True)
-    with recorded(uri, experiment_id, name, asdict(options), {"suite": "racing"}) as study:
+    with experiment.run(name, asdict(options), {"suite": "racing"}) as study:
         with process_pool(n_workers) as processes:
             trials = run_races(processes, range(options.seeds), options.budget)
         report = write_races(trials, folder)
-        record_folder(study, folder, "report")
-        record_summary(study, report.figures, f"```\n{report.headline}\n```", {})
+        study.record_folder(folder, "report")
+        study.record_summary(report.figures, f"```\n{report.headline}\n```", {})
     return f"{report.headline}\n\n{folder}"

@@ -21,7 +21,7 @@ from llmpso.benchmark.steps import (
     surrogate_table,
 )
 from llmpso.errors import SpecError
-from tasks.tracking import open_experiment, record_folder, record_summary, recorded
+from tasks.experiment import open_experiment
 
 N_TRAININGS = 12
 N_RACE_EVALUATIONS = 30
@@ -90,16 +90,16 @@ def benchmark_speed(options: BenchmarkOptions, n_workers: int) -> str:
         The tables, as Markdown, and where they lie.
     """
     tables = speed_tables(options)
-    uri, experiment_id = open_experiment(options.experiment, "seconds")
+    experiment = open_experiment(options.experiment, "seconds")
     folder = Path(options.out) / "speed"
     folder.mkdir(parents=True, exist_ok=True)
     name = f"speed · {options.seeds} repetitions"
-    with recorded(uri, experiment_id, name, asdict(options), {"suite": "speed"}) as study:
+    with experiment.run(name, asdict(options), {"suite": "speed"}) as study:
         write = partial(_written, options=options, n_workers=n_workers, folder=folder)
         text = "\n\n".join(write(name, table) for name, table in tables.items())
         (folder / "speed.md").write_text(text, encoding="utf-8")
-        record_folder(study, folder, "report")
-        record_summary(study, {}, f"```\n{text}\n```", {})
+        study.record_folder(folder, "report")
+        study.record_summary({}, f"```\n{text}\n```", {})
     return f"{text}\n\n{folder}"
 
 

@@ -9,11 +9,12 @@ from llmpso.errors import SpecError
 from llmpso.objectives.base import notes_of
 from llmpso.options import StopOptions
 from llmpso.running.fingerprint import Fingerprint, digest, objective_fingerprint
+from tasks.earlier_studies import MODEL_TAG
+from tasks.experiment import STUDY_TAG
 from tasks.ledger import Ledger
 from tasks.names import keys
-from tasks.registry import MODEL_TAG, RETUNE_TAG
+from tasks.registry import RETUNE_TAG
 from tasks.studies import WORKERS_TAG, StudyIdentity
-from tasks.tracking import STUDY_TAG, record_tags
 
 MOST_OF_A_TAG = 5_000
 """Characters that every store of MLflow keeps of a tag."""
@@ -22,8 +23,7 @@ MOST_OF_A_TAG = 5_000
 def study_identity(plan: Plan) -> StudyIdentity:
     """The study of a checked plan."""
     return StudyIdentity(
-        tracking_uri=plan.tracking_uri,
-        experiment_id=plan.experiment_id,
+        experiment=plan.experiment,
         key=digest(_decisive(plan) | {"fingerprint": plan.fingerprint.text}),
         fingerprint=plan.fingerprint.text,
         name=plan.name,
@@ -70,7 +70,7 @@ def check_unchanged(plan: Plan, ledger: Ledger) -> None:
         return
     reason = "the objective's code or data changed while the study ran"
     get_run_logger().warning("%s, so it cannot be extended later", reason)
-    record_tags(ledger.study, {STUDY_TAG: "", "reuse": f"none: {reason}"})
+    ledger.study.record_tags({STUDY_TAG: "", "reuse": f"none: {reason}"})
 
 
 def _decisive(plan: Plan) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _tags(plan: Plan) -> dict[str, str]:
         "objective": plan.objective.name,
         "metric": plan.objective.metric,
         "method": str(plan.study.search.method),
-        MODEL_TAG: plan.model_name,
+        MODEL_TAG: plan.registry.name,
         WORKERS_TAG: str(plan.study.n_workers),
         "advisor": plan.advisor_reason,
     }

@@ -22,10 +22,11 @@ from llmpso.running.runner import cluster_capacity, open_runner
 from llmpso.running.successive_halving import check_resumable
 from llmpso.search.optimizer import Optimizer
 from llmpso.study import StudySpec, build_optimizer
+from tasks.experiment import Experiment, open_experiment
 from tasks.names import experiment_name, model_name
 from tasks.own_runs import apart
+from tasks.registry import Registry
 from tasks.state import check_folders
-from tasks.tracking import open_experiment
 
 
 class TuneOptions(AllOptions):
@@ -54,9 +55,8 @@ class Plan:
     temperature: float
     layout: CoreAllocation
     run: RunOptions
-    tracking_uri: str
-    experiment_id: str
-    model_name: str
+    experiment: Experiment
+    registry: Registry
     """Registered model that the study is for."""
     registers: bool = True
     """Whether the best model becomes a version of it at once."""
@@ -125,7 +125,7 @@ def prepare(options: TuneOptions) -> Plan:
         _check_race(objective, options.run)
     registered = model_name(options.register_as, objective.name)
     check_folders()
-    tracking_uri, experiment_id = open_experiment(
+    experiment = open_experiment(
         experiment_name(options.run.experiment, objective.name), objective.metric
     )
     backend, reason = _backend(options)
@@ -139,9 +139,8 @@ def prepare(options: TuneOptions) -> Plan:
         temperature=options.llm.temperature,
         layout=layout,
         run=options.run,
-        tracking_uri=tracking_uri,
-        experiment_id=experiment_id,
-        model_name=registered,
+        experiment=experiment,
+        registry=Registry(experiment.tracking_uri, registered),
     )
     with ExitStack() as stack:
         stack.callback(plan.close)

@@ -1,4 +1,4 @@
-"""Champion and challenger, each trained again with several seeds and judged on the newest data."""
+"""Champion and challenger, each trained again with several seeds, on the hold-out set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from flows.display.terminal import shown_on_terminal
 from flows.retune_plan import RetunePlan
 from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import HeldOut
+from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.promotion import Rule, Verdict, compare_refits
 from llmpso.search.optimizer import trial_seed
 from llmpso.space import Params
@@ -27,18 +28,18 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """One training, and how it did on the newest data."""
+    """One training, and its losses on the hold-out set."""
 
     artifact: str
-    """Where its model lies."""
+    """Where its model is stored."""
     value: float
     """Its validation error, by which the best refit is chosen."""
-    judged: HeldOut
+    held_out: HeldOut
 
     @property
     def error(self) -> float:
-        """On the newest data, by which nothing is chosen."""
-        return self.judged.error
+        """On the hold-out set, by which nothing is chosen."""
+        return self.held_out.error
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +60,38 @@ def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Params) -> Arms:
 
     Args:
         plan: Names the champion's configuration.
-        ledger: Keeps the refits as children of the run.
+        ledger: Records the refits as children of the run.
         challenger: The configuration that the study found.
 
     Raises:
-        LLMPSOError: Fewer than two refits of one of them came to a model.
+        LLMPSOError: Fewer than two refits of one of them gave a model.
     """
     params = {} if plan.champion is None else {CHAMPION: plan.champion.params}
     params[CHALLENGER] = challenger
     trials = _trials(params, plan)
-    told = _trained(plan, ledger, trials)
-    refits = {arm: _judged(plan, arm, told) for arm in params}
+    trained = _trained(plan, ledger, trials)
+    refits = {arm: _measured(plan, arm, trained) for arm in params}
     return Arms(refits.get(CHAMPION, ()), refits[CHALLENGER])
 
 
 def compare_arms(arms: Arms, rule: Rule) -> Verdict:
     """The verdict on two sets of refits."""
     champion, challenger = (
-        [refit.judged for refit in refits] for refits in (arms.champion, arms.challenger)
+        [refit.held_out for refit in refits] for refits in (arms.champion, arms.challenger)
     )
     return compare_refits(champion, challenger, rule)
+
+
+def reason_to_keep(arms: Arms, verdict: Verdict, health: Degradation | None) -> str:
+    """Why the champion stays; empty if the challenger is to be promoted."""
+    if not verdict.is_win:
+        return verdict.reason
+    if health is not None and arms.best.error > health.error:
+        return (
+            "the challenger beats the champion's configuration, yet the model that serves still "
+            f"has the lower error on the newest data ({health.error:.4g}, {arms.best.error:.4g})"
+        )
+    return ""
 
 
 def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
@@ -100,10 +113,10 @@ def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
 def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[Trial]:
     tune = plan.tune
     progress = StudyProgress(len(trials), tune.objective.metric, get_run_logger())
-    told = [kept for trial in trials if (kept := ledger.answer(trial))]
-    for trial in told:
+    done = [kept for trial in trials if (kept := ledger.answer(trial))]
+    for trial in done:
         progress(trial)
-    known = {trial.number for trial in told}
+    known = {trial.number for trial in done}
     if missing := [trial for trial in trials if trial.number not in known]:
         progress.begin(len(missing))
         with (
@@ -111,19 +124,19 @@ def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[
             tune.open_runner(ledger.worker_outcomes) as measure,
             shown_on_terminal(progress, tune.n_workers),
         ):
-            told += iterate(0, missing, measure, ledger, runner, progress)
+            done += iterate(0, missing, measure, ledger, runner, progress)
     ledger.deliver()
-    return [ledger.linked(trial) for trial in sorted(told, key=lambda trial: trial.number)]
+    return [ledger.linked(trial) for trial in sorted(done, key=lambda trial: trial.number)]
 
 
-def _judged(plan: RetunePlan, arm: str, told: Sequence[Trial]) -> tuple[Refit, ...]:
-    """Judge by the recorded models: what would serve, read back as it would be."""
-    own = [trial for trial in told if _arm(trial) == arm]
+def _measured(plan: RetunePlan, arm: str, trained: Sequence[Trial]) -> tuple[Refit, ...]:
+    """Measure the recorded models: what would serve, read back as it would be."""
+    own = [trial for trial in trained if _arm(trial) == arm]
     done = [trial for trial in own if "model" in trial.links]
     if len(done) < 2:
         why = {str(trial.failure.kind) for trial in own if trial.failure} or {"no model"}
         raise LLMPSOError(
-            f"{len(done)} of {plan.options.refits} refits of the {arm} came to a model "
+            f"{len(done)} of {plan.options.refits} refits of the {arm} gave a model "
             f"({', '.join(sorted(why))}); two are needed to compare: the objective must return "
             "its model, and train it with most seeds"
         )
@@ -132,12 +145,12 @@ def _judged(plan: RetunePlan, arm: str, told: Sequence[Trial]) -> tuple[Refit, .
         Refit(
             trial.links["model"],
             float(trial.value or 0.0),
-            plan.held_out(load_model(plan.tune.tracking_uri, trial.links["model"], objective)),
+            plan.held_out(load_model(plan.registry.tracking_uri, trial.links["model"], objective)),
         )
         for trial in done
     )
 
 
 def _arm(trial: Trial) -> str:
-    """What a refit is of; its note also says if it was tried again."""
+    """What a refit is of; its note also says if it was retried."""
     return trial.note.partition(";")[0]

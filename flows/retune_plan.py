@@ -8,23 +8,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from flows.plan import Plan, TuneOptions, prepare
-from flows.turns import only_run
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.base import HeldOut, SupportsDrift, SupportsHoldOut
 from llmpso.options import AllOptions, ScheduledLLMOptions, Share
 from llmpso.retuning.drift import check_schema, n_rows_since
+from llmpso.retuning.earlier_studies import pooled_history
 from llmpso.retuning.promotion import Rule
-from llmpso.retuning.warm_start import pooled_history
 from llmpso.running.fingerprint import digest
 from tasks.artifacts import load_model
 from tasks.champion import Champion, champion_lost, find_champion
+from tasks.earlier_studies import known_trials
 from tasks.names import model_name
-from tasks.registry import (
-    check_registered,
-    known_trials,
-    promoted_by_run,
-    store_answers,
-)
+from tasks.registry import Registry
 from tasks.studies import StudyIdentity, close_left_open
 
 
@@ -77,13 +72,18 @@ class RetunePlan:
     serving: Any
     """The model that serves; None in the first run."""
     warnings: tuple[str, ...]
-    """What people should know of the champion: that it is gone, or its data."""
+    """What people should know: that the champion is gone, or its data was not recorded."""
     options: RetuneOptions
 
     @property
-    def name(self) -> str:
+    def registry(self) -> Registry:
         """The registered model."""
-        return self.tune.model_name
+        return self.tune.registry
+
+    @property
+    def name(self) -> str:
+        """Of the registered model."""
+        return self.registry.name
 
     @property
     def serves(self) -> str:
@@ -95,8 +95,7 @@ class RetunePlan:
         """By which the same retuning goes on after it was interrupted."""
         tune, fingerprint = self.tune, self.tune.fingerprint.text
         return StudyIdentity(
-            tracking_uri=tune.tracking_uri,
-            experiment_id=tune.experiment_id,
+            experiment=tune.experiment,
             key=digest(self._decisive() | {"fingerprint": fingerprint}),
             fingerprint=fingerprint,
             name=f"retune {self.name}",
@@ -148,11 +147,11 @@ def locked_plan(options: RetuneOptions) -> Iterator[RetunePlan]:
         BusyModelError: Another run retunes the model, or rolls it back.
     """
     tune = _prepared(options)
-    with store_answers(tune.tracking_uri, tune.model_name), only_run(tune.model_name):
-        found = _compared(options, tune)
-        close_left_open(found.identity, promoted_by_run(tune.tracking_uri, found.name))
-        _check_data(found)
-        yield found
+    with tune.registry.store_answers(), tune.registry.retuning_lock():
+        plan = _with_champion(options, tune)
+        close_left_open(plan.identity, plan.registry.promoted_by_run())
+        _check_data(plan)
+        yield plan
 
 
 def check_retune(options: RetuneOptions) -> None:
@@ -170,33 +169,34 @@ def _prepared(options: RetuneOptions) -> Plan:
     model_name(options.model, "", "model")
     plan = prepare(options.study)
     _with_hold_out(plan.objective)
-    if plan.model_name != model_name(None, plan.objective.name):
-        check_registered(plan.tracking_uri, plan.model_name)
+    if plan.registry.name != model_name(None, plan.objective.name):
+        plan.registry.check_exists()
     # What an interrupted run measured may be of older data, unless the objective tells.
     is_fresh = plan.run.fresh or not plan.fingerprint.covers_data
     return replace(plan, run=plan.run.model_copy(update={"fresh": is_fresh}))
 
 
-def _compared(options: RetuneOptions, study: Plan) -> RetunePlan:
-    """The plan, with what the new model is compared with."""
-    uri, name = study.tracking_uri, study.model_name
-    champion = find_champion(uri, name, study.objective.space)
+def _with_champion(options: RetuneOptions, study: Plan) -> RetunePlan:
+    """The plan, with the model that a new one is compared with."""
+    registry, objective = study.registry, study.objective
+    champion = find_champion(registry, objective.space)
+    serving = champion and load_model(registry.tracking_uri, champion.uri, objective)
     return RetunePlan(
         tune=_warm_started(study, champion),
         champion=champion,
-        serving=None if champion is None else load_model(uri, champion.uri, study.objective),
+        serving=serving,
         warnings=_warnings(study, champion),
         options=options,
     )
 
 
 def _warnings(study: Plan, champion: Champion | None) -> tuple[str, ...]:
-    lost = champion_lost(study.tracking_uri, study.model_name)
+    lost = champion_lost(study.registry)
     found = [lost] if lost else []
     if champion and champion.reference is None and isinstance(study.objective, SupportsDrift):
         found.append(
-            f"the data that version {champion.version} was tuned on is not on record: neither "
-            "its drift nor how many rows are new can be told"
+            f"the data that version {champion.version} was tuned on was not recorded: neither its "
+            "drift nor the number of new rows can be found"
         )
     return tuple(found)
 
@@ -210,7 +210,7 @@ def _with_hold_out(objective: object) -> SupportsHoldOut:
     if not isinstance(objective, SupportsHoldOut):
         raise SpecError(
             f"objective {type(objective).__name__} has no held_out(model): a new model could only "
-            "be judged by the data it was chosen by; return its losses on other, newer data there"
+            "be measured on data that it was chosen by; return its losses on newer data there"
         )
     return objective
 
@@ -234,7 +234,7 @@ def _check_data(plan: RetunePlan) -> None:
 def _warm_started(plan: Plan, champion: Champion | None) -> Plan:
     """The same study, beginning with what is known."""
     space, search = plan.objective.space, plan.study.search
-    earlier = known_trials(plan.tracking_uri, plan.experiment_id, plan.model_name, space)
+    earlier = known_trials(plan.experiment, plan.registry.name, space)
     first = () if champion is None else (dict(champion.params),)
     study = replace(
         plan.study,

@@ -1,4 +1,4 @@
-"""What a retuning came to: one record for MLflow, for Prefect and for people."""
+"""The result of a retuning: one record for MLflow, for Prefect and for people."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +23,18 @@ class Outcome(StrEnum):
     KEPT = "kept"
     RESTORED = "restored"
     """The champion was gone, and no better one was found than the one before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a retuning knows at one of its steps; later steps add to it."""
+
+    drift: tuple[ColumnDrift, ...] = ()
+    degradation: Degradation | None = None
+    study: Summary | None = None
+    """The study that looked for a better configuration."""
+    verdict: Verdict | None = None
+    """Challenger against champion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,8 @@
 from contextlib import nullcontext
 
 from flows.command_line import new_app, run_module
-from flows.turns import only_run
 from llmpso.errors import BusyModelError, LLMPSOError
-from tasks.registry import check_registered, roll_back, store_answers
+from tasks.registry import Registry
 from tasks.store_address import store_address
 
 APP = new_app("rollback")
@@ -21,12 +20,12 @@ def rollback(model: str, *, now: bool = False) -> None:
         model: Registered model.
         now: Do not wait for a run that retunes the model: it goes on, and promotes nothing.
     """
-    uri = store_address()
-    with store_answers(uri, model):
-        check_registered(uri, model)
+    registry = Registry(store_address(), model)
+    with registry.store_answers():
+        registry.check_exists()
         try:
-            with nullcontext() if now else only_run(model):
-                old, new = roll_back(uri, model)
+            with nullcontext() if now else registry.retuning_lock():
+                old, new = registry.roll_back()
         except BusyModelError as error:
             raise LLMPSOError(
                 f"{error}; --now rolls back at once, and that run then promotes nothing"

@@ -33,15 +33,9 @@ from tasks.advise import CachedBackend
 from tasks.iterate import iterate
 from tasks.ledger import Ledger
 from tasks.patience import STORE_ERRORS
-from tasks.replies import KeptReplies
+from tasks.replies import StudyReplies
 from tasks.studies import WORKERS_TAG, open_study
-from tasks.tracking import (
-    StudyRun,
-    describe_model,
-    record_text,
-    recorded_tags,
-    register_model,
-)
+from tasks.tracker import Tracker
 
 
 @flow(name="tune", flow_run_name="{objective} · {method} · seed {seed}", **HOOKS)
@@ -70,13 +64,13 @@ def run_plan(plan: Plan) -> Summary:
         return _run(_as_begun(plan, ledger.study), ledger)
 
 
-def _as_begun(plan: Plan, study: StudyRun) -> Plan:
+def _as_begun(plan: Plan, study: Tracker) -> Plan:
     """The plan with the batch and the swarm that an interrupted run of it had.
 
     Where these follow the workers, the trials depend on what the first run had of them; the next
     one may have others, or measure others on the same machine while it is busy.
     """
-    begun = plan.laid_out_for(int(recorded_tags(study)[WORKERS_TAG]))
+    begun = plan.laid_out_for(int(study.tags()[WORKERS_TAG]))
     spec, logger = begun.study, get_run_logger()
     logger.info(
         "swarm of %d particles; %d configurations are proposed at once",
@@ -93,17 +87,17 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
     notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger))
     progress = StudyProgress(budget, plan.objective.metric, get_run_logger(), notes)
     advisor = plan.advisor(
-        lambda backend: ReportingBackend(KeptReplies(CachedBackend(backend), study), progress)
+        lambda backend: ReportingBackend(StudyReplies(CachedBackend(backend), study), progress)
     )
     optimizer = plan.optimizer(advisor)
     try:
         result = _search(plan, ledger, optimizer, advisor, progress)
     except BaseException:
         with suppress(*STORE_ERRORS):
-            record_text(study, "advisor/calls.jsonl", _calls_text(advisor))
+            study.record_text("advisor/calls.jsonl", _calls_text(advisor))
         raise
     ledger.deliver()
-    record_text(study, "advisor/calls.jsonl", _calls_text(advisor))
+    study.record_text("advisor/calls.jsonl", _calls_text(advisor))
     wall_seconds = time.perf_counter() - begin
     if ledger.n_unused:
         get_run_logger().warning(
@@ -129,9 +123,9 @@ def _registered(plan: Plan, ledger: Ledger, best: Trial) -> str:
     """The new version, where the study's best model is to become one at once."""
     if not plan.registers:
         return ""
-    version = register_model(ledger.study, ledger.linked(best), plan.model_name)
+    version = plan.registry.register(ledger.linked(best), ledger.study.run_id)
     if version:
-        describe_model(plan.tracking_uri, plan.model_name, plan.objective.description)
+        plan.registry.describe(plan.objective.description)
     return version
 
 

@@ -1,7 +1,5 @@
 """The language model behind a cached Prefect task: the same question is asked once, ever."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, cast
@@ -12,29 +10,28 @@ from prefect.context import TaskRunContext
 from prefect.states import Failed
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
+from llmpso.backends.replies import question_key
 from llmpso.errors import BackendError
 from llmpso.masking import masked
 from tasks.storable_errors import storable_errors
 
 
-def reply_key(context: TaskRunContext | None, parameters: Mapping[str, Any]) -> str:
-    """The cache key: the model's identity and the whole question; never a key or a run."""
-    backend: Backend = parameters["backend"]
-    question = {"model": dict(backend.identity), "request": asdict(parameters["request"])}
-    text = json.dumps(question, sort_keys=True)
-    return f"llmpso-advice-{hashlib.sha256(text.encode()).hexdigest()}"
+def cache_key(context: TaskRunContext | None, parameters: Mapping[str, Any]) -> str:
+    """The key of a question in Prefect's cache; it does not depend on the run."""
+    identity = parameters["backend"].identity
+    return f"llmpso-advice-{question_key(identity, parameters['request'])}"
 
 
 @task(
     name="ask the model",
     task_run_name="ask {backend.identity[model]}",
-    cache_key_fn=reply_key,
+    cache_key_fn=cache_key,
     persist_result=True,
     result_serializer="json",
 )
 @storable_errors
 def ask_model(backend: Backend, request: Request) -> dict[str, Any] | State[None]:
-    """Ask once; the reply is kept as JSON under the key of its question."""
+    """Ask once; the reply is cached as JSON under the key of its question."""
     try:
         reply = backend.complete(request)
         return asdict(replace(reply, text=masked(reply.text)))

@@ -12,20 +12,12 @@ from mlflow.exceptions import MlflowException
 
 from llmpso.errors import RegistryError, SpaceError
 from llmpso.retuning.drift import Reference
-from llmpso.retuning.warm_start import parsed_params
+from llmpso.retuning.earlier_studies import parsed_params
 from llmpso.space import Params, SearchSpace
 from llmpso.text import one_line
 from tasks.names import by_name
-from tasks.registry import now, promotions
-from tasks.serving import (
-    aliases_of,
-    change_champion,
-    check_champion,
-    find_registered,
-    last_change,
-    settle,
-)
-from tasks.tracking import client, suppress_code
+from tasks.registry import Registry, now
+from tasks.store import suppress_code
 
 REFERENCE_FILE = "drift/reference.json"
 """How the data was distributed that a champion was tuned on, in the run that promoted it."""
@@ -51,38 +43,37 @@ class Champion:
         return f"models:/{self.name}/{self.version}"
 
 
-def find_champion(uri: str, name: str, space: SearchSpace) -> Champion | None:
+def find_champion(registry: Registry, space: SearchSpace) -> Champion | None:
     """The version that serves, or `@previous` if that is gone; None if there is neither.
 
     Raises:
         RegistryError: It is not known with which parameters it was trained, they lie outside the
             space, or what was recorded of it is damaged.
     """
-    settle(uri, name)
-    registered = find_registered(uri, name)
-    if registered is None:
+    registry.serving.settle()
+    if registry.serving.find() is None:
         return None
-    aliases = aliases_of(uri, registered)
+    aliases = registry.serving.aliases()
     number = aliases.champion or aliases.previous
     if not number:
         return None
-    version = client(uri).get_model_version(name, number)
+    version = registry.version(number)
     return Champion(
-        name,
+        registry.name,
         number,
-        _params(uri, version, space),
+        _params(registry, version, space),
         _error(version),
-        _reference(uri, version.tags.get("retune_run", "")),
+        _reference(registry, version.tags.get("retune_run", "")),
         serves=bool(aliases.champion),
     )
 
 
-def champion_lost(uri: str, name: str) -> str:
+def champion_lost(registry: Registry) -> str:
     """That nothing serves any more, if something did; else empty."""
-    registered = find_registered(uri, name)
-    if registered is None or (aliases := aliases_of(uri, registered)).champion:
+    serving = registry.serving
+    if serving.find() is None or (aliases := serving.aliases()).champion:
         return ""
-    change, served = last_change(registered), promotions(uri, name)["version"].tolist()
+    change, served = serving.last_change(), registry.promotions()["version"].tolist()
     last = change.after.champion if change else str(max(served, default=""))
     if not last and not aliases.previous:
         return ""
@@ -92,26 +83,26 @@ def champion_lost(uri: str, name: str) -> str:
         if aliases.previous
         else "there is no @previous either: nothing to compare with"
     )
-    return f"no version of {name!r} has the alias @champion any more, and {which}: {instead}"
+    return (
+        f"no version of {registry.name!r} has the alias @champion any more, and {which}: {instead}"
+    )
 
 
-def note_kept(uri: str, champion: Champion, reason: str) -> None:
-    """Write on the champion's version when it was last examined, and why it stayed.
+def record_confirmation(registry: Registry, champion: Champion, reason: str) -> None:
+    """Record on the champion's version that it was examined and stays, and why.
 
-    One that is but `@previous`, as the champion is gone, serves again.
+    A version that is only `@previous`, because the champion is gone, serves again.
 
     Raises:
         ChampionChangedError: Another version serves by now.
     """
-    name, version = champion.name, champion.version
     tags = {"kept_at": now(), "kept_because": reason}
     if not champion.serves:
-        tags |= {"restored_at": now()}
-        change_champion(uri, name, expected="", to=version, marks={version: tags})
+        marks = {champion.version: tags | {"restored_at": now()}}
+        registry.serving.change(expected="", to=champion.version, marks=marks)
         return
-    check_champion(name, aliases_of(uri, client(uri).get_registered_model(name)), version)
-    for key, value in tags.items():
-        client(uri).set_model_version_tag(name, version, key, value)
+    registry.serving.check(champion.version)
+    registry.mark(champion.version, tags)
 
 
 def _error(version: ModelVersion) -> float | None:
@@ -130,14 +121,14 @@ def _error(version: ModelVersion) -> float | None:
     return error
 
 
-def _params(uri: str, version: ModelVersion, space: SearchSpace) -> dict[str, Any]:
+def _params(registry: Registry, version: ModelVersion, space: SearchSpace) -> dict[str, Any]:
     address = f"champion models:/{version.name}/{version.version}"
     try:
         if "params" in version.tags:
             return space.validate(_json_object(version.tags["params"], address))
         run_id = version.run_id or ""
-        kept = client(uri).get_run(run_id).data.params
-        return parsed_params(space, by_name(kept, space))
+        recorded = registry.store.get_run(run_id).data.params
+        return parsed_params(space, by_name(recorded, space))
     except SpaceError as error:
         raise RegistryError(
             f"{address} was trained with parameters that the space does not allow ({error}); "
@@ -145,8 +136,8 @@ def _params(uri: str, version: ModelVersion, space: SearchSpace) -> dict[str, An
         ) from error
     except MlflowException as error:
         raise RegistryError(
-            f"{address} does not tell its parameters ({one_line(error, 200)}); give the version a "
-            "tag params with a JSON object"
+            f"{address} has no record of its parameters ({one_line(error, 200)}); give the "
+            "version a tag params with a JSON object"
         ) from error
 
 
@@ -163,17 +154,17 @@ def _json_object(text: str, address: str) -> dict[str, Any]:
     return params
 
 
-def _reference(uri: str, run_id: str) -> Reference | None:
+def _reference(registry: Registry, run_id: str) -> Reference | None:
     if not run_id:
         return None
     listed: set[str] = set()
     # The run may have been deleted since.
     with suppress_code("RESOURCE_DOES_NOT_EXIST"):
-        listed = {entry.path for entry in client(uri).list_artifacts(run_id, "drift")}
+        listed = {entry.path for entry in registry.store.list_artifacts(run_id, "drift")}
     if REFERENCE_FILE not in listed:
         return None
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(client(uri).download_artifacts(run_id, REFERENCE_FILE, scratch))
+        file = Path(registry.store.download_artifacts(run_id, REFERENCE_FILE, scratch))
         try:
             return Reference.from_json(json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, TypeError, KeyError, AttributeError) as error:

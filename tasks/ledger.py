@@ -21,11 +21,7 @@ from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.patience import FULL, STORE_ERRORS, is_away, is_full, patiently
 from tasks.state import forget_study, study_folder, usable_state
-from tasks.tracking import (
-    StudyRun,
-    record_incumbent,
-    recorded_incumbents,
-)
+from tasks.tracker import Tracker
 from tasks.trial_runs import close_half_written, record_trial, recorded_trials, save_files
 
 logger = logging.getLogger(__name__)
@@ -61,7 +57,7 @@ class Ledger:
         StorageError: The files of the study cannot be used.
     """
 
-    def __init__(self, study: StudyRun, fingerprint: str) -> None:
+    def __init__(self, study: Tracker, fingerprint: str) -> None:
         self.study = study
         self._fingerprint = fingerprint
         self._folder = study_folder(study.run_id)
@@ -78,7 +74,7 @@ class Ledger:
         self._writers = ThreadPoolExecutor(n_writers, thread_name_prefix="ledger")
         close_half_written(study)
         recorded = recorded_trials(study)
-        self._incumbents = recorded_incumbents(study)
+        self._incumbents = study.incumbents()
         self._links = {trial.number: trial.links for trial in recorded.values()}
         with usable_state(study.run_id):
             self._take_in(recorded)
@@ -210,7 +206,7 @@ class Ledger:
         if self._is_quiet():
             return
         try:
-            record_incumbent(self.study, trial.number, trial.value)
+            self.study.record_incumbent(trial.number, trial.value)
             self._incumbents.add(trial.number)
         except STORE_ERRORS as error:
             if not is_away(error):

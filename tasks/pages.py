@@ -21,7 +21,8 @@ from llmpso.pages.study_charts import study_charts
 from llmpso.trial import Trial
 from tasks.artifacts import load_model
 from tasks.storable_errors import storable_errors
-from tasks.tracking import StudyRun, client, paged, record_folder
+from tasks.store import paged
+from tasks.tracker import Tracker
 
 FIGURES = "figures"
 """Folder of the figures among the artifacts of the study's run."""
@@ -30,7 +31,7 @@ FIGURES = "figures"
 @task(name="draw", task_run_name="draw the study", cache_policy=NO_CACHE)
 @storable_errors
 def draw_study(
-    study: StudyRun,
+    study: Tracker,
     objective: DescribedObjective,
     trials: Sequence[Trial],
     best: Trial,
@@ -54,11 +55,11 @@ def draw_study(
     charts += _model_charts(study, objective, best)
     with tempfile.TemporaryDirectory() as scratch:
         files = draw(charts, Path(scratch), title, subtitle)
-        record_folder(study, Path(scratch), FIGURES)
+        study.record_folder(Path(scratch), FIGURES)
         return {file.stem: file.read_bytes() for file in files if file.suffix == ".png"}
 
 
-def _model_charts(study: StudyRun, objective: DescribedObjective, best: Trial) -> list[Chart]:
+def _model_charts(study: Tracker, objective: DescribedObjective, best: Trial) -> list[Chart]:
     if not isinstance(objective, SupportsReport) or "model" not in best.links:
         return []
     model = load_model(study.tracking_uri, best.links["model"], objective)
@@ -67,7 +68,7 @@ def _model_charts(study: StudyRun, objective: DescribedObjective, best: Trial) -
 
 @task(name="trace", task_run_name="trace the language model's calls", cache_policy=NO_CACHE)
 @storable_errors
-def trace_calls(study: StudyRun, calls: Sequence[Call], model: Mapping[str, str]) -> None:
+def trace_calls(study: Tracker, calls: Sequence[Call], model: Mapping[str, str]) -> None:
     """Keep every exchange with the language model as a trace of the study's run.
 
     Those of an earlier run of the study are there already.
@@ -84,8 +85,8 @@ def trace_calls(study: StudyRun, calls: Sequence[Call], model: Mapping[str, str]
     mlflow.flush_trace_async_logging()
 
 
-def _n_traced(study: StudyRun) -> int:
-    search = client(study.tracking_uri).search_traces
+def _n_traced(study: Tracker) -> int:
+    search = study.store.search_traces
     found = partial(
         search,
         locations=[study.experiment_id],
@@ -95,7 +96,7 @@ def _n_traced(study: StudyRun) -> int:
     return sum(1 for _ in paged(found))
 
 
-def _trace(study: StudyRun, call: Call, model: Mapping[str, str]) -> None:
+def _trace(study: Tracker, call: Call, model: Mapping[str, str]) -> None:
     begin = int(call.asked_at * 1e9)
     attributes: dict[str, Any] = {
         **{f"llm.{key}": value for key, value in model.items()},

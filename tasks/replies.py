@@ -1,16 +1,16 @@
-"""The language model's part in a study, kept along the way: an interrupted study hears it again.
+"""The replies of the language model to a study, stored as they come: a resumed study reuses them.
 
-Also that there was no reply is kept: the study went on without, and must do so again.
+A failed call is stored too: the study continued without a reply, and must do so again.
 """
 
 import os
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
+from llmpso.backends.replies import question_key, reply_of, reply_record
 from llmpso.errors import BackendError
 from llmpso.running.durable_files import (
     SHELF,
@@ -22,32 +22,31 @@ from llmpso.running.durable_files import (
     set_aside,
     unsealed,
 )
-from llmpso.running.fingerprint import digest
 from tasks.patience import STORE_ERRORS
 from tasks.state import study_folder, usable_state
-from tasks.tracking import StudyRun, record_text, recorded_text
+from tasks.tracker import Tracker
 
 ARTIFACT = "advisor/replies.jsonl"
 
 
-class KeptReplies(BackendAround):
-    """A backend whose replies are those of the interrupted study, as far as they reach.
+class StudyReplies(BackendAround):
+    """A backend that reuses the replies of the interrupted study, as far as they reach.
 
     Args:
-        backend: Who is asked what was not asked before.
-        study: Whose replies; new ones are kept on disk and in MLflow before they are used.
+        backend: Is asked what was not asked before.
+        study: Whose replies; new ones are stored on disk and in MLflow before they are used.
     """
 
-    def __init__(self, backend: Backend, study: StudyRun) -> None:
+    def __init__(self, backend: Backend, study: Tracker) -> None:
         super().__init__(backend)
         self._study = study
         self._file = study_folder(study.run_id) / "replies.jsonl"
         with usable_state(study.run_id):
-            self._lines = self._kept_lines()
-        self._kept: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
+            self._lines = self._recorded_lines()
+        self._recorded: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
         for line in self._lines:
             record = unsealed(line.encode())
-            self._kept[record["question"]].append(record)
+            self._recorded[record["key"]].append(record)
 
     def complete(self, request: Request) -> Reply:
         """The reply of the interrupted study, time and tokens included; else ask.
@@ -55,23 +54,20 @@ class KeptReplies(BackendAround):
         Raises:
             BackendError: The model did not answer, now or then.
         """
-        question = digest(asdict(request))
-        if kept := self._kept[question]:
-            record = kept.popleft()
-            if record["reply"] is None:
-                raise BackendError(record["error"])
-            return Reply(**record["reply"])
+        key = question_key(self.identity, request)
+        if recorded := self._recorded[key]:
+            return reply_of(recorded.popleft())
         try:
             reply = self._backend.complete(request)
         except BackendError as error:
-            self._keep({"question": question, "reply": None, "error": str(error)})
+            self._record(reply_record(key, error))
             raise
-        self._keep({"question": question, "reply": asdict(reply)})
+        self._record(reply_record(key, reply))
         return reply
 
-    def _kept_lines(self) -> list[str]:
+    def _recorded_lines(self) -> list[str]:
         """Whole lines from disk, or from MLflow where it has more: on another machine, say."""
-        content, recorded = self._content(), recorded_text(self._study, ARTIFACT).encode()
+        content, recorded = self._content(), self._study.text(ARTIFACT).encode()
         lines = max(_whole_lines(content), _whole_lines(recorded), key=len)
         if content != "".join(lines).encode():
             replace_file(self._file, "".join(lines))
@@ -90,12 +86,12 @@ class KeptReplies(BackendAround):
             set_aside(self._file, self._file.parent / SHELF, reason)
         return content
 
-    def _keep(self, record: Mapping[str, Any]) -> None:
+    def _record(self, record: Mapping[str, Any]) -> None:
         self._lines.append(sealed(record))
         with usable_state(self._study.run_id):
             append(self._file, self._lines[-1])
         try:
-            record_text(self._study, ARTIFACT, "".join(self._lines))
+            self._study.record_text(ARTIFACT, "".join(self._lines))
         except STORE_ERRORS:
             # It is on disk; the next one brings it along.
             return

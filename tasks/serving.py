@@ -1,23 +1,23 @@
 """Which version of a model serves: changed in one step that survives the death of its process.
 
 A change takes several writes, and MLflow makes one at a time. What is to be changed is therefore
-written down first, on the registered model; then `@champion` moves, and all else follows. Of a
-change that was cut short, whoever comes next writes the rest if `@champion` has moved, and drops
-it if not: nothing was changed then.
+recorded first, on the registered model; then `@champion` moves, and all else follows. If a change
+was interrupted, the next process writes the rest where `@champion` has moved, and drops it where
+not: nothing was changed then.
 """
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mlflow.entities.model_registry import RegisteredModel
 
 from llmpso.errors import ChampionChangedError, RegistryError
-from tasks.model_lock import ModelLock, Purpose
-from tasks.tracking import client, suppress_code
+from tasks.lock import Lock
+from tasks.lock_targets import Purpose, model_lock
+from tasks.store import client, suppress_code
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Aliases:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of what serves, as it is written down."""
+    """A change of what serves, as it is recorded."""
 
     before: Aliases
     after: Aliases
@@ -47,146 +47,147 @@ class Change:
     is_done: bool = False
 
 
-def change_champion(
-    uri: str, model: str, *, expected: str, to: str, marks: Mapping[str, Mapping[str, str]]
-) -> None:
-    """Let another version serve, unless what serves is not what the decision was about.
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The aliases of one registered model: which version serves, and which one served before."""
 
-    Args:
-        uri: The store.
-        model: The registered model.
-        expected: The version that served when it was decided; empty for none.
-        to: The version that is to serve; what serves becomes the previous one.
-        marks: Tags, by version, that say what happened.
+    tracking_uri: str
+    model: str
 
-    Raises:
-        ChampionChangedError: Another version serves; nothing was changed.
-        BusyModelError: Another process changes it at this moment.
-    """
-    with _locked(uri, model) as lock:
-        _settle(uri, model)
-        before = aliases_of(uri, client(uri).get_registered_model(model))
-        lock.check()
-        check_champion(model, before, expected)
-        previous = before.champion or before.previous
-        change = Change(before, Aliases(to, "" if previous == to else previous), marks)
-        _write_down(uri, model, change)
-        client(uri).set_registered_model_alias(model, CHAMPION, to)
-        _complete(uri, model, change)
-
-
-def check_champion(model: str, now: Aliases, expected: str) -> None:
-    """Refuse to decide about a version that does not serve any more.
-
-    Raises:
-        ChampionChangedError: Another version has the alias, or none.
-    """
-    if now.champion != expected:
-        raise ChampionChangedError(
-            f"{_named(now.champion)} of {model!r} serves now, and this run compared with "
-            f"{_named(expected)}: nothing was changed; start again, to compare with what serves"
-        )
-
-
-def settle(uri: str, model: str) -> None:
-    """Bring a change to an end whose process died.
-
-    Raises:
-        RegistryError: Somebody damaged what was written down.
-        BusyModelError: Another process changes what serves at this moment.
-    """
-    registered = find_registered(uri, model)
-    if registered is None or _is_settled(registered):
-        return
-    with _locked(uri, model):
-        _settle(uri, model)
-
-
-def find_registered(uri: str, model: str) -> RegisteredModel | None:
-    """A registered model; None if there is none of the name."""
-    with suppress_code("RESOURCE_DOES_NOT_EXIST"):
-        return client(uri).get_registered_model(model)
-    return None
-
-
-def aliases_of(uri: str, model: RegisteredModel) -> Aliases:
-    """What serves, and what served before; the alias of a version that is gone is none."""
-    return Aliases(*(_named_by(uri, model, alias) for alias in (CHAMPION, PREVIOUS)))
-
-
-def last_change(model: RegisteredModel) -> Change | None:
-    """The last change of what serves; None if there was none.
-
-    Raises:
-        RegistryError: Somebody damaged what was written down.
-    """
-    text = model.tags.get(CHANGE_TAG)
-    if text is None:
+    def find(self) -> RegisteredModel | None:
+        """The registered model; None if there is none of the name."""
+        with suppress_code("RESOURCE_DOES_NOT_EXIST"):
+            return self._registered()
         return None
-    try:
-        return _change(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RegistryError(
-            f"tag {CHANGE_TAG} of model {model.name!r} is damaged; see in MLflow's pages that its "
-            "aliases are right, and delete the tag"
-        ) from error
 
+    def aliases(self) -> Aliases:
+        """What serves, and what served before; the alias of a version that is gone is none."""
+        model = self._registered()
+        return Aliases(*(self._named_by(model, alias) for alias in (CHAMPION, PREVIOUS)))
 
-@contextmanager
-def _locked(uri: str, model: str) -> Iterator[ModelLock]:
-    lock = ModelLock(uri, model, Purpose.SERVING)
-    try:
-        yield lock
-    finally:
-        lock.release()
+    def last_change(self) -> Change | None:
+        """The last change of what serves; None if there was none.
 
+        Raises:
+            RegistryError: Somebody damaged the record of it.
+        """
+        text = self._registered().tags.get(CHANGE_TAG)
+        if text is None:
+            return None
+        try:
+            return _change(json.loads(text))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise RegistryError(
+                f"tag {CHANGE_TAG} of model {self.model!r} is damaged; see in MLflow's pages that "
+                "its aliases are right, and delete the tag"
+            ) from error
 
-def _is_settled(model: RegisteredModel) -> bool:
-    change = last_change(model)
-    return change is None or change.is_done
+    def change(self, *, expected: str, to: str, marks: Mapping[str, Mapping[str, str]]) -> None:
+        """Let another version serve, unless what serves is not what the decision was about.
 
+        Args:
+            expected: The version that served when it was decided; empty for none.
+            to: The version that is to serve; what serves becomes the previous one.
+            marks: Tags, by version, that say what happened.
 
-def _settle(uri: str, model: str) -> None:
-    registered = client(uri).get_registered_model(model)
-    change, now = last_change(registered), aliases_of(uri, registered)
-    if change is None or change.is_done:
-        return
-    if now.champion == change.after.champion:
-        logger.warning("the change to %s of %r was cut short: completed", now.champion, model)
-        _complete(uri, model, change)
-    else:
-        # Nothing was changed yet, or somebody moved the alias by hand since: either stands.
-        logger.warning("a change of what serves of %r was cut short: dropped", model)
-        stands = now if now.champion else change.before
-        _write_down(uri, model, Change(change.before, stands, {}, is_done=True))
+        Raises:
+            ChampionChangedError: Another version serves; nothing was changed.
+            BusyModelError: Another process changes it at this moment.
+        """
+        with self._lock() as lock:
+            self._settle()
+            before = self.aliases()
+            lock.check()
+            self.check(expected)
+            previous = before.champion or before.previous
+            change = Change(before, Aliases(to, "" if previous == to else previous), marks)
+            self._write_down(change)
+            client(self.tracking_uri).set_registered_model_alias(self.model, CHAMPION, to)
+            self._complete(change)
 
+    def check(self, expected: str) -> None:
+        """Refuse to decide about a version that does not serve any more.
 
-def _complete(uri: str, model: str, change: Change) -> None:
-    """Write all that follows from the new champion."""
-    _set_previous(uri, model, change.after.previous)
-    for version, tags in change.marks.items():
-        _mark(uri, model, version, tags)
-    _write_down(uri, model, replace(change, is_done=True))
+        Raises:
+            ChampionChangedError: Another version has the alias, or none.
+        """
+        now = self.aliases()
+        if now.champion != expected:
+            raise ChampionChangedError(
+                f"{_named(now.champion)} of {self.model!r} serves now, and this run compared with "
+                f"{_named(expected)}: nothing was changed; start again, to compare with what "
+                "serves"
+            )
 
+    def settle(self) -> None:
+        """Bring a change to an end whose process died.
 
-def _set_previous(uri: str, model: str, version: str) -> None:
-    store = client(uri)
-    # Somebody may have deleted it since.
-    with suppress_code("RESOURCE_DOES_NOT_EXIST"):
-        if version:
-            store.set_registered_model_alias(model, PREVIOUS, version)
+        Raises:
+            RegistryError: Somebody damaged the record of it.
+            BusyModelError: Another process changes what serves at this moment.
+        """
+        if self.find() is None or self._is_settled():
             return
-    store.delete_registered_model_alias(model, PREVIOUS)
+        with self._lock():
+            self._settle()
 
+    def _registered(self) -> RegisteredModel:
+        return client(self.tracking_uri).get_registered_model(self.model)
 
-def _mark(uri: str, model: str, version: str, tags: Mapping[str, str]) -> None:
-    with suppress_code("RESOURCE_DOES_NOT_EXIST"):
-        for key, value in tags.items():
-            client(uri).set_model_version_tag(model, version, key, value)
+    def _lock(self) -> Lock:
+        return model_lock(self.tracking_uri, self.model, Purpose.SERVING)
 
+    def _is_settled(self) -> bool:
+        change = self.last_change()
+        return change is None or change.is_done
 
-def _write_down(uri: str, model: str, change: Change) -> None:
-    client(uri).set_registered_model_tag(model, CHANGE_TAG, json.dumps(asdict(change)))
+    def _settle(self) -> None:
+        change, now = self.last_change(), self.aliases()
+        if change is None or change.is_done:
+            return
+        if now.champion == change.after.champion:
+            logger.warning(
+                "the change to %s of %r was interrupted: completed", now.champion, self.model
+            )
+            self._complete(change)
+        else:
+            # Nothing was changed yet, or somebody moved the alias by hand since: either stands.
+            logger.warning("a change of what serves of %r was interrupted: dropped", self.model)
+            stands = now if now.champion else change.before
+            self._write_down(Change(change.before, stands, {}, is_done=True))
+
+    def _complete(self, change: Change) -> None:
+        """Write all that follows from the new champion."""
+        self._set_previous(change.after.previous)
+        for version, tags in change.marks.items():
+            self._mark(version, tags)
+        self._write_down(replace(change, is_done=True))
+
+    def _set_previous(self, version: str) -> None:
+        store = client(self.tracking_uri)
+        # Somebody may have deleted it since.
+        with suppress_code("RESOURCE_DOES_NOT_EXIST"):
+            if version:
+                store.set_registered_model_alias(self.model, PREVIOUS, version)
+                return
+        store.delete_registered_model_alias(self.model, PREVIOUS)
+
+    def _mark(self, version: str, tags: Mapping[str, str]) -> None:
+        with suppress_code("RESOURCE_DOES_NOT_EXIST"):
+            for key, value in tags.items():
+                client(self.tracking_uri).set_model_version_tag(self.model, version, key, value)
+
+    def _write_down(self, change: Change) -> None:
+        text = json.dumps(asdict(change))
+        client(self.tracking_uri).set_registered_model_tag(self.model, CHANGE_TAG, text)
+
+    def _named_by(self, model: RegisteredModel, alias: str) -> str:
+        version = str(model.aliases.get(alias, ""))
+        if version:
+            with suppress_code("RESOURCE_DOES_NOT_EXIST"):
+                client(self.tracking_uri).get_model_version(self.model, version)
+                return version
+        return ""
 
 
 def _change(record: Mapping[str, Any]) -> Change:
@@ -196,15 +197,6 @@ def _change(record: Mapping[str, Any]) -> Change:
         marks={version: dict(tags) for version, tags in record["marks"].items()},
         is_done=bool(record["is_done"]),
     )
-
-
-def _named_by(uri: str, model: RegisteredModel, alias: str) -> str:
-    version = str(model.aliases.get(alias, ""))
-    if version:
-        with suppress_code("RESOURCE_DOES_NOT_EXIST"):
-            client(uri).get_model_version(model.name, version)
-            return version
-    return ""
 
 
 def _named(version: str) -> str:

@@ -1,7 +1,7 @@
 """A study's record from its first evaluation to its last, over as many processes as it takes."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,22 +10,13 @@ from prefect import get_run_logger
 
 from llmpso.errors import BusyError, StorageError
 from llmpso.text import one_line
+from tasks.experiment import STUDY_TAG, Experiment, LastStudy
 from tasks.flow_runs import mark_crashed
-from tasks.lease import Lease, claim
 from tasks.ledger import Ledger
+from tasks.lock import Lock
+from tasks.lock_targets import study_lock
 from tasks.patience import STORE_ERRORS, patiently
-from tasks.tracking import (
-    STUDY_TAG,
-    LastStudy,
-    StudyRun,
-    close_study,
-    deleted_part,
-    last_study,
-    open_studies,
-    record_tags,
-    reopen_study,
-    start_study,
-)
+from tasks.tracker import Tracker
 
 FLOW_RUN_TAG = "prefect.flow_run_id"
 
@@ -37,8 +28,7 @@ WORKERS_TAG = "llmpso.workers"
 class StudyIdentity:
     """What a study is, where it is recorded and under what name."""
 
-    tracking_uri: str
-    experiment_id: str
+    experiment: Experiment
     key: str
     """Hash of all that decides its trials."""
     fingerprint: str
@@ -67,7 +57,7 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
     Raises:
         BusyError: The same study is being run, and `resume` asks for it.
     """
-    study, lease = _continued(identity, flow_run_id, resume) or _begun(identity, flow_run_id)
+    study, lock = _continued(identity, flow_run_id, resume) or _begun(identity, flow_run_id)
     status = "KILLED"
     try:
         ledger = Ledger(study, identity.fingerprint)
@@ -86,13 +76,13 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
         raise
     finally:
         _close(study, status)
-        lease.end()
+        lock.release()
     ledger.forget()
 
 
-def _explained(study: StudyRun) -> StorageError | None:
+def _explained(study: Tracker) -> StorageError | None:
     """What is behind an error of the store, where somebody deleted the study meanwhile."""
-    part, way_back = deleted_part(study)
+    part, way_back = study.deleted_part()
     if not part:
         return None
     return StorageError(
@@ -101,38 +91,34 @@ def _explained(study: StudyRun) -> StorageError | None:
     )
 
 
-def _begun(identity: StudyIdentity, flow_run_id: str) -> tuple[StudyRun, Lease]:
+def _begun(identity: StudyIdentity, flow_run_id: str) -> tuple[Tracker, Lock]:
     tags = {**identity.tags, **identity.asked, STUDY_TAG: identity.key, FLOW_RUN_TAG: flow_run_id}
-    study = start_study(
-        identity.tracking_uri, identity.experiment_id, identity.name, identity.params, tags
-    )
-    return study, Lease(study)
+    study = identity.experiment.start(identity.name, identity.params, tags)
+    return study, study_lock(study)
 
 
 def _continued(
     identity: StudyIdentity, flow_run_id: str, resume: bool
-) -> tuple[StudyRun, Lease] | None:
+) -> tuple[Tracker, Lock] | None:
     """The last run of the study if it is to go on."""
-    last = last_study(identity.tracking_uri, identity.experiment_id, identity.key)
+    last = identity.experiment.last_study(identity.key)
     if last is None or (last.is_finished and not (resume and _differs(identity, last))):
         return None
-    lease = claim(last.study, last.is_closed, last.tags)
-    if lease is None and resume:
-        raise BusyError(
-            f"this very study is being run (MLflow run {last.study.run_id}); wait for it, choose "
-            "another seed, or begin a second one with --fresh"
-        )
-    if lease is None:
+    try:
+        lock = study_lock(last.study)
+    except BusyError:
+        if resume:
+            raise
         return None
     if last.tags.get(FLOW_RUN_TAG, flow_run_id) != flow_run_id:
         mark_crashed(last.tags[FLOW_RUN_TAG])
     if resume:
         # How it began decides its trials, whoever goes on with it.
         now = {name: tag for name, tag in identity.tags.items() if name != WORKERS_TAG}
-        reopen_study(last.study, {**now, **identity.asked, FLOW_RUN_TAG: flow_run_id})
-        return last.study, lease
-    _abandon(last, identity.fingerprint)
-    lease.end()
+        last.study.reopen({**now, **identity.asked, FLOW_RUN_TAG: flow_run_id})
+        return last.study, lock
+    with lock:
+        _abandon(last, identity.fingerprint)
     return None
 
 
@@ -148,34 +134,32 @@ def close_left_open(identity: StudyIdentity, ended: Mapping[str, Mapping[str, st
         identity: Whose runs: those with its tags. One with its key is gone on with.
         ended: Tags, by run, of those that had done what they were for; the others are KILLED.
     """
-    for last in open_studies(identity.tracking_uri, identity.experiment_id, identity.tags):
+    for last in identity.experiment.open_studies(identity.tags):
         run_id = last.study.run_id
         if last.tags.get(STUDY_TAG) == identity.key:
             continue
-        if (lease := claim(last.study, last.is_closed, last.tags)) is None:
-            continue
-        record_tags(last.study, ended.get(run_id, {}))
-        _abandon(last, identity.fingerprint, "FINISHED" if run_id in ended else "KILLED")
-        lease.end()
+        with suppress(BusyError), study_lock(last.study):
+            last.study.record_tags(ended.get(run_id, {}))
+            _abandon(last, identity.fingerprint, "FINISHED" if run_id in ended else "KILLED")
 
 
 def _abandon(last: LastStudy, fingerprint: str, status: str = "KILLED") -> None:
     """Record what an interrupted run measured, and close it."""
     ledger = Ledger(last.study, fingerprint)
     ledger.deliver()
-    record_tags(last.study, {STUDY_TAG: ""})
+    last.study.record_tags({STUDY_TAG: ""})
     if not last.is_closed:
-        close_study(last.study, status)
+        last.study.close(status)
     ledger.forget()
 
 
-def _close(study: StudyRun, status: str) -> None:
+def _close(study: Tracker, status: str) -> None:
     """End the run; an error that brought it down must not be hidden by another."""
     if status == "FINISHED":
-        patiently(partial(close_study, study, status), "end the study")
+        patiently(partial(study.close, status), "end the study")
         return
     try:
-        close_study(study, status)
+        study.close(status)
     except STORE_ERRORS as error:
         get_run_logger().warning(
             "the study's run cannot be ended as %s: %s", status, one_line(error, 200)

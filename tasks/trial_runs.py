@@ -18,7 +18,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from llmpso.errors import ModelError, SpaceError
-from llmpso.retuning.warm_start import parsed_params
+from llmpso.retuning.earlier_studies import parsed_params
 from llmpso.running.outcome import Outcome, without_model
 from llmpso.running.pending_records import PendingRecord, trial_of, trial_record
 from llmpso.safe_names import file_name, twins
@@ -28,7 +28,8 @@ from llmpso.trial import Trial, TrialState
 from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description
 from tasks.names import by_name, keys, metric_keys
-from tasks.tracking import StudyRun, client, finite, milliseconds, paged
+from tasks.store import finite, milliseconds, paged
+from tasks.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +50,12 @@ ADDRESS_TAG, OUTCOME_TAG = "llmpso.evaluation", "llmpso.outcome"
 TAG_LENGTH = 4000
 
 
-def record_trial(study: StudyRun, entry: PendingRecord) -> Trial:
+def record_trial(study: Tracker, entry: PendingRecord) -> Trial:
     """Write one child run; the trial comes back with links to it and to its model.
 
     The run ends as the very last step: one that is still open was never wholly written.
     """
-    store, trial = client(study.tracking_uri), entry.trial
+    store, trial = study.store, entry.trial
     names = keys(trial.params)
     run = store.create_run(
         study.experiment_id,
@@ -76,7 +77,7 @@ def record_trial(study: StudyRun, entry: PendingRecord) -> Trial:
     return told
 
 
-def _record_files(study: StudyRun, run: Run, folder: Path) -> dict[str, str]:
+def _record_files(study: Tracker, run: Run, folder: Path) -> dict[str, str]:
     """Write an entry's files; the link to its model if there is one."""
     # The client would ask the server for the run first, to know its folder.
     files = get_artifact_repository(run.info.artifact_uri, tracking_uri=study.tracking_uri)
@@ -91,7 +92,7 @@ def _record_files(study: StudyRun, run: Run, folder: Path) -> dict[str, str]:
     return {"model": f"runs:/{run.info.run_id}/{MODEL}"}
 
 
-def recorded_trials(study: StudyRun) -> dict[str, Trial]:
+def recorded_trials(study: Tracker) -> dict[str, Trial]:
     """The trials that a study's children hold, by the address of their evaluation.
 
     Of two records of one evaluation the completed one counts: a failure was then tried again.
@@ -104,7 +105,7 @@ def recorded_trials(study: StudyRun) -> dict[str, Trial]:
     return found
 
 
-def trials_within(study: StudyRun, space: SearchSpace) -> list[Trial]:
+def trials_within(study: Tracker, space: SearchSpace) -> list[Trial]:
     """The trials that a study's children hold, those whose parameters lie outside a space aside.
 
     They are as they were told, state included; one that was tried again is there once.
@@ -118,7 +119,7 @@ def trials_within(study: StudyRun, space: SearchSpace) -> list[Trial]:
     return [found[number] for number in sorted(found)]
 
 
-def _whole(study: StudyRun) -> Iterator[tuple[Run, Trial]]:
+def _whole(study: Tracker) -> Iterator[tuple[Run, Trial]]:
     """The children whose writing was not cut short."""
     killed = RunStatus.to_string(RunStatus.KILLED)
     for run in _children(study, "attributes.status != 'RUNNING'"):
@@ -127,16 +128,16 @@ def _whole(study: StudyRun) -> Iterator[tuple[Run, Trial]]:
             yield run, trial
 
 
-def close_half_written(study: StudyRun) -> None:
+def close_half_written(study: Tracker) -> None:
     """Close the children whose writing was cut short; what they were to hold is on disk."""
     killed = RunStatus.to_string(RunStatus.KILLED)
     for run in list(_children(study, "attributes.status = 'RUNNING'")):
-        client(study.tracking_uri).set_terminated(run.info.run_id, killed)
+        study.store.set_terminated(run.info.run_id, killed)
 
 
-def _children(study: StudyRun, condition: str) -> Iterator[Run]:
+def _children(study: Tracker, condition: str) -> Iterator[Run]:
     belongs = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}'"
-    search = client(study.tracking_uri).search_runs
+    search = study.store.search_runs
     return paged(partial(search, [study.experiment_id], f"{belongs} and {condition}"))
 
 
@@ -170,7 +171,7 @@ def _write_record(folder: Path, name: str, text: str) -> None:
     (folder / RECORDS / name).write_text(text, encoding="utf-8")
 
 
-def _trial_tags(study: StudyRun, trial: Trial) -> dict[str, str]:
+def _trial_tags(study: Tracker, trial: Trial) -> dict[str, str]:
     tags = {
         MLFLOW_PARENT_RUN_ID: study.run_id,
         "state": str(trial.state),

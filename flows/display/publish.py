@@ -15,7 +15,7 @@ from llmpso.study import StudyResult
 from tasks.ledger import Ledger
 from tasks.pages import draw_study, trace_calls
 from tasks.patience import STORE_ERRORS
-from tasks.tracking import StudyRun, record_summary, record_tags, record_text
+from tasks.tracker import Tracker
 
 SUMMARY_FILE = "summary.json"
 """The record of a study's summary, on its run."""
@@ -28,9 +28,9 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
     study and its values are complete all the same.
     """
     study = ledger.study
-    record_text(study, SUMMARY_FILE, json.dumps(summary.record(), indent=2))
+    study.record_text(SUMMARY_FILE, json.dumps(summary.record(), indent=2))
     tags = {"stop_reason": summary.stop_reason, "source": summary.best_source}
-    record_summary(study, summary.figures(), description(summary), tags)
+    study.record_summary(summary.figures(), description(summary), tags)
     drawn = _result_of(
         study,
         draw_study(
@@ -51,11 +51,11 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
     create_markdown_artifact(report(summary, drawn or {}), key="report")
 
 
-def _result_of(study: StudyRun, state: State[Any]) -> Any:
+def _result_of(study: Tracker, state: State[Any]) -> Any:
     """The result of a task; None, a warning and a tag if there is none."""
     if state.is_completed():
         return state.result()
     get_run_logger().warning("figures or traces of the study are missing: %s", state.message)
     with suppress(*STORE_ERRORS):
-        record_tags(study, {"pages": f"incomplete: {state.message}"})
+        study.record_tags({"pages": f"incomplete: {state.message}"})
     return None

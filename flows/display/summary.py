@@ -15,7 +15,7 @@ from llmpso.trial import Source, Trial, TrialState
 from llmpso.urls import masked_url
 from llmpso.user_code import run_user_code
 from tasks.names import metric_keys
-from tasks.tracking import StudyRun, run_url
+from tasks.tracker import Tracker
 
 STOPPED = {
     StopReason.BUDGET: "all evaluations were used",
@@ -141,7 +141,7 @@ def summarise(
     reused: Set[int],
     wall_seconds: float,
     model: str,
-    study: StudyRun,
+    study: Tracker,
     prefect_run: str,
     notes: Sequence[str],
 ) -> Summary:
@@ -197,7 +197,7 @@ def summarise(
         model=model,
         tracking_uri=masked_url(study.tracking_uri),
         run_id=study.run_id,
-        run_url=run_url(study),
+        run_url=study.url,
         prefect_run=masked_url(prefect_run),
     )
 

@@ -1,14 +1,13 @@
 """A model whose every reply is kept in a file, and a replay that needs no model."""
 
 import gzip
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
 from llmpso.backends.base import Backend, Reply, Request
+from llmpso.backends.replies import question_key, reply_of, reply_record
 from llmpso.errors import BackendError, SpecError
 
 
@@ -36,7 +35,7 @@ class RecordedBackend:
             self._begin()
         elif backend is not None and self._identity != dict(backend.identity):
             raise SpecError(f"{path} holds replies of {self._identity}, not {backend.identity}")
-        self._replies = {line["key"]: line["reply"] for line in lines}
+        self._records = {line["key"]: line for line in lines}
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -50,12 +49,12 @@ class RecordedBackend:
             BackendError: The model did not answer, or there is none and the question is new.
         """
         key = question_key(self.identity, request)
-        if key not in self._replies:
+        if key not in self._records:
             if self._backend is None:
                 raise BackendError(f"{self.path} holds no reply to question {key[:12]}")
-            self._replies[key] = asdict(self._backend.complete(request))
-            self._append({"key": key, "reply": self._replies[key]})
-        return Reply(**self._replies[key])
+            self._records[key] = reply_record(key, self._backend.complete(request))
+            self._append(self._records[key])
+        return reply_of(self._records[key])
 
     def close(self) -> None:
         """Close the backend behind."""
@@ -72,12 +71,6 @@ class RecordedBackend:
     def _append(self, line: Mapping[str, Any]) -> None:
         with _opened(self.path, "at") as file:
             file.write(json.dumps(line) + "\n")
-
-
-def question_key(identity: Mapping[str, str], request: Request) -> str:
-    """What tells one question to one model from every other."""
-    question = {"identity": dict(identity), "request": asdict(request)}
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from llmpso.analysis import evaluations_to_target, incumbent_trace, ratio_interval
 from llmpso.benchmark.moving import SPACE, MovingForecast
 from llmpso.data.series.time_series import TimeSeries
-from llmpso.retuning.warm_start import pooled_history
+from llmpso.retuning.earlier_studies import pooled_history
 from llmpso.study import StudyResult, minimize
 
 

@@ -20,8 +20,8 @@ from llmpso.backends.base import Reply, Request
 from llmpso.errors import BusyError
 from llmpso.objectives import registry
 from scripted_backend import ScriptedBackend
-from tasks.lease import Lease
-from tasks.tracking import StudyRun
+from tasks.lock_targets import study_lock
+from tasks.tracker import Tracker
 
 FUNCTION = """
 from pathlib import Path
@@ -162,10 +162,10 @@ def test_the_language_model_is_not_asked_again(prefect_server, function, monkeyp
 def test_a_study_that_somebody_extends_is_not_extended_twice(prefect_server, function) -> None:
     run(evaluations=4)
     row = studies().iloc[0]
-    lease = Lease(StudyRun(mlflow.get_tracking_uri(), row["experiment_id"], row["run_id"]))
+    lock = study_lock(Tracker(mlflow.get_tracking_uri(), row["experiment_id"], row["run_id"]))
     with pytest.raises(BusyError, match="this very study is being run"):
         run(evaluations=6)
-    lease.end()
+    lock.release()
     assert run(evaluations=6).run_id == row["run_id"]
     assert run(evaluations=8, fresh=True).run_id != row["run_id"]
     assert set(studies()["status"]) == {"FINISHED"}

@@ -22,7 +22,7 @@ from llmpso.backends.base import Reply, Request
 from llmpso.trial import Source, Trial, TrialState
 from scripted_backend import ScriptedBackend
 from tasks import pages
-from tasks.tracking import StudyRun, run_url
+from tasks.tracker import Tracker
 
 CHARTS = {"convergence", "importance", "parallel", "slices", "sources", "trajectory"}
 
@@ -169,7 +169,7 @@ def test_failed_trials_are_no_leaders() -> None:
 
 
 def test_a_run_has_an_address_where_the_store_is_a_server() -> None:
-    assert run_url(StudyRun("http://host:5000/", "3", "abc")) == (
+    assert Tracker("http://host:5000/", "3", "abc").url == (
         "http://host:5000/#/experiments/3/runs/abc?workflowType=machine_learning"
     )
-    assert run_url(StudyRun("sqlite:///mlflow.db", "3", "abc")) == ""
+    assert Tracker("sqlite:///mlflow.db", "3", "abc").url == ""

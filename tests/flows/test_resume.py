@@ -18,9 +18,11 @@ from llmpso.errors import BackendError, BusyError
 from llmpso.objectives import registry
 from llmpso.trial import Trial
 from scripted_backend import ScriptedBackend
-from tasks.lease import DEAD_SECONDS, Lease
+from tasks import lock as locks
+from tasks.heartbeat import Heartbeat
+from tasks.lock_targets import study_lock
 from tasks.state import study_folder
-from tasks.tracking import StudyRun
+from tasks.tracker import Tracker
 
 OUTCOME = ["tags.mlflow.runName", "params.x", "params.n", "metrics.value", "tags.failure"]
 
@@ -51,6 +53,10 @@ class Counted:
     monkeypatch.syspath_prepend(tmp_path)
     forget_module()
     return log
+
+
+CLAIM = "llmpso.running.elsewhere"
+"""Tag of a process on another machine that runs a study."""
 
 
 def forget_module() -> None:
@@ -256,15 +262,15 @@ def test_a_study_that_is_being_run_is_not_run_twice(
         run(method="pso")
     breaks(-1)
     row = parents().iloc[0]
-    lease = Lease(StudyRun(mlflow_store, row["experiment_id"], row["run_id"]))
+    lock = study_lock(Tracker(mlflow_store, row["experiment_id"], row["run_id"]))
     with pytest.raises(BusyError, match="this very study is being run"):
         run(method="pso")
     assert run(method="pso", fresh=True).reused == 0
-    lease.end()
+    lock.release()
 
 
 def test_a_study_elsewhere_is_dead_once_it_gives_no_sign(
-    prefect_server, mlflow_store, counted, breaks
+    prefect_server, mlflow_store, counted, breaks, monkeypatch
 ) -> None:
     breaks(1)
     with pytest.raises(RuntimeError):
@@ -274,8 +280,12 @@ def test_a_study_elsewhere_is_dead_once_it_gives_no_sign(
     shutil.rmtree(study_folder(stopped))
     client = mlflow.MlflowClient()
     client.update_run(stopped, status="RUNNING")
+    # Its process on the other machine.
+    client.set_tag(stopped, CLAIM, "0")
+    heartbeat = Heartbeat(lambda beat: client.set_tag(stopped, CLAIM, str(beat)) is None)
     with pytest.raises(BusyError):
         run(method="pso")
-    signed = int(client.get_run(stopped).data.tags["llmpso.alive"])
-    client.set_tag(stopped, "llmpso.alive", str(signed - int(DEAD_SECONDS)))
+    heartbeat.stop()
+    monkeypatch.setattr(locks, "LOOK_SECONDS", 0.01)
     assert run(method="pso").run_id == stopped
+    assert CLAIM not in client.get_run(stopped).data.tags

@@ -25,7 +25,6 @@ from flows.retune import retune
 from flows.retune_plan import RetuneOptions, check_retune, locked_plan
 from flows.retune_report import Outcome, as_text
 from flows.tune import tune
-from flows.turns import only_run
 from llmpso.errors import (
     BusyModelError,
     ChampionChangedError,
@@ -39,7 +38,8 @@ from llmpso.objectives import registry
 from llmpso.retuning.degradation import Degradation
 from llmpso.trial import Source
 from tasks.iterate import iterate
-from tasks.registry import promotions
+from tasks.lock import Lock
+from tasks.registry import Registry
 
 OBJECTIVE = '''
 """PM2.5 three hours ahead by ridge regression: an exact fit in milliseconds."""
@@ -200,7 +200,7 @@ def test_three_scheduled_runs_register_promote_and_keep(
     assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
     assert "TEMP" in as_text(third)
 
-    history = promotions(mlflow_store, "pm25")
+    history = Registry(mlflow_store, "pm25").promotions()
     assert history["version"].tolist() == [1, 2]
     assert history["outcome"].tolist() == ["first", "promoted"]
     assert history["replaced"].tolist() == ["", "1"]
@@ -266,6 +266,11 @@ def test_rolling_back_lets_the_previous_version_serve_again(
     assert "model 'pm2' is not registered" in capsys.readouterr().err
 
 
+def other_run_of(model: str) -> Lock:
+    """The lock of another run that retunes a model."""
+    return Registry(mlflow.get_tracking_uri(), model).retuning_lock()
+
+
 def second_version(**tags: str) -> str:
     """A second version, which serves in place of the first."""
     client = mlflow.MlflowClient()
@@ -280,7 +285,7 @@ def test_a_rollback_waits_for_nobody_only_if_it_is_asked_to(
     champion, measurements, mlflow_store, capsys
 ) -> None:
     second_version()
-    with only_run("pm25"):
+    with other_run_of("pm25"):
         assert roll_back("pm25") == USAGE_ERROR
         assert "another run retunes 'pm25' at this moment" in (said := capsys.readouterr().err)
         assert said.endswith("; --now rolls back at once, and that run then promotes nothing\n")
@@ -296,7 +301,7 @@ def test_what_serves_is_read_when_no_other_run_can_change_it_any_more(
     is_held = threading.Event()
 
     def other_run() -> None:
-        with only_run("pm25"):
+        with other_run_of("pm25"):
             is_held.set()
             time.sleep(1.0)
             second_version()
@@ -320,7 +325,7 @@ def test_a_run_promotes_nothing_if_somebody_changed_what_serves_meanwhile(
         return replace(compare_arms(arms, rule), at_least=0.5)
 
     monkeypatch.setattr("flows.retune.compare_arms", win_and_roll_back)
-    monkeypatch.setattr("flows.retune._degradation", lambda plan: None)
+    monkeypatch.setattr("flows.champion_checks.degradation_of", lambda plan: None)
     with pytest.raises(ChampionChangedError, match="version 1 of 'pm25' serves now, .* version 2"):
         retune(**arguments(champion, refits=2, evaluations=4))
     assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
@@ -474,9 +479,9 @@ def test_a_winner_that_is_worse_than_what_serves_is_not_promoted(
 
 def test_one_model_is_retuned_once_at_a_time(champion, measurements, mlflow_store) -> None:
     until(measurements, "2012-12-31")
-    with only_run("pm25"), pytest.raises(BusyModelError, match="another run retunes 'pm25'"):
+    with other_run_of("pm25"), pytest.raises(BusyModelError, match="another run retunes 'pm25'"):
         retune(objective=champion, **FAST)
-    with only_run("pm25"):
+    with other_run_of("pm25"):
         pass
     assert aliases(mlflow_store) == {"champion": "1"}
 

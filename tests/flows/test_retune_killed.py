@@ -11,7 +11,7 @@ import mlflow
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from tasks.registry import promotions
+from tasks.registry import Registry
 
 OBJECTIVE = """
 import os, signal
@@ -132,14 +132,14 @@ def test_a_retuning_that_is_killed_goes_on_where_it_was(
     assert nursery({"call": ["set_registered_model_alias", 1]}, **more) == killed
     assert counted(tmp_path) == {"begin": first + 12 + 6 + 1, "end": first + 12 + 6}
     assert aliases() == {"champion": "1"}
-    assert promotions(mlflow_store, "line")["version"].tolist() == [1]
+    assert Registry(mlflow_store, "line").promotions()["version"].tolist() == [1]
     # It is registered, and is not registered again.
     assert nursery({"call": ["set_registered_model_alias", 2]}, **more) == killed
     assert aliases() == {"champion": "2"}
     # The next begins another retuning, after the old one was brought to its end.
     assert nursery({}, evaluations=1, method="pso", seed=2) == 0
     assert aliases() == {"champion": "2", "previous": "1"}
-    assert promotions(mlflow_store, "line")["version"].tolist() == [1, 2]
+    assert Registry(mlflow_store, "line").promotions()["version"].tolist() == [1, 2]
     assert len(mlflow.MlflowClient().search_model_versions("name = 'line'")) == 2
     assert counted(tmp_path)["end"] <= first + 12 + 6 + 1 + 6
     runs = mlflow.search_runs(search_all_experiments=True)

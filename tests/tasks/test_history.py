@@ -11,12 +11,15 @@ from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from llmpso.errors import RegistryError
-from llmpso.retuning.warm_start import MOST_TRIALS, pooled_history
+from llmpso.retuning.earlier_studies import MOST_TRIALS, pooled_history
 from llmpso.running.pending_records import PendingRecord, trial_record
 from llmpso.space import Float, SearchSpace
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
-from tasks.registry import MODEL_TAG, check_registered, known_trials
-from tasks.tracking import StudyRun, close_study, paged, start_study
+from tasks.earlier_studies import MODEL_TAG, known_trials
+from tasks.experiment import Experiment
+from tasks.registry import Registry
+from tasks.store import paged
+from tasks.tracker import Tracker
 from tasks.trial_runs import ADDRESS_TAG, OUTCOME_TAG, record_trial, recorded_trials
 
 SPACE = SearchSpace({"x": Float(0.0, 10_000.0)})
@@ -25,10 +28,10 @@ BROKEN = Failure(FailureKind.EXCEPTION, "there is a hole")
 
 
 @pytest.fixture
-def study(mlflow_store: str) -> StudyRun:
+def study(mlflow_store: str) -> Tracker:
     """A study of the model `m`, without trials."""
     experiment = MlflowClient(mlflow_store).create_experiment("history")
-    return start_study(mlflow_store, experiment, "study", {}, {MODEL_TAG: "m"})
+    return Experiment(mlflow_store, experiment).start("study", {}, {MODEL_TAG: "m"})
 
 
 def trial(number: int, **outcome) -> Trial:
@@ -37,11 +40,11 @@ def trial(number: int, **outcome) -> Trial:
     return Trial(number, params, Source.SWARM, number, 0, seed=number, **told)
 
 
-def add(study: StudyRun, told: Trial, tmp_path: Path) -> None:
+def add(study: Tracker, told: Trial, tmp_path: Path) -> None:
     record_trial(study, PendingRecord(f"address {told.number} {told.state}", told, {}, tmp_path))
 
 
-def add_many(study: StudyRun, trials: list[Trial]) -> None:
+def add_many(study: Tracker, trials: list[Trial]) -> None:
     """The records of many trials, written into the database itself."""
     rows, tags, params = [], [], []
     for told in trials:
@@ -61,19 +64,21 @@ def add_many(study: StudyRun, trials: list[Trial]) -> None:
         database.executemany("INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)", params)
 
 
-def earlier(study: StudyRun) -> list[tuple[float, float]]:
+def earlier(study: Tracker) -> list[tuple[float, float]]:
     """What is known of the study, as x and value."""
-    ((*known,),) = known_trials(study.tracking_uri, study.experiment_id, "m", SPACE)
+    ((*known,),) = known_trials(Experiment(study.tracking_uri, study.experiment_id), "m", SPACE)
     return [(params["x"], value) for params, value in known]
 
 
-def test_a_study_of_many_runs_is_read_to_its_end(study: StudyRun) -> None:
+def test_a_study_of_many_runs_is_read_to_its_end(study: Tracker) -> None:
     n_trials = 2_001
     add_many(study, [trial(number) for number in range(n_trials)])
-    close_study(study, "FINISHED")
+    study.close("FINISHED")
     assert len(recorded_trials(study)) == n_trials
     assert sorted(earlier(study)) == [(float(n), float(n)) for n in range(n_trials)]
-    history = pooled_history(known_trials(study.tracking_uri, study.experiment_id, "m", SPACE))
+    history = pooled_history(
+        known_trials(Experiment(study.tracking_uri, study.experiment_id), "m", SPACE)
+    )
     assert len(history) == MOST_TRIALS
     # The oldest trials, here the best, are the last that a store gives.
     places = {params["x"] for params, _ in history}
@@ -81,7 +86,7 @@ def test_a_study_of_many_runs_is_read_to_its_end(study: StudyRun) -> None:
     assert max(places) == n_trials - 1
 
 
-def test_every_trial_is_what_it_was(study: StudyRun, tmp_path: Path) -> None:
+def test_every_trial_is_what_it_was(study: Tracker, tmp_path: Path) -> None:
     def at(number: int, *values: float, **outcome) -> Trial:
         rungs = tuple((2.0 ** (n - 4), value) for n, value in enumerate(values))
         return trial(number, rungs=rungs, **outcome)
@@ -105,7 +110,7 @@ def test_every_trial_is_what_it_was(study: StudyRun, tmp_path: Path) -> None:
     killed = store.create_run(study.experiment_id, tags=half_written).info.run_id
     store.set_terminated(killed, "KILLED")
     store.create_run(study.experiment_id, tags=half_written)
-    close_study(study, "FINISHED")
+    study.close("FINISHED")
     known = earlier(study)
     assert [(x, value) for x, value in known if math.isnan(value) is False] == [
         (1.0, 4.0),
@@ -120,19 +125,20 @@ def test_every_trial_is_what_it_was(study: StudyRun, tmp_path: Path) -> None:
 
 
 def test_a_pruned_trial_of_a_study_without_a_value_is_no_failure(
-    study: StudyRun, tmp_path: Path
+    study: Tracker, tmp_path: Path
 ) -> None:
     add(study, trial(1, state=TrialState.PRUNED, value=None, rungs=((0.5, 1.0),)), tmp_path)
     add(study, trial(2, state=TrialState.FAILED, value=None, failure=BROKEN), tmp_path)
-    close_study(study, "FINISHED")
+    study.close("FINISHED")
     assert [x for x, _ in earlier(study)] == [2.0]
 
 
-def test_a_running_study_and_another_models_are_not_read(study: StudyRun, tmp_path: Path) -> None:
+def test_a_running_study_and_another_models_are_not_read(study: Tracker, tmp_path: Path) -> None:
     add(study, trial(1), tmp_path)
-    told = partial(known_trials, study.tracking_uri, study.experiment_id, space=SPACE)
+    experiment = Experiment(study.tracking_uri, study.experiment_id)
+    told = partial(known_trials, experiment, space=SPACE)
     assert told("m") == []
-    close_study(study, "FINISHED")
+    study.close("FINISHED")
     assert told("other") == []
     assert len(told("m")) == 1
 
@@ -143,17 +149,17 @@ def test_a_name_is_found_among_more_models_than_a_page_holds(mlflow_store: str) 
             "INSERT INTO registered_models (name, workspace) VALUES (?, 'default')",
             [(f"model-{number:04d}",) for number in range(1_050)],
         )
-    check_registered(mlflow_store, "model-1049")
+    Registry(mlflow_store, "model-1049").check_exists()
     with pytest.raises(RegistryError, match="did you mean 'model-1049'"):
-        check_registered(mlflow_store, "model-1049x")
+        Registry(mlflow_store, "model-1049x").check_exists()
     pages = paged(partial(MlflowClient(mlflow_store).search_registered_models, max_results=400))
     assert len({model.name for model in pages}) == 1_050
 
 
-def test_a_trial_that_was_measured_is_what_a_study_told(study: StudyRun, tmp_path: Path) -> None:
+def test_a_trial_that_was_measured_is_what_a_study_told(study: Tracker, tmp_path: Path) -> None:
     pending = Trial(1, {"x": 1.0}, Source.SWARM, 0, 0, seed=3, fidelity=0.25)
     pruned = pending.measured(Evaluation(7.0), 1.0).pruned()
     add(study, pruned, tmp_path)
     add(study, trial(2, value=2.0, rungs=((0.25, 5.0),)), tmp_path)
-    close_study(study, "FINISHED")
+    study.close("FINISHED")
     assert earlier(study) == [(2.0, 2.0), (1.0, 4.0)]

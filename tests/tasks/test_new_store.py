@@ -12,12 +12,13 @@ import mlflow
 import pytest
 
 from llmpso.errors import SpecError
+from tasks.experiment import open_experiment
 from tasks.new_store import database_file, make_store
-from tasks.tracking import client, open_experiment
+from tasks.store import client
 
 FIRST_USE = """
 import sys
-from tasks.tracking import open_experiment
+from tasks.experiment import open_experiment
 print("ready", flush=True)
 sys.stdin.readline()
 open_experiment("same", "metric")
@@ -110,9 +111,10 @@ def test_a_half_made_store_is_named(tmp_path, monkeypatch, empty_database):
 
 
 def test_a_deleted_experiment_says_how_it_comes_back(mlflow_store):
-    _, number = open_experiment("same", "metric")
+    found = open_experiment("same", "metric")
+    number = found.experiment_id
     client(mlflow_store).delete_experiment(number)
     with pytest.raises(SpecError, match=f"restore --experiment-id {number}`, or name another"):
         open_experiment("same", "metric")
     client(mlflow_store).restore_experiment(number)
-    assert open_experiment("same", "metric") == (mlflow_store, number)
+    assert open_experiment("same", "metric") == found

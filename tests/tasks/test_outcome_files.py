@@ -9,21 +9,22 @@ import torch
 from llmpso.running.outcome import Outcome, outcome_to_bytes
 from llmpso.running.outcome_files import write_outcome
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
+from tasks.experiment import Experiment
 from tasks.ledger import Ledger
 from tasks.state import study_folder
-from tasks.tracking import StudyRun, start_study
+from tasks.tracker import Tracker
 
 ASKED = Trial(0, {"x": 1.0}, Source.SWARM, 0, 0, 7)
 TOLD = replace(ASKED, state=TrialState.COMPLETE, value=0.5)
 
 
 @pytest.fixture
-def study(mlflow_store: str) -> StudyRun:
-    return start_study(mlflow_store, "0", "a study", {}, {})
+def study(mlflow_store: str) -> Tracker:
+    return Experiment(mlflow_store, "0").start("a study", {}, {})
 
 
 @pytest.fixture
-def worker_outcomes(study: StudyRun) -> Path:
+def worker_outcomes(study: Tracker) -> Path:
     folder = study_folder(study.run_id) / "worker_outcomes"
     folder.mkdir(parents=True)
     return folder

@@ -8,26 +8,27 @@ import pytest
 
 from llmpso.backends.base import Message, Reply, Request
 from scripted_backend import ScriptedBackend
-from tasks.replies import ARTIFACT, KeptReplies
+from tasks.experiment import Experiment
+from tasks.replies import ARTIFACT, StudyReplies
 from tasks.state import study_folder
-from tasks.tracking import StudyRun, start_study
+from tasks.tracker import Tracker
 
 
 @pytest.fixture
-def study(mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyRun:
+def study(mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     experiment = mlflow.MlflowClient().create_experiment("replies")
-    study = start_study(mlflow_store, experiment, "study", {}, {})
+    study = Experiment(mlflow_store, experiment).start("study", {}, {})
     study_folder(study.run_id).mkdir(parents=True)
     return study
 
 
-def asked(study: StudyRun, *questions: str) -> ScriptedBackend:
+def asked(study: Tracker, *questions: str) -> ScriptedBackend:
     """A backend that was asked through the kept replies."""
     backend = ScriptedBackend(
         lambda request: Reply(request.messages[0].content.upper(), 3, 2, 0.1)
     )
-    kept = KeptReplies(backend, study)
+    kept = StudyReplies(backend, study)
     for question in questions:
         request = Request((Message("user", question),), {})
         assert kept.complete(request).text == question.upper()

@@ -10,17 +10,19 @@ from pathlib import Path
 import mlflow
 import pytest
 import torch
-from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
 
 from llmpso import Float, SearchSpace
 from llmpso.errors import ChampionChangedError, RegistryError
-from tasks.champion import REFERENCE_FILE, champion_lost, find_champion, note_kept
+from tasks.champion import REFERENCE_FILE, champion_lost, find_champion, record_confirmation
+from tasks.earlier_studies import known_trials
+from tasks.experiment import Experiment
 from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description
-from tasks.registry import Promotion, known_trials, promote, promotions, roll_back
-from tasks.serving import CHANGE_TAG, change_champion, settle
-from tasks.tracking import client
+from tasks.registry import Promotion, Registry
+from tasks.serving import CHANGE_TAG
+from tasks.store import client
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0)})
 
@@ -71,7 +73,7 @@ def process(mlflow_store: str, monkeypatch: pytest.MonkeyPatch) -> Process:
 
         return call
 
-    for store in (Registry, Tracking):
+    for store in (RegistryStore, TrackingStore):
         for name, method in list(vars(store).items()):
             if name.startswith(("create_", "set_", "update_", "delete_", "log_")):
                 monkeypatch.setattr(store, name, watched(name, method))
@@ -92,10 +94,10 @@ def trained(mlflow_store: str, tmp_path: Path) -> str:
 def promoted(mlflow_store: str, trained: str) -> Callable[..., str]:
     def run(model: str, replaced: str, error: float = 1.0) -> str:
         promotion = Promotion(
-            model, trained, {"x": error / 10}, error, "promoted", "it is better", replaced,
+            trained, {"x": error / 10}, error, "promoted", "it is better", replaced,
             study_run="study", retune_run=f"after {replaced}",
         )  # fmt: skip
-        return promote(mlflow_store, promotion)
+        return Registry(mlflow_store, model).promote(promotion)
 
     return run
 
@@ -106,7 +108,7 @@ def aliases(model: str) -> dict[str, str]:
 
 
 def served(store: str, model: str) -> list[int]:
-    return promotions(store, model)["version"].tolist()
+    return Registry(store, model).promotions()["version"].tolist()
 
 
 def n_versions(model: str) -> int:
@@ -123,7 +125,7 @@ def test_a_promotion_that_is_killed_at_any_call_is_whole_after_the_next(
         is_done = process.runs(lambda old=old: promoted("model", old), kill_at)
         if aliases("model")["champion"] == old:
             assert promoted("model", old) == new
-        settle(mlflow_store, "model")
+        Registry(mlflow_store, "model").serving.settle()
         assert aliases("model") == {"champion": new, "previous": old}
         assert served(mlflow_store, "model") == list(range(1, int(new) + 1))
         assert n_versions("model") == int(new)
@@ -142,7 +144,7 @@ def test_a_killed_promotion_that_nobody_goes_on_with_leaves_the_way_back(
         is_done = process.runs(lambda old=before["champion"]: promoted("model", old), kill_at)
         now = aliases("model")["champion"]
         back = before["previous"] if now == before["champion"] else before["champion"]
-        assert roll_back(mlflow_store, "model") == (now, back)
+        assert Registry(mlflow_store, "model").roll_back() == (now, back)
         assert aliases("model") == {"champion": back, "previous": now}
         assert set(served(mlflow_store, "model")) >= {int(now), int(back)}
         if is_done:
@@ -158,8 +160,8 @@ def test_a_rollback_that_is_killed_at_any_call_is_whole_or_was_none(
     before = aliases("model")
     turned = {"champion": before["previous"], "previous": before["champion"]}
     for kill_at in itertools.count(1):
-        is_done = process.runs(lambda: roll_back(mlflow_store, "model"), kill_at)
-        settle(mlflow_store, "model")
+        is_done = process.runs(lambda: Registry(mlflow_store, "model").roll_back(), kill_at)
+        Registry(mlflow_store, "model").serving.settle()
         assert aliases("model") in (before, turned)
         tags = mlflow.MlflowClient().get_model_version("model", before["champion"]).tags
         assert ("rolled_back_at" in tags) == (aliases("model") == turned)
@@ -192,9 +194,11 @@ def test_a_champion_that_is_deleted_before_the_promotion_is_not_replaced_by_it(
     mlflow.MlflowClient().delete_model_version("model", "2")
     with pytest.raises(ChampionChangedError, match="no version of 'model' serves now"):
         promoted("model", "2")
-    champion = find_champion(mlflow_store, "model", SPACE)
+    champion = find_champion(Registry(mlflow_store, "model"), SPACE)
     with pytest.raises(ChampionChangedError, match="compared with version 2"):
-        note_kept(mlflow_store, replace_version(champion), "it is better")
+        record_confirmation(
+            Registry(mlflow_store, "model"), replace_version(champion), "it is better"
+        )
     assert aliases("model") == {"previous": "1"}
 
 
@@ -210,34 +214,34 @@ def test_a_change_that_was_moved_by_hand_since_stands(promoted, mlflow_store: st
     change = json.loads(store.get_registered_model("model").tags[CHANGE_TAG])
     change["after"]["champion"], change["is_done"] = "7", False
     store.set_registered_model_tag("model", CHANGE_TAG, json.dumps(change))
-    settle(mlflow_store, "model")
+    Registry(mlflow_store, "model").serving.settle()
     assert aliases("model") == {"champion": "2", "previous": "1"}
     for damaged in ("", "[]", '{"before": 3}', "null"):
         store.set_registered_model_tag("model", CHANGE_TAG, damaged)
         with pytest.raises(RegistryError, match=f"tag {CHANGE_TAG} of model 'model' is damaged"):
-            settle(mlflow_store, "model")
+            Registry(mlflow_store, "model").serving.settle()
 
 
 def test_a_champion_that_is_gone_is_said_and_its_predecessor_stands_in(
     promoted, mlflow_store: str
 ) -> None:
-    assert champion_lost(mlflow_store, "model") == ""
+    assert champion_lost(Registry(mlflow_store, "model")) == ""
     promoted("model", "")
     promoted("model", "1")
-    assert champion_lost(mlflow_store, "model") == ""
+    assert champion_lost(Registry(mlflow_store, "model")) == ""
     mlflow.MlflowClient().delete_model_version("model", "2")
-    lost = champion_lost(mlflow_store, "model")
+    lost = champion_lost(Registry(mlflow_store, "model"))
     assert "has the alias @champion any more, and version 2 served last: compared with" in lost
-    champion = find_champion(mlflow_store, "model", SPACE)
+    champion = find_champion(Registry(mlflow_store, "model"), SPACE)
     assert (champion.version, champion.serves) == ("1", False)
-    note_kept(mlflow_store, champion, "nothing better was found")
+    record_confirmation(Registry(mlflow_store, "model"), champion, "nothing better was found")
     assert aliases("model") == {"champion": "1"}
     assert "restored_at" in mlflow.MlflowClient().get_model_version("model", "1").tags
     with pytest.raises(RegistryError, match="no version with the alias @previous"):
-        roll_back(mlflow_store, "model")
+        Registry(mlflow_store, "model").roll_back()
     mlflow.MlflowClient().delete_model_version("model", "1")
-    assert find_champion(mlflow_store, "model", SPACE) is None
-    assert "there is no @previous either" in champion_lost(mlflow_store, "model")
+    assert find_champion(Registry(mlflow_store, "model"), SPACE) is None
+    assert "there is no @previous either" in champion_lost(Registry(mlflow_store, "model"))
 
 
 def test_rolling_back_brings_the_previous_version_in_the_place_of_one_that_is_gone(
@@ -246,11 +250,11 @@ def test_rolling_back_brings_the_previous_version_in_the_place_of_one_that_is_go
     promoted("model", "")
     promoted("model", "1")
     mlflow.MlflowClient().delete_registered_model_alias("model", "champion")
-    assert roll_back(mlflow_store, "model") == ("", "1")
+    assert Registry(mlflow_store, "model").roll_back() == ("", "1")
     assert aliases("model") == {"champion": "1"}
     mlflow.MlflowClient().set_registered_model_alias("model", "previous", "1")
     with pytest.raises(RegistryError, match="are both version 1; give @previous to the version"):
-        roll_back(mlflow_store, "model")
+        Registry(mlflow_store, "model").roll_back()
 
 
 @pytest.mark.parametrize("name", ["o'brien", 'the "best"', "50 %_off", "ü\\n", "a=b and c"])
@@ -258,9 +262,9 @@ def test_a_model_may_have_any_name_that_mlflow_takes(promoted, mlflow_store: str
     assert promoted(name, "") == "1"
     assert promoted(name, "1") == "2"
     assert served(mlflow_store, name) == [1, 2]
-    assert find_champion(mlflow_store, name, SPACE).version == "2"
-    assert known_trials(mlflow_store, "0", name, SPACE) == []
-    assert roll_back(mlflow_store, name) == ("2", "1")
+    assert find_champion(Registry(mlflow_store, name), SPACE).version == "2"
+    assert known_trials(Experiment(mlflow_store, "0"), name, SPACE) == []
+    assert Registry(mlflow_store, name).roll_back() == ("2", "1")
 
 
 @pytest.mark.parametrize(
@@ -278,7 +282,7 @@ def test_a_damaged_champion_is_refused(promoted, mlflow_store: str, tag, text, m
     promoted("model", "")
     mlflow.MlflowClient().set_model_version_tag("model", "1", tag, text)
     with pytest.raises(RegistryError, match=message):
-        find_champion(mlflow_store, "model", SPACE)
+        find_champion(Registry(mlflow_store, "model"), SPACE)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"columns": 3, "until": ""}'])
@@ -289,12 +293,12 @@ def test_a_damaged_record_of_the_champions_data_is_refused(
     store = mlflow.MlflowClient()
     run_id = store.create_run("0").info.run_id
     store.set_model_version_tag("model", "1", "retune_run", run_id)
-    assert find_champion(mlflow_store, "model", SPACE).reference is None
+    assert find_champion(Registry(mlflow_store, "model"), SPACE).reference is None
     store.log_text(run_id, text, REFERENCE_FILE)
     with pytest.raises(RegistryError, match=f"{REFERENCE_FILE} of run {run_id}, .* is damaged"):
-        find_champion(mlflow_store, "model", SPACE)
+        find_champion(Registry(mlflow_store, "model"), SPACE)
     store.set_model_version_tag("model", "1", "retune_run", "0" * 32)
-    assert find_champion(mlflow_store, "model", SPACE).reference is None
+    assert find_champion(Registry(mlflow_store, "model"), SPACE).reference is None
 
 
 def test_a_version_of_unknown_origin_is_refused(mlflow_store: str, tmp_path: Path) -> None:
@@ -302,8 +306,8 @@ def test_a_version_of_unknown_origin_is_refused(mlflow_store: str, tmp_path: Pat
     store.create_registered_model("model")
     store.create_model_version("model", str(tmp_path))
     store.set_registered_model_alias("model", "champion", "1")
-    with pytest.raises(RegistryError, match="models:/model/1 does not tell its parameters"):
-        find_champion(mlflow_store, "model", SPACE)
+    with pytest.raises(RegistryError, match="models:/model/1 has no record of its parameters"):
+        find_champion(Registry(mlflow_store, "model"), SPACE)
 
 
 def test_a_change_is_refused_where_nothing_is_expected_to_serve(
@@ -311,7 +315,7 @@ def test_a_change_is_refused_where_nothing_is_expected_to_serve(
 ) -> None:
     promoted("model", "")
     with pytest.raises(ChampionChangedError, match="this run compared with no version"):
-        change_champion(mlflow_store, "model", expected="", to="1", marks={})
+        Registry(mlflow_store, "model").serving.change(expected="", to="1", marks={})
 
 
 def give_alias(store: str, model: str, alias: str, version: int) -> None:
@@ -328,12 +332,12 @@ def test_the_alias_of_a_version_that_is_gone_is_none(promoted, mlflow_store: str
     promoted("model", replaced="")
     promoted("model", replaced="1", error=0.5)
     give_alias(mlflow_store, "model", "champion", 99)
-    found = find_champion(mlflow_store, "model", SPACE)
+    found = find_champion(Registry(mlflow_store, "model"), SPACE)
     assert (found.version, found.serves) == ("1", False)
-    assert "version 2 served last" in champion_lost(mlflow_store, "model")
-    assert roll_back(mlflow_store, "model") == ("", "1")
+    assert "version 2 served last" in champion_lost(Registry(mlflow_store, "model"))
+    assert Registry(mlflow_store, "model").roll_back() == ("", "1")
     assert aliases("model") == {"champion": "1"}
     promoted("model", replaced="1", error=0.4)
     give_alias(mlflow_store, "model", "previous", 99)
     with pytest.raises(RegistryError, match="no version with the alias @previous"):
-        roll_back(mlflow_store, "model")
+        Registry(mlflow_store, "model").roll_back()

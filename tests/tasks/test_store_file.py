@@ -12,9 +12,10 @@ import mlflow
 import pytest
 
 from llmpso.errors import SpecError
+from tasks.experiment import open_experiment
+from tasks.store import client
 from tasks.store_address import URI
 from tasks.store_file import is_half_made
-from tasks.tracking import client, open_experiment
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from llmpso.backends.base import Message, Reply, Request
-from llmpso.benchmark.recorded import RecordedBackend, question_key
+from llmpso.backends.replies import question_key
+from llmpso.benchmark.recorded import RecordedBackend
 from llmpso.errors import BackendError, SpecError
 from scripted_backend import ScriptedBackend
 

@@ -12,13 +12,15 @@ import mlflow
 import pytest
 
 from llmpso.errors import BusyModelError, RegistryError, SpecError
-from tasks import model_lock
-from tasks.model_lock import ModelLock, Purpose
+from tasks import heartbeat, lock_targets
+from tasks import lock as module
+from tasks.lock import Lock
+from tasks.lock_targets import Purpose, model_lock
 
 HOLDER = """
 import sys, time
-from tasks.model_lock import ModelLock, Purpose
-lock = ModelLock(sys.argv[1], "model", Purpose.RETUNING)
+from tasks.lock_targets import Purpose, model_lock
+lock = model_lock(sys.argv[1], "model", Purpose.RETUNING)
 print("held", flush=True)
 time.sleep(600)
 """
@@ -31,7 +33,7 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def path(*_: object) -> Path:
         return tmp_path / threading.current_thread().name
 
-    monkeypatch.setattr(model_lock, "_lock_path", path)
+    monkeypatch.setattr(lock_targets._ModelTarget, "file", path)
 
 
 def claims() -> dict[str, str]:
@@ -39,27 +41,27 @@ def claims() -> dict[str, str]:
     return {key: tag for key, tag in tags.items() if key.startswith("llmpso.retuning.")}
 
 
-def lock(store: str) -> ModelLock:
-    return ModelLock(store, "model", Purpose.RETUNING)
+def lock(store: str) -> Lock:
+    return model_lock(store, "model", Purpose.RETUNING)
 
 
 def test_one_process_has_the_lock_on_one_machine(mlflow_store: str, monkeypatch) -> None:
-    monkeypatch.setattr(model_lock, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
     held = lock(mlflow_store)
     with pytest.raises(BusyModelError, match=r"another run retunes 'model' .*\(process \d+ on "):
         lock(mlflow_store)
-    ModelLock(mlflow_store, "model", Purpose.SERVING).release()
-    ModelLock(mlflow_store, "another", Purpose.RETUNING).release()
+    model_lock(mlflow_store, "model", Purpose.SERVING).release()
+    model_lock(mlflow_store, "another", Purpose.RETUNING).release()
     held.release()
     assert claims() == {}
     lock(mlflow_store).release()
 
 
 def test_one_of_several_machines_has_the_lock(mlflow_store: str, machines, monkeypatch) -> None:
-    monkeypatch.setattr(model_lock, "PATIENCE_SECONDS", 60.0)
-    monkeypatch.setattr(model_lock, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(model_lock, "SILENT_LOOKS", 10_000)
-    inside, most, n_turns = [], [], []
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "SILENT_LOOKS", 10_000)
+    inside, most, n_held = [], [], []
 
     def work() -> None:
         for _ in range(3):
@@ -69,7 +71,7 @@ def test_one_of_several_machines_has_the_lock(mlflow_store: str, machines, monke
             time.sleep(0.01)
             inside.pop()
             held.release()
-            n_turns.append(1)
+            n_held.append(1)
 
     lock(mlflow_store).release()
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -77,16 +79,16 @@ def test_one_of_several_machines_has_the_lock(mlflow_store: str, machines, monke
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(n_turns), max(most)) == (12, 1)
+    assert (len(n_held), max(most)) == (12, 1)
     assert claims() == {}
 
 
 def test_a_living_process_of_another_machine_is_not_disturbed(
     mlflow_store: str, machines, monkeypatch
 ) -> None:
-    monkeypatch.setattr(model_lock, "PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(model_lock, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(model_lock, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
     held = lock(mlflow_store)
     refused = []
 
@@ -107,7 +109,7 @@ def test_a_living_process_of_another_machine_is_not_disturbed(
 def test_a_dead_process_of_another_machine_is_found_by_its_silence(
     mlflow_store: str, monkeypatch, text: str
 ) -> None:
-    monkeypatch.setattr(model_lock, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
     store = mlflow.MlflowClient()
     store.create_registered_model("model")
     store.set_registered_model_tag("model", "llmpso.retuning.dead", text)
@@ -129,15 +131,15 @@ def test_a_killed_process_of_this_machine_holds_nothing(mlflow_store: str) -> No
     process.stdout.close()
     begin = time.monotonic()
     lock(mlflow_store).release()
-    assert time.monotonic() - begin < model_lock.SILENT_LOOKS / 2
+    assert time.monotonic() - begin < module.SILENT_LOOKS / 2
     assert claims() == {}
 
 
 def test_a_process_that_was_taken_for_dead_hears_of_it(mlflow_store: str, monkeypatch) -> None:
-    monkeypatch.setattr(model_lock, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.01)
     held = lock(mlflow_store)
     deadline = time.monotonic() + 60
-    while held._thread.is_alive() and time.monotonic() < deadline:
+    while held._heartbeat.is_running and time.monotonic() < deadline:
         # At the very moment of a beat it comes back.
         mlflow.MlflowClient().delete_registered_model_tag("model", held._key)
     with pytest.raises(BusyModelError):
@@ -149,7 +151,7 @@ def test_a_process_that_was_taken_for_dead_hears_of_it(mlflow_store: str, monkey
 @pytest.mark.parametrize("name", ["a/b", "x:y", "..", " "])
 def test_a_name_that_mlflow_refuses_is_refused_at_once(mlflow_store: str, name: str) -> None:
     with pytest.raises(RegistryError, match=f"model is '{name}', which MLflow refuses as a name"):
-        ModelLock(mlflow_store, name, Purpose.RETUNING)
+        model_lock(mlflow_store, name, Purpose.RETUNING)
 
 
 def test_files_of_a_lock_may_be_damaged(mlflow_store: str, tmp_path, monkeypatch, damage) -> None:

@@ -8,7 +8,7 @@ import pytest
 from llmpso.benchmark.warm_start import Race, gain, races
 from llmpso.data.series.air_quality import load_taiwan
 from llmpso.errors import SpaceError
-from llmpso.retuning.warm_start import MOST_TRIALS, parsed_params, pooled_history
+from llmpso.retuning.earlier_studies import MOST_TRIALS, parsed_params, pooled_history
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 
 SPACE = SearchSpace(

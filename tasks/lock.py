@@ -1,0 +1,266 @@
+"""A lock with a heartbeat, seen from every machine that uses the same MLflow store.
+
+MLflow has no locks, but everybody can read there what anybody has written. A process that wants a
+lock writes a claim, a tag of its own on what it locks (a study's run, or a registered model), and
+then reads all claims: if there is no other, it has the lock; else it deletes its claim and tries
+again. Of two, the one that wrote last sees the other's claim, so that they never both have it.
+
+On one machine a locked file comes first. The system frees it as soon as its process ends, however
+that happens: a claim made under a file that we hold is that of a dead process. A living process of
+another machine changes its claim with every heartbeat. Silence is counted in our own looks at it,
+so that clocks which differ do no harm.
+
+Prefect's concurrency limits renew leases in a similar way, but one Prefect server keeps them. Two
+machines may share the MLflow store, which is what must be protected, and run their flows on
+Prefect servers of their own, as the commands do; a rollback needs no Prefect at all. So the lock
+stands in MLflow.
+"""
+
+import json
+import logging
+import os
+import platform
+import random
+import re
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+from uuid import uuid4
+
+from filelock import Timeout
+
+from llmpso.errors import LLMPSOError
+from llmpso.running.durable_files import SHELF, DamagedError, read, replace_file, set_aside
+from llmpso.text import one_line
+from tasks.heartbeat import Heartbeat
+from tasks.patience import STORE_ERRORS
+from tasks.state import lock_file
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 5.0
+"""How long a lock is waited for that a living process holds."""
+
+LOOK_SECONDS = 1.0
+"""Pause between two looks at the claims of others."""
+
+SILENT_LOOKS = 60
+"""A claim that stays the same over so many looks is that of a dead process."""
+
+_PLACE = re.compile("[0-9a-f]{32}")
+"""A name that no other file has."""
+
+Claims = dict[str, str]
+"""Tags that claim a lock; each holds who it is, as JSON."""
+
+
+class Target(Protocol):
+    """What is locked: it has tags in MLflow, and a file on this machine."""
+
+    @property
+    def prefix(self) -> str:
+        """How the keys of claims begin."""
+        ...
+
+    def file(self) -> Path:
+        """The file to lock, the same for all processes of this machine; its folder is made."""
+        ...
+
+    def usable(self) -> AbstractContextManager[None]:
+        """Turns an `OSError` within the block into an error that says what to do."""
+        ...
+
+    def tags(self) -> Mapping[str, str]:
+        """All tags."""
+        ...
+
+    def set_tag(self, key: str, text: str) -> None:
+        """Write a tag."""
+        ...
+
+    def delete_tag(self, key: str) -> None:
+        """Delete a tag, unless it is gone."""
+        ...
+
+    def busy(self, holders: str) -> LLMPSOError:
+        """What is raised if living processes hold the lock; their names may not be known."""
+        ...
+
+
+class Lock:
+    """A lock that is held until it is released, or until its process ends in any way.
+
+    Args:
+        target: What is locked.
+        patience: Seconds to wait for a living process of this machine.
+
+    Raises:
+        LLMPSOError: A living process holds it (`target.busy`), or the file cannot be used.
+    """
+
+    def __init__(self, target: Target, patience: float | None = None) -> None:
+        self._target = target
+        self._key = f"{target.prefix}{uuid4().hex}"
+        with target.usable():
+            path = target.file()
+            self._file = lock_file(path, path.parent / SHELF)
+        seconds = PATIENCE_SECONDS if patience is None else patience
+        deadline = time.monotonic() + seconds
+        try:
+            self._file.acquire(timeout=seconds)
+        except Timeout:
+            raise self._busy(self._claims().values()) from None
+        try:
+            with target.usable():
+                self._place = _place(path)
+            self._wait_until_alone(deadline)
+        except BaseException:
+            self._give_up()
+            raise
+        self._heartbeat = Heartbeat(self._beat)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def check(self) -> None:
+        """Refuse to go on if others took this process for dead, as they do if it was suspended.
+
+        Raises:
+            LLMPSOError: They did, and may hold the lock now.
+        """
+        claims = self._claims()
+        if self._key not in claims:
+            raise self._busy(claims.values())
+
+    def release(self) -> None:
+        """Give the lock up."""
+        self._heartbeat.stop()
+        self._give_up()
+
+    def _wait_until_alone(self, deadline: float) -> None:
+        watch = _Watch()
+        while True:
+            others = self._claims()
+            watch.look(others)
+            for key in [key for key in others if self._is_dead(key, others[key], watch)]:
+                logger.warning("%s has ended: its lock is free again", _holder(others.pop(key)))
+                self._target.delete_tag(key)
+            if not others and self._is_alone():
+                return
+            if time.monotonic() > deadline and any(map(watch.is_alive, others)):
+                raise self._busy(others.values())
+            # Two that met once do not go on meeting.
+            time.sleep(random.uniform(0, LOOK_SECONDS) if not others else LOOK_SECONDS)
+
+    def _is_dead(self, key: str, claim: str, watch: "_Watch") -> bool:
+        return _facts(claim).get("place") == self._place or watch.is_silent(key)
+
+    def _is_alone(self) -> bool:
+        """Claim the lock, unless somebody else does at the same time."""
+        self._sign(0)
+        if set(self._claims()) == {self._key}:
+            return True
+        self._target.delete_tag(self._key)
+        return False
+
+    def _claims(self) -> Claims:
+        prefix = self._target.prefix
+        return {key: tag for key, tag in self._target.tags().items() if key.startswith(prefix)}
+
+    def _beat(self, number: int) -> bool:
+        """Change the claim; False if others deleted it."""
+        if self._key not in self._claims():
+            return False
+        self._sign(number)
+        return True
+
+    def _sign(self, beat: int) -> None:
+        facts = {
+            "place": self._place,
+            "host": platform.node(),
+            "process": os.getpid(),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "beat": beat,
+        }
+        self._target.set_tag(self._key, json.dumps(facts))
+
+    def _busy(self, claims: Iterable[str]) -> LLMPSOError:
+        return self._target.busy(", ".join(map(_holder, claims)))
+
+    def _give_up(self) -> None:
+        try:
+            self._target.delete_tag(self._key)
+        except STORE_ERRORS as error:
+            logger.warning(
+                "the lock %s cannot be deleted in MLflow (%s): the next run removes it, once it "
+                "finds that its process has ended",
+                self._key,
+                one_line(error, 200),
+            )
+        finally:
+            self._file.release()
+
+
+class _Watch:
+    """How long claims have been the same, in looks at them."""
+
+    def __init__(self) -> None:
+        self._seen: Claims = {}
+        self._n_same: dict[str, int] = {}
+        self._alive: set[str] = set()
+
+    def look(self, claims: Claims) -> None:
+        for key, claim in claims.items():
+            is_same = self._seen.get(key) == claim
+            self._n_same[key] = self._n_same.get(key, 0) + 1 if is_same else 0
+            if key in self._seen and not is_same:
+                self._alive.add(key)
+        self._seen = dict(claims)
+
+    def is_silent(self, key: str) -> bool:
+        return self._n_same[key] >= SILENT_LOOKS
+
+    def is_alive(self, key: str) -> bool:
+        """Whether it changed while we looked."""
+        return key in self._alive
+
+
+def _facts(claim: str) -> dict[str, Any]:
+    """Who claims; nothing if somebody else wrote it."""
+    with suppress(ValueError):
+        facts = json.loads(claim)
+        return facts if isinstance(facts, dict) else {}
+    return {}
+
+
+def _holder(claim: str) -> str:
+    facts = _facts(claim)
+    return f"process {facts.get('process', '?')} on {facts.get('host', '?')}"
+
+
+def _place(path: Path) -> str:
+    """What names a locked file on all machines; the file must be held."""
+    file = path.with_suffix(".place")
+    try:
+        text = read(file).decode("ascii") if os.path.lexists(file) else ""
+        if text and not _PLACE.fullmatch(text):
+            raise DamagedError("it is not what was written")
+    except (DamagedError, UnicodeDecodeError) as error:
+        set_aside(file, file.parent / SHELF, error)
+        text = ""
+    if not text:
+        text = uuid4().hex
+        replace_file(file, text)
+    return f"{platform.node()} {text}"
