@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from filelock import FileLock
 
 PROJECT = Path(__file__).parents[1]
 
@@ -106,15 +107,52 @@ def quiet_services(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
     # As `mlflow/start.sh` has it: nine processes less for each server.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    # One process that imports MLflow for each server, in place of four.
+    os.environ["MLFLOW_WORKERS"] = "1"
+
+
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """A file that the first process of a test run makes for all of them."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    path = folder / name
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            half = folder / f"half-{name}"
+            make(half)
+            half.rename(path)
+    return path
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """A real Prefect server and database of this test run's own."""
-    from prefect.testing.utilities import prefect_test_harness
+def empty_prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Prefect database with its tables; making them takes seconds, copying them does not."""
 
-    with prefect_test_harness(server_startup_timeout=180):
-        yield
+    def make(path: Path) -> None:
+        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
+        url = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{path}"}
+        subprocess.run(command, env=os.environ | url, check=True, capture_output=True)
+
+    return made_once(tmp_path_factory, "prefect.db", make)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(
+    tmp_path_factory: pytest.TempPathFactory, empty_prefect_database: Path
+) -> Iterator[None]:
+    """A real Prefect server and database of this test run's own."""
+    from prefect.testing import utilities
+
+    folder = tmp_path_factory.mktemp("prefect")
+    shutil.copy(empty_prefect_database, folder / "prefect-test.db")
+    with pytest.MonkeyPatch.context() as patch:
+        # The harness makes its database in a new folder: it finds one that has its tables.
+        patch.setattr(utilities, "mkdtemp", lambda: str(folder))
+        with utilities.prefect_test_harness(server_startup_timeout=180):
+            yield
 
 
 @pytest.fixture(scope="session")
@@ -122,9 +160,10 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables; making them takes seconds, copying them does not."""
     from mlflow import MlflowClient
 
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
+    def make(path: Path) -> None:
+        MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+
+    return made_once(tmp_path_factory, "mlflow.db", make)
 
 
 @pytest.fixture
@@ -238,6 +277,15 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     started = Services(tmp_path_factory.mktemp("services"))
     yield started
     started.stop_all()
+
+
+@pytest.fixture(scope="module")
+def prefect_home(services: Services, empty_prefect_database: Path) -> Path:
+    """Where the services' Prefect server finds a database that has its tables."""
+    home = services.folder / "prefect"
+    home.mkdir()
+    shutil.copy(empty_prefect_database, home / "prefect.db")
+    return home
 
 
 class Postgres:

@@ -32,7 +32,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def addresses(services, tmp_path_factory) -> dict[str, str]:
+def addresses(services, prefect_home) -> dict[str, str]:
     """Both servers, started by the project's scripts."""
     folder, (mlflow, prefect) = services.folder, (services.free_port(), services.free_port())
     services.start(
@@ -45,7 +45,7 @@ def addresses(services, tmp_path_factory) -> dict[str, str]:
     )
     services.start(
         [str(PROJECT / "deployments/start.sh")],
-        {"PREFECT_SERVER_API_PORT": str(prefect), "PREFECT_HOME": str(folder / "prefect")},
+        {"PREFECT_SERVER_API_PORT": str(prefect), "PREFECT_HOME": str(prefect_home)},
     )
     services.wait_for(f"http://127.0.0.1:{mlflow}/health")
     services.wait_for(f"http://127.0.0.1:{prefect}/api/health")

@@ -195,11 +195,11 @@ def test_a_database_that_is_locked(prefect_server, mlflow_store, log, tmp_path) 
 
 
 @pytest.mark.slow
-def test_a_prefect_server_that_goes_away(mlflow_store, log, tmp_path) -> None:
+def test_a_prefect_server_that_goes_away(mlflow_store, log, prefect_home) -> None:
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-    home = {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": api}
+    home = {"PREFECT_HOME": str(prefect_home), "PREFECT_API_URL": api}
     server = Server([*command, "--port", str(port)], f"{api}/health", home)
     with temporary_settings({PREFECT_API_URL: api}):
         thread = after(log, 8, server.away)
