@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 
 def _working_directory() -> str:
@@ -30,6 +31,19 @@ def _search_working_directory_last() -> None:
         sys.path[:] = [path for path in sys.path if path not in first] + first
 
 
+def _check_libraries() -> None:
+    """Say which extra brings what all flows need; our folder `mlflow/` is no library."""
+    for library in ("cyclopts", "mlflow", "prefect"):
+        found = find_spec(library)
+        if found is None or found.origin is None:
+            print(
+                f"error: the commands and flows need {library}: pip install 'llmpso[flows]'",
+                file=sys.stderr,
+            )
+            raise SystemExit(2)
+
+
 _search_working_directory_last()
+_check_libraries()
 
 import tasks  # noqa: E402, F401 - sets the environment that Prefect reads when it is imported

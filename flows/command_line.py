@@ -9,6 +9,7 @@ import pydantic
 
 from llmpso import __version__
 from llmpso.errors import LLMPSOError
+from llmpso.extras import missing
 from llmpso.masking import mask_tracebacks
 from llmpso.option_group import reason
 from llmpso.options import RENAMED
@@ -71,9 +72,19 @@ def run(app: cyclopts.App, arguments: Sequence[str]) -> int:
         return _refuse(_one_line(error))
     except LLMPSOError as error:
         return _refuse(str(error))
+    except ImportError as error:
+        return _refuse(_missing(error))
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on where it was", file=sys.stderr)
         return INTERRUPTED
+
+
+def _missing(error: ImportError) -> str:
+    """Which extra brings what the module of a command imports."""
+    cause = error.__cause__ or error
+    if not isinstance(cause, ModuleNotFoundError):
+        raise error
+    return missing("this command", cause, "all,benchmark")
 
 
 def _refuse(message: str) -> int:

@@ -1,23 +1,34 @@
-"""Hyperparameter tuning by particle swarm optimisation guided by a large language model."""
+"""Hyperparameter tuning by particle swarm optimisation guided by a large language model.
 
-from llmpso.advisor import Advisor, Task
-from llmpso.backends.choose import choose_backend
-from llmpso.errors import LLMPSOError
-from llmpso.objectives.base import Objective
-from llmpso.options import SearchOptions, StopOptions
-from llmpso.pages.live import LivePlot
-from llmpso.search.llm_pso import LLMPSO
-from llmpso.search.pso import PSO
-from llmpso.space import Categorical, Float, Integer, SearchSpace
-from llmpso.stopping import StopReason
-from llmpso.study import StudyResult, StudySpec, minimize
-from llmpso.trial import Evaluation, Trial
+Each public name is imported when it is first used: a command that prints its help needs none.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmpso.advisor import Advisor, Task
+    from llmpso.backends.base import Backend
+    from llmpso.backends.choose import choose_backend
+    from llmpso.errors import LLMPSOError
+    from llmpso.objectives.base import Objective
+    from llmpso.options import SearchOptions, StopOptions
+    from llmpso.pages.live import LivePlot
+    from llmpso.search.llm_pso import LLMPSO
+    from llmpso.search.pso import PSO
+    from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
+    from llmpso.space import Categorical, Float, Integer, SearchSpace
+    from llmpso.stopping import StopReason
+    from llmpso.study import StudyResult, StudySpec, minimize
+    from llmpso.trial import Evaluation, Trial
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "LLMPSO",
     "PSO",
     "Advisor",
+    "Backend",
     "Categorical",
     "Evaluation",
     "Float",
@@ -25,16 +36,44 @@ __all__ = [
     "LLMPSOError",
     "LivePlot",
     "Objective",
-    "LLMPSO",
     "SearchOptions",
     "SearchSpace",
     "StopOptions",
     "StopReason",
     "StudyResult",
     "StudySpec",
+    "SurrogateAssistedSearch",
     "Task",
     "Trial",
     "__version__",
     "choose_backend",
     "minimize",
 ]
+
+_NAMES = {
+    "advisor": ("Advisor", "Task"),
+    "backends.base": ("Backend",),
+    "backends.choose": ("choose_backend",),
+    "errors": ("LLMPSOError",),
+    "objectives.base": ("Objective",),
+    "options": ("SearchOptions", "StopOptions"),
+    "pages.live": ("LivePlot",),
+    "search.surrogate_assisted": ("SurrogateAssistedSearch",),
+    "search.llm_pso": ("LLMPSO",),
+    "search.pso": ("PSO",),
+    "space": ("Categorical", "Float", "Integer", "SearchSpace"),
+    "stopping": ("StopReason",),
+    "study": ("StudyResult", "StudySpec", "minimize"),
+    "trial": ("Evaluation", "Trial"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -22,6 +22,10 @@ AdvisorName = Literal["auto", "openai", "ollama", "embedded", "none"]
 RunnerKind = Literal["thread", "process", "dask", "ray"]
 
 
+FILE_FORMAT = ("time", "time_format", "timezone", "separator", "decimal", "encoding")
+"""Options that say how a CSV file is written."""
+
+
 class DataOptions(Options):
     """What is tuned: the data, and the space of hyperparameters."""
 
@@ -71,7 +75,7 @@ class DataOptions(Options):
             raise SpecError(f"target is missing; name the column of {self.csv!r} to forecast")
         if self.csv is None and (self.target is not None or self.where):
             raise SpecError("target and where are columns of a file; name it with csv")
-        for name in ("time", "time_format", "timezone", "separator", "decimal", "encoding"):
+        for name in FILE_FORMAT:
             if self.csv is None and getattr(self, name) is not None:
                 raise SpecError(f"{name} is how a file is written; name it with csv")
         if self.images is None and self.classes is not None:

@@ -6,7 +6,7 @@
 # MLFLOW_ARTIFACTS_DESTINATION            where models are kept (./mlartifacts)
 # MLFLOW_SERVER_ALLOWED_HOSTS             names it is asked by  (those of this machine)
 #
-# For PostgreSQL and an S3-compatible store, with pip install '.[servers]':
+# For PostgreSQL and an S3-compatible store, with pip install '.[all,servers]':
 #   MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2://user:password@host:5432/mlflow
 #   MLFLOW_ARTIFACTS_DESTINATION=s3://bucket/path
 #   MLFLOW_S3_ENDPOINT_URL=…  AWS_ACCESS_KEY_ID=…  AWS_SECRET_ACCESS_KEY=…

@@ -64,9 +64,9 @@ def check_model(uri: str, address: str) -> None:
 def _as_described(address: str) -> Any:
     """A model of a user's own, by the loader that its `MLmodel` names."""
     flavors = get_model_info(address).flavors
-    for flavor, library in (("pytorch", mlflow.pytorch), ("sklearn", mlflow.sklearn)):
+    for flavor in ("pytorch", "sklearn"):
         if flavor in flavors:
-            return library.load_model(address)
+            return getattr(mlflow, flavor).load_model(address)
     model = mlflow.pyfunc.load_model(address)
     is_weights = flavors["python_function"]["loader_module"] == state_dict.__name__
     return model.get_raw_model() if is_weights else model

@@ -14,18 +14,19 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
-import torch
 from mlflow.models import ModelSignature, infer_signature
-from mlflow.pytorch import pickle_module
 from mlflow.types.schema import AnyType, ColSpec, Schema
 
 from llmpso.errors import ModelError
 from llmpso.objectives.base import ReadsColumns, SavableModel
 from llmpso.objectives.state_dict import WEIGHTS, is_state_dict
 from llmpso.user_code import described
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MODEL = "model"
 """Folder of the model, among the pending records and among the artifacts of its run."""
@@ -58,7 +59,7 @@ def _written(model: object, folder: Path) -> dict[str, Any]:
     """Write a model's weights; its kind."""
     if isinstance(model, SavableModel):
         return _write_savable(model, folder)
-    if isinstance(model, torch.nn.Module):
+    if _is_of("torch.nn", "Module", model):
         (folder / MODEL / TORCH_WEIGHTS).write_bytes(_pickled(model))
         return {"kind": "torch"}
     if is_state_dict(model):
@@ -66,7 +67,7 @@ def _written(model: object, folder: Path) -> dict[str, Any]:
         (folder / MODEL / DATA).mkdir()
         (folder / MODEL / DATA / WEIGHTS).write_bytes(content)
         return {"kind": "state dict"}
-    if _is_estimator(model):
+    if _is_of("sklearn.base", "BaseEstimator", model):
         with _refusal():
             content = cloudpickle.dumps(model)
         (folder / MODEL / ESTIMATOR).write_bytes(content)
@@ -100,7 +101,10 @@ def _signature(model: SavableModel, example: Any) -> ModelSignature:
 # On a full disk torch raises errors of its own: the caller must see what the system says.
 
 
-def _pickled(model: torch.nn.Module) -> bytes:
+def _pickled(model: object) -> bytes:
+    import torch
+    from mlflow.pytorch import pickle_module
+
     content = io.BytesIO()
     with _refusal():
         if isinstance(model, torch.jit.ScriptModule):
@@ -110,17 +114,19 @@ def _pickled(model: torch.nn.Module) -> bytes:
     return content.getvalue()
 
 
-def _saved(weights: Mapping[str, torch.Tensor]) -> bytes:
+def _saved(weights: Mapping[str, "Tensor"]) -> bytes:
+    import torch
+
     content = io.BytesIO()
     with _refusal():
         torch.save(dict(weights), content)
     return content.getvalue()
 
 
-def _is_estimator(model: object) -> bool:
-    # An estimator has brought its library along; without one it need not be loaded.
-    library = sys.modules.get("sklearn.base")
-    return library is not None and isinstance(model, library.BaseEstimator)
+def _is_of(module: str, kind: str, model: object) -> bool:
+    # A model has brought its library along; without one it need not be loaded.
+    library = sys.modules.get(module)
+    return library is not None and isinstance(model, getattr(library, kind))
 
 
 @contextmanager

@@ -14,16 +14,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import mlflow
-import torch
 from mlflow.models import ModelSignature
 
 from llmpso.objectives import state_dict
 from tasks.kept_models import DATA, ESTIMATOR, EXAMPLE, KIND, MODEL, TORCH_WEIGHTS
 
-MODEL_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas")]
+MODEL_REQUIREMENTS = [
+    f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas") if find_spec(name)
+]
 """What loading a model needs; named, because inferring it takes seconds per model."""
 
 ESTIMATOR_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("scikit-learn", "cloudpickle")]
@@ -85,6 +87,8 @@ def _shared_by_savable(loader_module: str, signature: str, example: bytes) -> di
 @lru_cache(maxsize=1)
 def _shared_by_torch() -> dict[str, bytes]:
     """All files but the weights, for any `torch.nn.Module`."""
+    import torch
+
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "model")
         mlflow.pytorch.save_model(

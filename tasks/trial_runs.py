@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,7 +34,9 @@ from tasks.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
-VERSIONS = {"python": platform.python_version(), "torch": version("torch")}
+VERSIONS = {"python": platform.python_version()} | (
+    {"torch": version("torch")} if find_spec("torch") else {}
+)
 
 RECORDS = "records"
 """Folder in a pending record of the small files beside the model."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from llmpso.backends.base import Backend
 from llmpso.errors import BackendUnavailableError, SpecError
+from llmpso.extras import needed_by
 
 CHECK_SECONDS = 10.0
 PROBE_SECONDS = 1.0
@@ -69,24 +70,26 @@ def _auto(given: dict[str, Any]) -> ChosenBackend:
 
 
 def _openai(given: dict[str, Any], why: str) -> ChosenBackend:
-    from llmpso.backends.openai import OpenAIBackend
-
+    with needed_by("the advisor 'openai'", "openai", BackendUnavailableError):
+        from llmpso.backends.openai import OpenAIBackend
     backend = OpenAIBackend(**given)
     backend.check()
     return ChosenBackend(backend, f"{backend.model} at {backend.url}: {why}")
 
 
 def _ollama(given: dict[str, Any], why: str, seconds: float) -> ChosenBackend:
-    from llmpso.backends.ollama import OllamaBackend
+    with needed_by("the advisor 'ollama'", "ollama", BackendUnavailableError):
+        import ollama  # noqa: F401 - the backend itself imports it later, for one address
 
+        from llmpso.backends.ollama import OllamaBackend
     backend = OllamaBackend(**given)
     backend.check(seconds)
     return ChosenBackend(backend, f"{backend.model} of Ollama at {backend.url}: {why}")
 
 
 def _embedded(given: dict[str, Any], why: str) -> ChosenBackend:
-    from llmpso.backends.embedded import EmbeddedBackend
-
+    with needed_by("the advisor 'embedded'", "embedded", BackendUnavailableError):
+        from llmpso.backends.embedded import EmbeddedBackend
     if "base_url" in given:
         raise SpecError(f"base_url is {given['base_url']!r}; the embedded model has no address")
     path = Path(given["model"]) if "model" in given else None

@@ -4,25 +4,27 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from llmpso.errors import DataError
 from llmpso.text import one_line
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 WEIGHTS, DESCRIPTION = "weights.pt", "model.json"
 
 
-def save_network(directory: Path, network: nn.Module, description: Mapping[str, Any]) -> None:
+def save_network(directory: Path, network: "nn.Module", description: Mapping[str, Any]) -> None:
     """Write weights, and a description that JSON can hold, into an existing directory."""
+    import torch
+
     torch.save(network.state_dict(), directory / WEIGHTS)
     text = json.dumps(dict(description), indent=1)
     (directory / DESCRIPTION).write_text(text, encoding="utf-8")
 
 
-def load_network(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_network(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
     """Description and weights, on the CPU, of what `save_network` wrote.
 
     Nothing in the files is run: the weights are tensors, the description is JSON.
@@ -35,12 +37,14 @@ def load_network(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, 
     return description, load_weights(directory, kind)
 
 
-def load_weights(directory: Path, kind: str) -> dict[str, Tensor]:
+def load_weights(directory: Path, kind: str) -> dict[str, "Tensor"]:
     """Weights alone, on the CPU.
 
     Raises:
         DataError: There are none, or they are damaged.
     """
+    import torch
+
     with damage_named(directory / WEIGHTS, kind):
         weights: dict[str, Tensor] = torch.load(
             directory / WEIGHTS, weights_only=True, map_location="cpu"

@@ -1,23 +1,16 @@
 """Objectives by name or import path: a specification small enough to travel to any worker."""
 
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
-from llmpso.data.images.classes_and_parts import parse_groups
-from llmpso.data.images.load import load_images
-from llmpso.data.images.textures import load_textures
-from llmpso.data.series.air_quality import load_taiwan
-from llmpso.data.series.time_series import TimeSeries, load_csv
-from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.errors import SpecError
-from llmpso.objectives import cnn, lstm
+from llmpso.extras import needed_by
 from llmpso.objectives.analytic_functions import AnalyticObjective
 from llmpso.objectives.base import DescribedObjective
 from llmpso.objectives.user_function import function_objective
 from llmpso.objectives.user_modules import import_attribute
-from llmpso.options import DataOptions
-from llmpso.space_file import load_space
+from llmpso.options import FILE_FORMAT, DataOptions
 from llmpso.text import is_storable, one_line
 from llmpso.user_code import UserCodeError, run_user_code
 
@@ -27,7 +20,7 @@ DESCRIBED = ("evaluate", "name", "metric", "description", "space")
 OPTIONS = {
     "lstm": (
         *("space", "csv", "target", "horizon", "where", "max_missing", "last"),
-        *(field.name for field in fields(CsvOptions)),
+        *FILE_FORMAT,
     ),
     "cnn": ("space", "images", "classes"),
     "rastrigin": ("dims",),
@@ -89,10 +82,8 @@ def _stamp(path: str) -> tuple[int, int]:
 @lru_cache(maxsize=8)
 def _built(spec: ObjectiveSpec, files: tuple[tuple[int, int], ...]) -> DescribedObjective:
     match spec.name:
-        case "lstm":
-            return _lstm(spec.data)
-        case "cnn":
-            return _cnn(spec.data)
+        case "lstm" | "cnn":
+            return _shipped(spec)
         case "rastrigin" | "plain-rastrigin":
             is_plain = spec.name.startswith("plain")
             return AnalyticObjective("rastrigin", spec.data.dims, plain=is_plain)
@@ -100,30 +91,10 @@ def _built(spec: ObjectiveSpec, files: tuple[tuple[int, int], ...]) -> Described
     return _described(spec.name, own, spec.data.space_file)
 
 
-def _lstm(data: DataOptions) -> lstm.LSTMObjective:
-    series = _series(data)
-    if data.last is not None:
-        series = replace(series, frame=series.frame.iloc[-data.last :])
-    space = lstm.TUNABLES.named(data.space)
-    return lstm.LSTMObjective(series, horizon=data.horizon, space=space)
-
-
-def _cnn(data: DataOptions) -> cnn.CNNObjective:
-    space = cnn.TUNABLES.named(data.space)
-    if data.images is None:
-        return cnn.CNNObjective(load_textures(), space=space)
-    groups = None if data.classes is None else parse_groups(data.classes)
-    return cnn.CNNObjective(load_images(data.images, groups=groups), space=space)
-
-
-def _series(data: DataOptions) -> TimeSeries:
-    if data.csv is None or data.target is None:
-        return load_taiwan()
-    conditions = dict(condition.split("=", 1) for condition in data.where)
-    options = CsvOptions(**{f.name: getattr(data, f.name) for f in fields(CsvOptions)})
-    return load_csv(
-        data.csv, data.target, where=conditions, max_missing=data.max_missing, options=options
-    )
+def _shipped(spec: ObjectiveSpec) -> DescribedObjective:
+    with needed_by(f"the objective {spec.name!r}", "torch"):
+        from llmpso.objectives.shipped import cnn_objective, lstm_objective
+    return lstm_objective(spec.data) if spec.name == "lstm" else cnn_objective(spec.data)
 
 
 def _instance(path: str, found: object) -> object:
@@ -152,6 +123,8 @@ def _described(path: str, found: object, space_file: str | None) -> DescribedObj
             f"objective {path!r} is a plain function; name the YAML or Python file with its "
             "space: space_file"
         )
+    with needed_by("a space file", "flows"):
+        from llmpso.space_file import load_space
     return function_objective(found, load_space(space_file), path)
 
 

@@ -1,15 +1,16 @@
 """The weights of a network alone, as a model that MLflow loads; neither is code."""
 
+import sys
 from pathlib import Path
-from typing import Any, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS = "weights.pt"
 
 
-class StateDict(dict[str, Tensor]):
+class StateDict(dict[str, "Tensor"]):
     """Weights by name: what `network.load_state_dict` takes."""
 
     def predict(self, inputs: Any, params: Any = None) -> NoReturn:
@@ -24,15 +25,20 @@ class StateDict(dict[str, Tensor]):
         return self
 
 
-def is_state_dict(model: object) -> TypeGuard[dict[str, Tensor]]:
+def is_state_dict(model: object) -> TypeGuard[dict[str, "Tensor"]]:
     """Whether an object is nothing but tensors by name."""
+    # A tensor has brought torch along; without one it need not be loaded.
+    torch = sys.modules.get("torch")
     return (
-        isinstance(model, dict)
+        torch is not None
+        and isinstance(model, dict)
         and len(model) > 0
-        and all(isinstance(name, str) and isinstance(w, Tensor) for name, w in model.items())
+        and all(isinstance(name, str) and isinstance(w, torch.Tensor) for name, w in model.items())
     )
 
 
 def _load_pyfunc(path: str) -> StateDict:
     """What MLflow calls to read the weights back."""
+    import torch
+
     return StateDict(torch.load(Path(path, WEIGHTS), weights_only=True, map_location="cpu"))

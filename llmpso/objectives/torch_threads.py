@@ -1,6 +1,15 @@
 """How many cores one training may use."""
 
-import torch
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+
+@cache
+def installed_torch() -> ModuleType | None:
+    """Torch; None where it is not installed, and nothing can train with it."""
+    return import_module("torch") if find_spec("torch") else None
 
 
 def limit_threads(n_threads: int) -> None:
@@ -9,5 +18,6 @@ def limit_threads(n_threads: int) -> None:
     OpenMP keeps this setting per thread: set once in the main thread, it would not reach the
     workers, and two trainings on two cores would fight over both.
     """
-    if torch.get_num_threads() != n_threads:
+    torch = installed_torch()
+    if torch is not None and torch.get_num_threads() != n_threads:
         torch.set_num_threads(n_threads)

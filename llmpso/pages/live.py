@@ -4,6 +4,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from llmpso.extras import needed_by
 from llmpso.pages.points import Points
 from llmpso.pages.study_charts import convergence
 from llmpso.space import SearchSpace
@@ -59,11 +60,12 @@ class LivePlot:
         """The plot as a PNG.
 
         Raises:
+            SpecError: The drawing library is not installed.
             ValueError: No trial was completed yet.
         """
         # Here, because matplotlib takes a second to import.
-        from llmpso.pages.picture import picture
-
+        with needed_by("LivePlot", "plots"):
+            from llmpso.pages.picture import picture
         if not self._is_drawable:
             raise ValueError("there is nothing to draw: no trial was completed yet")
         return picture(convergence(self.trials, Points.of(self.trials, self.space, self.metric)))

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
 
-import torch
-
-from llmpso.objectives.torch_threads import limit_threads
+from llmpso.objectives.torch_threads import installed_torch, limit_threads
 
 PROBE_SECONDS = 0.15
 """For each layout that is tried."""
@@ -59,8 +57,13 @@ def usable_cores() -> int:
 
 
 def _best(layouts: Sequence[CoreAllocation]) -> CoreAllocation:
-    """The first, or one that does clearly more than all before it."""
+    """The first, or one that does clearly more than all before it.
+
+    Without torch there is nothing to measure: such trainings share no pool of threads.
+    """
     best, *others = dict.fromkeys(layouts)
+    if installed_torch() is None:
+        return best
     most = _trained(best) if others else 0.0
     for layout in others:
         if (trained := _trained(layout)) > CLEARLY * most:
@@ -81,6 +84,8 @@ def _trained(layout: CoreAllocation) -> float:
 
 def _steps(n_threads: int) -> int:
     """Steps of a small recurrent network within the time of a probe, the first left out."""
+    import torch
+
     before = torch.get_num_threads()
     limit_threads(n_threads)
     network = torch.nn.LSTM(8, 32, batch_first=True)

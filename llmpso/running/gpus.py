@@ -10,10 +10,10 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 
 from llmpso.errors import SpecError
+from llmpso.extras import needed_by
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
@@ -26,6 +26,8 @@ def visible_gpus() -> list[str]:
     named = os.environ.get(DEVICES)
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
+    with needed_by("per_gpu", "torch"):
+        import torch
     return [str(number) for number in range(torch.cuda.device_count())]
 
 

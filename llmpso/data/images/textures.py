@@ -5,6 +5,7 @@ import numpy as np
 from llmpso.data.images.image_set import ImageSet, LabelledImages, Pixels
 from llmpso.data.series.windows import split_rows
 from llmpso.errors import DataError
+from llmpso.extras import needed_by
 
 TEXTURES = ("brick", "grass", "gravel")
 
@@ -43,13 +44,9 @@ def load_textures() -> ImageSet:
 
 
 def _photographs() -> list[Pixels]:
-    try:
+    with needed_by("the data of the objective 'cnn'", "demo", DataError):
         # Here, because it takes a second that no other objective has to spend.
         from skimage import data
-    except ImportError as error:
-        raise DataError(
-            "package scikit-image with the textures is missing; pip install scikit-image"
-        ) from error
     return [np.asarray(getattr(data, name)(), dtype=np.uint8) for name in TEXTURES]
 
 

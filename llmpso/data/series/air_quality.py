@@ -83,5 +83,8 @@ def _aeroviz_file() -> Path:
     # Found, not imported: the package pulls in numba, which takes seconds.
     spec = importlib.util.find_spec("AeroViz")
     if spec is None or spec.origin is None:
-        raise DataError("package AeroViz with the measurements is missing; pip install AeroViz")
+        raise DataError(
+            "the data of the objective 'lstm' needs AeroViz: pip install 'llmpso[demo]', or name "
+            "your own with csv and target"
+        )
     return Path(spec.origin).parent / "data" / "DEFAULT_DATA.csv"

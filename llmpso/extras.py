@@ -1,0 +1,33 @@
+"""Libraries that not everybody needs: each missing one is named together with its extra."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from llmpso.errors import LLMPSOError, SpecError
+
+
+@contextmanager
+def needed_by(what: str, extra: str, kind: type[LLMPSOError] = SpecError) -> Iterator[None]:
+    """Around imports: say in one line which extra of ours installs a library that is missing.
+
+    Args:
+        what: Who needs it, such as `the objective 'lstm'`.
+        extra: Extra of this package that brings it.
+        kind: Error to raise.
+
+    Example:
+        >>> with needed_by("the objective 'own'", "torch"):
+        ...     import no_library
+        Traceback (most recent call last):
+        llmpso.errors.SpecError: the objective 'own' needs no_library: pip install 'llmpso[torch]'
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise kind(missing(what, error, extra)) from error
+
+
+def missing(what: str, error: ModuleNotFoundError, extra: str) -> str:
+    """What to do about a library that is not installed, in one line."""
+    library = (error.name or "a library").partition(".")[0]
+    return f"{what} needs {library}: pip install 'llmpso[{extra}]'"
