@@ -12,7 +12,7 @@ from llmpso.errors import SpaceError
 from llmpso.text import is_storable
 
 LARGEST_WHOLE = 2**50
-"""A place in [0, 1] tells so many whole numbers apart: it has 53 bits, and rounding takes some."""
+"""A number in [0, 1] distinguishes so many whole numbers: 53 bits, less some for rounding."""
 
 MOST_NESTED = 5
 """Lists within lists of a choice: one of YAML's may hold itself, or be endless by references."""

@@ -2,7 +2,7 @@
 
 
 class LLMPSOError(Exception):
-    """Base of all errors raised on purpose; its text is one line a stranger can act on."""
+    """Base of all errors raised on purpose; its text is one line that says what to do."""
 
 
 class SpaceError(LLMPSOError, ValueError):
@@ -22,7 +22,7 @@ class TellError(LLMPSOError, ValueError):
 
 
 class BackendError(LLMPSOError, RuntimeError):
-    """A language model could not be asked, or did not answer."""
+    """A call to a language model failed."""
 
 
 class BackendUnavailableError(BackendError):
@@ -34,7 +34,7 @@ class AdviceError(LLMPSOError, ValueError):
 
 
 class StorageError(LLMPSOError, RuntimeError):
-    """What was measured cannot be written, or not be recorded; nothing of it is lost."""
+    """A measurement cannot be written or recorded now; it is not lost."""
 
 
 class BusyError(LLMPSOError, RuntimeError):
@@ -42,7 +42,7 @@ class BusyError(LLMPSOError, RuntimeError):
 
 
 class ModelError(LLMPSOError, TypeError):
-    """A trained model cannot be kept: it refuses to be written, or is of no known kind."""
+    """A trained model cannot be saved: writing it fails, or its kind is not known."""
 
 
 class RegistryError(LLMPSOError, LookupError):
@@ -54,4 +54,4 @@ class BusyModelError(LLMPSOError, RuntimeError):
 
 
 class ChampionChangedError(LLMPSOError, RuntimeError):
-    """Another version serves than the one that a decision was about."""
+    """The champion is another version than the one that was compared."""

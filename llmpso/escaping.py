@@ -1,4 +1,8 @@
-"""Foreign words within Markdown, HTML and pictures: shown as they are, never obeyed."""
+"""Text from outside within Markdown, HTML and pictures: shown as it is, never interpreted.
+
+HTML is escaped by the standard library; no library escapes all of the Markdown that Prefect
+renders (tables, links, formulas), and Jinja's JSON filter is not worth the dependency.
+"""
 
 import html
 import json
@@ -22,7 +26,7 @@ def markdown(text: str, limit: int = 500) -> str:
 
 
 def paragraphs(text: str) -> str:
-    """Text of several lines as Markdown, its lines and paragraphs kept."""
+    """Text of several lines as Markdown, with its lines and paragraphs."""
     return "\n".join(markdown(line, 2_000) for line in text.strip().splitlines())
 
 
@@ -46,7 +50,7 @@ def in_html(text: str) -> str:
 
 
 def json_in_html(content: object) -> str:
-    """Plain values as JSON that may stand in a script of a page.
+    """Plain values as JSON that is safe within a script of a page.
 
     `<` in it would end the script, or (`<!--<script>`) swallow the rest of the page.
     """

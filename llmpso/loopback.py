@@ -25,7 +25,7 @@ def is_loopback(host: str) -> bool:
 
 
 def spare_loopback(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Add this machine to the hosts that no proxy is asked for; what stands there is kept.
+    """Add this machine to the hosts that are reached without a proxy; other entries stay.
 
     Every client of this process and of its children reads the variable, Prefect's and MLflow's
     among them. Without a proxy in the environment nothing is set: on macOS and Windows the

@@ -1,4 +1,4 @@
-"""Secrets in foreign words: libraries, servers and people's code repeat them in their messages."""
+"""Masking secrets in text from outside: libraries, servers and users' code repeat them."""
 
 import html
 import json
@@ -35,7 +35,7 @@ _IN_TEXT = (
     ),
     (re.compile(r"\b(Bearer|Basic) +(?=[\w.~+/-]*[\d=])[\w.~+/-]{6,}=*", re.I), rf"\1 {HIDDEN}"),
 )
-"""Patterns of what is a secret wherever it stands: before an `@`, in a query, in a header."""
+"""Patterns of what is always a secret: before an `@`, in a query, in a header."""
 
 
 def masked(text: str) -> str:
@@ -56,7 +56,7 @@ def masked(text: str) -> str:
 
 
 def mask_tracebacks() -> None:
-    """Let Python print no secret with an error that nobody caught, in whichever thread."""
+    """Mask secrets in the tracebacks of uncaught errors, in all threads."""
     sys.excepthook = _print_masked
     threading.excepthook = _print_masked_of_thread
 

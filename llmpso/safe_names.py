@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 
 Allowed = Callable[[str], bool]
-"""Whether a character may stand in a name."""
+"""Whether a name may contain a character."""
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?$", re.I)
 """What is no file on Windows, whatever its ending."""
@@ -40,7 +40,7 @@ def fitted(name: str, allowed: Allowed, limit: int, reserved: frozenset[str] = f
 
 
 def fits(name: str, allowed: Allowed, limit: int) -> bool:
-    """Whether a name can stand as it is: neither empty, nor framed by spaces, nor a path."""
+    """Whether a name needs no change: neither empty, nor framed by spaces, nor a path."""
     return (
         bool(name)
         and name == name.strip()
@@ -51,12 +51,12 @@ def fits(name: str, allowed: Allowed, limit: int) -> bool:
 
 
 def mark(name: str) -> str:
-    """What tells a name from all others that look alike once they are made fit."""
+    """A suffix that distinguishes a name from others that become alike."""
     return f"-x{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def file_name(name: str, reserved: frozenset[str] = frozenset()) -> str:
-    """A name that is a file's in every folder, its ending kept.
+    """A name that is valid for a file on every system, with its extension.
 
     Example:
         >>> file_name("confusion.json"), file_name("../confusion.json")

@@ -73,7 +73,7 @@ def _from_yaml(path: Path) -> SearchSpace:
         # A mapping that merges another (`<<`) is not checked by the library.
         repeated = repeated_key(yaml.compose(text))
     except (YAMLError, ValueError, RecursionError) as error:
-        raise SpaceError(f"it is no YAML ({_told(error)})") from error
+        raise SpaceError(f"it is no YAML ({_described(error)})") from error
     if repeated:
         raise SpaceError(f"it is no YAML ({repeated})")
     if not isinstance(content, dict) or not content:
@@ -93,7 +93,7 @@ def _text(path: Path) -> str:
         raise SpaceError(f"it cannot be read ({error.strerror})") from error
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     """What is wrong, and in which line."""
     if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
         return one_line(error)
@@ -132,7 +132,7 @@ def _kind(name: object, entry: object) -> type[Dimension]:
 
 
 def _flag(field: str, value: Any) -> Any:
-    """Where only true and false may stand, `yes` is as good."""
+    """`yes` and `no` as truth values, in the fields that are true or false."""
     if field not in ("log", "ordered") or not isinstance(value, str):
         return value
     return WORDS.get(value.lower(), value)

@@ -1,4 +1,4 @@
-"""What a study may cost, and what ends it."""
+"""When a study stops: its budget, and every other condition."""
 
 import math
 import time
@@ -34,11 +34,11 @@ N_ALIKE = 6
 
 
 class StopConditions:
-    """Measures a study against its limits, from its making on.
+    """Checks the stop conditions of one study; seconds count from its creation.
 
     Args:
         stop: What ends the study.
-        advisor: Whose questions count.
+        advisor: Whose LLM calls count.
         clock: Seconds from any fixed point.
     """
 
@@ -58,7 +58,7 @@ class StopConditions:
         self._endings: set[Failure | None] = set()
 
     def reached(self, trials: Sequence[Trial]) -> StopReason | None:
-        """The first limit that the study has reached; None while it may go on.
+        """The first limit that the study has reached; None while it may continue.
 
         Args:
             trials: All so far; those that were counted before are not looked at again.
@@ -103,7 +103,7 @@ class StopConditions:
         return self._n_trials if is_exception else 0
 
     def _count_calls(self) -> None:
-        """Questions that a model answered, and their tokens."""
+        """Calls that a model answered, and their tokens."""
         calls = self._advisor.calls if self._advisor else ()
         for call in calls[self._n_calls :]:
             if not call.cached:

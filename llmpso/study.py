@@ -246,7 +246,7 @@ def run_study(
     except KeyboardInterrupt as error:
         if not keeps_interrupted:
             raise
-        trials += error.told if isinstance(error, InterruptedBatchError) else ()
+        trials += error.ended if isinstance(error, InterruptedBatchError) else ()
         trials.sort(key=lambda trial: trial.number)
         stop_reason = StopReason.INTERRUPTED
     return StudyResult(

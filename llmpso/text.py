@@ -1,4 +1,4 @@
-"""Foreign words, fit for logs, records and terminals."""
+"""Text from outside, made fit for logs, records and terminals."""
 
 import difflib
 from collections.abc import Iterable

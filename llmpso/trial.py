@@ -35,13 +35,13 @@ class Source(StrEnum):
 
 
 class TrialState(StrEnum):
-    """Where a trial stands."""
+    """State of a trial."""
 
     PENDING = "pending"
     COMPLETE = "complete"
     FAILED = "failed"
     PRUNED = "pruned"
-    """Stopped early by the race: it has values at low fidelity, and none that counts."""
+    """Stopped early by racing: it has values at low fidelities only."""
 
 
 class FailureKind(StrEnum):
@@ -75,7 +75,7 @@ class Evaluation:
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Figures per epoch, by name; element i belongs to epoch i + 1."""
     model: object | None = None
-    """The trained model, if the objective keeps it."""
+    """The trained model, if the objective returns it."""
     is_final: bool = False
     """Whether more fidelity would change nothing, since the training ended by itself."""
     artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One proposed configuration and, once told, what became of it."""
+    """One proposed configuration and, once evaluated, its result."""
 
     number: int
     """Place in the study, from 0, in the order of proposal."""
@@ -100,14 +100,14 @@ class Trial:
     """Share of the full training to measure it at, or at which it was measured last; of less
     than 1, a complete trial ended by itself."""
     checkpoint: str = ""
-    """File that its training goes on from and leaves its state in; none if it is not raced."""
+    """File that its training resumes from and saves its state in; empty without racing."""
     rungs: tuple[tuple[float, float], ...] = ()
     """Lower fidelities at which it was measured, each with its value there, which is comparable
     with other trials' values at that fidelity alone."""
     note: str = ""
     """Why this trial is not what the method would have proposed; empty if it is."""
     warnings: tuple[str, ...] = ()
-    """What its evaluation left that could not be kept."""
+    """What its evaluation returned that could not be saved."""
     state: TrialState = TrialState.PENDING
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -117,26 +117,26 @@ class Trial:
     seconds: float = 0.0
     """Wall time of the evaluation alone."""
     links: Mapping[str, str] = field(default_factory=dict)
-    """Where its record lies, by kind: run, model."""
+    """Links to its records, by kind: run, model."""
 
     def measured(self, evaluation: Evaluation, seconds: float) -> Self:
         """This trial after an evaluation at its fidelity: pending if there is more to train."""
         value, is_whole = float(evaluation.value), self.fidelity == 1 or evaluation.is_final
-        told = self
+        trial = self
         if self.fidelity < 1 and math.isfinite(value):
-            told = replace(self, rungs=(*self.rungs, (self.fidelity, value)))
+            trial = replace(self, rungs=(*self.rungs, (self.fidelity, value)))
         if is_whole or not math.isfinite(value):
-            return told.completed(evaluation, seconds)
-        return replace(told, metrics=dict(evaluation.metrics), seconds=self.seconds + seconds)
+            return trial.completed(evaluation, seconds)
+        return replace(trial, metrics=dict(evaluation.metrics), seconds=self.seconds + seconds)
 
     def completed(self, evaluation: Evaluation, seconds: float) -> Self:
         """This trial with the value measured; failed as `nan` if that is not finite."""
-        told = replace(self, metrics=dict(evaluation.metrics))
+        trial = replace(self, metrics=dict(evaluation.metrics))
         if not math.isfinite(evaluation.value):
             message = f"the objective returned {evaluation.value}"
-            return told.failed(Failure(FailureKind.NAN, message), seconds)
+            return trial.failed(Failure(FailureKind.NAN, message), seconds)
         return replace(
-            told,
+            trial,
             state=TrialState.COMPLETE,
             value=float(evaluation.value),
             seconds=self.seconds + seconds,
@@ -152,7 +152,7 @@ class Trial:
         return replace(self, state=TrialState.PRUNED)
 
     def at(self, fidelity: float) -> Self | None:
-        """This trial as it was told at a fidelity, pending if it went on; None if never there."""
+        """This trial as it was at a fidelity: pending if it continued, None if it never was."""
         if self.state is not TrialState.PRUNED and self.fidelity == fidelity:
             return self
         rungs = tuple(rung for rung in self.rungs if rung[0] <= fidelity)

@@ -1,4 +1,4 @@
-"""Addresses of servers and stores, and what of them may be shown or kept.
+"""Addresses of servers and stores, and which parts of them may be shown or stored.
 
 An address may hold a password before its `@`, and a key in its query or fragment. Whatever is
 printed, logged or recorded goes through `masked_url`.
@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from llmpso.errors import SpecError
 
 HIDDEN = "***"
-"""What stands in the place of a secret."""
+"""Replaces a secret."""
 
 _ADDRESS = re.compile(
     r"(?P<scheme>(?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?(?P<place>[^/?#]*)(?P<rest>.*)", re.S
@@ -92,7 +92,7 @@ def _parts(address: str) -> tuple[str, str, str]:
 
 
 def _user_info(address: str) -> str:
-    """What stands before the last `@` of the host, or of all where that is not sure."""
+    """The part before the last `@` of the host, or of everything where that is uncertain."""
     _, place, rest = _parts(address)
     whole = place + rest if place and "@" in rest else place
     return whole.rpartition("@")[0]

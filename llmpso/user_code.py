@@ -1,4 +1,4 @@
-"""Code of the user's own that is run before a study: whatever it does wrong is one line."""
+"""Running the user's own code before a study: any error becomes one line."""
 
 import io
 import re
@@ -41,8 +41,8 @@ def run_user_code(action: Callable[[], T]) -> T:
     except LLMPSOError:
         raise
     except SystemExit as error:
-        told = f"{described(error)}{_place(error)}{_way_out(printed.getvalue())}"
-        raise UserCodeError(told) from error
+        reason = f"{described(error)}{_place(error)}{_way_out(printed.getvalue())}"
+        raise UserCodeError(reason) from error
     except Exception as error:  # noqa: BLE001 - a user's code may raise anything
         raise UserCodeError(f"{described(error)}{_place(error)}") from error
     sys.stderr.write(printed.getvalue())
@@ -68,10 +68,10 @@ def _way_out(printed: str) -> str:
 def traceback_of(error: BaseException) -> str:
     """The traceback of an exception from the user's first line on, of bounded length."""
     try:
-        told = traceback.TracebackException.from_exception(error)
-        while told.stack and _is_library(told.stack[0].filename):
-            told.stack.pop(0)
-        text = "".join(told.format())
+        found = traceback.TracebackException.from_exception(error)
+        while found.stack and _is_library(found.stack[0].filename):
+            found.stack.pop(0)
+        text = "".join(found.format())
     except Exception:  # noqa: BLE001 - a user's exception may fail to describe itself
         text = described(error)
     # Masked before it is cut for good: half a password is not recognised.
@@ -79,9 +79,9 @@ def traceback_of(error: BaseException) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
 
 
-def last_line(told: str) -> str:
+def last_line(text: str) -> str:
     """The file and line in which a traceback ends, in brackets; empty if it names none."""
-    places = re.findall(r'^  File "(.+)", line (\d+)', told, flags=re.MULTILINE)
+    places = re.findall(r'^  File "(.+)", line (\d+)', text, flags=re.MULTILINE)
     return f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
 
 

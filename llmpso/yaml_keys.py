@@ -1,11 +1,11 @@
-"""Keys that stand twice in a YAML mapping: readers take the later one, and say nothing."""
+"""Duplicate keys in a YAML mapping: readers silently take the later one."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
 def repeated_key(node: Any) -> str | None:
-    """Which key stands twice in a mapping, and in which line; None if none does.
+    """Which key is duplicated in a mapping, and in which line; None if none is.
 
     Args:
         node: What PyYAML or ruamel.yaml composed of a document; None if it is empty.

@@ -166,7 +166,7 @@ class Ledger:
         training = training_key(self._fingerprint, trial)
         try:
             if trial.state is TrialState.PENDING:
-                self._paused.keep(training, outcome)
+                self._paused.save(training, outcome)
             else:
                 save = partial(save_files, outcome)
                 entry = self._pending.put(self._address(trial), outcome, save)

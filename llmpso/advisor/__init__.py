@@ -1,4 +1,4 @@
-"""The language model's part: what it is told, what it may answer, and how it is asked."""
+"""The language model's part: what is sent to it, what it may answer, and how it is called."""
 
 from llmpso.advisor.advice import Advice, Call, Suggestion
 from llmpso.advisor.advisor import Advisor

@@ -1,7 +1,7 @@
-"""What the language model may answer: parsed and checked; no value is mended.
+"""What the language model may answer: parsed and checked; no value is corrected.
 
-One thing is: a velocity beyond the limit is limited, as the swarm limits its own. That 32.0 is 32
-is no mending: JSON does not tell them apart.
+One exception: a velocity beyond the limit is clipped, as the swarm clips its own. Reading 32.0 as
+32 is no correction: JSON has one type for both.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,12 +32,12 @@ class Suggestion:
     velocity: Mapping[str, float]
     """Moves per iteration in percent of the range, by name."""
     note: str = ""
-    """What of it was limited; empty if it is as it came."""
+    """Which velocities were clipped; empty if none was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What came of asking: as many suggestions as were usable, and what was not."""
+    """The usable suggestions of a reply, and the reason where some are missing."""
 
     suggestions: tuple[Suggestion, ...] = ()
     problem: str = ""
@@ -53,7 +53,7 @@ class Call:
     """Name and version of the prompt."""
     messages: tuple[Message, ...]
     reply: str = ""
-    """The text as it came; empty if none did."""
+    """The text as it was received; empty if there is none."""
     problems: tuple[str, ...] = ()
     """What could not be used, or why there is no reply."""
     prompt_tokens: int = 0
@@ -61,9 +61,9 @@ class Call:
     seconds: float = 0.0
     retries: int = 0
     cached: bool = False
-    """Answered from the cache: no model was asked."""
+    """Answered from the cache, without a call to the model."""
     notes: tuple[str, ...] = ()
-    """What was limited in the reply, and what the model was not asked as was meant."""
+    """Velocities that were clipped, and options that the server refused."""
     asked_at: float = field(default=0.0, compare=False)
     """When it was asked, in seconds since the epoch."""
 

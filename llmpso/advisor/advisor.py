@@ -1,4 +1,4 @@
-"""The advisor decides how a language model is asked and what of its answer counts."""
+"""The advisor decides how a language model is asked and which parts of its answer are used."""
 
 import logging
 import time
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class Advisor:
-    """Asks a language model for new particles; asks again once if no answer is of use.
+    """Asks a language model for new particles; asks once more if no suggestion is usable.
 
-    A second question costs as much as the first. So it is put only where the first brought
-    nothing: of several suggestions the usable ones are taken, and the others' places are left to
-    the swarm, with the reason on record.
+    A second call costs as much as the first. So it is made only where the first brought nothing:
+    of several suggestions the usable ones are taken, and the swarm itself moves the other
+    particles; the reason is recorded.
 
     Args:
         backend: The way to the model.
@@ -66,7 +66,7 @@ class Advisor:
         """Ask for `n_suggestions` particles.
 
         Never raises for what the model does or fails to do: a problem is in the advice, on the
-        call's record and in the log, and the swarm goes on without.
+        call's record and in the log, and the swarm continues without the advice.
         """
         messages = paper_prompt(self.task, space, swarm, n_suggestions, velocity_limit)
         schema = advice_schema(space, n_suggestions, velocity_limit)
@@ -82,8 +82,8 @@ class Advisor:
         reply, parsed = self._ask(name, request, parser, iteration)
         if reply and not parsed.suggestions:
             again = request.messages + correction(reply, parsed.problems)
-            _, mended = self._ask(name, replace(request, messages=again), parser, iteration)
-            parsed = parsed + mended
+            _, corrected = self._ask(name, replace(request, messages=again), parser, iteration)
+            parsed = parsed + corrected
         return _advice(parsed, n_suggestions)
 
     def _request(self, question: Question) -> Request:
@@ -99,7 +99,7 @@ class Advisor:
     def _ask(
         self, prompt: str, request: Request, parser: AdviceParser, iteration: int
     ) -> tuple[str, Parsed]:
-        """One exchange, on record whatever comes of it."""
+        """One call, recorded whether it succeeds or fails."""
         call = Call(iteration, prompt, request.messages, asked_at=time.time())
         try:
             reply = self.backend.complete(request)

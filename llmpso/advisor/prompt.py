@@ -1,4 +1,4 @@
-"""What the language model is told: pure functions from a swarm to text.
+"""The prompts for the language model: pure functions from a swarm to text.
 
 Algorithm 2 of Hameed et al., LLM-Enhanced PSO (arXiv 2504.14126): every particle's position,
 velocity and cost go in; new positions and velocities, meant to lower the cost, come out. A prompt

@@ -117,8 +117,8 @@ def read_choices(path: Path) -> list[Entry]:
 
 def write_choice(path: Path, entry: Entry) -> None:
     """Add an entry to a file, in place of an earlier one for the same model."""
-    kept = [other for other in read_choices(path) if other.model != entry.model]
-    entries = [other.model_dump() for other in (*kept, entry)]
+    others = [other for other in read_choices(path) if other.model != entry.model]
+    entries = [other.model_dump() for other in (*others, entry)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(entries, indent=2) + "\n", "utf-8")
 

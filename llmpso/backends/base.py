@@ -1,4 +1,4 @@
-"""The one method every language model is reached by."""
+"""The one interface to every language model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,9 +51,9 @@ class Reply:
     retries: int = 0
     """Transport errors that were retried."""
     cached: bool = False
-    """Answered from a cache: no model was asked."""
+    """Answered from a cache, without a call to the model."""
     notes: tuple[str, ...] = ()
-    """What of the request the model was not asked as was meant, because its server refuses it."""
+    """Options of the request that were left out because the server refuses them."""
 
     def __post_init__(self) -> None:
         """Take a list, which is what JSON makes of the notes."""
@@ -65,7 +65,7 @@ class Backend(Protocol):
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """What tells this model from another: backend, model, file hash, URL; never a key."""
+        """What identifies this model: backend, model, file hash, URL; never a key."""
         ...
 
     def complete(self, request: Request) -> Reply:

@@ -11,7 +11,7 @@ from llmpso.extras import needed_by
 
 CHECK_SECONDS = 10.0
 PROBE_SECONDS = 1.0
-"""How long `auto` waits for an Ollama nobody spoke of."""
+"""How long `auto` waits for an Ollama that the user did not name."""
 
 
 @dataclass(frozen=True, slots=True)

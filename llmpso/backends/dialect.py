@@ -1,4 +1,4 @@
-"""How a server wants to be asked: what it refuses is given up, one part at a time."""
+"""The form of request that a server accepts: a refused part is left out, one at a time."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Binding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a server takes; at first everything is tried."""
+    """What a server accepts; at first everything is tried."""
 
     limit: Literal["max_tokens", "max_completion_tokens", ""] = "max_tokens"
     """Name of the limit of tokens; none if the server takes none."""
@@ -36,8 +36,8 @@ class Dialect:
     """Whether a message is a list of parts."""
     streams: bool = False
     """Whether it answers piece by piece only."""
-    hushes: bool = True
-    """Whether it is asked not to think aloud (Ollama)."""
+    asks_not_to_think: bool = True
+    """Whether the request says not to reason before the answer (Ollama)."""
     room: int = 1
     """The limit of tokens is so many times that of the question."""
 
@@ -60,8 +60,8 @@ class Dialect:
                 return replace(self, as_parts=True)
             case "stream" if not self.streams:
                 return replace(self, streams=True)
-            case "think" if self.hushes:
-                return replace(self, hushes=False)
+            case "think" if self.asks_not_to_think:
+                return replace(self, asks_not_to_think=False)
         return None
 
     def adapted(self, error: ServerError) -> "Dialect | None":
@@ -77,33 +77,39 @@ class Dialect:
 
     def changes(self, before: "Dialect") -> tuple[str, str]:
         """What was given up since another dialect, and what is done instead."""
-        field = next(name for name in _TOLD if getattr(self, name) != getattr(before, name))
-        refused, instead = _TOLD[field]
+        field = next(name for name in _CHANGES if getattr(self, name) != getattr(before, name))
+        refused, instead = _CHANGES[field]
         value, now = getattr(before, field), getattr(self, field)
         return refused.format(value), instead.get(now, f"it is {now}")
 
     def notes(self, request: Request) -> tuple[str, ...]:
-        """What of a question the model was not asked as was meant, for the record."""
+        """Which options of a request were not used, for the record."""
         room = self.room * request.max_tokens
         given_up = {
             f"temperature {request.temperature:g} not used: refused": not self.has_temperature,
             f"seed {request.seed} not used: refused": not self.has_seed,
             f"limit of {request.max_tokens} tokens not used: refused": not self.limit,
-            "schema told, not binding: refused": self.binding is not Binding.SCHEMA,
+            "schema in the prompt, not binding: refused": self.binding is not Binding.SCHEMA,
             f"up to {room} tokens: the model thinks aloud": self.room > 1,
         }
         return tuple(note for note, is_true in given_up.items() if is_true)
 
 
-_TOLD: Mapping[str, tuple[str, Mapping[object, str]]] = {
+_CHANGES: Mapping[str, tuple[str, Mapping[object, str]]] = {
     "limit": ("{}", {"": "it is left out"}),
-    "binding": ("{}", {Binding.OBJECT: "it is told", Binding.NONE: "it is told alone"}),
+    "binding": (
+        "{}",
+        {
+            Binding.OBJECT: "it is in the prompt, JSON is asked for",
+            Binding.NONE: "it is only in the prompt",
+        },
+    ),
     "has_temperature": ("temperature", {False: "it is left out"}),
     "has_seed": ("seed", {False: "it is left out"}),
     "has_system": ("a system message", {False: "it is part of the user's"}),
     "as_parts": ("text as content", {True: "it is a list of parts"}),
     "streams": ("an answer in one piece", {True: "it comes piece by piece"}),
-    "hushes": ("think", {False: "it is left out"}),
+    "asks_not_to_think": ("think", {False: "it is left out"}),
     "room": ("to answer within the limit of tokens", {ROOM_FOR_THOUGHTS: "it is raised"}),
 }
 """By field: what is refused, and what is done from now on."""

@@ -44,7 +44,7 @@ class Answered:
 
 
 class HTTPBackend(ABC):
-    """A model behind HTTP; what its server refuses is given up for as long as this lives.
+    """A model behind HTTP; what its server refuses is left out of all later requests.
 
     Attributes:
         model: Name of the model.
@@ -108,7 +108,7 @@ class HTTPBackend(ABC):
 
     async def _attempt(self, request: Request) -> tuple[Answered, Dialect]:
         """Ask in the present dialect, and in another one for as long as that may help."""
-        first, told = self._dialect, ("", "")
+        first, last = self._dialect, ("", "")
         while True:
             dialect = self._dialect
             response = await self._sent(request, dialect)
@@ -120,13 +120,13 @@ class HTTPBackend(ABC):
                     return answered, dialect
                 self._adapt(dialect, roomier, "the model's thoughts left no room for an answer")
                 continue
-            # The same complaint of what was given up: no other form helps.
-            is_in_vain = server_error.words == told[0] and told[1] in server_error.words
+            # The same error about what was left out already: no other form helps.
+            is_in_vain = server_error.words == last[0] and last[1] in server_error.words
             adapted = None if is_in_vain else dialect.adapted(server_error)
             if adapted is None:
                 self._dialect = dialect if server_error.may_pass else first
                 raise self._explained(server_error)
-            told = server_error.words, self._adapt(dialect, adapted, server_error.words)
+            last = server_error.words, self._adapt(dialect, adapted, server_error.words)
 
     def _adapt(self, before: Dialect, after: Dialect, why: str) -> str:
         """Ask otherwise from now on; what is given up."""

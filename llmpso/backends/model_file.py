@@ -1,4 +1,4 @@
-"""The file of the embedded model: fetched once, verified by hash, kept in the user's cache."""
+"""The file of the embedded model: fetched once, verified by hash, stored in the user's cache."""
 
 import hashlib
 import json
@@ -129,7 +129,7 @@ def file_sha256(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where fetched models lie."""
+    """Where fetched models are stored."""
     return user_cache_path("llmpso") / "models"
 
 

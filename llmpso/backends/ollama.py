@@ -33,7 +33,7 @@ DEFAULT_HOST = "http://127.0.0.1:11434"
 DEFAULT_MODEL = "llama3"
 DEFAULT_PORT = 11434
 
-# Ollama's own default is smaller, and it cuts longer prompts without a word.
+# Ollama's own default is smaller, and it cuts longer prompts without an error.
 _CONTEXT_TOKENS = 8192
 
 
@@ -121,15 +121,15 @@ class OllamaBackend(HTTPBackend):
         return await self._response("chat", **self._body(request, dialect))
 
     async def _response(self, method: str, **arguments: Any) -> httpx.Response:
-        """The response to a call of the client, whatever its status: the client keeps it back."""
-        kept: list[httpx.Response] = []
+        """The response to a call, whatever its status: the client itself does not return it."""
+        responses: list[httpx.Response] = []
 
-        async def keep(response: httpx.Response) -> None:
+        async def record(response: httpx.Response) -> None:
             await response.aread()
-            kept.append(response)
+            responses.append(response)
 
         settings = http_settings(self.url, self._timeout)
-        settings["event_hooks"]["response"].append(keep)
+        settings["event_hooks"]["response"].append(record)
         library = _library()
         with usable_proxy(self.url):
             client = library.AsyncClient(self.url, **settings)
@@ -138,9 +138,9 @@ class OllamaBackend(HTTPBackend):
                 await getattr(client, method)(**arguments)
             except (library.ResponseError, ValueError, TypeError, AttributeError):
                 # What it makes of a response is of no matter: we read it ourselves.
-                if not kept:
+                if not responses:
                     raise
-        return kept[-1]
+        return responses[-1]
 
     def _body(self, request: Request, dialect: Dialect) -> dict[str, Any]:
         bound = {Binding.SCHEMA: dict(request.schema), Binding.OBJECT: "json"}.get(dialect.binding)
@@ -158,7 +158,7 @@ class OllamaBackend(HTTPBackend):
                 },
             }
             | ({} if bound is None else {"format": bound})
-            | ({"think": False} if dialect.hushes else {})
+            | ({"think": False} if dialect.asks_not_to_think else {})
         )
 
     def _read(self, body: Any) -> Answered:

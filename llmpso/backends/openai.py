@@ -103,7 +103,7 @@ class OpenAIBackend(HTTPBackend):
             raise BackendUnavailableError(str(error)) from error
 
     async def _list(self) -> frozenset[str]:
-        """Names of the models; none where the server does not tell."""
+        """Names of the models; empty where the server has no list."""
         try:
             async with self._client(CHECK_SECONDS) as client:
                 response = await _response(client.models.with_raw_response.list())

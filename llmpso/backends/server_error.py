@@ -1,4 +1,4 @@
-"""What a server complains of, read from whatever form the complaint has."""
+"""The error that a server reports, read from whatever form it has."""
 
 import html
 import re
@@ -21,7 +21,7 @@ _ADAPTABLE = {200, 400, 415, 422, 500, 501}
 
 @dataclass(frozen=True, slots=True)
 class ServerError:
-    """A server's complaint."""
+    """An error that a server reports."""
 
     status: int
     """The HTTP status, or what the body of a 200 says it should have been."""
@@ -50,14 +50,14 @@ class ServerError:
 
 
 def server_error_in(response: httpx.Response) -> ServerError | None:
-    """The complaint in a response; None if there is none."""
+    """The error in a response; None if it reports none."""
     body = body_of(response)
-    told = body.get("error") if isinstance(body, Mapping) else None
-    if response.is_success and not told:
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if response.is_success and not error:
         return None
     words = words_of(body) if body is not None else _plain(response.text)
     return ServerError(
-        status=_status(response, told),
+        status=_status(response, error),
         words=words,
         subject=next(_subjects(body), ""),
         codes=frozenset(_codes(body)),
@@ -75,7 +75,7 @@ def words_of(body: Any) -> str:
         return ""
     found = next(filter(None, (words_of(body.get(name)) for name in _WORDS)), "")
     where = ".".join(map(str, body["loc"])) if isinstance(body.get("loc"), list) else ""
-    # What stands behind a router has its own words.
+    # The server behind a router has an error message of its own.
     behind = body.get("metadata")
     raw = behind.get("raw") if isinstance(behind, Mapping) else ""
     return ": ".join(part for part in (where, found, raw) if isinstance(part, str) and part)
@@ -89,8 +89,8 @@ def _plain(text: str) -> str:
     return " ".join(html.unescape(bare).split())
 
 
-def _status(response: httpx.Response, told: Any) -> int:
-    code = told.get("code") if response.is_success and isinstance(told, Mapping) else None
+def _status(response: httpx.Response, error: Any) -> int:
+    code = error.get("code") if response.is_success and isinstance(error, Mapping) else None
     return code if isinstance(code, int) and 400 <= code < 600 else response.status_code
 
 

@@ -57,6 +57,9 @@ def call(
 ) -> tuple[T, int]:
     """Run an attempt, again after each `TransientError`, within `seconds` altogether.
 
+    Ours: in tenacity the wait that a server asks for (`Retry-After`), the deadline and the error
+    that names both would be callbacks of the same length, for one more dependency.
+
     A client's own time-out counts from byte to byte, so a slow drip outlives it. Here the
     attempt is a coroutine that is cancelled; its event loop lives in a thread of its own,
     because the caller may be inside another one (a notebook).
@@ -91,7 +94,7 @@ async def _persist(attempt: Callable[[], Awaitable[T]], pauses: Sequence[float])
 
 
 def _pause(error: TransientError, retries: int, pauses: Sequence[float]) -> float:
-    """Seconds to the next attempt; a wait that the server asks for is kept to the deadline.
+    """Seconds to the next attempt; a wait that the server asks for is honoured up to the deadline.
 
     Raises:
         TransientError: No attempt is left, or the deadline would come first.
@@ -132,7 +135,7 @@ def usable_proxy(url: str) -> Iterator[None]:
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise BackendUnavailableError(
             f"the environment's proxy for {masked_url(url)} cannot be used ({error}); "
-            "mend HTTPS_PROXY or ALL_PROXY, or add the host to NO_PROXY"
+            "correct HTTPS_PROXY or ALL_PROXY, or add the host to NO_PROXY"
         ) from error
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def plain(name: str) -> str:
-    """A name without what nobody sees: marks of no width, and all but single spaces within."""
+    """A name without invisible characters: marks of no width, and all but single spaces within."""
     seen = "".join(
         c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf"
     )

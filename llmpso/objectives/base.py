@@ -1,4 +1,4 @@
-"""The protocol by which anything that can be trained is tuned."""
+"""The protocols of an objective: what it must have, and what it may support besides."""
 
 import math
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Resumable(Objective, Protocol):
-    """An objective whose trainings can stop and go on later: one that can be raced."""
+    """An objective whose trainings can stop and be resumed: racing needs that."""
 
     def train_to(
         self, params: Params, *, fidelity: float, seed: int, checkpoint: Path
@@ -54,14 +54,14 @@ class Resumable(Objective, Protocol):
 
         Returns:
             Exactly what `evaluate` returns for the same arguments, metrics of the whole training
-            so far; `is_final` where the training ended by itself and would not go on.
+            so far; `is_final` where the training ended by itself and would not continue.
         """
         ...
 
 
 @runtime_checkable
 class DescribedObjective(Objective, Protocol):
-    """An objective that also tells people, and the advisor, what it is."""
+    """An objective with a description for people and for the advisor."""
 
     @property
     def name(self) -> str:
@@ -89,9 +89,9 @@ class SupportsFingerprint(Protocol):
     """An objective that says whether values of another day are still its own.
 
     What a value depends on is its code and its data. The code of a project is followed along its
-    imports without being asked; an objective tells of all that it reads besides. One without this
+    imports; an objective states here whatever else it reads. One without this
     member may read anything: a retuning, which is there for data that changes, reuses nothing of
-    it, and a study of `flows.tune` goes on wherever its code is the same.
+    it, and a study of `flows.tune` is resumed wherever its code is the same.
     """
 
     @property
@@ -177,7 +177,7 @@ class HeldOut:
 
 @runtime_checkable
 class SupportsHoldOut(Protocol):
-    """An objective that can judge a trained model on data that no trial was chosen by."""
+    """An objective that can evaluate a trained model on a hold-out set."""
 
     def held_out(self, model: Any) -> "HeldOut | ArrayLike":
         """Losses of a model, its own or one read back from MLflow, on the newest data.

@@ -32,7 +32,7 @@ class LinearModel:
 
 
 def forecast_baselines(windows: Windows) -> dict[str, dict[str, float]]:
-    """RMSE of persistence and ridge, in the target's unit, on the windows a network is judged by.
+    """RMSE of persistence and ridge, in the target's unit, on the same windows as a network's.
 
     Ridge may choose by validation how strongly it is penalised and how many rows it looks back.
     """
@@ -65,7 +65,10 @@ def _validation_rmse(model: LinearModel, windows: Windows) -> float:
 
 
 def _path(windows: Windows, n_lags: int) -> Iterable[LinearModel]:
-    """One model per penalty, from one eigendecomposition."""
+    """One model per penalty, from one eigendecomposition.
+
+    Ours, because scikit-learn's `Ridge` solves anew for each of the penalties.
+    """
     flat = _lagged(windows.inputs, windows.train.ends, n_lags)
     targets = windows.train.targets
     centre, mean = flat.mean(axis=0), targets.mean()

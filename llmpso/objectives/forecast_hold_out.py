@@ -1,4 +1,4 @@
-"""Judging a forecaster on the newest part of a series, by the path on which it serves."""
+"""Evaluating a forecaster on the newest part of a series, called as it is when it serves."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ def watched_columns(series: TimeSeries) -> pd.DataFrame:
 
 
 def held_out_losses(series: TimeSeries, windows: Windows, model: Any) -> HeldOut:
-    """Squared errors of a model's forecasts over the test part; arguments as `foretold`."""
-    losses = np.square(foretold(series, windows, model) - windows.test.targets)
+    """Squared errors of a model's forecasts over the test part; arguments as `test_forecasts`."""
+    losses = np.square(test_forecasts(series, windows, model) - windows.test.targets)
     return HeldOut(losses, block=windows.window + windows.horizon, squared=True)
 
 
-def foretold(series: TimeSeries, windows: Windows, model: Any) -> NDArray[np.float64]:
+def test_forecasts(series: TimeSeries, windows: Windows, model: Any) -> NDArray[np.float64]:
     """A model's forecasts of the targets of the test part, shape (n_windows,).
 
     Args:
@@ -48,7 +48,7 @@ def foretold(series: TimeSeries, windows: Windows, model: Any) -> NDArray[np.flo
     if len(forecasts) < -places.min():
         raise DataError(
             f"the model gives {len(forecasts)} forecasts for {len(frame)} new rows, and "
-            f"{-places.min()} are to be judged: it looks back further than this objective"
+            f"{-places.min()} are to be evaluated: it looks back further than this objective"
         )
     return np.asarray(forecasts[places])
 
@@ -62,7 +62,7 @@ def forecast_record(series: TimeSeries, windows: Windows, model: Any) -> dict[st
         "horizon": windows.horizon,
         "times": [_day(time) for time in series.frame.index[rows]],
         "truth": windows.test.targets[-MOST_SHOWN:].tolist(),
-        "forecast": foretold(series, windows, model)[-MOST_SHOWN:].tolist(),
+        "forecast": test_forecasts(series, windows, model)[-MOST_SHOWN:].tolist(),
     }
 
 

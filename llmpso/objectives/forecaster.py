@@ -111,8 +111,8 @@ class Forecaster:
     def _known_times(directory: Path, content: dict[str, Any]) -> TimeFormat | None:
         if "times" not in content:
             raise DataError(
-                f"the forecaster in {str(directory)!r} was saved by an older version, which kept "
-                "nothing of how its times are written; tune it anew under another name"
+                f"the forecaster in {str(directory)!r} was saved by an older version, which did "
+                "not save how its times are written; tune it anew under another name"
             )
         times = content.pop("times")
         return None if times is None else TimeFormat.from_json(times)

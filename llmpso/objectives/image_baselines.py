@@ -20,7 +20,7 @@ Guesses = NDArray[np.int64]
 
 
 def image_baselines(images: ImageSet) -> dict[str, dict[str, float]]:
-    """Accuracy of both on the images that a network is judged by.
+    """Accuracy of both on the images that a network is evaluated on.
 
     The linear model may choose by validation how strongly it is penalised.
     """

@@ -84,7 +84,7 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         """
         super().__init__(TUNABLES, space, max_epochs, device)
         self.series = series
-        # Cut at the longest window that may be tried, so that all are judged by the same rows.
+        # Cut at the longest window that may be tried, so that all are evaluated on the same rows.
         longest = int(self.space["window"].decode(1.0)) if "window" in self.space else window
         self.windows = make_windows(
             series, window=longest, horizon=horizon, max_validation=MAX_WINDOWS
@@ -133,7 +133,7 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was decided, mended or left out when the series was read."""
+        """What was decided, corrected or left out when the series was read."""
         return self.series.notes
 
     @property

@@ -38,7 +38,7 @@ class ObjectiveSpec:
     data: DataOptions = DataOptions()
 
     def __post_init__(self) -> None:
-        """Refuse a name that is not known, and an option that would go unheard."""
+        """Refuse a name that is not known, and an option that would be ignored."""
         is_own = ":" in self.name
         if not is_own and self.name not in OPTIONS:
             raise SpecError(
@@ -98,7 +98,7 @@ def _shipped(spec: ObjectiveSpec) -> DescribedObjective:
 
 
 def _instance(path: str, found: object) -> object:
-    """A class stands for what it makes without arguments."""
+    """A class is called without arguments to make the objective."""
     try:
         return run_user_code(found) if isinstance(found, type) else found
     except UserCodeError as error:
@@ -110,7 +110,7 @@ def _described(path: str, found: object, space_file: str | None) -> DescribedObj
     if isinstance(found, DescribedObjective):
         if space_file is not None:
             raise SpecError(f"space_file is for a plain function; {path!r} brings its space")
-        _check_told(path, found)
+        _check_texts(path, found)
         return found
     lacking = [name for name in DESCRIBED if not hasattr(found, name)]
     if not callable(found) or "evaluate" not in lacking:
@@ -128,12 +128,12 @@ def _described(path: str, found: object, space_file: str | None) -> DescribedObj
     return function_objective(found, load_space(space_file), path)
 
 
-def _check_told(path: str, objective: DescribedObjective) -> None:
-    """Refuse what an objective says of itself if it cannot be kept."""
+def _check_texts(path: str, objective: DescribedObjective) -> None:
+    """Refuse a description of an objective that cannot be stored."""
     for name in ("name", "metric", "description"):
-        told = getattr(objective, name)
-        if not isinstance(told, str) or not is_storable(told):
+        text = getattr(objective, name)
+        if not isinstance(text, str) or not is_storable(text):
             raise SpecError(
-                f"objective {path!r}: its {name} is {one_line(repr(told), 100)}; it must be text "
+                f"objective {path!r}: its {name} is {one_line(repr(text), 100)}; it must be text "
                 "without NUL or half a character"
             )

@@ -37,7 +37,7 @@ class FitResult:
     validation_errors: list[float] = field(default_factory=list)
     """Validation error after each epoch."""
     best_epoch: int = 0
-    """Epoch of the lowest validation error, whose weights the network keeps."""
+    """Epoch of the lowest validation error; the network ends with its weights."""
     diverged: bool = False
     """Whether a loss was not finite; fitting ended there and the weights mean nothing."""
     ended: bool = False
@@ -74,7 +74,7 @@ def fit(
         settings: How to fit.
         generator: Source of the batches, on the device of the samples; nothing else is drawn
             here.
-        checkpoint: File to go on from, if it is there, and to leave the state in. On a CPU the
+        checkpoint: File to resume from, if it exists, and to save the state in. On a CPU the
             result is that of a training which was never interrupted, to the last bit.
     """
     fitting = _Fitting(network, _optimizer(network, settings), generator)

@@ -50,14 +50,14 @@ class PlainFunction:
 
     @property
     def description(self) -> str:
-        """The function's docstring; it is told to the language model."""
+        """The function's docstring; it becomes part of the prompt."""
         return inspect.getdoc(defining(self.function)) or f"The function {self._called}."
 
     @property
     def fingerprint(self) -> str | None:
-        """What `fingerprint()` of the function's module tells of its data; None without one."""
-        told: str | None = _beside(self.function, "fingerprint")
-        return told() if callable(told) else told
+        """What `fingerprint()` of the function's module returns; None without one."""
+        found: str | None = _beside(self.function, "fingerprint")
+        return found() if callable(found) else found
 
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
         """Call the function.
@@ -72,12 +72,12 @@ class PlainFunction:
 
 
 class HoldOutFunction(PlainFunction):
-    """A function whose module can also judge a model on data that no trial was chosen by.
+    """A function whose module can also evaluate a model on a hold-out set.
 
     Args:
         function: As for `PlainFunction`; it returns an `Evaluation` with a model.
         space: What may be tried.
-        judge: From a model to its losses on the held-out samples, oldest first.
+        losses: From a model to its losses on the held-out samples, oldest first.
         path: As for `PlainFunction`.
     """
 
@@ -85,25 +85,25 @@ class HoldOutFunction(PlainFunction):
         self,
         function: Callable[..., Any],
         space: SearchSpace,
-        judge: Callable[[Any], Any],
+        losses: Callable[[Any], Any],
         path: str | None = None,
     ) -> None:
         super().__init__(function, space, path)
-        self._judge = judge
+        self._losses = losses
 
     def held_out(self, model: Any) -> HeldOut:
         """Losses of a model on the held-out samples."""
-        return HeldOut.of(self._judge(model))
+        return HeldOut.of(self._losses(model))
 
 
 def function_objective(
     function: Callable[..., Any], space: SearchSpace, path: str
 ) -> PlainFunction:
-    """The objective of a function; judged, where its module defines `held_out(model)`."""
-    judge = _beside(function, "held_out")
-    if judge is None:
+    """The objective of a function; with a hold-out set if its module has `held_out(model)`."""
+    losses = _beside(function, "held_out")
+    if losses is None:
         return PlainFunction(function, space, path)
-    return HoldOutFunction(function, space, judge, path)
+    return HoldOutFunction(function, space, losses, path)
 
 
 def defining(function: Any) -> Any:
@@ -136,7 +136,7 @@ def _passed(function: Callable[..., Any], called: str) -> tuple[str, ...]:
         raise SpecError(f"{called} is a coroutine or a generator; it must return a number")
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # of builtins and compiled code none is told
+    except (TypeError, ValueError):  # of builtins and compiled code have none
         return ()
     passed = tuple(name for name in PASSED if name in signature.parameters)
     try:

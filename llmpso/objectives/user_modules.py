@@ -15,7 +15,7 @@ _OURS = ("flows", "llmpso", "tasks")
 def import_attribute(path: str) -> object:
     """What an import path, `package.module:attribute`, names.
 
-    The working directory is searched last: a `queue.py` there must not stand in for Python's own.
+    The working directory is searched last: a `queue.py` there must not replace Python's own.
 
     Raises:
         SpecError: There is no such module or attribute, or the module cannot be imported.

@@ -1,1 +1,1 @@
-"""Pages one likes to look at: figures of a study, from its trials alone."""
+"""Figures of a study, from its trials alone."""

@@ -173,7 +173,7 @@ def _named(panel: Panel) -> tuple[Axis, Axis]:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "title": {"text": in_html(axis.label)},
         "type": "log" if axis.log else "linear",
         "gridcolor": FAINT,
@@ -181,14 +181,14 @@ def _axis(axis: Axis) -> dict[str, Any]:
         "automargin": True,
     }
     if axis.limits is not None:
-        told["range"] = [math.log10(end) for end in axis.limits] if axis.log else axis.limits
+        described["range"] = [math.log10(end) for end in axis.limits] if axis.log else axis.limits
     if axis.log:
         # Else a narrow axis has a line at every digit.
-        told["dtick"] = "D2"
+        described["dtick"] = "D2"
     if axis.ticks:
         places, names = zip(*axis.ticks, strict=True)
-        told |= {"tickvals": places, "ticktext": [in_html(name) for name in names]}
-    return told
+        described |= {"tickvals": places, "ticktext": [in_html(name) for name in names]}
+    return described
 
 
 def _extra(mark: Mark) -> dict[str, Any]:

@@ -24,23 +24,23 @@ def model_charts(records: Mapping[str, Record]) -> list[Chart]:
 
 def forecast(record: Record) -> list[Chart]:
     """Forecasts beside what came, over the newest rows, and one against the other."""
-    truth, foretold, times = record["truth"], record["forecast"], record["times"]
+    truth, forecasts, times = record["truth"], record["forecast"], record["times"]
     unit = label(f"{record['target']} ({record['unit']})" if record["unit"] else record["target"])
     at = list(range(len(truth)))
     step = max(1, len(at) // N_TICKS)
     ticks = tuple((float(place), label(times[place])) for place in at[::step])
-    low, high = min(*truth, *foretold), max(*truth, *foretold)
+    low, high = min(*truth, *forecasts), max(*truth, *forecasts)
     over_time = Panel(
         (
             Path(at, truth, "what came", INK, 1.6),
-            Path(at, foretold, f"forecast, {record['horizon']} rows before", BLUE, 1.6),
+            Path(at, forecasts, f"forecast, {record['horizon']} rows before", BLUE, 1.6),
         ),
         Axis("", ticks=ticks),
         Axis(unit),
     )
     right = Path([low, high], [low, high], "", INK, 1.0, dashed=True)
     against = Panel(
-        (right, Dots(truth, foretold, "", BLUE, size=4.0)),
+        (right, Dots(truth, forecasts, "", BLUE, size=4.0)),
         Axis("what came"),
         Axis("forecast"),
     )

@@ -79,7 +79,7 @@ def axis(name: str, dimension: Dimension) -> Axis:
 
 
 def label(text: object) -> str:
-    """A name or a choice as it stands at an axis."""
+    """A name or a choice as an axis shows it."""
     return brief(str(text), LABEL_LENGTH)
 
 
@@ -99,7 +99,7 @@ def coordinate(dimension: Dimension, value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def told(trial: Trial) -> str:
+def one_line_of(trial: Trial) -> str:
     """A trial in one line."""
     params = ", ".join(f"{brief(name)} {short(value)}" for name, value in trial.params.items())
     return f"{short(trial.value)} · trial {trial.number} · {trial.source} · {params}"

@@ -7,17 +7,17 @@ import numpy as np
 from llmpso.pages.charts import Axis, Bars, Chart, Dots, Mark, Panel, Parallel, Path
 from llmpso.pages.importance import importances, ordered
 from llmpso.pages.palette import BLUE, GREY, INK, LOOKS, Look
-from llmpso.pages.points import Points, axis, coordinate, label, told
+from llmpso.pages.points import Points, axis, coordinate, label, one_line_of
 from llmpso.space import Categorical, Dimension, Floats, SearchSpace
 from llmpso.study import improvements
 from llmpso.text import short
 from llmpso.trial import Source, Trial, TrialState
 
 Place = Callable[[Trial], tuple[float, float]]
-"""Where a trial lies in a panel."""
+"""The place of a trial in a panel."""
 
 MOST_SLICES, MOST_AXES, MOST_PATHS = 6, 8, 12
-"""More panels, axes and particles than these nobody can tell apart."""
+"""More panels, axes and particles than these cannot be distinguished."""
 
 
 def study_charts(trials: Sequence[Trial], space: SearchSpace, metric: str) -> list[Chart]:
@@ -142,7 +142,7 @@ def trajectory(points: Points, names: Sequence[str]) -> Chart:
     paths = [_way(list(map(place, way))) for way in ways]
     best = points.trials[int(points.values.argmin())]
     (best_x, best_y) = place(best)
-    crown = Dots([best_x], [best_y], "best", INK, "ring", 18.0, [told(best)])
+    crown = Dots([best_x], [best_y], "best", INK, "ring", 18.0, [one_line_of(best)])
     return Chart(
         "trajectory",
         f"The swarm's way through {label(x)} and {label(y)}",
@@ -209,7 +209,7 @@ def _by_source(points: Points, place: Place) -> list[Dots]:
 
 def _dots(look: Look, trials: Sequence[Trial], place: Place) -> Dots:
     x, y = zip(*map(place, trials), strict=True)
-    texts = [told(trial) for trial in trials]
+    texts = [one_line_of(trial) for trial in trials]
     return Dots(x, y, look.label, look.colour, look.symbol, look.size, texts)
 
 

@@ -1,1 +1,1 @@
-"""From a proposed trial to a measured one: here, in processes, kept on disk."""
+"""Running evaluations: in threads, processes or on a cluster, and storing what they measured."""

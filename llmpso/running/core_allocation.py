@@ -1,4 +1,4 @@
-"""How many trainings at once, and how many cores for each: measured on the machine as it is.
+"""How many trainings at once, and how many cores for each: measured on this machine.
 
 A container may have less than its machine shows, cores may be halves of one, and other programs
 may hold them; small networks, trained in threads, wait for one another. A short training of the
@@ -16,10 +16,10 @@ from itertools import repeat
 from llmpso.objectives.torch_threads import installed_torch, limit_threads
 
 PROBE_SECONDS = 0.15
-"""For each layout that is tried."""
+"""Seconds for each allocation that is tried."""
 
 CLEARLY = 1.3
-"""How many times more a layout must do to be taken in place of one before it."""
+"""How many times faster an allocation must be to replace an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)

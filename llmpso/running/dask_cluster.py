@@ -29,7 +29,7 @@ CONNECT_SECONDS = 10.0
 
 @contextmanager
 def dask_cluster(context: WorkerContext, n_workers: int, address: str | None) -> Iterator[Measure]:
-    """What evaluates trials on a cluster, called from up to `n_workers` threads at once.
+    """A function that evaluates trials on a cluster; up to `n_workers` threads call it at once.
 
     Args:
         context: What each worker is to do.
@@ -61,7 +61,7 @@ def places(address: str) -> int:
 
 @contextmanager
 def _started(n_workers: int) -> Iterator[Client]:
-    """A cluster on this machine for the length of the block."""
+    """A cluster on this machine during the block."""
     with (
         # A worker that dies is a failed trial at once: who tries it again says so on the trial.
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
@@ -107,7 +107,7 @@ class _Crew:
         self._client = client
         self._context = context
         self.is_closed = False
-        """Whether what is under way is given up."""
+        """Whether running evaluations are abandoned."""
 
     def evaluate(self, trial: Trial) -> Outcome:
         """The outcome that a worker sent, or how it was lost."""

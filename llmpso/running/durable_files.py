@@ -1,6 +1,6 @@
-"""Files that outlast a kill and a power cut, and that tell whether they are still whole.
+"""Files that outlast a kill and a power cut, with checksums that show damage.
 
-What was given to the system outlasts a kill; only what has come to the disk outlasts a power cut.
+What was written outlasts a kill; only what was synced to the disk outlasts a power cut.
 What was damaged all the same is found by its checksum when it is read, and is set aside.
 """
 
@@ -149,7 +149,7 @@ def remove(path: Path) -> None:
 
 
 def made_folder(folder: Path) -> Path:
-    """A folder, made if it is not there; what stands in its place is set aside.
+    """A folder, made if it is not there; anything else at its path is set aside.
 
     Raises:
         OSError: It cannot be made.

@@ -1,4 +1,4 @@
-"""One trial through one objective: the border where the user's code may fail in any way."""
+"""Evaluating one trial: the user's code may fail in any way; the failure becomes the result."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from llmpso.user_code import described, traceback_of
 logger = logging.getLogger(__name__)
 
 MAX_RETRIES = 1
-"""How often a failure that may not happen again is let happen again."""
+"""How often an evaluation is repeated after a failure that may be transient."""
 
 
 Measure = Callable[[Trial], Outcome]
@@ -52,21 +52,21 @@ def evaluate_trial(
 
 
 def evaluate_with_retry(measure: Measure, trial: Trial) -> Outcome:
-    """Evaluate one trial, again after each failure that may not happen again; its note says so."""
+    """Evaluate one trial, and retry after a transient failure; the trial's note says so."""
     outcome = measure(trial)
     for _ in range(MAX_RETRIES):
         failure = outcome.trial.failure
         if failure is None or not is_transient(failure.kind):
             break
-        logger.warning("trial %d is tried again: %s", trial.number, failure.message)
+        logger.warning("trial %d is retried: %s", trial.number, failure.message)
         note = f"{trial.note}; " if trial.note else ""
-        trial = replace(trial, note=f"{note}tried again after: {failure.message}")
+        trial = replace(trial, note=f"{note}retried after: {failure.message}")
         outcome = measure(trial)
     return outcome
 
 
 def is_transient(kind: FailureKind) -> bool:
-    """Whether the same evaluation, tried again, may well succeed."""
+    """Whether a retry of the same evaluation may succeed."""
     return kind is FailureKind.LOST_WORKER
 
 
@@ -77,7 +77,7 @@ def failed_outcome(trial: Trial, error: BaseException, seconds: float) -> Outcom
 
 
 def failure_kind(error: BaseException) -> FailureKind:
-    """What kind of failure an exception stands for."""
+    """The kind of failure of an exception."""
     if isinstance(error, TimeoutError):
         return FailureKind.TIMEOUT
     # torch raises its own class on a GPU and a plain RuntimeError on a CPU; neither may be

@@ -26,7 +26,7 @@ class Fingerprint:
     text: str
     """Equal for equal code, data and settings; never equal to another where code is not known."""
     covers_data: bool
-    """Whether the objective tells of its data; if not, two equal ones may be of other data."""
+    """Whether the objective states its data; if not, equal fingerprints may mean other data."""
     files: tuple[str, ...] = ()
     """Files of code that count."""
     unseen: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ def digest(content: Any) -> str:
 
 
 def objective_fingerprint(objective: object, path: str = "") -> Fingerprint:
-    """Fingerprint of an objective's code and, as far as it tells, of its data and settings.
+    """Fingerprint of an objective's code and, as far as it states them, of its data and settings.
 
     Args:
         objective: An objective, or a plain function as one.
@@ -70,12 +70,12 @@ def objective_fingerprint(objective: object, path: str = "") -> Fingerprint:
 
 
 def evaluation_key(fingerprint: str, trial: Trial, fidelity: float) -> str:
-    """Where the evaluation of a trial is kept: the same for the same measurement, only."""
+    """Key of the evaluation of a trial: equal for the same measurement only."""
     return digest(_training(fingerprint, trial) | {"fidelity": fidelity})
 
 
 def training_key(fingerprint: str, trial: Trial) -> str:
-    """Where the training of a trial is kept, however far it got."""
+    """Key of the training of a trial, at whatever fidelity."""
     return digest(_training(fingerprint, trial))
 
 
@@ -84,7 +84,7 @@ def _training(fingerprint: str, trial: Trial) -> dict[str, Any]:
 
 
 def _own(objective: object) -> str | None:
-    """What an objective tells of itself; None if nothing."""
+    """The objective's own fingerprint; None if it has none."""
     name = getattr(objective, "name", type(objective).__name__)
     try:
         own = objective.fingerprint  # type: ignore[attr-defined]

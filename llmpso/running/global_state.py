@@ -1,4 +1,4 @@
-"""What all trainings of a process share, put back after each: a training may change it."""
+"""Global state that all trainings of a process share, restored after each: one may change it."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from typing import Self, cast
 import numpy as np
 
 Restore = Callable[[], object]
-"""Puts one thing back as it was found."""
+"""Restores one setting."""
 
 
 @dataclass(frozen=True, slots=True)

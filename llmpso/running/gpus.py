@@ -18,7 +18,7 @@ from llmpso.extras import needed_by
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
 _held: list[FileLock] = []
-"""Never let go: the process ends with it."""
+"""Never released: each lock ends with the process."""
 
 
 def visible_gpus() -> list[str]:
@@ -47,7 +47,7 @@ def check_gpus(n_workers: int, per_gpu: int) -> None:
 
 @cache
 def take_gpu(per_gpu: int) -> str:
-    """Take a place on a GPU for as long as this process lives; it sees no other GPU then.
+    """Take a place on a GPU until this process ends; it sees no other GPU then.
 
     In time: CUDA reads which devices are visible when it is first used.
 

@@ -1,7 +1,7 @@
 """What an objective returned, as an evaluation: the border where values may be anything.
 
-A value that is no number fails the trial. What stands beside it is turned into plain numbers and
-records; what cannot be is left out, and the trial says so.
+A value that is no number fails the trial. Metrics, curves and artifacts are turned into plain
+numbers and records; what cannot be is left out, with a warning on the trial.
 """
 
 import inspect
@@ -33,11 +33,11 @@ def to_evaluation(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
     # Made anew: what was returned may be of a class of the user's, which does not travel.
     plain = Evaluation(
         value=_value(returned.value),
-        metrics=_kept("metric", returned.metrics, _finite, problems),
-        curves=_kept("curve", returned.curves, _curve, problems),
+        metrics=_plain_items("metric", returned.metrics, _finite, problems),
+        curves=_plain_items("curve", returned.curves, _curve, problems),
         model=returned.model,
         is_final=bool(returned.is_final),
-        artifacts=_kept("artifact", returned.artifacts, _record, problems),
+        artifacts=_plain_items("artifact", returned.artifacts, _record, problems),
     )
     return plain, tuple(problems)
 
@@ -95,11 +95,11 @@ def _listed(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} is no value of JSON")
 
 
-def _kept(
+def _plain_items(
     kind: str, named: object, plain: Callable[[Any], Any], problems: list[str]
 ) -> dict[str, Any]:
-    """What can be kept of named values; of the rest, why not."""
-    kept: dict[str, Any] = {}
+    """The named values that can be stored; for the others the reason is added to `problems`."""
+    plain_values: dict[str, Any] = {}
     try:
         items = list(dict(named).items())  # type: ignore[call-overload]
     except Exception:  # noqa: BLE001 - a user's mapping may refuse in any way
@@ -107,7 +107,7 @@ def _kept(
         return {}
     for name, value in items:
         try:
-            kept[str(name)] = plain(value)
+            plain_values[str(name)] = plain(value)
         except Exception as error:  # noqa: BLE001 - a user's value may refuse in any way
             problems.append(f"{kind} {one_line(name, 60)!r} is left out: {described(error)}")
-    return kept
+    return plain_values

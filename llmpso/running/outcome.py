@@ -1,4 +1,4 @@
-"""What came of one trial, and how it travels from a worker to the study."""
+"""The result of one trial, and how it is sent from a worker to the study."""
 
 import pickle
 import time
@@ -23,15 +23,15 @@ class Outcome:
 
 
 def without_model(outcome: Outcome, reason: str) -> Outcome:
-    """The outcome of a trial whose model cannot be kept; the trial says so."""
-    warning = f"its model is not kept: {reason}"
+    """The outcome of a trial whose model cannot be saved; the trial has a warning."""
+    warning = f"its model is not saved: {reason}"
     trial = replace(outcome.trial, warnings=(*outcome.trial.warnings, warning))
-    kept = outcome.evaluation and replace(outcome.evaluation, model=None)
-    return Outcome(trial, kept)
+    bare = outcome.evaluation and replace(outcome.evaluation, model=None)
+    return Outcome(trial, bare)
 
 
 def lost_outcome(trial: Trial, failure: Failure, started_at: float) -> Outcome:
-    """The outcome of a trial whose worker could not answer."""
+    """The outcome of a trial whose worker was lost."""
     begun = replace(trial, started_at=started_at)
     return Outcome(begun.failed(failure, time.time() - started_at), None)
 
@@ -48,7 +48,7 @@ def outcome_to_bytes(outcome: Outcome) -> bytes:
 
 
 def outcome_from_bytes(content: bytes) -> Outcome:
-    """What a worker of ours measured: the one pickle that is trusted."""
+    """What `outcome_to_bytes` was given in a worker: the only pickle that is trusted."""
     outcome: Outcome
     outcome, model = pickle.loads(content)
     if not model or outcome.evaluation is None:

@@ -1,7 +1,7 @@
 """Outcomes that worker processes have written, in a folder of their study.
 
-Between the end of a training and its record a study's process may be killed. What a worker wrote
-stays, and the next run of the study takes it in.
+Between the end of a training and its record a study's process may be killed. The file that the
+worker wrote stays, and the next run of the study records it.
 """
 
 import tempfile
@@ -16,7 +16,7 @@ _WHOLE = ".outcome"
 
 
 def write_outcome(content: bytes, folder: Path) -> Path:
-    """Write an outcome, model included, to a file, which has its name once it is whole.
+    """Write an outcome, model included, to a file, which gets its name once it is complete.
 
     Raises:
         OSError: There is no room; nothing is left of it.
@@ -38,7 +38,7 @@ def read_outcome(path: Path) -> Outcome:
 
 
 def unrecorded_outcomes(folder: Path) -> Iterator[Outcome]:
-    """What an earlier process of the study did not live to record; what is damaged is set aside.
+    """Outcomes that an earlier process of the study did not record; what is damaged is set aside.
 
     Raises:
         OSError: Something cannot be moved.

@@ -1,7 +1,7 @@
-"""Trainings that stopped half-way: their checkpoints, and what they measured so far.
+"""Trainings that are paused at a rung: their checkpoints, and what they measured so far.
 
 A training is one configuration with one seed; its address is the same at every fidelity. A rung is
-kept as a record and a checkpoint that nobody writes any more: the training gets a copy.
+stored as a record and a checkpoint that is never written again: the training gets a copy.
 """
 
 import os
@@ -31,7 +31,7 @@ from llmpso.trial import Evaluation, Trial
 
 @dataclass(frozen=True, slots=True)
 class PausedTraining:
-    """A trial that is still to be told, as it was when its training last stopped."""
+    """A trial whose training is not finished, as it was when the training last stopped."""
 
     trial: Trial
     curves: Mapping[str, tuple[float, ...]]
@@ -39,13 +39,13 @@ class PausedTraining:
     """The state of the training, if it left one."""
 
     def pruned(self) -> Outcome:
-        """Its outcome, if it goes no further."""
+        """Its outcome, if it is pruned here."""
         trial = self.trial.pruned()
         return Outcome(trial, Evaluation(trial.rungs[-1][1], trial.metrics, self.curves))
 
 
 class PausedTrainings:
-    """A folder of trainings that go on later, perhaps in another process.
+    """A folder of trainings that are resumed later, perhaps in another process.
 
     Args:
         folder: Made if it is not there.
@@ -63,14 +63,14 @@ class PausedTrainings:
         Raises:
             OSError: There is no room for a copy.
         """
-        kept, copy = self.find(address), self._folder / f"{address}.pt"
+        paused, copy = self.find(address), self._folder / f"{address}.pt"
         remove(copy)
-        if kept is not None and kept.checkpoint is not None:
-            shutil.copyfile(kept.checkpoint, copy)
+        if paused is not None and paused.checkpoint is not None:
+            shutil.copyfile(paused.checkpoint, copy)
         return copy
 
-    def keep(self, address: str, outcome: Outcome) -> None:
-        """Keep what was measured on the way, with the state of the training.
+    def save(self, address: str, outcome: Outcome) -> None:
+        """Save what was measured so far, with the state of the training.
 
         Raises:
             OSError: There is no room.
@@ -79,15 +79,15 @@ class PausedTrainings:
         record: dict[str, Any] = {"trial": trial_record(trial), "curves": curves_record(outcome)}
         if left.exists():
             # The record before this one still has its own.
-            kept = left.with_name(f"{address}.{len(trial.rungs)}.pt")
-            record |= {"checkpoint": kept.name, "sha256": checksum(left)}
-            left.replace(kept)
-            sync(kept)
+            stored = left.with_name(f"{address}.{len(trial.rungs)}.pt")
+            record |= {"checkpoint": stored.name, "sha256": checksum(left)}
+            left.replace(stored)
+            sync(stored)
         replace_file(self._record(address), sealed(record))
-        self._forget_but(address, record.get("checkpoint"))
+        self._remove_checkpoints_but(address, record.get("checkpoint"))
 
     def find(self, address: str) -> PausedTraining | None:
-        """What was measured on the way; None if no rung was reached, or its files are damaged.
+        """What was measured so far; None if no rung was reached, or its files are damaged.
 
         Raises:
             OSError: What is damaged cannot be moved.
@@ -100,9 +100,9 @@ class PausedTrainings:
             return None
 
     def forget(self, address: str) -> None:
-        """Remove a training that is told."""
+        """Remove a training whose trial is recorded."""
         remove(self._record(address))
-        self._forget_but(address, None)
+        self._remove_checkpoints_but(address, None)
 
     def _read(self, path: Path) -> PausedTraining:
         record = unsealed(read(path))
@@ -116,7 +116,7 @@ class PausedTrainings:
             raise DamagedError(f"{name} is not the checkpoint that was written")
         return PausedTraining(trial, curves, checkpoint)
 
-    def _forget_but(self, address: str, name: str | None) -> None:
+    def _remove_checkpoints_but(self, address: str, name: str | None) -> None:
         """Remove the checkpoints of a training but one."""
         for path in self._checkpoints(address):
             if path.name != name:

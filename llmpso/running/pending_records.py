@@ -1,8 +1,8 @@
-"""Outcomes on their way to the records: kept as files from the moment they are measured.
+"""Outcomes that are not recorded yet: stored as files from the moment they are measured.
 
 An entry is a folder that appears whole, by renaming, and is removed once it is recorded. So a
-process may be killed at any instant, and a tracking server be away for as long as it likes. Each
-entry has the checksums of its files: one that a power cut or a hand damaged is set aside.
+process may be killed at any instant, and the tracking server may be unreachable for long. Each
+entry has the checksums of its files: one that was damaged is set aside.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,7 +62,7 @@ class PendingRecords:
                 remove(rest)
 
     def put(self, address: str, outcome: Outcome, fill: Callable[[Path], Trial]) -> PendingRecord:
-        """Keep an outcome; `fill` adds files to its folder, and returns the trial with warnings.
+        """Store an outcome; `fill` adds files to its folder, and returns the trial with warnings.
 
         Raises:
             OSError: There is no room.
@@ -75,14 +75,14 @@ class PendingRecords:
         record |= {"curves": curves_record(outcome), "files": checksums(half)}
         (half / _RECORD).write_text(sealed(record), encoding="utf-8")
         # A kill loses it until it has its name, a power cut until it is on the disk. The name
-        # comes first, since the disk takes longer and checksums tell of a power cut in between.
+        # comes first, since the disk takes longer and checksums show a power cut in between.
         whole = half.rename(free_place(self._folder / address))
         sync_tree(whole)
         sync(self._folder)
         return _entry(whole, record)
 
     def entries(self) -> list[PendingRecord]:
-        """All that wait, in the order of their trials; what is damaged is set aside.
+        """All that are not recorded, in the order of their trials; what is damaged is set aside.
 
         Raises:
             OSError: Something cannot be read or moved.
@@ -95,9 +95,9 @@ class PendingRecords:
         return self._whole(entry.folder) is not None
 
     def remove(self, entry: PendingRecord) -> None:
-        """Forget an outcome that is recorded."""
+        """Remove an outcome that is recorded."""
         half = entry.folder.with_name(entry.folder.name + HALF_WRITTEN)
-        # Whoever removed it by hand was faster.
+        # It may have been removed by hand meanwhile.
         with suppress(FileNotFoundError):
             remove(entry.folder.rename(half))
 

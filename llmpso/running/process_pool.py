@@ -1,7 +1,7 @@
 """Evaluations in processes of this machine, which can be killed.
 
-Processes are kept from one evaluation to the next, with the data loaded. One that takes too long,
-takes too much memory or dies makes a failed trial, and is replaced; what it started dies with it.
+Processes are reused for further evaluations, with the data loaded. One that takes too long, takes
+too much memory or dies makes a failed trial and is replaced; processes it started die with it.
 """
 
 import math
@@ -28,10 +28,10 @@ from llmpso.running.worker_pool import ClosedError, WorkerPool
 from llmpso.trial import Failure, FailureKind, Trial
 
 LOOK_SECONDS = 0.05
-"""How often a worker's time is looked at."""
+"""How often a worker's time is checked."""
 
 MEMORY_LOOK_SECONDS = 0.1
-"""How often its memory is, which takes milliseconds."""
+"""How often its memory is checked, which takes milliseconds."""
 
 EXIT_SECONDS = 5.0
 """How long a process that hung up may take to end."""
@@ -54,13 +54,13 @@ def process_pool(
     limits: ProcessLimits,
     worker_outcomes: Path | None = None,
 ) -> Iterator[Measure]:
-    """What evaluates trials in processes, called from up to `n_workers` threads at once.
+    """A function that evaluates trials in processes; up to `n_workers` threads call it at once.
 
     Args:
         context: What each process is to do.
         n_workers: Processes, started at their first trial.
         limits: A process that goes beyond them is killed.
-        worker_outcomes: Folder that outcomes are written to; one for the time being if None.
+        worker_outcomes: Folder that outcomes are written to; a temporary one if None.
 
     Raises:
         SpecError: There are too few GPUs.
@@ -110,7 +110,7 @@ class _Worker:
         return lost_outcome(trial, failure, started_at)
 
     def stop(self) -> None:
-        """Kill the process; whoever waits for it hears that it is gone."""
+        """Kill the process; a thread that waits for it gets an error."""
         self._is_stopped = True
         if self._process is not None:
             kill_tree(self._process.pid)

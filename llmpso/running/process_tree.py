@@ -1,4 +1,8 @@
-"""A process and all that it started: what they take, and their end. Linux shows them in /proc."""
+"""A process and all that it started: their memory, and how to kill them, from Linux's /proc.
+
+Ours, because psutil finds the descendants of a process, but not the members of its session, which
+are still there after the leader has ended; and ten checks a second must read few files.
+"""
 
 import os
 import signal

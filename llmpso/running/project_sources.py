@@ -1,4 +1,4 @@
-"""The code that a module leads to: the files of a project, followed by their import statements.
+"""The source files that a module depends on, found by following import statements.
 
 Nothing is imported to find them, so that what a function imports later counts as well, and values
 do not: of `from helper import LIMIT`, `helper` counts.
@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 OWN = Path(__file__).resolve().parents[1]
-"""This library; its objectives tell the version of their code themselves."""
+"""This library; its objectives state the version of their code themselves."""
 
 IMPORTERS = ("import_module", "__import__")
 """Calls that import what they are given by name."""
@@ -51,7 +51,7 @@ class _Found:
 
     @property
     def roots(self) -> set[str]:
-        """Top-level packages that belong to the project wherever they lie."""
+        """Top-level packages that belong to the project wherever they are."""
         return {name.partition(".")[0] for name in self.first}
 
 
@@ -108,7 +108,7 @@ def _with_parents(names: Iterable[str]) -> Iterator[str]:
 
 
 def _spec(name: str) -> ModuleSpec | None:
-    """Where a module lies, or would be found; nothing is imported for it."""
+    """Where a module is, or would be found; nothing is imported for it."""
     loaded = getattr(sys.modules.get(name), "__spec__", None)
     if isinstance(loaded, ModuleSpec):
         return loaded
@@ -162,7 +162,7 @@ def _belongs(name: str, file: Path, roots: set[str]) -> bool:
 
 
 def _label(name: str, file: Path) -> str:
-    """A file's name below the folder that its root package lies in."""
+    """A file's name below the folder that its root package is in."""
     if name == "__main__":
         return file.name
     depth = name.count(".") + (file.stem == "__init__")
@@ -182,7 +182,7 @@ def _content(file: Path, spec: ModuleSpec | None) -> bytes | None:
 
 
 def _imported(tree: ast.Module, name: str, package: str) -> Iterator[str]:
-    """All names that import statements, wherever they stand, may mean modules by."""
+    """All names in import statements, also within functions, that may be modules."""
     importers = _importers(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

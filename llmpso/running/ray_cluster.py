@@ -1,6 +1,6 @@
 """Evaluations on a Ray cluster: one that is there, or one on this machine for one study.
 
-Each worker is an actor, which keeps the objective, and which Ray gives its GPU. The tasks are
+Each worker is an actor, which holds the objective, and to which Ray assigns its GPU. The tasks are
 Ray's own, not Prefect's: a worker needs no way to Prefect's server.
 """
 
@@ -29,7 +29,7 @@ except ImportError as error:
 
 @contextmanager
 def ray_cluster(context: WorkerContext, n_workers: int, address: str | None) -> Iterator[Measure]:
-    """What evaluates trials on a cluster, called from up to `n_workers` threads at once.
+    """A function that evaluates trials on a cluster; up to `n_workers` threads call it at once.
 
     Args:
         context: What each worker is to do.
@@ -129,7 +129,7 @@ class _Worker:
         return lost_outcome(trial, Failure(FailureKind.LOST_WORKER, lost), started_at)
 
     def stop(self) -> None:
-        """Kill the actor; whoever waits for it hears that it is gone."""
+        """Kill the actor; a thread that waits for it gets an error."""
         self._is_stopped = True
         if self._actor is not None:
             ray.kill(self._actor)

@@ -25,10 +25,10 @@ def open_runner(
     around: str | None = None,
     worker_outcomes: Path | None = None,
 ) -> AbstractContextManager[Measure]:
-    """What evaluates trials, called from up to `n_workers` threads at once.
+    """A function that evaluates trials, called from up to `n_workers` threads at once.
 
     Args:
-        spec: The objective; each worker builds it once, and keeps its data.
+        spec: The objective; each worker builds it once, with its data.
         run: Where evaluations run, and what they may take.
         n_workers: Evaluations at once.
         n_threads: Cores that one evaluation may use.

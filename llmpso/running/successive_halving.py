@@ -1,4 +1,4 @@
-"""Racing: trainings begin short, the clearly worse stop early, the others go on from there.
+"""Racing by successive halving: short trainings first, the worse are pruned, the others continue.
 
 Successive halving inside a batch (Jamieson and Talwalkar, Non-stochastic Best Arm Identification
 and Hyperparameter Optimization, 2016), and against all earlier trainings of the study at the same
@@ -18,21 +18,21 @@ from llmpso.trial import Trial, TrialState
 
 @dataclass(frozen=True, slots=True)
 class Racing:
-    """When trainings are looked at, and which of them go on."""
+    """At which fidelities trainings are compared, and which of them continue."""
 
     rungs: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
     """Shares of the full training, rising, at which the worse ones stop."""
-    kept: float = 1 / 2
-    """Share of a batch that goes on from each rung, rounded up."""
+    promoted: float = 1 / 2
+    """Share of a batch that is promoted from each rung, rounded up."""
     among: float = 1 / 2
-    """A training goes on only from among this best share of all that came to the rung."""
+    """A training is promoted only from among this best share of all that reached the rung."""
 
     def __post_init__(self) -> None:
         """Refuse a race that would not end, or stop nothing."""
         rising = all(low < high for low, high in zip(self.rungs, self.rungs[1:], strict=False))
         if not (self.rungs and rising and self.rungs[0] > 0 and self.rungs[-1] < 1):
             raise SpecError(f"rungs is {self.rungs!r}; it must rise between 0 and 1")
-        for name, share in (("kept", self.kept), ("among", self.among)):
+        for name, share in (("promoted", self.promoted), ("among", self.among)):
             if not 0 < share <= 1:
                 raise SpecError(f"{name} is {share!r}; it must lie in (0, 1]")
 
@@ -43,20 +43,20 @@ def check_resumable(objective: object) -> None:
         name = getattr(objective, "name", type(objective).__name__)
         raise SpecError(
             f"racing is on, but objective {name!r} has no train_to: its trainings cannot stop "
-            "half-way and go on from a checkpoint; leave racing off"
+            "and resume from a checkpoint; leave racing off"
         )
 
 
 Train = Callable[[Sequence[Trial]], Sequence[Trial]]
-"""Trains pending trials to their fidelity, in any order; each comes back told, or pending with
+"""Trains pending trials to their fidelity, in any order; each comes back ended, or pending with
 one rung more."""
 
 Prune = Callable[[Trial], Trial]
-"""Hears of each trial that is stopped, and returns it as it is to be told."""
+"""Called with each trial that is pruned; returns it as it is recorded."""
 
 
 class Race:
-    """One study's race: what all trainings so far were worth at each rung.
+    """One study's race: the values of all trainings so far at each rung.
 
     Values are only ever compared at equal fidelity. Same trials, same values, same decisions.
     """
@@ -68,26 +68,26 @@ class Race:
 
     def run(self, trials: Sequence[Trial], train: Train, prune: Prune) -> list[Trial]:
         """Race one batch; all of it comes back complete, failed or pruned."""
-        running, told = list(trials), []
+        running, done = list(trials), []
         for fidelity in (*self._racing.rungs, 1.0):
             trained = train([replace(trial, fidelity=fidelity) for trial in running])
             ended = [trial for trial in trained if trial.state is not TrialState.PENDING]
             self._has_completed |= any(trial.state is TrialState.COMPLETE for trial in ended)
-            told += ended
+            done += ended
             if len(ended) == len(running):
                 break
             running, stopped = self._divided(fidelity, trained)
-            told += [prune(trial.pruned()) for trial in stopped]
-        return told
+            done += [prune(trial.pruned()) for trial in stopped]
+        return done
 
     def _divided(
         self, fidelity: float, trained: Sequence[Trial]
     ) -> tuple[list[Trial], list[Trial]]:
-        """Those that go on from a rung, and those that stop."""
+        """Those that are promoted from a rung, and those that are pruned."""
         values = {t.number: value for t in trained for at, value in t.rungs if at == fidelity}
         self._values[fidelity] += values.values()
         ranked = sorted(values, key=lambda number: (values[number], number))
-        best = ranked[: math.ceil(self._racing.kept * len(ranked))]
+        best = ranked[: math.ceil(self._racing.promoted * len(ranked))]
         limit = np.quantile(self._values[fidelity], self._racing.among)
         chosen = {number for number in best if values[number] <= limit}
         if not self._has_completed:

@@ -18,16 +18,16 @@ class InterruptedBatchError(KeyboardInterrupt):
     """A person ended a batch.
 
     Args:
-        told: Its trials that had ended.
+        ended: Its trials that had ended.
     """
 
-    def __init__(self, told: Sequence[Trial]) -> None:
+    def __init__(self, ended: Sequence[Trial]) -> None:
         super().__init__()
-        self.told = tuple(told)
+        self.ended = tuple(ended)
 
 
 class ThreadEvaluator:
-    """Evaluates batches in threads; a batch for one worker in the thread that asks for it.
+    """Evaluates batches in threads; a batch for one worker in the calling thread.
 
     Args:
         objective: What is evaluated.
@@ -35,7 +35,7 @@ class ThreadEvaluator:
         pool: The threads.
         n_workers: How many there are.
         scratch: Folder for the checkpoints of a race.
-        on_trial: Hears of each trial as it ends.
+        on_trial: Called with each trial as it ends.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ThreadEvaluator:
         try:
             if self._race is None:
                 return self._train(trials)
-            return self._race.run(trials, train=self._train_on, prune=self._heard)
+            return self._race.run(trials, train=self._train_on, prune=self._reported)
         except KeyboardInterrupt as error:
             raise InterruptedBatchError(self._ended) from error
 
@@ -91,9 +91,9 @@ class ThreadEvaluator:
     def _evaluate(self, trial: Trial, *, is_interruptible: bool = False) -> Trial:
         with self._state.restored():
             outcome = evaluate_trial(self._objective, trial, is_interruptible=is_interruptible)
-        return self._heard(outcome.trial)
+        return self._reported(outcome.trial)
 
-    def _heard(self, trial: Trial) -> Trial:
+    def _reported(self, trial: Trial) -> Trial:
         if trial.state is not TrialState.PENDING:
             self._ended.append(trial)
             self._on_trial(replace(trial, params=dict(trial.params)))

@@ -1,6 +1,6 @@
-"""What a worker process does, wherever it runs: build the objective once, measure trial by trial.
+"""What a worker needs, wherever it runs: it builds the objective once, then evaluates trials.
 
-All that travels there is a specification and, per trial, the trial itself.
+Only this and, per evaluation, the trial are sent to it.
 """
 
 import os
@@ -76,7 +76,7 @@ class WorkerContext:
         return around
 
     def _objective(self) -> DescribedObjective:
-        """The objective, built at the first call in a process and kept."""
+        """The objective, built at the first call in a process and cached."""
         if self.per_gpu is not None:
             take_gpu(self.per_gpu)
         sys.path.extend(path for path in self.paths if path not in sys.path)

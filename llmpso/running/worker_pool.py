@@ -9,11 +9,11 @@ from llmpso.trial import Trial
 
 
 class ClosedError(Exception):
-    """The study ended while this evaluation was under way: it is not to be told."""
+    """The study ended during this evaluation: its result is not recorded."""
 
 
 class Worker(Protocol):
-    """Something that evaluates one trial after the other, and is there again after it was lost."""
+    """Evaluates one trial after the other, and is started again after it was lost."""
 
     def evaluate(self, trial: Trial) -> Outcome:
         """The outcome, or how the worker was lost.
@@ -24,16 +24,16 @@ class Worker(Protocol):
         ...
 
     def stop(self) -> None:
-        """End it; whoever waits for it hears that it is gone."""
+        """End it; a thread that waits for it gets an error."""
         ...
 
     def discard(self) -> object:
-        """Let go of what it holds."""
+        """Release what it holds."""
         ...
 
 
 class WorkerPool:
-    """Workers that are kept from one evaluation to the next.
+    """Workers that are reused from one evaluation to the next.
 
     Args:
         workers: Started at their first trial.
@@ -54,7 +54,7 @@ class WorkerPool:
             self._idle.put(worker)
 
     def close(self) -> None:
-        """Stop all workers, and wait for the threads that hear of it."""
+        """Stop all workers, and wait for the threads that used them."""
         for worker in self._workers:
             worker.stop()
         for _ in self._workers:

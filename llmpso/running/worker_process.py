@@ -1,8 +1,8 @@
 """The worker's side of `llmpso.running.process_pool`: evaluates one trial after the other.
 
 Run as `python -m llmpso.running.worker_process DESCRIPTOR`: the descriptor of a connection over
-which parent and worker exchange pickles; nobody else has it. The process ends when its standard
-input is closed, which also happens when the parent is killed.
+which parent and worker exchange pickles; no other process has it. The process ends when its
+standard input is closed, which also happens when the parent is killed.
 """
 
 import os

@@ -276,7 +276,7 @@ def test_a_model_that_cannot_travel_is_left_out_and_the_trial_says_so(measure, k
     outcome = measure(trial(mood, 50))
     assert outcome.trial.value == 0.5
     if kind != "thread":  # in threads it need not travel: whoever keeps it finds out
-        assert outcome.trial.warnings == (f"its model is not kept: {reason}",)
+        assert outcome.trial.warnings == (f"its model is not saved: {reason}",)
         assert outcome.evaluation.model is None
 
 
@@ -319,7 +319,7 @@ def test_a_trial_whose_worker_was_killed_is_tried_elsewhere(measure, kind, folde
     alone = measure(trial("well"))
     outcome = evaluate_with_retry(measure, trial("is_killed_once"))
     assert outcome.trial.value == alone.trial.value
-    assert outcome.trial.note.startswith("tried again after: ")
+    assert outcome.trial.note.startswith("retried after: ")
     for_good = evaluate_with_retry(measure, trial("is_killed")).trial
     assert for_good.failure.kind is FailureKind.LOST_WORKER
     after = at_once(measure, [trial("well", number) for number in range(4)])

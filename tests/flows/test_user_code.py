@@ -129,7 +129,7 @@ def test_habits_cost_a_trial_or_a_warning_never_the_study(
     assert runs["odd_values"].data.metrics["f1"] == 0.5
     record = mlflow.artifacts.load_dict(f"{artifacts(runs['odd_values'])}/matrix.json")
     assert record == {"eye": [[1.0, 0.0], [0.0, 1.0]]}
-    assert runs["locked"].data.tags["warnings"].startswith("its model is not kept: TypeError: ca")
+    assert runs["locked"].data.tags["warnings"].startswith("its model is not saved: TypeError: ca")
     assert runs["locked"].data.metrics["value"] == 4.0
     ridge = mlflow.pyfunc.load_model(f"models:/{summary.model}")
     assert ridge.predict(np.eye(3)).shape == (3,)

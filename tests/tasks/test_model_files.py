@@ -171,7 +171,7 @@ def test_a_model_that_cannot_be_kept_is_a_warning_on_its_trial(tmp_path):
     outcome = Outcome(trial.measured(evaluation, 1.0), evaluation)
     entry = PendingRecords(tmp_path).put("address", outcome, partial(save_files, outcome))
     assert entry.trial.warnings == (
-        "its model is not kept: TypeError: cannot pickle '_thread.lock' object",
+        "its model is not saved: TypeError: cannot pickle '_thread.lock' object",
     )
     assert (entry.trial.value, entry.trial.params) == (0.5, params)
     assert not (entry.folder / MODEL).exists()

@@ -50,7 +50,7 @@ class Collection:
 def parse_groups(text: str) -> Groups:
     """Groups from text such as `fibre=paper+cardboard,rest=glass+metal+plastic`.
 
-    A class alone stands for itself: `paper,glass`.
+    A class alone is a group of its own: `paper,glass`.
 
     Raises:
         DataError: The text does not read so, or names a class twice.
@@ -81,17 +81,17 @@ def grouped(collection: Collection, groups: Groups) -> Collection:
         if member not in known:
             raise DataError(f"classes names {member!r}; {near_names(member, known)}")
     group_of = {member: name for name, members in groups.items() for member in members}
-    kept = np.isin(collection.labels, list(group_of))
+    chosen = np.isin(collection.labels, list(group_of))
     notes = collection.notes
-    if not kept.all():
+    if not chosen.all():
         left_out = ", ".join(sorted(set(known) - set(group_of)))
-        notes += (f"{(~kept).sum()} images of {left_out} are left out",)
-    told = "; ".join(f"{name} is {' + '.join(members)}" for name, members in groups.items())
+        notes += (f"{(~chosen).sum()} images of {left_out} are left out",)
+    grouping = "; ".join(f"{name} is {' + '.join(members)}" for name, members in groups.items())
     return Collection(
-        pixels=collection.pixels[kept],
-        labels=np.array([group_of[label] for label in collection.labels[kept]]),
-        parts=None if collection.parts is None else collection.parts[kept],
-        description=f"{collection.description}, in which {told}",
+        pixels=collection.pixels[chosen],
+        labels=np.array([group_of[label] for label in collection.labels[chosen]]),
+        parts=None if collection.parts is None else collection.parts[chosen],
+        description=f"{collection.description}, in which {grouping}",
         notes=notes,
     )
 

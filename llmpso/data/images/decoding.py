@@ -59,7 +59,7 @@ def decode(file: Path, side: int) -> Decoded:
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
-            f"image {str(file)!r} cannot be read ({reason}); mend or remove it"
+            f"image {str(file)!r} cannot be read ({reason}); replace or remove it"
         ) from error
 
 

@@ -51,8 +51,8 @@ def _tell_changes(decoded: Sequence[Decoded], side: int, notes: list[str]) -> No
     """Say what was done to images that were not alike."""
     modes = Counter(image.mode for image in decoded)
     if len(modes) > 1 and not all(image.is_grey for image in decoded):
-        told = ", ".join(f"{count} {mode}" for mode, count in modes.most_common())
-        notes.append(f"images are of several modes ({told}); all become RGB")
+        found = ", ".join(f"{count} {mode}" for mode, count in modes.most_common())
+        notes.append(f"images are of several modes ({found}); all become RGB")
     if n_transparent := sum(image.is_transparent for image in decoded):
         notes.append(f"{n_transparent:,} images are transparent in part: they are put on white")
     if n_moving := sum(image.n_frames > 1 for image in decoded):

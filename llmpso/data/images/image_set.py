@@ -1,4 +1,4 @@
-"""Labelled images in three parts: what to train on, to tune by, and to judge by."""
+"""Labelled images in three parts: for training, for tuning, and for the final test."""
 
 import hashlib
 from collections.abc import Iterator

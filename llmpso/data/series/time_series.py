@@ -63,7 +63,7 @@ class TimeSeries:
     times: TimeFormat | None = None
     """How the times of the file are written; None where they are known as they are."""
     notes: tuple[str, ...] = ()
-    """What was decided, mended or left out on the way here, a sentence each."""
+    """What was decided, corrected or left out while reading, a sentence each."""
 
     def __post_init__(self) -> None:
         """Refuse a table that cannot be learned from."""

@@ -47,7 +47,7 @@ _OF_ZIP = (zipfile.BadZipFile, RuntimeError, NotImplementedError)
 """`RuntimeError` is how zipfile says that it needs a password."""
 
 MAX_BYTES = 2 * 1024**3
-"""A table takes several times as much memory as its text, and packed files can lie."""
+"""A table takes several times as much memory as its text; a packed file may state a wrong size."""
 
 
 def read_text(path: Path, encoding: str | None, notes: list[str]) -> str:
@@ -80,7 +80,7 @@ def read_text(path: Path, encoding: str | None, notes: list[str]) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(
             f"file {str(path)!r} holds a NUL character in line {line}: it was cut off or is no "
-            "text; mend it, or name its encoding with encoding"
+            "text; correct it, or name its encoding with encoding"
         )
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 

@@ -52,7 +52,7 @@ def read_table(
     table.columns = table.columns.astype(str)
     if table.empty:
         raise DataError(f"file {str(path)!r} has no rows below its header; is it the right one?")
-    _tell_layout(layout, notes)
+    _note_layout(layout, notes)
     return table, layout
 
 
@@ -70,7 +70,7 @@ def _check_names(path: Path, layout: CsvLayout, target: str, notes: list[str]) -
 
 
 def _body(text: str, layout: CsvLayout, notes: list[str]) -> str:
-    """Header and rows, without what stands above them, comments, and a row that is cut off."""
+    """Header and rows, without the lines above them, comments, and a row that is cut off."""
     lines = text.split("\n")
     above, header, rows = lines[: layout.header], lines[layout.header], lines[layout.header + 1 :]
     if above:
@@ -150,7 +150,7 @@ def _with_zeros(table: pd.DataFrame, body: str, layout: CsvLayout) -> pd.DataFra
     return table.assign(**{name: text[name] for name in zeros})
 
 
-def _tell_layout(layout: CsvLayout, notes: list[str]) -> None:
+def _note_layout(layout: CsvLayout, notes: list[str]) -> None:
     if layout.separator in _SEPARATOR_NAMES:
         notes.append(f"columns are separated by {_SEPARATOR_NAMES[layout.separator]}")
     if layout.decimal == ",":

@@ -11,7 +11,7 @@ MAX_MARKS = 0.1
 """Largest share of cells that are no number in a column of numbers."""
 
 MAX_DIGITS = 17
-"""Whole numbers of more digits are identifiers: no float tells them apart."""
+"""Whole numbers of more digits are identifiers: a float cannot represent them all."""
 
 _SPACES = "'’\u00a0\u202f "
 _UNIT = re.compile(r"^([+-]?[\d.,][\d.,eE+\-]*?)\s*(%|[A-Za-zµμ°Ωº²³/·]+|[€$£¥])$")
@@ -37,13 +37,13 @@ def mend_numbers(
     Raises:
         DataError: The numbers of a column can be read in two ways.
     """
-    mended = {
+    corrected = {
         name: numbers
         for name in table.columns
         if not is_numeric_dtype(table[name])
         and (numbers := _mended(str(name), table[name], decimal, notes, is_given)) is not None
     }
-    return table.assign(**mended) if mended else table
+    return table.assign(**corrected) if corrected else table
 
 
 def as_numbers(cells: "pd.Series[str]", decimal: str = ".") -> "pd.Series[float]":

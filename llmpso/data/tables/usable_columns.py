@@ -103,8 +103,10 @@ def keep_useful(table: pd.DataFrame, target: str, notes: list[str]) -> pd.DataFr
         by_reason[reason].append(str(column))
     for reason, columns in by_reason.items():
         notes.append(_left_out(columns, reason))
-    kept = table.drop(columns=list(reasons))
-    return kept.astype({name: float for name in kept.columns if is_numeric_dtype(kept[name])})
+    usable = table.drop(columns=list(reasons))
+    return usable.astype(
+        {name: float for name in usable.columns if is_numeric_dtype(usable[name])}
+    )
 
 
 def _left_out(columns: list[str], reason: str) -> str:

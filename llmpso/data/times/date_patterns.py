@@ -88,11 +88,11 @@ def _share(dates: "pd.Series[str]", pattern: str) -> float:
 
 def _distinct(readings: dict[str, "pd.Series[pd.Timestamp]"]) -> list[str]:
     """The patterns that differ in what they read."""
-    kept: list[str] = []
+    distinct: list[str] = []
     for pattern, times in readings.items():
-        if not any(times.equals(readings[other]) for other in kept):
-            kept.append(pattern)
-    return kept
+        if not any(times.equals(readings[other]) for other in distinct):
+            distinct.append(pattern)
+    return distinct
 
 
 def _spread(times: "pd.Series[pd.Timestamp]") -> float:

@@ -55,8 +55,8 @@ def check_zone(name: str) -> None:
 def to_utc(times: "pd.Series[pd.Timestamp]", zone: str) -> "pd.Series[pd.Timestamp]":
     """Local times, NaT where unknown, as times of UTC without a zone.
 
-    An hour that the clocks repeat is told apart by order: where a time stands twice, the first
-    is in summer time; where it stands once, it is the one that lies next to its neighbours.
+    The two hours that the clocks repeat are distinguished by order: where a time occurs twice, the
+    first is in summer time; where it occurs once, it is the one next to its neighbours.
 
     Raises:
         DataError: A time does not exist in the zone, or may be either of two.
@@ -109,7 +109,7 @@ def _nearer(
     certain: "pd.Series[pd.Timestamp]",
     step: pd.Timedelta,
 ) -> bool:
-    """Whether the later of two times is the one that lies next to the times around it."""
+    """Whether the later of two times is the one that is next to the times around it."""
     before, after = certain[certain < early], certain[certain > late]
     is_early = len(before) > 0 and early - before.iloc[-1] <= step
     is_late = len(after) > 0 and after.iloc[0] - late <= step

@@ -39,12 +39,12 @@ def take_time(
     how, times = found
     if (how.kind, how.pattern, how.zone) != ("text", ISO, "") or len(how.columns) > 1:
         notes.append(how.describe())
-    kept = _kept_once(table, times)
-    if not kept.all():
-        notes.append(f"{int((~kept).sum()):,} rows that repeat another are left out")
-    _tell_order(times[kept], notes)
-    rest = table[kept].drop(columns=list(how.columns))
-    return rest.set_index(pd.DatetimeIndex(times[kept], name=how.name)).sort_index(), how
+    unique = _unique_rows(table, times)
+    if not unique.all():
+        notes.append(f"{int((~unique).sum()):,} rows that repeat another are left out")
+    _note_order(times[unique], notes)
+    rest = table[unique].drop(columns=list(how.columns))
+    return rest.set_index(pd.DatetimeIndex(times[unique], name=how.name)).sort_index(), how
 
 
 def _found(
@@ -132,14 +132,14 @@ def _parts(columns: list[str]) -> tuple[str, ...]:
     return tuple(parts) if len(parts) > 1 else ()
 
 
-def _kept_once(table: pd.DataFrame, times: "pd.Series[pd.Timestamp]") -> "pd.Series[bool]":
+def _unique_rows(table: pd.DataFrame, times: "pd.Series[pd.Timestamp]") -> "pd.Series[bool]":
     """Which rows to keep so that each time is there once, where the others are mere copies."""
     if not times.duplicated().any():
         return pd.Series(True, index=table.index)
     return ~table.duplicated()
 
 
-def _tell_order(times: "pd.Series[pd.Timestamp]", notes: list[str]) -> None:
+def _note_order(times: "pd.Series[pd.Timestamp]", notes: list[str]) -> None:
     """Say that rows stood in no order: their times may have been misread."""
     if times.is_monotonic_increasing or times.is_monotonic_decreasing:
         return
@@ -151,7 +151,7 @@ def _tell_order(times: "pd.Series[pd.Timestamp]", notes: list[str]) -> None:
 
 
 def _check_unique(table: pd.DataFrame, how: TimeFormat, times: "pd.Series[pd.Timestamp]") -> None:
-    if not times[_kept_once(table, times)].duplicated().any():
+    if not times[_unique_rows(table, times)].duplicated().any():
         return
     repeated = times[times.duplicated()]
     name = how.name if len(how.columns) == 1 else ", ".join(how.columns)

@@ -101,7 +101,7 @@ def check_pattern(pattern: str) -> None:
 
 
 def _clock_kind(column: "pd.Series[Any]") -> str:
-    """How whole numbers tell the time of day; empty if the column is text."""
+    """The format by which whole numbers are a time of day; empty if the column is text."""
     if not _counts(column):
         return ""
     return "hours" if pd.to_numeric(column).max() <= 24 else "hhmm"

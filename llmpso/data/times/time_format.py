@@ -96,7 +96,7 @@ class TimeFormat:
         zone = " with its zone" if self.zoned else ""
         return DataError(
             f"time {named!r} is {cell!r} in data row {row + 1}, which is no time"
-            f"{form}{zone}{')' if form else ''}; mend or remove that row"
+            f"{form}{zone}{')' if form else ''}; correct or remove that row"
         )
 
     def parsed(self, frame: pd.DataFrame) -> "pd.Series[pd.Timestamp]":

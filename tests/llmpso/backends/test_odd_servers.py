@@ -118,15 +118,15 @@ def test_all_at_once_and_the_reply_says_what_was_not_used(server, question, capl
     assert reply.notes == (
         "temperature 0.7 not used: refused",
         "seed 3 not used: refused",
-        "schema told, not binding: refused",
+        "schema in the prompt, not binding: refused",
     )
     assert server.seen[-1].body["max_completion_tokens"] == 40
     assert [record.message.partition(" refuses ")[2] for record in caplog.records] == [
         "max_tokens (no max_tokens); from now on it is max_completion_tokens",
         "temperature (no temperature); from now on it is left out",
         "seed (body.seed: not permitted); from now on it is left out",
-        "json_schema (no response_format); from now on it is told",
-        "json_object (no response_format); from now on it is told alone",
+        "json_schema (no response_format); from now on it is in the prompt, JSON is asked for",
+        "json_object (no response_format); from now on it is only in the prompt",
     ]
     told = server.seen[-1].body["messages"][0]["content"]
     assert json.dumps(question.schema) in told

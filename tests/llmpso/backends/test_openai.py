@@ -167,7 +167,8 @@ class TestModelsWithoutSchema:
         assert not model.schema_bound
         assert model.identity == before
         assert [record.message for record in caplog.records] == [
-            f"m at {url}/v1 refuses json_schema ({REFUSAL}); from now on it is told"
+            f"m at {url}/v1 refuses json_schema ({REFUSAL}); from now on it is in the prompt, "
+            "JSON is asked for"
         ]
 
     def test_are_told_in_a_system_message_of_its_own(self, server):

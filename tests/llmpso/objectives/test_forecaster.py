@@ -146,9 +146,7 @@ def test_a_model_of_an_older_version_is_named(model, tmp_path):
     content = json.loads((tmp_path / "model.json").read_text())
     del content["times"]
     (tmp_path / "model.json").write_text(json.dumps(content | {"time_column": "Time"}))
-    with pytest.raises(
-        DataError, match="saved by an older version, which kept nothing of how its"
-    ):
+    with pytest.raises(DataError, match="saved by an older version, which did not save how its"):
         Forecaster.load(tmp_path)
 
 

@@ -22,7 +22,7 @@ def outcome() -> Outcome:
 
 
 def test_another_process_finds_what_was_measured_half_way(tmp_path, outcome):
-    PausedTrainings(tmp_path / "paused").keep("a", outcome)
+    PausedTrainings(tmp_path / "paused").save("a", outcome)
     found = PausedTrainings(tmp_path / "paused").find("a")
     assert found.trial == outcome.trial
     assert found.curves == CURVES
@@ -35,7 +35,7 @@ def test_another_process_finds_what_was_measured_half_way(tmp_path, outcome):
 
 def test_a_training_that_is_told_leaves_nothing(tmp_path, outcome):
     store = PausedTrainings(tmp_path)
-    store.keep("a", outcome)
+    store.save("a", outcome)
     store.checkpoint("a").write_text("state")
     store.forget("a")
     assert list(tmp_path.iterdir()) == []
@@ -66,7 +66,7 @@ def kept_twice(folder: Path, outcome: Outcome) -> PausedTrainings:
     for told in (outcome, Outcome(further.measured(outcome.evaluation, 1.0), outcome.evaluation)):
         for address in ("aa", "bb"):
             store.checkpoint(address).write_text(f"state at {told.trial.rungs[-1][0]}")
-            store.keep(address, told)
+            store.save(address, told)
     return store
 
 
@@ -88,7 +88,7 @@ def test_a_damaged_training_begins_anew(tmp_path, outcome, damage, name, caplog)
     assert len(caplog.messages) == is_noticed
     assert store.find("bb").trial.rungs == ((0.25, 2.0), (0.5, 2.0))
     store.checkpoint("aa").write_text("state")
-    store.keep("aa", outcome)
+    store.save("aa", outcome)
     assert store.find("aa").trial == outcome.trial
     assert store.checkpoint("aa").read_text() == "state"
 
@@ -131,7 +131,7 @@ def test_a_kill_while_a_training_is_set_aside_loses_it_alone(
     assert again.find("aa") is None
     assert not again.checkpoint("aa").exists()
     assert again.find("bb") is not None
-    again.keep("aa", outcome)
+    again.save("aa", outcome)
     assert again.find("aa").trial == outcome.trial
     again.forget("aa")
     assert not list((tmp_path / "paused").glob("aa*"))

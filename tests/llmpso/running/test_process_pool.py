@@ -143,7 +143,7 @@ def test_whatever_happens_is_a_failed_trial_and_the_next_one_is_well(measure, mo
 def test_a_lost_worker_is_tried_again_once_and_the_trial_says_so(measure):
     outcome = evaluate_with_retry(measure, trial("is_killed_once"))
     assert outcome.trial.value == 0.25
-    assert outcome.trial.note.startswith("tried again after: its process ended with signal 9")
+    assert outcome.trial.note.startswith("retried after: its process ended with signal 9")
     assert evaluate_with_retry(measure, trial("is_killed")).trial.failure is not None
 
 

@@ -12,7 +12,7 @@ from llmpso.errors import SpecError
 from llmpso.running.successive_halving import Race, Racing, check_resumable
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 
-RACING = Racing(rungs=(0.25, 0.5), kept=0.5, among=0.5)
+RACING = Racing(rungs=(0.25, 0.5), promoted=0.5, among=0.5)
 VALUES = st.lists(
     # The value at each rung and in the end; NaN fails.
     st.tuples(*[st.one_of(st.integers(0, 9).map(float), st.just(math.nan))] * 3),
@@ -168,7 +168,7 @@ def test_seconds_add_up_and_a_failure_keeps_what_was_known():
         ({"rungs": (0.5, 0.25)}, "it must rise between 0 and 1"),
         ({"rungs": (0.0, 0.5)}, "it must rise between 0 and 1"),
         ({"rungs": (0.5, 1.0)}, "it must rise between 0 and 1"),
-        ({"kept": 0.0}, "kept is 0.0; it must lie in (0, 1]"),
+        ({"promoted": 0.0}, "promoted is 0.0; it must lie in (0, 1]"),
         ({"among": 1.5}, "among is 1.5; it must lie in (0, 1]"),
     ],
 )
