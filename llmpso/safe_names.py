@@ -1,4 +1,4 @@
-"""Names from outside, made fit for places that do not take every name.
+"""Names from outside, changed where a place does not accept every name.
 
 A name that fits stays as it is. Any other gets its odd characters replaced, and a mark that is a
 hash of it, so that two names never become one; a name that looks marked already is marked again.

@@ -1,4 +1,4 @@
-"""Text from outside, made fit for logs, records and terminals."""
+"""Text from outside, cleaned for logs, records and terminals."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ def one_line(text: object, limit: int = 500) -> str:
     """Text, or that of an exception, on one line and without secrets.
 
     Control characters, lone surrogates and invisible marks are shown as �: a database refuses
-    some of them, and a terminal obeys others.
+    some of them, and a terminal executes others.
     """
-    # Masked before it is cut for good: half a password is not recognised.
+    # Masked before the final cut: half a password is not recognised.
     line = masked(" ".join(str(text)[: 20 * limit].split()))[:limit]
     return _visible(line)
 

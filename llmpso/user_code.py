@@ -23,13 +23,13 @@ _STANDARD_LIBRARY = {Path(sysconfig.get_path(name)) for name in ("stdlib", "plat
 
 
 class UserCodeError(LLMPSOError):
-    """Code of the user's own cannot be run; the text says what it raised, and where."""
+    """Code of the user's own cannot be run; the text names the exception and the line."""
 
 
 def run_user_code(action: Callable[[], T]) -> T:
-    """What code of the user's own returns.
+    """Call the user's own code, and return what it returns.
 
-    What it prints goes to standard error, and is left out if it fails: the reason is one line.
+    What it prints goes to standard error; if it fails, only the reason is shown, in one line.
 
     Raises:
         UserCodeError: It raised something, or ended the process; `LLMPSOError`s go through.
@@ -59,7 +59,7 @@ def described(error: BaseException) -> str:
 
 
 def _way_out(printed: str) -> str:
-    """What to do about code that ends the program; a parser says last which argument it misses."""
+    """Advice for code that ends the program; an argument parser prints its reason last."""
     last = one_line("".join(printed.splitlines()[-1:]))
     said = f", after it printed {last!r}" if last else ""
     return f"{said}; put what a script does under `if __name__ == '__main__':`"
@@ -74,7 +74,7 @@ def traceback_of(error: BaseException) -> str:
         text = "".join(found.format())
     except Exception:  # noqa: BLE001 - a user's exception may fail to describe itself
         text = described(error)
-    # Masked before it is cut for good: half a password is not recognised.
+    # Masked before the final cut: half a password is not recognised.
     text = masked(text[-2 * MOST_CHARACTERS :])[-MOST_CHARACTERS:]
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
 

@@ -80,7 +80,7 @@ class Parsed:
 
 
 class AdviceParser:
-    """Reads the replies to one question; each suggestion is taken whole or not at all.
+    """Reads the replies to one question; each suggestion is used completely or not at all.
 
     Args:
         space: What is allowed.

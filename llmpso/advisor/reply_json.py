@@ -9,44 +9,44 @@ from typing import Any
 from llmpso.errors import AdviceError
 
 MAX_REPLY_CHARACTERS = 100_000
-"""A longer reply, its thoughts aside, is no answer to our question; it is not even parsed."""
-MAX_THOUGHT_CHARACTERS = 1_000_000
-"""The same, thoughts included."""
+"""Longest reply that is parsed, without the model's reasoning."""
+MAX_REASONING_CHARACTERS = 1_000_000
+"""The same, reasoning included."""
 
-_THOUGHT = r"think(?:ing)?|thoughts?|reasoning|reflection|seed:think"
-_END_OF_THOUGHT = re.compile(
-    rf"</(?:{_THOUGHT})>|\[/THINK\]|◁/think▷|<\|channel\|>\s*final\b.{{0,40}}?<\|message\|>",
+_REASONING = r"think(?:ing)?|thoughts?|reasoning|reflection|seed:think"
+_END_OF_REASONING = re.compile(
+    rf"</(?:{_REASONING})>|\[/THINK\]|◁/think▷|<\|channel\|>\s*final\b.{{0,40}}?<\|message\|>",
     re.IGNORECASE,
 )
-_BEGIN_OF_THOUGHT = re.compile(
-    rf"<(?:{_THOUGHT})>|\[THINK\]|◁think▷|<\|channel\|>\s*(?:analysis|commentary)\b", re.IGNORECASE
+_BEGIN_OF_REASONING = re.compile(
+    rf"<(?:{_REASONING})>|\[THINK\]|◁think▷|<\|channel\|>\s*(?:analysis|commentary)\b",
+    re.IGNORECASE,
 )
 
 _QUOTED = r'(?P<text>"(?:[^"\\\n]|\\.)*+"?)'
-"""One that does not end takes its line: a hostile text is looked at once."""
+"""A quote that does not end takes its line, so that any text is scanned only once."""
 _COMMENT = re.compile(rf"{_QUOTED}|//[^\n]*|/\*.{{0,500}}?\*/", re.DOTALL)
 _LAST_COMMA = re.compile(rf"{_QUOTED}|,(?=\s*[}}\]])")
 
 _MOST_FAILURES = 1000
-"""Braces that begin no object: more of them are no reply, and each takes time."""
+"""Most braces that begin no object: each costs time, and no real reply has more."""
 _MOST_AROUND = 20
 
 _DEPTH = 3
-"""Objects that may stand around the answer: a function's name and arguments, for example."""
+"""Levels of objects around the answer: a function's name and arguments, for example."""
 
 
 def read_answer(text: str, keys: tuple[str, ...]) -> list[Mapping[str, Any]]:
-    """The whole objects with one of the keys, after the model's thoughts, in their order.
+    """The complete objects with one of the keys, after the model's reasoning, in their order.
 
-    Models repeat what they saw, or correct themselves: so it is the last one that counts. What
-    is around it may be a fence, prose, or an object of other keys; its own values stay as they
-    are.
+    Models repeat what they saw, or correct themselves: so the last one counts. Around it may be a
+    code fence, prose, or an object of other keys; its own values are not changed.
 
     Raises:
         AdviceError: There is none.
     """
-    _check_length(text, MAX_THOUGHT_CHARACTERS)
-    answer = _without_thoughts(text)
+    _check_length(text, MAX_REASONING_CHARACTERS)
+    answer = _without_reasoning(text)
     _check_length(answer, MAX_REPLY_CHARACTERS)
     fitting = [one for found in _objects(answer) for one in _fitting(found, keys, _DEPTH)]
     if not fitting:
@@ -55,9 +55,9 @@ def read_answer(text: str, keys: tuple[str, ...]) -> list[Mapping[str, Any]]:
 
 
 def without_extras(text: str) -> str:
-    """Text without what people write into JSON and JSON has not: comments, commas before an end.
+    """Text without what JSON does not allow: comments, and commas before a closing bracket.
 
-    What stands between quotes stays as it is.
+    Text between quotes is not changed.
 
     Example:
         >>> without_extras('{"a": [1, 2,], /* no */ "b": "// yes",} // done')
@@ -71,12 +71,12 @@ def _kept(found: re.Match[str]) -> str:
 
 
 def check_keys(found: Any) -> None:
-    """Refuse an object in which a key stands twice, however deep: neither is surely meant.
+    """Refuse an object with a duplicate key, at any depth: which one is meant is not known.
 
     Raises:
         AdviceError: There is such a key.
     """
-    if isinstance(found, _Twice):
+    if isinstance(found, _Duplicate):
         raise AdviceError(f"key {found.key!r} stands twice")
     if isinstance(found, dict | list):
         for inner in found.values() if isinstance(found, dict) else found:
@@ -88,11 +88,11 @@ def _check_length(text: str, most: int) -> None:
         raise AdviceError(f"the reply has {len(text)} characters, over {most}")
 
 
-def _without_thoughts(text: str) -> str:
-    """What follows the last thought; nothing where a thought does not end."""
-    ends = list(_END_OF_THOUGHT.finditer(text))
+def _without_reasoning(text: str) -> str:
+    """The text after the reasoning; nothing where the reasoning does not end."""
+    ends = list(_END_OF_REASONING.finditer(text))
     rest = text[ends[-1].end() :] if ends else text
-    begin = _BEGIN_OF_THOUGHT.search(rest)
+    begin = _BEGIN_OF_REASONING.search(rest)
     return rest[: begin.start()] if begin else rest
 
 
@@ -107,7 +107,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
             yield found
         except json.JSONDecodeError as error:
             failures[error.pos] += 1
-            # Braces around the same fault end there, too: trying each would take forever.
+            # Braces around the same error fail there, too: trying each would take forever.
             end = at + 1 if failures[error.pos] < _MOST_AROUND else error.pos + 1
         except (ValueError, RecursionError):
             return
@@ -125,8 +125,8 @@ def _fitting(found: Any, keys: tuple[str, ...], depth: int) -> Iterator[Mapping[
             yield from _fitting(inner, keys, depth - 1)
 
 
-class _Twice(dict[str, Any]):
-    """An object in which a key stands twice."""
+class _Duplicate(dict[str, Any]):
+    """An object with a duplicate key."""
 
     key = ""
 
@@ -135,13 +135,13 @@ def _noted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    names, twice = [name for name, _ in pairs], _Twice(found)
+    names, twice = [name for name, _ in pairs], _Duplicate(found)
     twice.key = next(name for name in names if names.count(name) > 1)
     return twice
 
 
 def _complaint(text: str, answer: str, key: str) -> str:
-    """Why there is no answer; the model mends its next one by it."""
+    """Why there is no answer; the correction shows it to the model."""
     if not text.strip():
         return "the reply is not JSON (it is empty)"
     if not answer.strip():
@@ -156,6 +156,6 @@ def _complaint(text: str, answer: str, key: str) -> str:
 
 
 def must_hold(key: str) -> str:
-    """What a reply must be, in words for the model."""
+    """What a reply must be, for the correction."""
     kind = "a list" if key == "suggestions" else "an object"
     return f'the reply must be an object with {kind} "{key}"'

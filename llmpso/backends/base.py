@@ -41,7 +41,7 @@ class Reply:
     """What a model answered, and what it cost."""
 
     text: str
-    """The reply as it came: meant to be JSON, not yet checked."""
+    """The reply as received: meant to be JSON, not yet checked."""
     prompt_tokens: int
     completion_tokens: int
     seconds: float
@@ -56,7 +56,7 @@ class Reply:
     """Options of the request that were left out because the server refuses them."""
 
     def __post_init__(self) -> None:
-        """Take a list, which is what JSON makes of the notes."""
+        """Accept a list, which JSON makes of the notes."""
         object.__setattr__(self, "notes", tuple(self.notes))
 
 

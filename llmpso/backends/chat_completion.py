@@ -1,4 +1,4 @@
-"""The shape of a chat completion: how OpenAI wants to be asked, and what is read of the answer."""
+"""The format of a chat completion: OpenAI's request, and the part of the answer that is used."""
 
 import json
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Answer(BaseModel):
 
     @property
     def text(self) -> str:
-        """The answer itself, without the thoughts that some servers keep apart."""
+        """The answer itself, without the reasoning that some servers return separately."""
         content = self.content
         if isinstance(content, dict):
             return json.dumps(content)
@@ -46,8 +46,8 @@ class Answer(BaseModel):
         return called if isinstance(called, str) else json.dumps(called)
 
     @property
-    def is_thought(self) -> bool:
-        """Whether the model thinks before it answers."""
+    def has_reasoning(self) -> bool:
+        """Whether the model reasons before it answers."""
         apart = self.reasoning_content or self.reasoning or self.thinking
         return bool(apart) or "<think" in self.text[:100]
 
@@ -79,12 +79,12 @@ class Usage(BaseModel):
 
     @property
     def n_written(self) -> int:
-        """Tokens of the answer, its thoughts included."""
+        """Tokens of the answer, its reasoning included."""
         return self.completion_tokens or 0
 
     @property
-    def n_thought(self) -> int:
-        """Tokens of the thoughts, where the server counts them."""
+    def n_reasoning(self) -> int:
+        """Tokens of the reasoning, where the server counts them."""
         details = self.completion_tokens_details
         return (details.reasoning_tokens or 0) if details else 0
 
@@ -171,6 +171,6 @@ def is_strict(schema: object) -> bool:
 
 
 def _part_text(part: Any) -> str:
-    """The text of one part of an answer; thoughts and pictures have none."""
+    """The text of one part of an answer; reasoning and pictures have none."""
     text = part.get("text") if isinstance(part, Mapping) else part
     return text if isinstance(text, str) else ""

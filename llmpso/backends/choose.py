@@ -1,4 +1,4 @@
-"""Which language model is asked: the one named, or the best one at hand."""
+"""Choosing the language model: the one named, or the best one available."""
 
 import os
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class ChosenBackend:
 def choose_backend(
     name: str, model: str | None = None, base_url: str | None = None, timeout: float | None = None
 ) -> ChosenBackend:
-    """Set up a backend and make sure that it answers; fetch the embedded model if need be.
+    """Set up a backend and check that it answers; the embedded model is fetched if necessary.
 
     Args:
         name: `openai`, `ollama`, `embedded`, or `auto`: OpenAI if `OPENAI_API_KEY` or

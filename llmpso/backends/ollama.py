@@ -137,7 +137,7 @@ class OllamaBackend(HTTPBackend):
             try:
                 await getattr(client, method)(**arguments)
             except (library.ResponseError, ValueError, TypeError, AttributeError):
-                # What it makes of a response is of no matter: we read it ourselves.
+                # Its own reading of a response is not used: we read it ourselves.
                 if not responses:
                     raise
         return responses[-1]
@@ -168,7 +168,7 @@ class OllamaBackend(HTTPBackend):
             prompt_tokens=said.prompt_eval_count or 0,
             completion_tokens=said.eval_count or 0,
             is_cut=said.done_reason == "length",
-            is_thought=said.message.is_thought,
+            has_reasoning=said.message.has_reasoning,
             reason=f"done_reason is {said.done_reason!r}",
         )
 
@@ -207,7 +207,7 @@ class OllamaBackend(HTTPBackend):
 
 @cache
 def _library() -> ModuleType:
-    """Ollama's client, imported where no variable can spoil that.
+    """Ollama's client, imported without the variables that can make the import fail.
 
     It makes a client of its own as it is imported, by an address and proxies of the environment,
     and fails there if one of them cannot be used.

@@ -81,13 +81,13 @@ class OpenAIBackend(HTTPBackend):
 
     @property
     def schema_bound(self) -> bool:
-        """Whether the server binds replies to the schema, as far as is known."""
+        """Whether the server binds replies to the schema, as far as it has shown."""
         return self._dialect.binding is Binding.SCHEMA
 
     def check(self) -> None:
         """Make sure that the model answers.
 
-        A listed model is taken to answer. Many compatible servers have no list, or accept
+        A listed model is assumed to answer. Many compatible servers have no list, or accept
         names that are not on it: these are asked for one token.
 
         Raises:
@@ -154,7 +154,7 @@ class OpenAIBackend(HTTPBackend):
             prompt_tokens=usage.n_read if usage else 0,
             completion_tokens=usage.n_written if usage else 0,
             is_cut=choice.finish_reason == "length",
-            is_thought=choice.message.is_thought or bool(usage and usage.n_thought),
+            has_reasoning=choice.message.has_reasoning or bool(usage and usage.n_reasoning),
             reason=choice.message.refusal or finish,
         )
 

@@ -1,4 +1,4 @@
-"""What calls over a network share: one deadline, retries, the way to the server."""
+"""What all calls over a network share: one deadline, retries, and connection settings."""
 
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -42,10 +42,10 @@ class TransientError(Exception):
 
 
 class RedirectedError(Exception):
-    """A server sends the question elsewhere."""
+    """A server redirects the request."""
 
     def __init__(self, target: str) -> None:
-        super().__init__(f"it sends us on to {target}")
+        super().__init__(f"it redirects to {target}")
         self.target = target
 
 
@@ -125,7 +125,7 @@ def http_settings(url: str, seconds: float) -> dict[str, Any]:
 
 @contextmanager
 def usable_proxy(url: str) -> Iterator[None]:
-    """Say what is the matter if a client cannot be made within the block.
+    """Explain it if a client cannot be made within the block.
 
     Raises:
         BackendUnavailableError: The environment names a proxy that cannot be used.
@@ -150,9 +150,9 @@ async def _check_redirect(response: httpx.Response) -> None:
 
 
 def lost(url: str, cause: BaseException, advice: str) -> BackendError | TransientError:
-    """What became of a call that brought no answer, whichever library says so."""
+    """The error for a call without an answer, whichever library raised it."""
     if isinstance(cause, RedirectedError):
-        return BackendUnavailableError(f"{url} sends us on to {cause.target}; set that address")
+        return BackendUnavailableError(f"{url} redirects to {cause.target}; set that address")
     if _is_untrusted(cause):
         return BackendUnavailableError(
             f"the certificate of {url} is not trusted; set SSL_CERT_FILE to its authority's"

@@ -1,4 +1,4 @@
-"""What a classifier takes for what, on images that no trial was chosen by."""
+"""What a classifier confuses on the test images, which no trial is selected by."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Tuning the network that tells materials apart on images."""
+"""Tuning the network that classifies images."""
 
 import hashlib
 import json
@@ -160,7 +160,7 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         return HeldOut((guesses != truth).astype(np.float64))
 
     def records(self, model: Any) -> dict[str, dict[str, Any]]:
-        """What a model takes for what on the test images, and its surest mistakes."""
+        """Confusion matrix and surest mistakes of a model on the test images."""
         return classifier_records(self.images, model)
 
     def _network(self, chosen: Params, generator: torch.Generator) -> CNNetwork:

@@ -54,7 +54,7 @@ def test_forecasts(series: TimeSeries, windows: Windows, model: Any) -> NDArray[
 
 
 def forecast_record(series: TimeSeries, windows: Windows, model: Any) -> dict[str, Any]:
-    """The newest forecasts beside what came, for `llmpso.pages.model_charts`."""
+    """The newest forecasts beside the true values, for `llmpso.pages.model_charts`."""
     rows = windows.test.ends[-MOST_SHOWN:] + windows.horizon
     return {
         "target": series.target,

@@ -47,7 +47,7 @@ def _best_linear(images: ImageSet) -> dict[str, Guesses]:
     }
     fitted = []
     with threadpool_limits(limits=1), warnings.catch_warnings():
-        # So many pixels never quite converge, and what they still gain is not worth the wait.
+        # With so many pixels it never quite converges; more iterations gain almost nothing.
         warnings.simplefilter("ignore", ConvergenceWarning)
         for penalty in PENALTIES:
             model = LogisticRegression(C=penalty, max_iter=MAX_ITERATIONS)

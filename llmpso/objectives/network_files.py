@@ -68,6 +68,6 @@ def damage_named(file: Path, kind: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - damaged bytes fail in any way
         reason = one_line(f"{type(error).__name__}: {error}", 150)
         raise DataError(
-            f"{file.name} of the {kind} in {str(file.parent)!r} is damaged ({reason}); bring it "
-            "back from a copy, or train the model again"
+            f"{file.name} of the {kind} in {str(file.parent)!r} is damaged ({reason}); restore "
+            "it from a copy, or train the model again"
         ) from error

@@ -30,7 +30,7 @@ class Fingerprint:
     files: tuple[str, ...] = ()
     """Files of code that count."""
     unseen: tuple[str, ...] = ()
-    """Places in them that bring in code which cannot be followed."""
+    """Places in them that load code which cannot be followed."""
     missing: tuple[str, ...] = ()
     """Code that is in no file; nothing is reused then."""
 

@@ -30,7 +30,7 @@ def to_evaluation(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
     if not isinstance(returned, Evaluation):
         return Evaluation(_value(returned)), ()
     problems: list[str] = []
-    # Made anew: what was returned may be of a class of the user's, which does not travel.
+    # Copied: what was returned may be of a class of the user's, which another process lacks.
     plain = Evaluation(
         value=_value(returned.value),
         metrics=_plain_items("metric", returned.metrics, _finite, problems),

@@ -22,7 +22,7 @@ IMPORTERS = ("import_module", "__import__")
 """Calls that import what they are given by name."""
 
 RUNNERS = ("run_path", "run_module", "spec_from_file_location", "SourceFileLoader")
-"""Calls that bring in code which nothing names."""
+"""Calls that load code without naming a module."""
 
 STANDARD = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
 PACKAGES = ("site-packages", "dist-packages")
@@ -35,14 +35,14 @@ class Sources:
     hashes: Mapping[str, str]
     """SHA-256 of each file of the project, by its name below the project's folder."""
     unseen: tuple[str, ...]
-    """Places in them that bring in code which cannot be followed."""
+    """Places in them that load code which cannot be followed."""
     missing: tuple[str, ...]
     """Modules whose code is in no file: typed into a console or a notebook, or deleted since."""
 
 
 @dataclass(slots=True)
 class _Found:
-    """What a walk along the imports has come by."""
+    """What following the imports has found so far."""
 
     first: frozenset[str]
     hashes: dict[str, str] = field(default_factory=dict)
@@ -144,7 +144,7 @@ def _file(name: str, spec: ModuleSpec | None) -> Path | None:
 
 
 def _package(name: str, spec: ModuleSpec | None) -> str:
-    """What a module's relative imports begin at."""
+    """The package that a module's relative imports start from."""
     if spec is not None:
         return spec.parent or ""
     return getattr(sys.modules.get(name), "__package__", None) or ""
@@ -198,7 +198,7 @@ def _imported(tree: ast.Module, name: str, package: str) -> Iterator[str]:
 
 
 def _dynamic(tree: ast.Module) -> Iterator[int]:
-    """Lines that bring in code by a name, or from a file, that only the run decides."""
+    """Lines that load a module or a file whose name is only known at run time."""
     importers = _importers(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
@@ -236,7 +236,7 @@ def _literal(node: ast.Call, place: int, word: str) -> str | None:
 
 
 def _exported(node: ast.Assign) -> Iterator[str]:
-    """What a package's `__all__` lists: modules too, which `import *` brings."""
+    """What a package's `__all__` lists: modules too, which `import *` loads."""
     if any(isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets):
         for part in ast.walk(node.value):
             if isinstance(part, ast.Constant) and isinstance(part.value, str):

@@ -43,7 +43,7 @@ class Decoded:
 
 
 def decode(file: Path, side: int) -> Decoded:
-    """Read one image and bring it to a square.
+    """Read one image and scale it to a square.
 
     Raises:
         DataError: It cannot be read.

@@ -95,7 +95,7 @@ class _LeftOut:
             n, kinds = sum(self._others.values()), _named(self._others)
             yield f"{n:,} files are left out that are no images by their endings: {kinds}"
         if self._n_loose:
-            yield f"{self._n_loose:,} images of {name!r} are left out that lie in no class"
+            yield f"{self._n_loose:,} images of {name!r} are left out because they are in no class"
 
 
 def is_hidden(name: str) -> bool:

@@ -18,7 +18,7 @@ from llmpso.errors import DataError
 logger = logging.getLogger(__name__)
 
 SIDE = 32
-"""Pixels to which the images of a folder are brought, both ways."""
+"""Side of the square, in pixels, to which the images of a folder are scaled."""
 
 
 def load_images(path: str | Path, *, groups: Groups | None = None, side: int = SIDE) -> ImageSet:

@@ -51,7 +51,7 @@ def as_numbers(cells: "pd.Series[str]", decimal: str = ".") -> "pd.Series[float]
     text = cells.str.strip().str.replace("\u2212", "-", regex=False)
     grouping = ("," if decimal == "." else ".") + _SPACES
     marks = f"[{re.escape(grouping)}]"
-    # In India the digits above the thousands stand in pairs.
+    # In India the digits above the thousands are grouped in pairs.
     whole = rf"\d{{1,3}}(?:{marks}\d{{3}})+|\d{{1,2}}(?:{marks}\d{{2}})+{marks}\d{{3}}"
     pattern = rf"[+-]?(?:{whole})(?:{re.escape(decimal)}\d*)?"
     grouped = text.str.fullmatch(pattern)
@@ -120,7 +120,7 @@ def without_unit(cell: str) -> str:
 
 def _without_unit(cells: "pd.Series[str]") -> tuple["pd.Series[str]", str]:
     """The cells without the one unit that they share, and that unit; empty if there is none."""
-    # A currency in front is brought behind.
+    # A currency in front is moved to the end.
     cells = cells.str.strip().str.replace(_CURRENCY_FIRST, r"\1\3\2", regex=True)
     parts = cells.str.extract(_UNIT)
     units = parts[1].dropna().unique()

@@ -207,7 +207,7 @@ class TestAnswers:
         reply = model.complete(question)
         assert (reply.text, reply.truncated) == (GOOD, False)
         assert [seen.body["max_tokens"] for seen in server.seen] == [40, 320]
-        assert reply.notes == ("up to 320 tokens: the model thinks aloud",)
+        assert reply.notes == ("up to 320 tokens: the model reasons before it answers",)
 
     def test_thoughts_without_end_are_a_cut_answer(self, server, question):
         thought = {"content": None, "reasoning": "hm " * 50}
@@ -344,7 +344,7 @@ class TestOnTheWay:
         self, server, question, nobody, status
     ):
         url = server.plays(server.says(b"", status, Location=f"{nobody}/v1?key=secret"))
-        with pytest.raises(BackendUnavailableError, match=f"sends us on to {nobody}/v1; set"):
+        with pytest.raises(BackendUnavailableError, match=f"redirects to {nobody}/v1; set"):
             backend(url).complete(question)
         assert len(server.seen) == 1
 

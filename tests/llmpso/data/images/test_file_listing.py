@@ -130,7 +130,7 @@ def test_files_of_other_endings_and_in_no_class_are_counted(draw, tmp_path):
         "5 files are left out that are no images by their endings: .heic (2)" in note
         for note in images.notes
     )
-    assert any("3 images of" in note and "lie in no class" in note for note in images.notes)
+    assert any("3 images of" in note and "are in no class" in note for note in images.notes)
 
 
 def test_classes_that_differ_in_capital_letters_are_named(draw, tmp_path):
