@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from llmpso.errors import LLMPSOError
     from llmpso.objectives.base import Objective
     from llmpso.options import SearchOptions, StopOptions
-    from llmpso.pages.live import LivePlot
+    from llmpso.pages.live_plot import LivePlot
     from llmpso.search.llm_pso import LLMPSO
     from llmpso.search.pso import PSO
     from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
@@ -57,7 +57,7 @@ _NAMES = {
     "errors": ("LLMPSOError",),
     "objectives.base": ("Objective",),
     "options": ("SearchOptions", "StopOptions"),
-    "pages.live": ("LivePlot",),
+    "pages.live_plot": ("LivePlot",),
     "search.surrogate_assisted": ("SurrogateAssistedSearch",),
     "search.llm_pso": ("LLMPSO",),
     "search.pso": ("PSO",),

@@ -14,8 +14,8 @@ from prefect.cache_policies import NO_CACHE
 
 from llmpso.advisor import Call
 from llmpso.objectives.base import DescribedObjective, SupportsReport
+from llmpso.pages.chart_files import draw
 from llmpso.pages.charts import Chart
-from llmpso.pages.draw import draw
 from llmpso.pages.model_charts import model_charts
 from llmpso.pages.study_charts import study_charts
 from llmpso.trial import Trial

@@ -9,16 +9,11 @@ from typing import Any
 import httpx
 
 from llmpso.backends.base import Reply, Request
+from llmpso.backends.connection import MESSAGE_LIMIT, RedirectedError, lost
 from llmpso.backends.dialect import Dialect
 from llmpso.backends.response_body import body_of
+from llmpso.backends.retries import TransientError, call
 from llmpso.backends.server_error import ServerError, server_error_in
-from llmpso.backends.transport import (
-    MESSAGE_LIMIT,
-    RedirectedError,
-    TransientError,
-    call,
-    lost,
-)
 from llmpso.errors import BackendError
 from llmpso.text import one_line
 

@@ -13,19 +13,18 @@ from pydantic import BaseModel
 
 from llmpso.backends.base import Request
 from llmpso.backends.chat_completion import Answer, messages_in_dialect
-from llmpso.backends.dialect import Binding, Dialect
-from llmpso.backends.http_backend import LOST, Answered, HTTPBackend
-from llmpso.backends.response_body import body_of
-from llmpso.backends.server_error import ServerError, server_error_in
-from llmpso.backends.transport import (
+from llmpso.backends.connection import (
     CHECK_SECONDS,
-    TransientError,
     bare,
-    call,
     checked_url,
     http_settings,
     usable_proxy,
 )
+from llmpso.backends.dialect import Binding, Dialect
+from llmpso.backends.http_backend import LOST, Answered, HTTPBackend
+from llmpso.backends.response_body import body_of
+from llmpso.backends.retries import TransientError, call
+from llmpso.backends.server_error import ServerError, server_error_in
 from llmpso.errors import BackendError, BackendUnavailableError
 from llmpso.urls import masked_url
 

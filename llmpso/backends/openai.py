@@ -19,18 +19,12 @@ from llmpso.backends.chat_completion import (
     messages_in_dialect,
     response_format,
 )
+from llmpso.backends.connection import CHECK_SECONDS, checked_url, http_settings, usable_proxy
 from llmpso.backends.dialect import Binding, Dialect
 from llmpso.backends.http_backend import LOST, Answered, HTTPBackend
 from llmpso.backends.response_body import body_of
+from llmpso.backends.retries import TransientError, call
 from llmpso.backends.server_error import ServerError
-from llmpso.backends.transport import (
-    CHECK_SECONDS,
-    TransientError,
-    call,
-    checked_url,
-    http_settings,
-    usable_proxy,
-)
 from llmpso.errors import BackendError, BackendUnavailableError
 from llmpso.masking import LEAST_LENGTH
 from llmpso.urls import HIDDEN, masked_url

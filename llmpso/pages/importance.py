@@ -6,7 +6,7 @@ hyperparameter is shuffled is the importance of that one.
 
 import numpy as np
 
-from llmpso.pages.points import Points
+from llmpso.pages.trial_points import Points
 
 LEAST_TRIALS = 10
 """With fewer trials there is nothing to learn from."""

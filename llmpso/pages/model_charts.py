@@ -6,7 +6,7 @@ from typing import Any
 
 from llmpso.pages.charts import Axis, Chart, Counts, Dots, Images, Panel, Path
 from llmpso.pages.palette import BLUE, INK
-from llmpso.pages.points import label
+from llmpso.pages.trial_points import label
 
 FORECAST, CONFUSION, MISTAKES = "forecast.json", "confusion.json", "mistakes.json"
 """Names of the records among the artifacts of an evaluation."""

@@ -7,7 +7,7 @@ from llmpso.trial import Source
 INK, GREY, FAINT = "#222222", "#8A8A8A", "#DDDDDD"
 
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-ORANGE, SKY, OCHRE = "#E69F00", "#56B4E9", "#8C6D1F"
+SKY, OCHRE = "#56B4E9", "#8C6D1F"
 """Okabe and Ito, Color Universal Design, 2008; yellow, too faint on white, is an ochre."""
 
 

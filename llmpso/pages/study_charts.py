@@ -7,7 +7,7 @@ import numpy as np
 from llmpso.pages.charts import Axis, Bars, Chart, Dots, Mark, Panel, Parallel, Path
 from llmpso.pages.importance import importances, ordered
 from llmpso.pages.palette import BLUE, GREY, INK, LOOKS, Look
-from llmpso.pages.points import Points, axis, coordinate, label, one_line_of
+from llmpso.pages.trial_points import Points, axis, coordinate, label, one_line_of
 from llmpso.space import Categorical, Dimension, Floats, SearchSpace
 from llmpso.study import improvements
 from llmpso.text import short

@@ -20,7 +20,7 @@ MODULES = sorted(
 def test_the_public_names_have_examples() -> None:
     assert set(MODULES) >= {
         "llmpso.options",
-        "llmpso.pages.live",
+        "llmpso.pages.live_plot",
         "llmpso.search.pso",
         "llmpso.space",
         "llmpso.study",

@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 
 from llmpso import Categorical, Float, Integer, SearchSpace, Trial, minimize
+from llmpso.pages.chart_files import draw
 from llmpso.pages.charts import Chart, Dots, Parallel
 from llmpso.pages.charts import Path as Line
-from llmpso.pages.draw import draw
 from llmpso.pages.importance import importances
-from llmpso.pages.interactive import page
 from llmpso.pages.model_charts import model_charts
 from llmpso.pages.palette import LOOKS
-from llmpso.pages.points import Points
+from llmpso.pages.plotly_page import page
 from llmpso.pages.study_charts import study_charts
+from llmpso.pages.trial_points import Points
 from llmpso.trial import Source
 
 SPACE = SearchSpace(

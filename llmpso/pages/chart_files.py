@@ -21,8 +21,8 @@ def draw(charts: Sequence[Chart], folder: Path, title: str, subtitle: str) -> li
         The files, the page last.
     """
     # Drawing libraries take a second to import, which no import of a study should.
-    from llmpso.pages.interactive import page
-    from llmpso.pages.picture import picture
+    from llmpso.pages.matplotlib_picture import picture
+    from llmpso.pages.plotly_page import page
 
     if not charts:
         return []

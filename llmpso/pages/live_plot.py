@@ -5,8 +5,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from llmpso.extras import needed_by
-from llmpso.pages.points import Points
 from llmpso.pages.study_charts import convergence
+from llmpso.pages.trial_points import Points
 from llmpso.space import SearchSpace
 from llmpso.trial import Trial, TrialState
 
@@ -65,7 +65,7 @@ class LivePlot:
         """
         # Here, because matplotlib takes a second to import.
         with needed_by("LivePlot", "plots"):
-            from llmpso.pages.picture import picture
+            from llmpso.pages.matplotlib_picture import picture
         if not self._is_drawable:
             raise ValueError("there is nothing to draw: no trial was completed yet")
         return picture(convergence(self.trials, Points.of(self.trials, self.space, self.metric)))
