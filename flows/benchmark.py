@@ -19,6 +19,7 @@ from flows.benchmark_speed import benchmark_speed, speed_tables
 from flows.command import Command
 from flows.command_line import run_module
 from flows.masked_logs import masked_run
+from llmpso import __version__
 from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import Batch, load_trials, process_pool
 from llmpso.benchmark.scenarios import write_scenarios
@@ -33,7 +34,7 @@ APART = {"racing": benchmark_racing, "speed": benchmark_speed}
 """Suites that compare something other than arms."""
 
 
-@flow(name="benchmark", flow_run_name="{suite} · {seeds} seeds")
+@flow(name="benchmark", version=__version__, flow_run_name="{suite} · {seeds} seeds")
 @masked_run
 def benchmark(
     suite: Literal[

@@ -51,10 +51,10 @@ def log_code(fingerprint: Fingerprint) -> None:
 
 def reuse_notes(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
     """Notes for users on evaluations that are reused from an earlier run."""
-    if plan.fingerprint.covers_data or not ledger.n_kept:
+    if plan.fingerprint.covers_data or not ledger.n_reusable:
         return ()
     return (
-        f"{ledger.n_kept} evaluations of an earlier run are reused. The code is the same, but "
+        f"{ledger.n_reusable} evaluations of an earlier run are reused. The code is the same, but "
         "changes of the data cannot be detected, because the objective has no fingerprint; "
         "--fresh starts a new study",
     )

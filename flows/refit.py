@@ -21,7 +21,7 @@ from tasks.iterate import iterate
 from tasks.ledger import Ledger
 
 FIRST_SEED = 1_000_000
-"""Seeds of refits are those of trials that no study comes to: none was chosen by its seed."""
+"""Seeds of refits are those of trials that no study reaches: none was chosen by its seed."""
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -113,7 +113,7 @@ def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
 def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[Trial]:
     tune = plan.tune
     progress = StudyProgress(len(trials), tune.objective.metric, get_run_logger())
-    done = [kept for trial in trials if (kept := ledger.answer(trial))]
+    done = [found for trial in trials if (found := ledger.answer(trial))]
     for trial in done:
         progress(trial)
     known = {trial.number for trial in done}

@@ -23,6 +23,7 @@ from flows.refit import Arms, compare_arms, reason_to_keep, refit_arms
 from flows.retune_plan import RetuneOptions, RetunePlan, check_retune, locked_plan
 from flows.retune_report import Findings, Outcome, Report, as_text
 from flows.tune import run_plan
+from llmpso import __version__
 from llmpso.errors import ChampionChangedError
 from llmpso.escaping import fenced
 from llmpso.objectives.base import SupportsDrift
@@ -40,11 +41,13 @@ EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
 """Ends of a study that are worth a message: money or time ran out."""
 
 
-@flow(name="retune", flow_run_name="{objective} · {when} · seed {seed}", **HOOKS)
+@flow(
+    name="retune", version=__version__, flow_run_name="{objective} · {when} · seed {seed}", **HOOKS
+)
 @masked_run
 @with_parameters(RetuneOptions)
 def retune(options: RetuneOptions) -> Report:
-    """Retune the champion of a registered model; replace it only by one that is surely better.
+    """Retune the champion of a registered model; replace it only by a better one.
 
     The first run, without a champion, registers one.
     """

@@ -92,7 +92,7 @@ class RetunePlan:
 
     @property
     def identity(self) -> StudyIdentity:
-        """By which the same retuning goes on after it was interrupted."""
+        """By which the same retuning is resumed after it was interrupted."""
         tune, fingerprint = self.tune, self.tune.fingerprint.text
         return StudyIdentity(
             experiment=tune.experiment,
@@ -119,7 +119,7 @@ class RetunePlan:
         }
 
     def _decisive(self) -> dict[str, Any]:
-        """What decides what comes out, code and data aside.
+        """What decides the result, besides code and data.
 
         Not what earlier studies found: the retuning's own study is one of them once it has ended.
         """
@@ -171,7 +171,7 @@ def _prepared(options: RetuneOptions) -> Plan:
     _with_hold_out(plan.objective)
     if plan.registry.name != model_name(None, plan.objective.name):
         plan.registry.check_exists()
-    # What an interrupted run measured may be of older data, unless the objective tells.
+    # An interrupted run may have measured on older data, unless the fingerprint covers the data.
     is_fresh = plan.run.fresh or not plan.fingerprint.covers_data
     return replace(plan, run=plan.run.model_copy(update={"fresh": is_fresh}))
 

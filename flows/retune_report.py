@@ -75,7 +75,7 @@ class Report:
         return f"replaces version {self.before}" if self.before else "serves, where none did"
 
     def figures(self) -> dict[str, float]:
-        """The numbers that MLflow keeps."""
+        """The numbers that MLflow records."""
         shown = self.drift[:20]
         names = keys(c.column for c in shown)
         found: dict[str, float] = {f"psi.{names[c.column]}": c.psi for c in shown}

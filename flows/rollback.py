@@ -18,7 +18,7 @@ def rollback(model: str, *, now: bool = False) -> None:
 
     Args:
         model: Registered model.
-        now: Do not wait for a run that retunes the model: it goes on, and promotes nothing.
+        now: Do not wait for a run that retunes the model: it continues, and promotes nothing.
     """
     registry = Registry(store_address(), model)
     with registry.store_answers():

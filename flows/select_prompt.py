@@ -13,6 +13,7 @@ from flows.command_line import run_module
 from flows.handover import prepared_once
 from flows.masked_logs import masked_run
 from flows.storable import check_options
+from llmpso import __version__
 from llmpso.advisor.start_prompts import FILE_VARIABLE, Entry, write_choice
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
@@ -21,7 +22,7 @@ from llmpso.benchmark.recorded import RecordedBackend
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES
 
 
-@flow(name="select-prompt", flow_run_name="prompt for {llm_model}")
+@flow(name="select-prompt", version=__version__, flow_run_name="prompt for {llm_model}")
 @masked_run
 def select_prompt(
     advisor: Literal["auto", "openai", "ollama", "embedded"] = "auto",

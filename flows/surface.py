@@ -12,6 +12,7 @@ from pydantic import Field
 from flows.command import Command
 from flows.command_line import run_module
 from flows.masked_logs import masked_run
+from llmpso import __version__
 from llmpso.benchmark.live_surface import surface_network
 from llmpso.benchmark.surfaces import (
     SEEDS,
@@ -26,7 +27,7 @@ from llmpso.objectives.lstm import LSTMObjective
 from tasks.surface import train
 
 
-@flow(name="surface", flow_run_name="{name}")
+@flow(name="surface", version=__version__, flow_run_name="{name}")
 @masked_run
 def surface(
     name: Literal["lstm", "cnn"],

@@ -24,6 +24,7 @@ from flows.notify import HOOKS, load_notifier, tell
 from flows.parameters import with_parameters
 from flows.plan import Plan, TuneOptions, prepare
 from flows.racing import raced
+from llmpso import __version__
 from llmpso.advisor import Advisor
 from llmpso.objectives.base import notes_of
 from llmpso.search.optimizer import Optimizer
@@ -38,7 +39,9 @@ from tasks.studies import WORKERS_TAG, open_study
 from tasks.tracker import Tracker
 
 
-@flow(name="tune", flow_run_name="{objective} · {method} · seed {seed}", **HOOKS)
+@flow(
+    name="tune", version=__version__, flow_run_name="{objective} · {method} · seed {seed}", **HOOKS
+)
 @masked_run
 @with_parameters(TuneOptions)
 def tune(options: TuneOptions) -> Summary:
@@ -83,7 +86,7 @@ def _as_begun(plan: Plan, study: Tracker) -> Plan:
 
 def _run(plan: Plan, ledger: Ledger) -> Summary:
     begin, study = time.perf_counter(), ledger.study
-    budget = max(plan.study.search.evaluations, ledger.n_kept)
+    budget = max(plan.study.search.evaluations, ledger.n_reusable)
     notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger))
     progress = StudyProgress(budget, plan.objective.metric, get_run_logger(), notes)
     advisor = plan.advisor(

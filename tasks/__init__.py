@@ -13,14 +13,14 @@ ENVIRONMENT = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # What MLflow does not take at once waits on disk: no evaluation waits minutes for its retries.
+    # Records that MLflow does not take at once wait on disk: no evaluation waits for its retries.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
-"""What Prefect and MLflow are told, unless the user has told them something else."""
+"""Settings for Prefect and MLflow where the user has not set them."""
 
 
-def _tell_libraries() -> None:
+def _set_environment() -> None:
     """Set the environment; libraries that read it when they were imported read it again.
 
     A notebook imports them in any order, and a worker of Prefect's has Prefect first.
@@ -37,6 +37,6 @@ def _tell_libraries() -> None:
         set_telemetry_client()
 
 
-_tell_libraries()
+_set_environment()
 # Neither Prefect's server nor MLflow's is behind a proxy where they run on this machine.
 spare_loopback()

@@ -37,7 +37,7 @@ def load_model(uri: str, address: str, objective: object) -> Any:
         RegistryError: There is no artifact at that address, or it cannot be read.
     """
     mlflow.set_tracking_uri(uri)
-    with _said(address):
+    with _explained(address):
         if isinstance(objective, ReadsModels):
             with _fetched(address) as folder:
                 return objective.read_model(folder / SAVED)
@@ -51,7 +51,7 @@ def check_model(uri: str, address: str) -> None:
         RegistryError: It is not.
     """
     mlflow.set_tracking_uri(uri)
-    with _said(address), _fetched(address) as folder:
+    with _explained(address), _fetched(address) as folder:
         Model.load(str(folder / DESCRIPTION))
         if (folder / SAVED / WEIGHTS).exists():
             load_weights(folder / SAVED, "model")
@@ -79,12 +79,12 @@ def _fetched(address: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _said(address: str) -> Iterator[None]:
+def _explained(address: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - damaged files and a user's pickles fail in any way
         reason = one_line(f"{type(error).__name__}: {error}", 300)
         raise RegistryError(
-            f"the artifact of {address} cannot be loaded ({reason}); bring it back to the "
+            f"the artifact of {address} cannot be loaded ({reason}); restore it in the "
             "artifact store, or let another version serve: python -m flows.rollback"
         ) from error

@@ -14,7 +14,7 @@ from tasks.storable_errors import storable_errors
 @task(
     name="studies",
     task_run_name="{batch.problem.name} · {batch.arm.name}",
-    # Finished studies are kept as files, which outlive any cache.
+    # Finished studies are stored as files, which outlive any cache.
     cache_policy=NO_CACHE,
 )
 @storable_errors

@@ -116,7 +116,7 @@ def _error(version: ModelVersion) -> float | None:
     if not math.isfinite(error):
         raise RegistryError(
             f"tag error of models:/{version.name}/{version.version} is {text!r}; it must be a "
-            "number: mend it in MLflow's pages, or delete the tag"
+            "number: correct it in MLflow's pages, or delete the tag"
         )
     return error
 
@@ -148,8 +148,8 @@ def _json_object(text: str, address: str) -> dict[str, Any]:
         params = None
     if not isinstance(params, dict):
         raise RegistryError(
-            f"tag params of {address} is {text!r}; it must be a JSON object: mend it in MLflow's "
-            "pages"
+            f"tag params of {address} is {text!r}; it must be a JSON object: correct it in "
+            "MLflow's pages"
         )
     return params
 
@@ -170,5 +170,5 @@ def _reference(registry: Registry, run_id: str) -> Reference | None:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RegistryError(
                 f"{REFERENCE_FILE} of run {run_id}, the record of the champion's data, is damaged "
-                "or of another version: bring it back; or delete it, to go on without"
+                "or of another version: restore it; or delete it, to continue without"
             ) from error

@@ -20,7 +20,9 @@ from tasks.storable_errors import storable_errors
 @storable_errors
 def evaluate(trial: Trial, measure: Measure, ledger: Ledger) -> Trial | State[Trial]:
     """Evaluate one trial and record it; a failed trial is a failed task run that holds it."""
-    told = ledger.record(evaluate_with_retry(measure, trial))
-    if told.state is TrialState.FAILED and told.failure is not None:
-        return Failed(message=f"{told.failure.kind}: {told.failure.message}", data=told)
-    return told
+    recorded = ledger.record(evaluate_with_retry(measure, trial))
+    if recorded.state is TrialState.FAILED and recorded.failure is not None:
+        return Failed(
+            message=f"{recorded.failure.kind}: {recorded.failure.message}", data=recorded
+        )
+    return recorded

@@ -19,7 +19,7 @@ from llmpso.errors import SpecError
 from llmpso.text import one_line
 from llmpso.urls import masked_url
 from tasks.patience import STORE_ERRORS, is_away
-from tasks.state import probe, words
+from tasks.state import probe, reason_of
 from tasks.store import client, paged, suppress_code
 from tasks.store_address import store_address, unusable
 from tasks.tracker import Tracker
@@ -155,7 +155,7 @@ def _experiment(store: MlflowClient, name: str) -> MlflowExperiment:
         return _experiment(store, name)
     if found.lifecycle_stage != LifecycleStage.ACTIVE:
         raise SpecError(
-            f"experiment {name!r} was deleted in MLflow; bring it back with `mlflow experiments "
+            f"experiment {name!r} was deleted in MLflow; restore it with `mlflow experiments "
             f"restore --experiment-id {found.experiment_id}`, or name another one with "
             "--experiment"
         )
@@ -169,7 +169,7 @@ def _check_registry(store: MlflowClient) -> None:
     except (*STORE_ERRORS, SQLAlchemyError, ModuleNotFoundError) as error:
         raise SpecError(
             f"models cannot be registered at {masked_url(mlflow.get_registry_uri())!r} "
-            f"({one_line(error, 200)}); mend MLFLOW_REGISTRY_URI, or leave it out"
+            f"({one_line(error, 200)}); correct MLFLOW_REGISTRY_URI, or leave it out"
         ) from error
 
 
@@ -183,6 +183,7 @@ def _check_artifacts(experiment: MlflowExperiment) -> None:
         probe(folder)
     except OSError as error:
         raise SpecError(
-            f"models of experiment {experiment.name!r} cannot be kept in {folder} "
-            f"({words(error)}); name another --experiment, or another store in MLFLOW_TRACKING_URI"
+            f"models of experiment {experiment.name!r} cannot be stored in {folder} "
+            f"({reason_of(error)}); name another --experiment, or another store "
+            "in MLFLOW_TRACKING_URI"
         ) from error

@@ -1,4 +1,4 @@
-"""Flow runs whose process was killed: Prefect shows them as running until somebody tells it."""
+"""Flow runs whose process was killed: Prefect shows them as running until they are marked."""
 
 import os
 import platform
@@ -27,13 +27,13 @@ from prefect.states import Crashed
 from llmpso.running.durable_files import SHELF, made_folder
 from tasks.state import lock_file, state_folder
 
-GONE = "Its process ended without a word."
+TERMINATED = "Its process terminated unexpectedly."
 OPEN_STATES = [StateType.RUNNING, StateType.PENDING]
 
 
 @contextmanager
 def announced() -> Iterator[None]:
-    """Tag the block's flow runs with this process; first, tell Prefect of processes that died.
+    """Tag the block's flow runs with this process; first, mark the runs of processes that died.
 
     A tag is there from the creation of a run on: whenever a process is killed, it can be found.
     """
@@ -54,7 +54,7 @@ def announced() -> Iterator[None]:
 
 
 def mark_crashed(flow_run_id: str) -> None:
-    """Tell Prefect that a flow run and its tasks are no more, unless it knows."""
+    """Mark a flow run and its tasks as crashed in Prefect, unless they have ended."""
     with get_client(sync_client=True) as prefect:
         try:
             run = prefect.read_flow_run(UUID(flow_run_id))
@@ -68,8 +68,8 @@ def mark_crashed(flow_run_id: str) -> None:
                 state=TaskRunFilterState(type=TaskRunFilterStateType(any_=OPEN_STATES))
             ),
         ):
-            prefect.set_task_run_state(task.id, Crashed(message=GONE), force=True)
-        prefect.set_flow_run_state(run.id, Crashed(message=GONE), force=True)
+            prefect.set_task_run_state(task.id, Crashed(message=TERMINATED), force=True)
+        prefect.set_flow_run_state(run.id, Crashed(message=TERMINATED), force=True)
 
 
 def _tag(file: Path) -> str:

@@ -24,7 +24,7 @@ class Heartbeat:
 
     @property
     def is_running(self) -> bool:
-        """Whether it goes on."""
+        """Whether it continues."""
         return self._thread.is_alive()
 
     def stop(self) -> None:
@@ -33,8 +33,8 @@ class Heartbeat:
         self._thread.join(BEAT_SECONDS)
 
     def _run(self) -> None:
-        number, goes_on = 0, True
-        while goes_on and not self._stopped.wait(BEAT_SECONDS):
+        number, continues = 0, True
+        while continues and not self._stopped.wait(BEAT_SECONDS):
             number += 1
             with suppress(*STORE_ERRORS):
-                goes_on = self._beat(number)
+                continues = self._beat(number)

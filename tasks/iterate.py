@@ -24,7 +24,7 @@ def iterate(
     runner: TaskRunner[PrefectConcurrentFuture[Trial]],
     on_trial: Callable[[Trial], None],
 ) -> list[Trial]:
-    """Evaluate one batch concurrently; `on_trial` hears of each as it ends.
+    """Evaluate one batch concurrently; `on_trial` is called with each as it ends.
 
     Called directly by the flow, not submitted: it waits for its children and must not take a
     place in the runner that they run in.
@@ -33,12 +33,12 @@ def iterate(
     futures: list[PrefectFuture[Trial]] = [
         runner.submit(evaluate, parameters=shared | {"trial": trial}) for trial in trials
     ]
-    told: list[Trial] = []
+    ended: list[Trial] = []
     for future in as_completed(futures):
         trial = future.result(raise_on_failure=False)
         if isinstance(trial, BaseException):
             # Not the evaluation failed, but what is around it: the others end, the study stops.
             raise trial
-        told.append(trial)
+        ended.append(trial)
         on_trial(trial)
-    return told
+    return ended

@@ -1,4 +1,4 @@
-"""Every evaluation of one study: what is kept answers, what is new is recorded, none is lost."""
+"""Every evaluation of one study: earlier ones are reused, new ones recorded, none is lost."""
 
 import logging
 import threading
@@ -22,12 +22,12 @@ from llmpso.trial import Trial, TrialState
 from tasks.patience import FULL, STORE_ERRORS, is_away, is_full, patiently
 from tasks.state import forget_study, study_folder, usable_state
 from tasks.tracker import Tracker
-from tasks.trial_runs import close_half_written, record_trial, recorded_trials, save_files
+from tasks.trial_runs import close_unfinished, record_trial, recorded_trials, save_files
 
 logger = logging.getLogger(__name__)
 
 QUIET_SECONDS = 5.0
-"""After a failed delivery, evaluations go on for so long before the store is tried again."""
+"""After a failed delivery, evaluations continue for so long before the store is tried again."""
 
 N_WRITERS = 4
 """Records under way to a server at once; SQLite takes one writer at a time."""
@@ -39,9 +39,9 @@ CLOSE_SECONDS = 10.0
 class Ledger:
     """What a study measured, in MLflow or on the way there.
 
-    An evaluation is kept on disk as soon as it is measured, and leaves the disk once MLflow has
-    it: threads of the ledger's own see to that while the study goes on. It also goes on while
-    MLflow does not answer; `deliver` waits for it in the end.
+    An evaluation is stored on disk as soon as it is measured, and removed there once MLflow has
+    it: threads of the ledger do that while the study continues. It also continues while MLflow
+    does not answer; `deliver` waits for it in the end.
 
     Args:
         study: Where the records go. What it holds already answers the same evaluations again.
@@ -49,7 +49,7 @@ class Ledger:
 
     Attributes:
         study: As given.
-        n_kept: Evaluations that were there from the start.
+        n_reusable: Evaluations that were there from the start.
         reused: Numbers of the trials that these answered.
         worker_outcomes: Folder that worker processes write outcomes to.
 
@@ -72,7 +72,7 @@ class Ledger:
         self._under_way: set[Future[None]] = set()
         n_writers = 1 if study.tracking_uri.startswith("sqlite") else N_WRITERS
         self._writers = ThreadPoolExecutor(n_writers, thread_name_prefix="ledger")
-        close_half_written(study)
+        close_unfinished(study)
         recorded = recorded_trials(study)
         self._incumbents = study.incumbents()
         self._links = {trial.number: trial.links for trial in recorded.values()}
@@ -80,14 +80,14 @@ class Ledger:
             self._take_in(recorded)
             self._waiting = {entry.folder: entry for entry in self._left_on_disk(recorded)}
         left = [entry.trial for entry in self._waiting.values()]
-        self._kept = self._by_training(_worth_keeping([*recorded.values(), *left]))
-        self.n_kept = self._n_known = len(self._kept)
+        self._stored = self._by_training(_reusable([*recorded.values(), *left]))
+        self.n_reusable = self._n_known = len(self._stored)
         self.reused: set[int] = set()
 
     @property
     def n_unused(self) -> int:
         """Kept evaluations that were not asked for again."""
-        return len(self._kept)
+        return len(self._stored)
 
     @property
     def n_known(self) -> int:
@@ -98,15 +98,15 @@ class Ledger:
         """The same evaluation as it was measured before; None if it must be measured."""
         address = training_key(self._fingerprint, trial)
         paused = self._paused.find(address) if trial.checkpoint else None
-        kept = self._kept.get(address) or (paused.trial if paused else None)
-        told = kept.at(trial.fidelity) if kept else None
-        if told is None:
+        stored = self._stored.get(address) or (paused.trial if paused else None)
+        found = stored.at(trial.fidelity) if stored else None
+        if found is None:
             self._n_known = 0
             return None
-        if told.state is not TrialState.PENDING:
-            del self._kept[address]
+        if found.state is not TrialState.PENDING:
+            del self._stored[address]
         self.reused.add(trial.number)
-        return _asked_as(trial, told)
+        return _reused_for(trial, found)
 
     def raced(self, trial: Trial) -> Trial:
         """A trial that leaves its training's state with the study's files."""
@@ -120,10 +120,10 @@ class Ledger:
             StorageError: There is no room for it, or MLflow refused an earlier one.
         """
         address = training_key(self._fingerprint, trial)
-        kept = self._kept.pop(address, None)
-        if kept is not None:
+        stored = self._stored.pop(address, None)
+        if stored is not None:
             self.reused.add(trial.number)
-            return _asked_as(trial, kept)
+            return _reused_for(trial, stored)
         paused = self._paused.find(address)
         if paused is None:
             raise StorageError(f"evaluation {trial.number} is gone from {self._folder}")
@@ -132,7 +132,7 @@ class Ledger:
     def record(self, outcome: Outcome) -> Trial:
         """Keep an evaluation for good, on disk; the records follow.
 
-        One whose training goes on later is kept on disk alone.
+        One whose training continues later is stored on disk only.
 
         Raises:
             StorageError: There is no room for it, or MLflow refused an earlier one.
@@ -161,7 +161,7 @@ class Ledger:
         return outcome
 
     def _put(self, outcome: Outcome) -> PendingRecord | None:
-        """Keep an outcome on disk; None if its training goes on later."""
+        """Store an outcome on disk; None if its training continues later."""
         trial, entry = outcome.trial, None
         training = training_key(self._fingerprint, trial)
         try:
@@ -175,9 +175,9 @@ class Ledger:
                 outcome.file.unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(
-                f"evaluation {trial.number} cannot be kept in {self._folder}: {error.strerror}; "
-                f"{_way_out(error)}, and run the same command again to go on from the last one "
-                "kept"
+                f"evaluation {trial.number} cannot be stored in {self._folder}: {error.strerror}; "
+                f"{_way_out(error)}, and run the same command again: it continues after the last "
+                "one stored"
             ) from error
         return entry
 
@@ -221,7 +221,7 @@ class Ledger:
         """
         wait(self._under_way.copy())
         patiently(self._deliver, f"record {len(self._waiting)} evaluations")
-        patiently(partial(close_half_written, self.study), "close runs that were cut short")
+        patiently(partial(close_unfinished, self.study), "close interrupted records")
 
     def close(self) -> None:
         """End the threads; what they do not bring to MLflow in time stays on disk."""
@@ -271,12 +271,12 @@ class Ledger:
         """
         while not self._is_closing and (entry := self._taken()):
             try:
-                told = self._recorded(entry)
+                found = self._recorded(entry)
             except BaseException:
                 with self._lock:
                     self._waiting[entry.folder] = entry
                 raise
-            self._links[told.number] = told.links
+            self._links[found.number] = found.links
             self._pending.remove(entry)
 
     def _recorded(self, entry: PendingRecord) -> Trial:
@@ -295,7 +295,7 @@ class Ledger:
             reason = FULL if is_full(error) else one_line(error, 300)
             raise StorageError(
                 f"evaluation {entry.trial.number} cannot be recorded in MLflow: {reason}; "
-                f"{_way_out(error)}, and run the same command again: all that was measured is kept"
+                f"{_way_out(error)}, and run the same command again: all measurements are stored"
             ) from error
 
     def _taken(self) -> PendingRecord | None:
@@ -318,10 +318,10 @@ def _further(trial: Trial, other: Trial) -> bool:
     return rising.index(trial.state) >= rising.index(other.state)
 
 
-def _asked_as(trial: Trial, kept: Trial) -> Trial:
-    """A kept trial in the place of the one that asks for it."""
+def _reused_for(trial: Trial, stored: Trial) -> Trial:
+    """A recorded trial in the place of the one that is asked for."""
     return replace(
-        kept,
+        stored,
         number=trial.number,
         params=trial.params,
         source=trial.source,
@@ -330,7 +330,7 @@ def _asked_as(trial: Trial, kept: Trial) -> Trial:
     )
 
 
-def _worth_keeping(trials: Sequence[Trial]) -> list[Trial]:
+def _reusable(trials: Sequence[Trial]) -> list[Trial]:
     """All but failures that may not happen again, where nothing was built on them yet."""
     last = max((trial.iteration for trial in trials), default=0)
     return [
@@ -341,4 +341,4 @@ def _worth_keeping(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def _way_out(error: Exception) -> str:
-    return "make room" if is_full(error) else "mend that"
+    return "free some space" if is_full(error) else "correct that"

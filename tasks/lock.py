@@ -161,7 +161,7 @@ class Lock:
                 return
             if time.monotonic() > deadline and any(map(watch.is_alive, others)):
                 raise self._busy(others.values())
-            # Two that met once do not go on meeting.
+            # Two that met once must not meet again and again.
             time.sleep(random.uniform(0, LOOK_SECONDS) if not others else LOOK_SECONDS)
 
     def _is_dead(self, key: str, claim: str, watch: "_Watch") -> bool:

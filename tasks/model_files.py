@@ -1,4 +1,4 @@
-"""A kept model in MLflow's own format, written in a few milliseconds.
+"""A stored model in MLflow's own format, written in a few milliseconds.
 
 MLflow looks up packages, and tries the example, for each model anew: 20 to 70 ms. The models of a
 study differ in their weights, so MLflow writes what they share once, and it is copied from there.
@@ -21,7 +21,7 @@ import mlflow
 from mlflow.models import ModelSignature
 
 from llmpso.objectives import state_dict
-from tasks.kept_models import DATA, ESTIMATOR, EXAMPLE, KIND, MODEL, TORCH_WEIGHTS
+from tasks.stored_models import DATA, ESTIMATOR, EXAMPLE, KIND, MODEL, TORCH_WEIGHTS
 
 MODEL_REQUIREMENTS = [
     f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas") if find_spec(name)
@@ -37,10 +37,10 @@ _once = threading.Lock()
 
 
 def write_description(folder: Path, target: Path) -> None:
-    """Write the files that make kept weights a model of MLflow's.
+    """Write the files that make stored weights a model of MLflow's.
 
     Args:
-        folder: What `keep_model` was given.
+        folder: What `store_model` was given.
         target: Gets all but the weights; with them, `mlflow.pyfunc.load_model` reads it, where
             the model can predict.
     """
@@ -149,7 +149,7 @@ def _description(shared: Mapping[str, bytes], folder: Path) -> str:
         "utc_time_created": str(datetime.fromtimestamp(time.time(), UTC).replace(tzinfo=None)),
     }
     lines = shared[_DESCRIPTION].decode().splitlines()
-    kept = [line for line in lines if line.partition(":")[0] not in own]
+    others = [line for line in lines if line.partition(":")[0] not in own]
     # JSON is YAML.
     identity = [f"{name}: {json.dumps(value)}" for name, value in own.items()]
-    return "\n".join([*kept, *identity, ""])
+    return "\n".join([*others, *identity, ""])

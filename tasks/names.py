@@ -20,7 +20,7 @@ OWN_METRICS = frozenset({"value", "seconds", "fidelity", "value_at_fidelity", "b
 
 @lru_cache(maxsize=10_000)
 def key(name: str, is_twin: bool = False) -> str:
-    """The key under which MLflow keeps what an objective or a space calls by a name.
+    """The key under which MLflow stores what an objective or a space calls by a name.
 
     Args:
         name: What it is called.
@@ -41,20 +41,20 @@ def metric_key(name: str, is_twin: bool = False) -> str:
 
 
 def keys(names: Iterable[str]) -> dict[str, str]:
-    """The keys of names that are kept beside each other, by name."""
+    """The keys of names that are stored together, by name."""
     alike = twins(names := list(names))
     return {name: key(name, name in alike) for name in names}
 
 
 def metric_keys(names: Iterable[str]) -> dict[str, str]:
-    """The keys of metrics and curves that are kept beside each other, by name."""
+    """The keys of metrics and curves that are stored together, by name."""
     alike = twins(names := sorted(names))
     return {name: metric_key(name, name in alike) for name in names}
 
 
 def by_name(texts: Mapping[str, str], names: Mapping[str, Any]) -> dict[str, str]:
-    """What is kept under the keys of names, by name; names that are not kept are left out."""
-    return {name: texts[kept] for name, kept in keys(names).items() if kept in texts}
+    """The texts under the keys of names, by name; names without a text are left out."""
+    return {name: texts[key] for name, key in keys(names).items() if key in texts}
 
 
 def model_name(asked: str | None, objective: str, option: str = "register_as") -> str:

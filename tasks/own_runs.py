@@ -1,6 +1,6 @@
 """What a training logs to MLflow by itself, apart from our records: a run for each training.
 
-MLflow begins a run at the first `mlflow.log_param` of a thread and goes on with it for the
+MLflow begins a run at the first `mlflow.log_param` of a thread and continues it for the
 thread's life, so that the second training of a thread would be refused as a change of the first.
 """
 

@@ -38,7 +38,7 @@ def draw_study(
     title: str,
     subtitle: str,
 ) -> dict[str, bytes]:
-    """Draw a study, and keep the figures on its run.
+    """Draw a study, and store the figures with its run.
 
     Args:
         study: Where they go.
@@ -76,7 +76,7 @@ def trace_calls(study: Tracker, calls: Sequence[Call], model: Mapping[str, str])
     Args:
         study: Whose they are.
         calls: In their order; one that the cache answered took no time.
-        model: What tells the model from another; never a key.
+        model: What distinguishes the model from another; never a key.
     """
     mlflow.set_tracking_uri(study.tracking_uri)
     for call in calls[_n_traced(study) :]:

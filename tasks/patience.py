@@ -35,7 +35,7 @@ _BUSY_CODES = (
     "RESOURCE_EXHAUSTED",
     "DEADLINE_EXCEEDED",
 )
-"""MLflow's words for a database that does not answer, and for HTTP 429, 503 and 504."""
+"""MLflow's codes for a database that does not answer, and for HTTP 429, 503 and 504."""
 
 _BUSY_STATUS = (408, 425, 429, 500, 502, 503, 504)
 """What HTTP servers, and proxies before them, answer in trouble of their own."""
@@ -63,7 +63,7 @@ _PASSING_ERRNO = (
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 FULL = os.strerror(errno.ENOSPC)
-"""The system's words for it."""
+"""The system's message for it."""
 
 _FULL_WORDS = re.compile(r"disk is full|No space left on device|Disk quota exceeded")
 
@@ -77,7 +77,7 @@ _LASTING_WORDS = re.compile(
 """What a database or a server says that no waiting changes. Of SQLite, only a lock passes."""
 
 _STATUS_WORDS = re.compile(r"failed with error code (\d{3})")
-"""How MLflow tells of an answer that is not its server's own."""
+"""How MLflow reports an answer that is not its server's own."""
 
 
 def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
@@ -96,8 +96,8 @@ def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECO
             if time.monotonic() + pause > deadline:
                 raise StorageError(
                     f"MLflow did not answer for {seconds:.0f} s, cannot {what} "
-                    f"({one_line(error, 200)}); what was measured is kept: run the same command "
-                    "again"
+                    f"({one_line(error, 200)}); all measurements are stored: run the same "
+                    "command again"
                 ) from error
             logger.warning("MLflow does not answer (%s); retrying", one_line(error, 200))
         time.sleep(pause)

@@ -1,6 +1,6 @@
 """The same cheap study under other tuners, tracked as their users would: what is compared with.
 
-Each keeps parameters and value per evaluation; Optuna also the curve and the model in MLflow, as
+Each records parameters and value per evaluation; Optuna also the curve and the model in MLflow, as
 `flows.tune` does. Where there is a slow way and a fast one, the rival gets the fast one.
 """
 
@@ -25,13 +25,13 @@ LOW, HIGH = -5.0, 5.0
 def optuna_study(evaluations: int, tracking_uri: str) -> None:
     """Optuna with its MLflow callback; the model is one that MLflow can load.
 
-    Its requirements are told: to have them inferred takes MLflow seconds per model.
+    Its requirements are given: MLflow needs seconds per model to infer them.
     """
     _optuna(evaluations, tracking_uri, is_bare=False)
 
 
 def bare_optuna_study(evaluations: int, tracking_uri: str) -> None:
-    """The same, but of the model only a file with its weights is kept."""
+    """The same, but of the model only a file with its weights is stored."""
     _optuna(evaluations, tracking_uri, is_bare=True)
 
 

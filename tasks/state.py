@@ -1,4 +1,4 @@
-"""Where this machine keeps what MLflow does not have yet, and what is in the way of it."""
+"""The folders in which this machine stores what MLflow does not have yet."""
 
 import errno
 import os
@@ -35,14 +35,14 @@ def state_folder() -> Path:
 
 
 def study_folder(run_id: str) -> Path:
-    """Where this machine keeps what a study has not recorded yet."""
+    """Where this machine stores what a study has not recorded yet."""
     return state_folder() / "studies" / run_id
 
 
 def check_folders() -> None:
     """Refuse folders that cannot be written, before anything is trained.
 
-    A user of a container may have no home; Prefect keeps replies of language models in its own.
+    A user of a container may have no home; Prefect caches replies of language models in its own.
 
     Raises:
         SpecError: One cannot.
@@ -52,9 +52,9 @@ def check_folders() -> None:
         probe(folder)
         probe(made_folder(folder / "studies"))
     home = PREFECT_HOME.value()
-    with writable("what Prefect keeps", home, PREFECT_HOME.name):
+    with writable("results of Prefect", home, PREFECT_HOME.name):
         probe(home)
-    with writable("what lasts a moment", Path(os.environ.get("TMPDIR", "/tmp")), "TMPDIR"):
+    with writable("temporary files", Path(os.environ.get("TMPDIR", "/tmp")), "TMPDIR"):
         probe(Path(tempfile.gettempdir()))
 
 
@@ -69,7 +69,7 @@ def probe(folder: Path) -> None:
         file.write(bytes(PROBE_BYTES))
 
 
-def words(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
     """What the system says is wrong with a folder."""
     return "it is no folder" if isinstance(error, FileExistsError) else str(error.strerror)
 
@@ -85,7 +85,7 @@ def writable(what: str, folder: Path, variable: str = STATE_HOME) -> Iterator[No
         yield
     except OSError as error:
         raise SpecError(
-            f"{what} cannot be kept in {folder} ({words(error)}); name a folder that can be "
+            f"{what} cannot be stored in {folder} ({reason_of(error)}); name a folder that can be "
             f"written in {variable}"
         ) from error
 
@@ -130,5 +130,5 @@ def usable_state(run_id: str) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"the files of MLflow run {run_id} in {study_folder(run_id)} cannot be used "
-            f"({error.strerror}: {error.filename}); mend that, and run the same command again"
+            f"({error.strerror}: {error.filename}); correct that, and run the same command again"
         ) from error

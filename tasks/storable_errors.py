@@ -1,7 +1,7 @@
-"""Errors as Prefect stores them: without secrets, and in words that every database takes.
+"""Errors as Prefect stores them: without secrets, and in characters that every database takes.
 
-The words of an exception that ends a flow or a task become the message of its state; the
-exception itself may be kept as its result. Both are there for everybody to read.
+The message of an exception that ends a flow or a task become the message of its state; the
+exception itself may be stored as its result. Both are there for everybody to read.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from llmpso.text import is_storable, printable
 from llmpso.user_code import described, traceback_of
 
 MOST_CHARACTERS = 8_000
-"""Of the words that are stored; Prefect loses an event that is too large."""
+"""Of the message that is stored; Prefect loses an event that is too large."""
 
 
 P = ParamSpec("P")
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class ForeignError(LLMPSOError, RuntimeError):
-    """Stands for an error of other people's code whose own words cannot be stored."""
+    """Stands for an error of other people's code whose own message cannot be stored."""
 
 
 def storable_errors(function: Callable[P, T]) -> Callable[P, T]:
@@ -34,7 +34,7 @@ def storable_errors(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again
             found = _alone(storable(error), error)
-        # Not where the other is handled: it would be kept as what this one came of.
+        # Not where the other is handled: it would be stored as the cause of this one.
         raise found
 
     return minded
@@ -45,18 +45,18 @@ def storable(error: Exception) -> Exception:
 
     An error of ours keeps its class, which says what to do about it.
     """
-    words = _words(error)
-    if words is None:
+    message = _message(error)
+    if message is None:
         return ForeignError(described(error)).with_traceback(error.__traceback__)
-    fit = printable(masked(words[: 2 * MOST_CHARACTERS])[:MOST_CHARACTERS])
-    if fit == printable(words) and is_storable(words) and _is_plain(error):
+    fit = printable(masked(message[: 2 * MOST_CHARACTERS])[:MOST_CHARACTERS])
+    if fit == printable(message) and is_storable(message) and _is_plain(error):
         return error
     if isinstance(error, LLMPSOError):
         error.args = (fit,)
         vars(error).clear()
         return error
-    told = ForeignError(f"{type(error).__name__}: {fit}")
-    return told.with_traceback(error.__traceback__)
+    foreign = ForeignError(f"{type(error).__name__}: {fit}")
+    return foreign.with_traceback(error.__traceback__)
 
 
 def _alone(found: Exception, error: Exception) -> Exception:
@@ -71,7 +71,7 @@ def _alone(found: Exception, error: Exception) -> Exception:
     return found
 
 
-def _words(error: Exception) -> str | None:
+def _message(error: Exception) -> str | None:
     """What an error says; a user's may fail to say anything."""
     try:
         return str(error)
@@ -80,7 +80,7 @@ def _words(error: Exception) -> str | None:
 
 
 def _is_plain(error: Exception) -> bool:
-    """Whether an error holds nothing that is kept unseen: a request, say, with its headers."""
+    """Whether an error holds nothing that is stored unseen: a request, say, with its headers."""
     held = (*error.args, *vars(error).values())
     texts = [one for one in held if isinstance(one, str)]
     is_plain = all(one is None or isinstance(one, str | int | float) for one in held)

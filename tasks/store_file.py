@@ -1,7 +1,7 @@
 """The file of a SQLite store: what is wrong with it, before MLflow itself is asked and after.
 
 MLflow would wait a minute for a file that nobody may read, put its tables among those of another
-program, and tell of all that in SQL.
+program, and report all that in SQL.
 """
 
 import os
@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from mlflow.store import db_migrations
 
-from tasks.state import probe, words
+from tasks.state import probe, reason_of
 
 _HEADER = b"SQLite format 3\0"
 
@@ -60,7 +60,7 @@ def refusal_of(path: Path, uri: str) -> str:
         return f"{path} is of a later MLflow than {mlflow.__version__}; install that one"
     if is_half_made(path):
         return (
-            f"{path} is half made: a command was cut short while it made the database, or "
+            f"{path} is half made: a command was interrupted while it made the database, or "
             "another version of MLflow did, and no run is in it; remove that file"
         )
     return ""
@@ -85,7 +85,8 @@ def _folder_fault(folder: Path) -> str:
     try:
         probe(folder)
     except OSError as error:
-        return f"folder {folder} cannot be written ({words(error)}); SQLite writes beside its file"
+        why = reason_of(error)
+        return f"folder {folder} cannot be written ({why}); SQLite writes beside its file"
     return ""
 
 

@@ -37,7 +37,7 @@ class StudyIdentity:
     params: Mapping[str, Any]
     tags: Mapping[str, str]
     asked: Mapping[str, str] = field(default_factory=dict)
-    """Tags that say how far it is to go: an earlier run that went as far is not gone on with."""
+    """Tags that say how far it is to go: an earlier run that went as far is not resumed."""
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
     Args:
         identity: The study.
         flow_run_id: Who runs it now.
-        resume: Whether to go on with such a run; else an interrupted one is closed as KILLED.
+        resume: Whether to resume such a run; else an interrupted one is closed as KILLED.
 
     Raises:
         BusyError: The same study is being run, and `resume` asks for it.
@@ -61,8 +61,8 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
     status = "KILLED"
     try:
         ledger = Ledger(study, identity.fingerprint)
-        if ledger.n_kept:
-            get_run_logger().info("going on with %d evaluations kept", ledger.n_kept)
+        if ledger.n_reusable:
+            get_run_logger().info("resuming with %d evaluations", ledger.n_reusable)
         with closing(ledger):
             yield ledger
         status = "FINISHED"
@@ -86,8 +86,8 @@ def _explained(study: Tracker) -> StorageError | None:
     if not part:
         return None
     return StorageError(
-        f"{part} was deleted in MLflow while the study ran; bring it back with {way_back}, and "
-        "run the same command again: all that was measured is kept"
+        f"{part} was deleted in MLflow while the study ran; restore it with {way_back}, and "
+        "run the same command again: all measurements are stored"
     )
 
 
@@ -100,7 +100,7 @@ def _begun(identity: StudyIdentity, flow_run_id: str) -> tuple[Tracker, Lock]:
 def _continued(
     identity: StudyIdentity, flow_run_id: str, resume: bool
 ) -> tuple[Tracker, Lock] | None:
-    """The last run of the study if it is to go on."""
+    """The last run of the study if it is to be resumed."""
     last = identity.experiment.last_study(identity.key)
     if last is None or (last.is_finished and not (resume and _differs(identity, last))):
         return None
@@ -113,7 +113,7 @@ def _continued(
     if last.tags.get(FLOW_RUN_TAG, flow_run_id) != flow_run_id:
         mark_crashed(last.tags[FLOW_RUN_TAG])
     if resume:
-        # How it began decides its trials, whoever goes on with it.
+        # How it began decides its trials, whoever resumes it.
         now = {name: tag for name, tag in identity.tags.items() if name != WORKERS_TAG}
         last.study.reopen({**now, **identity.asked, FLOW_RUN_TAG: flow_run_id})
         return last.study, lock
@@ -128,10 +128,10 @@ def _differs(identity: StudyIdentity, last: LastStudy) -> bool:
 
 
 def close_left_open(identity: StudyIdentity, ended: Mapping[str, Mapping[str, str]]) -> None:
-    """Close the runs that dead processes left open, where nobody goes on with them.
+    """Close the runs that dead processes left open, where nobody resumes them.
 
     Args:
-        identity: Whose runs: those with its tags. One with its key is gone on with.
+        identity: Whose runs: those with its tags. One with its key is resumed.
         ended: Tags, by run, of those that had done what they were for; the others are KILLED.
     """
     for last in identity.experiment.open_studies(identity.tags):

@@ -16,7 +16,7 @@ _WRITING = Lock()
 @task(
     name="train",
     task_run_name="{cell.layers} layers · {cell.width} wide · seed {cell.seed}",
-    # Finished trainings are kept in the file, which outlives any cache.
+    # Finished trainings are stored in the file, which outlives any cache.
     cache_policy=NO_CACHE,
 )
 @storable_errors

@@ -1,4 +1,4 @@
-"""A trial as MLflow keeps it: a child run with its outcome to the last bit, and its model."""
+"""A trial as MLflow stores it: a child run with its outcome to the last bit, and its model."""
 
 import itertools
 import json
@@ -26,10 +26,10 @@ from llmpso.safe_names import file_name, twins
 from llmpso.space import SearchSpace
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
-from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description
 from tasks.names import by_name, keys, metric_keys
 from tasks.store import finite, milliseconds, paged
+from tasks.stored_models import MODEL, store_model
 from tasks.tracker import Tracker
 
 logger = logging.getLogger(__name__)
@@ -67,17 +67,17 @@ def record_trial(study: Tracker, entry: PendingRecord) -> Trial:
         tags=_trial_tags(study, trial) | {ADDRESS_TAG: entry.address},
     )
     run_id = run.info.run_id
-    told = replace(trial, links={"run": run_id} | _record_files(study, run, entry.folder))
+    recorded = replace(trial, links={"run": run_id} | _record_files(study, run, entry.folder))
     store.log_batch(
         run_id,
         params=[Param(names[name], str(value)) for name, value in trial.params.items()],
         metrics=_trial_metrics(trial, entry.curves),
-        tags=_outcome_tags(told),
+        tags=_outcome_tags(recorded),
     )
-    # A pruned trial did what was asked of it; its tag tells it from a complete one.
+    # A pruned trial did what was asked of it; its tag distinguishes it from a complete one.
     status = RunStatus.FAILED if trial.state is TrialState.FAILED else RunStatus.FINISHED
     store.set_terminated(run_id, RunStatus.to_string(status))
-    return told
+    return recorded
 
 
 def _record_files(study: Tracker, run: Run, folder: Path) -> dict[str, str]:
@@ -98,10 +98,10 @@ def _record_files(study: Tracker, run: Run, folder: Path) -> dict[str, str]:
 def recorded_trials(study: Tracker) -> dict[str, Trial]:
     """The trials that a study's children hold, by the address of their evaluation.
 
-    Of two records of one evaluation the completed one counts: a failure was then tried again.
+    Of two records of one evaluation the completed one counts: a failure was then retried.
     """
     found: dict[str, Trial] = {}
-    for run, trial in _whole(study):
+    for run, trial in _complete(study):
         address = run.data.tags.get(ADDRESS_TAG, "")
         if address not in found or trial.state is TrialState.COMPLETE:
             found[address] = trial
@@ -109,12 +109,12 @@ def recorded_trials(study: Tracker) -> dict[str, Trial]:
 
 
 def trials_within(study: Tracker, space: SearchSpace) -> list[Trial]:
-    """The trials that a study's children hold, those whose parameters lie outside a space aside.
+    """The trials of a study's children, without those whose parameters lie outside a space.
 
-    They are as they were told, state included; one that was tried again is there once.
+    They are as they were recorded, state included; one that was retried is there once.
     """
     found: dict[int, Trial] = {}
-    for run, trial in _whole(study):
+    for run, trial in _complete(study):
         with suppress(SpaceError):
             params = parsed_params(space, by_name(run.data.params, space))
             if trial.number not in found or trial.state is TrialState.COMPLETE:
@@ -122,8 +122,8 @@ def trials_within(study: Tracker, space: SearchSpace) -> list[Trial]:
     return [found[number] for number in sorted(found)]
 
 
-def _whole(study: Tracker) -> Iterator[tuple[Run, Trial]]:
-    """The children whose writing was not cut short."""
+def _complete(study: Tracker) -> Iterator[tuple[Run, Trial]]:
+    """The children that were written completely."""
     killed = RunStatus.to_string(RunStatus.KILLED)
     for run in _children(study, "attributes.status != 'RUNNING'"):
         trial = _outcome(run.data.tags)
@@ -131,8 +131,8 @@ def _whole(study: Tracker) -> Iterator[tuple[Run, Trial]]:
             yield run, trial
 
 
-def close_half_written(study: Tracker) -> None:
-    """Close the children whose writing was cut short; what they were to hold is on disk."""
+def close_unfinished(study: Tracker) -> None:
+    """Close the children whose writing was interrupted; their content is on disk."""
     killed = RunStatus.to_string(RunStatus.KILLED)
     for run in list(_children(study, "attributes.status = 'RUNNING'")):
         study.store.set_terminated(run.info.run_id, killed)
@@ -148,7 +148,7 @@ def save_files(outcome: Outcome, folder: Path) -> Trial:
     """Write what an evaluation left besides figures: its model and small records, or a traceback.
 
     Returns:
-        The trial; it says so if its model cannot be kept.
+        The trial; it says so if its model cannot be stored.
     """
     trial, evaluation = outcome.trial, outcome.evaluation
     if trial.failure is not None and trial.failure.traceback:
@@ -162,7 +162,7 @@ def save_files(outcome: Outcome, folder: Path) -> Trial:
     if evaluation.model is None:
         return trial
     try:
-        keep_model(evaluation.model, folder)
+        store_model(evaluation.model, folder)
     except ModelError as error:
         shutil.rmtree(folder / MODEL)
         return without_model(outcome, str(error)).trial
@@ -195,7 +195,7 @@ def _trial_tags(study: Tracker, trial: Trial) -> dict[str, str]:
 
 
 def _outcome_tags(trial: Trial) -> list[RunTag]:
-    """The trial as it was told, to the last bit; cut into pieces that a tag can hold."""
+    """The trial as it was recorded, to the last bit; cut into pieces that a tag can hold."""
     text = json.dumps(trial_record(trial))
     pieces = range(0, len(text), TAG_LENGTH)
     return [

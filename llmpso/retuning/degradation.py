@@ -26,24 +26,24 @@ class Degradation:
 
     @property
     def is_degraded(self) -> bool:
-        """Whether the error has risen by more than the tolerance, and surely so."""
+        """Whether the error has risen by more than the tolerance, and with confidence."""
         return self.at_least > (1 + TOLERANCE) * self.recorded
 
     @property
     def reason(self) -> str:
         """One sentence for people."""
         rise = self.error / self.recorded - 1 if self.recorded else math.inf
-        moved = (
-            f"the champion's error is {self.error:.4g}, {rise:+.0%} on the {self.recorded:.4g} "
+        change = (
+            f"the champion's error is {self.error:.4g}, {self.recorded:.4g} at promotion "
+            f"({rise:+.0%})"
         )
-        moved += "it came with"
         if self.is_degraded:
-            return f"{moved}, more than the {TOLERANCE:.0%} that are let pass"
-        return f"{moved}: not degraded, which is surely more than {TOLERANCE:+.0%}"
+            return f"{change}: worse with confidence by more than the {TOLERANCE:.0%} tolerance"
+        return f"{change}: not degraded with confidence by more than the {TOLERANCE:.0%} tolerance"
 
 
 def degradation(now: HeldOut, recorded: float, *, confidence: float = 0.95) -> Degradation:
-    """Judge a model by its losses on the newest data.
+    """Compare a model's losses on the newest data with its error at promotion.
 
     Args:
         now: Losses of the very model that serves.

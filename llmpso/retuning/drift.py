@@ -28,7 +28,7 @@ SIGNIFICANCE = 0.05
 APART = 0.95
 """Distance from which on the two distributions hardly overlap: drift, however few the rows."""
 N_QUANTILES = 100
-"""Quantiles by which a reference keeps a numeric column."""
+"""Quantiles by which a reference describes a numeric column."""
 N_BINS = 10
 """Bins of the index, each a tenth of the reference."""
 LEAST_SHARE = 1e-3
@@ -37,7 +37,7 @@ LEAST_SHARE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class ColumnReference:
-    """What is kept of a column: its distribution, not its rows."""
+    """The distribution of a column, without its rows."""
 
     quantiles: tuple[float, ...] = ()
     """From the lowest to the highest value, evenly spaced in rank; empty for text."""
@@ -64,7 +64,7 @@ class Reference:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, until: str) -> Self:
-        """What to keep of a table whose rows are in the order of time."""
+        """The reference of a table whose rows are in the order of time."""
         known = [str(name) for name in frame if frame[name].notna().any()]
         return cls({name: _reference(frame[name]) for name in known}, until)
 
@@ -137,7 +137,7 @@ def check_schema(reference: Reference, frame: pd.DataFrame) -> None:
             problems.append(f"column {name!r} held {column.kind} and now holds {kind}")
     if problems:
         raise DataError(
-            f"the data is not what the champion was tuned on: {'; '.join(problems)}; mend the "
+            f"the data is not what the champion was tuned on: {'; '.join(problems)}; correct the "
             "data, or tune a new model under another name"
         )
 
@@ -204,7 +204,7 @@ def _reference(column: "pd.Series[Any]") -> ColumnReference:
 
 def _moved(reference: ColumnReference, column: "pd.Series[Any]") -> tuple[float, float, float]:
     """Index, distance and p-value of a column."""
-    # New rows are taken to resemble each other as the old ones do: few rows cannot tell.
+    # New rows are taken to resemble each other as the old ones do: few rows cannot show it.
     n_rows = reference.n_rows * len(column) / (reference.n_rows + len(column))
     n = reference.independence * n_rows
     if reference.shares is not None:

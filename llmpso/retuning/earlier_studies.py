@@ -1,4 +1,4 @@
-"""What earlier studies of the same model are worth to a new one, on other data."""
+"""What a new study learns from earlier ones of the same model, on other data."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,16 @@ MOST_TRIALS = 150
 
 
 def known_outcomes(space: SearchSpace, trials: Sequence[Trial]) -> list[Known]:
-    """What a study's trials say of their configurations, each as what it is.
+    """The value of each configuration that a study tried.
 
-    A completed trial has its value, a failed one none (NaN), and a pruned one what it would likely
-    have come to: it was worse than others, and nothing of it failed.
+    A completed trial has its value, a failed one none (NaN), and a pruned one its predicted
+    final value: it was worse than others, but it did not fail.
     """
     seen = Observations(space)
     seen.add(trials)
-    told = [trial for trial in trials if trial.state is not TrialState.PRUNED]
+    ended = [trial for trial in trials if trial.state is not TrialState.PRUNED]
     pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
-    values = [(trial, float(seen.values[seen.row(trial.number)])) for trial in (*told, *pruned)]
+    values = [(trial, float(seen.values[seen.row(trial.number)])) for trial in (*ended, *pruned)]
     known = [(trial, value if math.isfinite(value) else math.nan) for trial, value in values]
     return [(t.params, v) for t, v in known if math.isfinite(v) or t.failure is not None]
 
@@ -51,13 +51,13 @@ def pooled_history(studies: Sequence[Sequence[Known]]) -> tuple[Known, ...]:
     for study in studies:
         scaled = {tuple(sorted(params.items())): (params, v) for params, v in _scaled(study)}
         new = {key: known for key, known in scaled.items() if key not in pooled}
-        pooled |= _telling(new, MOST_TRIALS - len(pooled))
+        pooled |= _most_informative(new, MOST_TRIALS - len(pooled))
     history = tuple(pooled.values())
     return history if sum(math.isfinite(value) for _, value in history) >= LEAST_TRIALS else ()
 
 
 def parsed_params(space: SearchSpace, texts: Mapping[str, str]) -> dict[str, Any]:
-    """A configuration from the text of its values, as a tracking server keeps them.
+    """A configuration from the text of its values, as a tracking server stores them.
 
     Raises:
         SpaceError: It lies outside the space.
@@ -84,7 +84,7 @@ def _expected(dimension: object) -> str:
     return f"must be {'a whole number' if isinstance(dimension, Integer) else 'a number'}"
 
 
-def _telling(known: dict[Key, Known], n_most: int) -> dict[Key, Known]:
+def _most_informative(known: dict[Key, Known], n_most: int) -> dict[Key, Known]:
     """The best half of the number asked for, and an even choice of the rest."""
     if len(known) <= n_most:
         return known

@@ -1,4 +1,4 @@
-"""Whether a challenger is really better: paired on the same held-out data, over several seeds.
+"""Whether a challenger is better with confidence: paired on one hold-out set, over several seeds.
 
 Two things make an error uncertain: the stretch of data it was measured on, and the seed of the
 training. Losses of neighbouring samples are correlated, so that stretches of them (blocks) are
@@ -41,7 +41,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a challenger did against the champion, and what follows."""
+    """The comparison of a challenger with the champion, and what follows."""
 
     champion_error: float
     """Mean over the seeds, in the unit of the metric."""
@@ -73,9 +73,9 @@ class Verdict:
             )
         if self.improvement <= 0:
             return f"the challenger is {-self.improvement:.1%} worse ({errors}; {over})"
-        surely = f"at least {self.at_least:.1%}" if self.at_least > 0 else "not surely better"
+        bounded = f"at least {self.at_least:.1%}" if self.at_least > 0 else "not significantly"
         return (
-            f"the challenger is {self.improvement:.1%} better, but {surely} with {bound}; "
+            f"the challenger is {self.improvement:.1%} better, but {bounded} with {bound}; "
             f"more than {self.rule.margin:.1%} is asked for ({errors}; {over})"
         )
 
@@ -134,7 +134,7 @@ def _blocked(refits: Sequence[HeldOut], others: Sequence[HeldOut]) -> Floats:
     if len(refits) < 2:
         raise DataError(f"there are {len(refits)} refits; a comparison needs at least 2 of each")
     if {len(refit.losses) for refit in refits} != {len(refit.losses) for refit in others}:
-        raise DataError("champion and challenger were not judged on the same samples")
+        raise DataError("champion and challenger were not measured on the same samples")
     # Never 0, so that a perfect model has a logarithm.
     tiny = np.finfo(np.float64).tiny
     return np.maximum([block_means(refit.losses, refit.block) for refit in refits], tiny)

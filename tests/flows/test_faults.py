@@ -281,7 +281,9 @@ def test_a_full_disk(
                     time.sleep(0.005)
 
     thread = after(log, 8, fill)
-    with pytest.raises(StorageError, match="No space left on device; make room, and run the same"):
+    with pytest.raises(
+        StorageError, match="No space left on device; free some space, and run the same"
+    ):
         run()
     is_over.set()
     thread.join()

@@ -135,7 +135,7 @@ def test_a_store_that_refuses_in_mid_study_loses_nothing(mlflow_store: str) -> N
     trigger = "CREATE TRIGGER no BEFORE INSERT ON params BEGIN SELECT RAISE(ABORT, 'no'); END"
     with (
         before(1, lambda: refuse(trigger)),
-        pytest.raises(StorageError, match=r"cannot be recorded .*: all that was measured is kept"),
+        pytest.raises(StorageError, match=r"cannot be recorded .*: all measurements are stored"),
     ):
         run(12)
     before_it = len(trained())

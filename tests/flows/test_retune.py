@@ -468,7 +468,7 @@ def test_a_winner_that_is_worse_than_what_serves_is_not_promoted(
         lambda arms, rule: replace(compare_arms(arms, rule), at_least=0.5),
     )
     monkeypatch.setattr(
-        "flows.retune.degradation",
+        "flows.champion_checks.degradation",
         lambda judged, recorded, confidence: Degradation(0.001, 0.001, recorded),
     )
     report = retune(objective=champion, **(FAST | {"seed": 5, "method": "pso"}))

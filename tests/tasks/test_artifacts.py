@@ -14,8 +14,8 @@ from llmpso.data.series.time_series import TimeSeries
 from llmpso.errors import RegistryError
 from llmpso.objectives.lstm import LSTMObjective
 from tasks.artifacts import check_model, load_model
-from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description
+from tasks.stored_models import MODEL, store_model
 
 
 class Own:
@@ -40,7 +40,7 @@ def artifact(model: object, store: str, tmp_path: Path) -> tuple[str, Path]:
     """A model as a study keeps it: its address, and its folder in the store."""
     kept = tmp_path / "kept"
     kept.mkdir()
-    keep_model(model, kept)
+    store_model(model, kept)
     write_description(kept, kept / MODEL)
     client = mlflow.MlflowClient(store)
     run = client.create_run("0")

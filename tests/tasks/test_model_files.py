@@ -21,8 +21,8 @@ from llmpso.running.outcome import Outcome
 from llmpso.running.pending_records import PendingRecords
 from llmpso.trial import Source
 from tasks.artifacts import load_model
-from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description
+from tasks.stored_models import MODEL, store_model
 from tasks.trial_runs import save_files
 
 
@@ -48,7 +48,7 @@ class Scaled:
 def write_model(model: object, folder: Path) -> None:
     """Keep a model, and let it become one of MLflow's, as its record does."""
     kept = folder.with_name(f"{folder.name}-kept")
-    keep_model(model, kept)
+    store_model(model, kept)
     write_description(kept, kept / MODEL)
     (kept / MODEL).rename(folder)
 
@@ -200,7 +200,7 @@ def test_a_model_is_kept_without_mlflow(tmp_path, monkeypatch):
 
     monkeypatch.setattr(mlflow.pytorch, "save_model", called)
     monkeypatch.setattr(mlflow.pyfunc, "save_model", called)
-    keep_model(torch.nn.Linear(2, 1), tmp_path / "torch")
-    keep_model(Scaled(2.0, 3), tmp_path / "savable")
+    store_model(torch.nn.Linear(2, 1), tmp_path / "torch")
+    store_model(Scaled(2.0, 3), tmp_path / "savable")
     assert (tmp_path / "torch" / MODEL / "data/model.pth").stat().st_size > 0
     assert (tmp_path / "savable" / MODEL / "data/model/factor").read_text() == "2.0"

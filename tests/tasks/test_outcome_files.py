@@ -37,7 +37,7 @@ def measured(trial: Trial = TOLD) -> bytes:
 def test_what_nobody_lived_to_record_is_taken_in_with_its_model(study, worker_outcomes) -> None:
     write_outcome(measured(), worker_outcomes)
     ledger = Ledger(study, "f")
-    assert ledger.n_kept == 1
+    assert ledger.n_reusable == 1
     assert ledger.answer(ASKED).value == 0.5
     assert list(worker_outcomes.iterdir()) == []
     ledger.deliver()
@@ -51,11 +51,11 @@ def test_what_was_recorded_is_not_taken_in_again(study, worker_outcomes) -> None
     first.close()
     write_outcome(measured(), worker_outcomes)
     second = Ledger(study, "f")
-    assert second.n_kept == 1
+    assert second.n_reusable == 1
     second.deliver()
     second.close()
     third = Ledger(study, "f")
-    assert third.n_kept == 1
+    assert third.n_reusable == 1
     third.close()
     assert list(worker_outcomes.iterdir()) == []
 
@@ -64,7 +64,7 @@ def test_a_worker_that_was_lost_with_its_parent_is_no_result(study, worker_outco
     lost = ASKED.failed(Failure(FailureKind.LOST_WORKER, "it is gone"), 1.0)
     write_outcome(measured(lost), worker_outcomes)
     ledger = Ledger(study, "f")
-    assert ledger.n_kept == 0
+    assert ledger.n_reusable == 0
     ledger.close()
 
 
@@ -72,7 +72,7 @@ def test_a_worker_that_was_lost_with_its_parent_is_no_result(study, worker_outco
 def test_a_damaged_file_is_set_aside(study, worker_outcomes, content, caplog) -> None:
     path = write_outcome(content, worker_outcomes)
     ledger = Ledger(study, "f")
-    assert ledger.n_kept == 0
+    assert ledger.n_reusable == 0
     ledger.close()
     assert path.name in caplog.text
     assert [file.name for file in (worker_outcomes.parent / "damaged").iterdir()] == [path.name]

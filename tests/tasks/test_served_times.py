@@ -15,8 +15,8 @@ from mlflow.pyfunc import scoring_server
 from llmpso.data.series.time_series import load_csv
 from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.objectives.lstm import LSTMObjective
-from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description
+from tasks.stored_models import MODEL, store_model
 
 N_ROWS, WINDOW = 240, 12
 HOURS = pd.date_range("2024-03-01", periods=N_ROWS, freq="h")
@@ -49,7 +49,7 @@ def served(way: str, folder: Path, drop: tuple[int, ...] = ()) -> tuple[Ask, pd.
     frame.to_csv(folder / "some.csv", index=False)
     series = load_csv(folder / "some.csv", "load", options=CsvOptions(**OPTIONS.get(way, {})))
     objective = LSTMObjective(series, horizon=1, window=WINDOW, max_epochs=1, device="cpu")
-    keep_model(objective.evaluate(PARAMS, fidelity=1.0, seed=0).model, folder)
+    store_model(objective.evaluate(PARAMS, fidelity=1.0, seed=0).model, folder)
     write_description(folder, folder / MODEL)
     model = mlflow.pyfunc.load_model(str(folder / "model"))
     assert len(objective.held_out(model).losses) == len(objective.windows.test)

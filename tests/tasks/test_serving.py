@@ -18,11 +18,11 @@ from llmpso.errors import ChampionChangedError, RegistryError
 from tasks.champion import REFERENCE_FILE, champion_lost, find_champion, record_confirmation
 from tasks.earlier_studies import known_trials
 from tasks.experiment import Experiment
-from tasks.kept_models import MODEL, keep_model
 from tasks.model_files import write_description
 from tasks.registry import Promotion, Registry
 from tasks.serving import CHANGE_TAG
 from tasks.store import client
+from tasks.stored_models import MODEL, store_model
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0)})
 
@@ -83,7 +83,7 @@ def process(mlflow_store: str, monkeypatch: pytest.MonkeyPatch) -> Process:
 @pytest.fixture
 def trained(mlflow_store: str, tmp_path: Path) -> str:
     """A run with a model."""
-    keep_model(torch.nn.Linear(1, 1), tmp_path)
+    store_model(torch.nn.Linear(1, 1), tmp_path)
     write_description(tmp_path, tmp_path / MODEL)
     run = client(mlflow_store).create_run("0")
     client(mlflow_store).log_artifacts(run.info.run_id, str(tmp_path / "model"), "model")

@@ -29,7 +29,7 @@ def test_a_user_without_a_home_is_told_what_to_name(tmp_path: Path, monkeypatch)
         check_folders()
     monkeypatch.setenv(STATE_HOME, str(tmp_path))
     settings = temporary_settings({PREFECT_HOME: NOWHERE})
-    message = rf"what Prefect keeps .* {NOWHERE} .*; .* in PREFECT_HOME"
+    message = rf"results of Prefect .* {NOWHERE} .*; .* in PREFECT_HOME"
     with settings, pytest.raises(SpecError, match=message):
         check_folders()
 

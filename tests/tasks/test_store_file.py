@@ -168,7 +168,7 @@ def test_a_folder_of_models_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "mlruns").write_text("")
     told = refusal(monkeypatch, mlflow_store)
-    assert f"models of experiment 'bowl' cannot be kept in {tmp_path}/mlruns" in told
+    assert f"models of experiment 'bowl' cannot be stored in {tmp_path}/mlruns" in told
 
 
 def test_a_store_of_models_that_cannot_be_used_is_named(

@@ -1,7 +1,7 @@
 """A challenger is promoted when it is better, and not by accident.
 
 On real air quality: ridge regressions of different strength, refitted on random four fifths of
-their training rows, and judged on the stretch that follows. The rule's error rate is 5 %.
+their training rows, and measured on the stretch that follows. The rule's error rate is 5 %.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 
 def judged(rows, penalties, rng: np.random.Generator, first: int) -> list[HeldOut]:
-    """Losses of refits, trained on 640 of 800 rows and judged on the 300 that follow."""
+    """Losses of refits, trained on 640 of 800 rows and measured on the 300 that follow."""
     inputs, targets = rows
     found = []
     for penalty in penalties:
@@ -121,7 +121,7 @@ def test_too_little_to_compare_is_refused(losses, block, n_refits, message) -> N
 
 
 def test_arms_judged_on_other_samples_are_refused() -> None:
-    with pytest.raises(DataError, match="not judged on the same samples"):
+    with pytest.raises(DataError, match="not measured on the same samples"):
         compare_refits([HeldOut(np.ones(60))] * 2, [HeldOut(np.ones(61))] * 2, Rule())
 
 
@@ -142,7 +142,7 @@ def test_losses_that_are_no_numbers_are_refused() -> None:
         HeldOut(np.array([1.0, np.nan]))
 
 
-def test_a_model_has_degraded_when_its_error_surely_rose(rows) -> None:
+def test_a_model_has_degraded_when_its_error_rose_with_confidence(rows) -> None:
     rng = np.random.default_rng(6)
     (good,), (poor,) = (judged(rows, [penalty], rng, 200) for penalty in (GOOD, POOR))
     steady = degradation(good, good.error)
@@ -150,7 +150,7 @@ def test_a_model_has_degraded_when_its_error_surely_rose(rows) -> None:
     assert "not degraded" in steady.reason
     worse = degradation(poor, good.error / 2)
     assert worse.is_degraded
-    assert "more than the 10% that are let pass" in worse.reason
+    assert "worse with confidence by more than the 10% tolerance" in worse.reason
     assert worse.at_least < worse.error == poor.error
 
 

@@ -1,4 +1,4 @@
-"""A trained model as it is kept: what makes it this one, on the disk in milliseconds.
+"""A trained model as it is stored first: its weights and its kind, on disk in milliseconds.
 
 MLflow takes a second to describe the first model of a process, in which a kill would lose it: that
 follows when the model is recorded; see `tasks.model_files`.
@@ -38,7 +38,7 @@ KIND, EXAMPLE = "model-kind.json", "model-example.pickle"
 """Beside the folder: what MLflow must know of the model."""
 
 
-def keep_model(model: object, folder: Path) -> None:
+def store_model(model: object, folder: Path) -> None:
     """Write a model's weights into `MODEL` of a folder, and besides it what kind of model it is.
 
     Args:
