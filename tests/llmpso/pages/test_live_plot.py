@@ -3,7 +3,7 @@
 import pytest
 
 from llmpso import Float, LivePlot, SearchSpace, minimize
-from llmpso.pages import live
+from llmpso.pages import live_plot
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0)})
 
@@ -24,8 +24,8 @@ class Display:
 
 def test_the_plot_moves_with_every_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     display = Display()
-    monkeypatch.setattr(live, "_display", lambda: display)
-    monkeypatch.setattr(live, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(live_plot, "_display", lambda: display)
+    monkeypatch.setattr(live_plot, "PAUSE_SECONDS", 0.0)
     plot = LivePlot(SPACE)
     minimize(lambda params: params["x"] ** 2, SPACE, evaluations=8, on_trial=plot, n_workers=2)
     assert len(display.shown) == 8
