@@ -13,9 +13,9 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.benchmark_plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
-from flows.benchmark_racing import benchmark_racing
-from flows.benchmark_speed import benchmark_speed, speed_tables
+from flows.benchmarks.plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
+from flows.benchmarks.racing_suite import benchmark_racing
+from flows.benchmarks.speed_suite import benchmark_speed, speed_tables
 from flows.command import Command
 from flows.command_line import run_module
 from flows.masked_logs import masked_run

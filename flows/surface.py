@@ -24,7 +24,7 @@ from llmpso.benchmark.surfaces import (
 )
 from llmpso.objectives.cnn import CNNObjective
 from llmpso.objectives.lstm import LSTMObjective
-from tasks.surface import train
+from tasks.benchmark import train
 
 
 @flow(name="surface", version=__version__, flow_run_name="{name}")

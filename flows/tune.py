@@ -23,7 +23,7 @@ from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.parameters import with_parameters
 from flows.plan import Plan, TuneOptions, prepare
-from flows.racing import raced
+from flows.tracked_halving import raced
 from llmpso import __version__
 from llmpso.advisor import Advisor
 from llmpso.objectives.base import notes_of

@@ -5,7 +5,7 @@ from typing import Annotated
 import cyclopts
 
 from flows.command_line import new_app, run_module
-from llmpso.benchmark.warm_start import gain, races
+from llmpso.benchmark.warm_versus_cold import gain, races
 from llmpso.data.series.air_quality import load_taiwan
 from llmpso.data.series.time_series import load_csv
 from llmpso.errors import SpecError

@@ -1,25 +1,45 @@
-"""A benchmark's batch as a Prefect task: the studies of one arm on one problem."""
+"""The parts of a benchmark as Prefect tasks: the studies of an arm, one training of a surface."""
 
 from concurrent.futures import Executor
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from llmpso.backends.base import Backend
 from llmpso.benchmark.runs import Batch, run_batch
+from llmpso.benchmark.surfaces import Cell, Surface, SurfaceFile, train_cell
+from llmpso.objectives.torch_threads import limit_threads
 from tasks.storable_errors import storable_errors
 
+_WRITING = Lock()
 
+
+# Finished studies and trainings are stored as files, which outlive any cache.
 @task(
     name="studies",
     task_run_name="{batch.problem.name} · {batch.arm.name}",
-    # Finished studies are stored as files, which outlive any cache.
     cache_policy=NO_CACHE,
 )
 @storable_errors
 def run_studies(batch: Batch, root: Path, executor: Executor, backend: Backend | None) -> int:
-    """Run the studies that were not run yet; how many that were."""
+    """Run the studies of one arm on one problem that were not run yet; how many that were."""
     n_run = run_batch(batch, root, executor, backend)
     get_run_logger().info("%d of %d studies run", n_run, len(batch.seeds))
     return n_run
+
+
+@task(
+    name="train",
+    task_run_name="{cell.layers} layers · {cell.width} wide · seed {cell.seed}",
+    cache_policy=NO_CACHE,
+)
+@storable_errors
+def train(surface: Surface, objective: Any, cell: Cell, file: SurfaceFile) -> None:
+    """Train one network of a surface and add it to the file."""
+    limit_threads(1)
+    row = train_cell(surface, objective, cell)
+    with _WRITING:
+        file.add(row)

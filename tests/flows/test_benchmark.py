@@ -9,9 +9,9 @@ import mlflow
 import pandas as pd
 import pytest
 
-from flows import benchmark_plan, machinery
 from flows.benchmark import APP, COMMAND, benchmark
-from flows.benchmark_plan import BenchmarkOptions
+from flows.benchmarks import overhead, plan
+from flows.benchmarks.plan import BenchmarkOptions
 from flows.command_line import USAGE_ERROR, run_module
 from llmpso.backends.base import Reply, Request
 from llmpso.backends.choose import ChosenBackend
@@ -140,7 +140,7 @@ def test_a_replay_needs_no_model_and_gives_the_same_trials(
 
     model = ScriptedBackend(answer)
     monkeypatch.setattr(
-        benchmark_plan,
+        plan,
         "choose_backend",
         lambda name, **options: ChosenBackend(model, "for a test"),
     )
@@ -218,7 +218,7 @@ def test_speed_is_measured_and_its_raw_figures_kept(prefect_server, mlflow_store
 
 @pytest.mark.slow
 def test_a_whole_study_is_timed_by_http(prefect_server):
-    assert machinery.seconds_of_study("http", machinery.OURS, 2) > 0
+    assert overhead.seconds_of_study("http", overhead.OURS, 2) > 0
 
 
 def test_an_unknown_table_of_speed_is_refused(monkeypatch, capsys):

@@ -13,7 +13,6 @@ import tasks.benchmark
 import tasks.evaluate
 import tasks.iterate
 import tasks.pages
-import tasks.surface
 from llmpso.errors import LLMPSOError, StorageError
 from llmpso.masking import mask_tracebacks
 from tasks.storable_errors import MOST_CHARACTERS, ForeignError, storable, storable_errors
@@ -130,7 +129,7 @@ def test_an_error_of_ours_keeps_its_class() -> None:
         tasks.iterate.iterate,
         tasks.pages.draw_study,
         tasks.pages.trace_calls,
-        tasks.surface.train,
+        tasks.benchmark.train,
     ],
     ids=lambda made: made.name,
 )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from llmpso.benchmark.warm_start import Race, gain, races
+from llmpso.benchmark.warm_versus_cold import Race, gain, races
 from llmpso.data.series.air_quality import load_taiwan
 from llmpso.errors import SpaceError
 from llmpso.retuning.earlier_studies import MOST_TRIALS, parsed_params, pooled_history

@@ -15,9 +15,9 @@ import mlflow
 import pandas as pd
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
 
+from flows.benchmarks.other_tuners import bare_optuna_study, optuna_study, ray_study
 from flows.servers import HOST, free_port, start_tethered, wait_until_healthy
 from flows.tune import tune
-from tasks.rivals import bare_optuna_study, optuna_study, ray_study
 
 OURS = "llmpso: all that is tracked, its pages included"
 LONGER = 10

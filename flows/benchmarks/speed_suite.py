@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pandas as pd
 
-from flows.benchmark_plan import BenchmarkOptions, names_of
-from flows.machinery import machinery_table, measure_machinery
-from llmpso.benchmark.racing import race_table, run_races, study_table
+from flows.benchmarks.overhead import machinery_table, measure_machinery
+from flows.benchmarks.plan import BenchmarkOptions, names_of
+from llmpso.benchmark.epochs_saved import race_table, run_races, study_table
 from llmpso.benchmark.report import markdown
 from llmpso.benchmark.runs import process_pool
 from llmpso.benchmark.scaling import measure_runners, runner_table

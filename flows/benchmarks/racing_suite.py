@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from flows.benchmark_plan import BenchmarkOptions
-from llmpso.benchmark.racing import run_races, write_races
+from flows.benchmarks.plan import BenchmarkOptions
+from llmpso.benchmark.epochs_saved import run_races, write_races
 from llmpso.benchmark.runs import process_pool
 from tasks.experiment import open_experiment
 

@@ -3,7 +3,7 @@
 import mlflow
 import pytest
 
-from tasks.rivals import bare_optuna_study, optuna_study, ray_study
+from flows.benchmarks.other_tuners import bare_optuna_study, optuna_study, ray_study
 
 for needed in ("optuna_integration", "ray"):
     pytest.importorskip(needed)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import pytest
 
-from llmpso.benchmark.racing import race_table, run_races, study_table, write_races
+from llmpso.benchmark.epochs_saved import race_table, run_races, study_table, write_races
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""The parts of the benchmark flow: its plan, and the suites that compare no arms."""
