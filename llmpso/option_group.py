@@ -1,4 +1,4 @@
-"""How a group of options reads what it is given, and says in one line what is wrong with it."""
+"""Base of the option groups: reading the given values, and one line for what is wrong."""
 
 import json
 from collections.abc import Mapping

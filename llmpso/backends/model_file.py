@@ -158,7 +158,7 @@ class _Tenths:
 
 
 def _unreported(done: int, total: int) -> None:
-    """Nobody watches."""
+    """Report no progress."""
 
 
 def _sha256(path: Path) -> str:

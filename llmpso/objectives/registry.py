@@ -1,4 +1,4 @@
-"""Objectives by name or import path: a specification small enough to travel to any worker."""
+"""Objectives by name or import path: a specification that can be sent to any worker."""
 
 import os
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Images as they were found: which classes count as one, and which part each image belongs to."""
+"""Grouping classes, and assigning each image to a part: training, validation or test."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ Groups = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """Images as they were found."""
+    """Images before they are split."""
 
     pixels: Pixels
     labels: NDArray[np.str_]
@@ -44,7 +44,7 @@ class Collection:
     """Part of each image, one of the values of `SPLITS`; None if none was given."""
     description: str
     notes: tuple[str, ...] = ()
-    """What was left out, decided or changed on the way here, a sentence each."""
+    """What was left out, decided or changed while reading, a sentence each."""
 
 
 def parse_groups(text: str) -> Groups:

@@ -1,4 +1,4 @@
-"""From image files to squares of equal kind: upright, without transparency, 8 bits deep."""
+"""Reading image files as squares of the same kind: upright, without transparency, 8 bits deep."""
 
 import warnings
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ MAX_PIXELS = 100_000_000
 """Of one image; more take gigabytes to unpack, and a small file can claim them."""
 
 DEEP_QUANTILES = (0.001, 0.999)
-"""Share of the values of deep images that become black and white: a few hot pixels are none."""
+"""Share of the values of deep images that are clipped to black and white: a few hot pixels must
+not set the scale."""
 
 
 @dataclass(frozen=True, eq=False)

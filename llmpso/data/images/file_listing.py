@@ -16,7 +16,7 @@ SUFFIXES = frozenset(
 )
 
 JUNK = frozenset({"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "@eadir"})
-"""What systems put beside files, besides names that begin with a dot."""
+"""Files and folders that operating systems add, besides names that begin with a dot."""
 
 MOST_NAMED = 5
 
@@ -61,7 +61,7 @@ def list_images(path: Path, notes: list[str]) -> list[Listed]:
 
 
 class _LeftOut:
-    """Goes through folders, and counts what it passes by."""
+    """Walks through folders, and counts what it leaves out."""
 
     def __init__(self) -> None:
         self._hidden: Counter[str] = Counter()
@@ -99,7 +99,7 @@ class _LeftOut:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is that of a hidden file or folder, which no person put there."""
+    """Whether a name is that of a hidden file or folder, made by a tool."""
     return name.startswith(".") or name.lower() in JUNK
 
 
@@ -172,7 +172,7 @@ def _check_parts_within(path: Path, found: list[Listed]) -> None:
 
 
 def _tell_nested(path: Path, found: list[Listed], notes: list[str]) -> None:
-    """Say it if each class holds the same folders: those may be the classes."""
+    """Note it if each class holds the same folders: those may be the classes."""
     within: dict[str, set[str]] = {}
     for listed in found:
         parts = listed.file.relative_to(path).parts
@@ -188,7 +188,7 @@ def _tell_nested(path: Path, found: list[Listed], notes: list[str]) -> None:
 
 
 def _tell_similar(found: list[Listed], notes: list[str]) -> None:
-    """Say which classes differ in the case of letters alone."""
+    """Note which classes differ only in upper and lower case."""
     labels = sorted({listed.label for listed in found})
     cases = Counter(label.lower() for label in labels)
     if twins := [label for label in labels if cases[label.lower()] > 1]:

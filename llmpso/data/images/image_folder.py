@@ -48,7 +48,7 @@ def _resized(sizes: set[tuple[int, int]], side: int) -> str:
 
 
 def _tell_changes(decoded: Sequence[Decoded], side: int, notes: list[str]) -> None:
-    """Say what was done to images that were not alike."""
+    """Note what was done to images of different size or mode."""
     modes = Counter(image.mode for image in decoded)
     if len(modes) > 1 and not all(image.is_grey for image in decoded):
         found = ", ".join(f"{count} {mode}" for mode, count in modes.most_common())

@@ -17,7 +17,7 @@ Labels = NDArray[np.int64]
 """Index of each image's class, shape (n_images,)."""
 
 MIN_SIDE = 8
-"""Pixels; smaller images leave a convolution nothing to slide over."""
+"""Pixels; smaller images are too small for a convolution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class ImageSet:
     source: str
     """Where they come from, and under which licence if that is known."""
     notes: tuple[str, ...] = ()
-    """What was left out, decided or changed on the way here, a sentence each."""
+    """What was left out, decided or changed while reading, a sentence each."""
 
     def __post_init__(self) -> None:
         """Refuse images that cannot be learned from."""

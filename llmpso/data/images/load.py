@@ -66,7 +66,7 @@ def load_images(path: str | Path, *, groups: Groups | None = None, side: int = S
 
 
 def _split_notes(collection: Collection, parts: NDArray[np.str_], labels: Labels) -> Iterator[str]:
-    """What people should know of the split: which part is drawn, and which images it shares."""
+    """Notes on the split: which part is drawn at random, and which images occur in two parts."""
     given = set() if collection.parts is None else set(collection.parts.tolist())
     if given and "test" not in given:
         yield "there is no test part: a fifth of the training images of each class is taken for it"

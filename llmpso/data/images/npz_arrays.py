@@ -13,7 +13,7 @@ from llmpso.data.images.classes_and_parts import SPLITS, Collection, described
 from llmpso.errors import DataError
 
 ARRAYS = ("images", "labels", "class_names", "split")
-"""What is read of a file; whatever else it holds is not."""
+"""The arrays that are read; others in the file are ignored."""
 
 MAX_BYTES = 4 * 1024**3
 """Of one array: a small file can claim terabytes."""
@@ -75,7 +75,7 @@ def _check_names(path: Path, names: list[str]) -> None:
 
 
 def _check_header(path: Path, name: str, archive: zipfile.ZipFile, member: str) -> None:
-    """Refuse an array by what it claims to be, before memory is taken for it."""
+    """Refuse an array by its header, before memory is allocated for it."""
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0}

@@ -45,7 +45,7 @@ def load_textures() -> ImageSet:
 
 def _photographs() -> list[Pixels]:
     with needed_by("the data of the objective 'cnn'", "demo", DataError):
-        # Here, because it takes a second that no other objective has to spend.
+        # Here, because the import takes a second, and no other objective needs it.
         from skimage import data
     return [np.asarray(getattr(data, name)(), dtype=np.uint8) for name in TEXTURES]
 

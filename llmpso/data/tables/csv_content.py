@@ -26,7 +26,7 @@ _PACKED: dict[bytes, Callable[[Path], Any]] = {
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
-"""What opens packed files, by their first bytes: names are wrong as often as not."""
+"""Functions that open packed files, by the first bytes: file names are often wrong."""
 
 _ZIP = b"PK\x03\x04"
 _FOREIGN = {
@@ -40,7 +40,7 @@ _FOREIGN = {
     b"\x28\xb5\x2f\xfd": "packed with Zstandard",
     b"7z\xbc\xaf": "packed with 7-Zip",
 }
-"""What people take for a CSV file, by the first bytes."""
+"""File types that are mistaken for CSV, by the first bytes."""
 
 _SAVE_AS_CSV = "save the table as CSV"
 _OF_ZIP = (zipfile.BadZipFile, RuntimeError, NotImplementedError)
@@ -108,7 +108,7 @@ def _plain(path: Path) -> IO[bytes]:
 
 
 def _member(path: Path) -> bytes:
-    """The one file of an archive, besides what systems put there."""
+    """The one file of an archive, besides files of the operating system."""
     with zipfile.ZipFile(path) as archive:
         all_names = [name for name in archive.namelist() if not name.endswith("/")]
         if "[Content_Types].xml" in all_names:
@@ -125,7 +125,7 @@ def _is_junk(part: str) -> bool:
 
 
 def _check_kind(path: Path, content: bytes) -> None:
-    """Refuse what is known to be something else than a CSV file."""
+    """Refuse a file of a known type that is not CSV."""
     kind = next((kind for mark, kind in _FOREIGN.items() if content.startswith(mark)), None)
     head = content[:200].removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html")):
@@ -149,7 +149,7 @@ def _bounded(path: Path, stream: IO[bytes]) -> bytes:
 
 
 def _encoding(content: bytes, notes: list[str]) -> str:
-    """By the mark at the start; else UTF-8, unless the bytes say that it is none."""
+    """By the mark at the start; else UTF-8, unless the bytes are no UTF-8."""
     for mark, encoding in _BOMS:
         if content.startswith(mark):
             return encoding

@@ -1,4 +1,8 @@
-"""How a CSV file is laid out: what separates its cells, where its header is, how it writes 1.5."""
+"""The layout of a CSV file: separator, header line and decimal mark.
+
+Ours, because csv.Sniffer needs no target: by the target's name the header is found below other
+lines, and a decimal comma is distinguished from a separator.
+"""
 
 import csv
 import re
@@ -12,7 +16,7 @@ from llmpso.data.tables.numbers import without_unit
 from llmpso.errors import DataError
 
 MAX_COLUMNS = 5_000
-"""A table of more is turned on its side, or no table; reading it would take minutes and GB."""
+"""Most columns: a table with more is transposed, or no table; reading it would take minutes."""
 
 MAX_PREAMBLE = 100
 """Lines among which the header is looked for."""

@@ -1,4 +1,4 @@
-"""Cells that people write for numbers: 1,234.5 and 12 % and x where nothing was measured."""
+"""Reading numbers as people write them: 1,234.5 and 12 %, and x where nothing was measured."""
 
 import re
 

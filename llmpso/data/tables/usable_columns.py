@@ -18,7 +18,7 @@ MARKS = (-99, -999, -9999, -99999, 999, 9999, 99999, 999999, -32768, -999.9, -99
 """Numbers that loggers write where nothing was measured."""
 
 FAR = 5.0
-"""How many times the range of the others such a number must be away from them."""
+"""Distance of such a number from the others, in multiples of their range."""
 
 MOST_NAMED = 10
 """Columns that one note names."""
@@ -72,7 +72,7 @@ def take_units(
 
 
 def tell_outliers(table: pd.DataFrame, notes: list[str]) -> None:
-    """Say where a number such as -9999 stands far from all others: it may mark a gap."""
+    """Note a number such as -9999 that is far from all others: it may mark a gap."""
     for name in table.select_dtypes("number").columns:
         known = table[name].dropna()
         is_mark = known.isin(MARKS)

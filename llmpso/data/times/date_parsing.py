@@ -28,7 +28,7 @@ _MONTHS: Final = {
     for language in _LANGUAGES
     for number, word in enumerate(language.split(), start=1)
 }
-"""Number of each month's name; none means two of them."""
+"""Number of each month's name; no name means two months."""
 
 _WORD = re.compile(r"[^\W\d_]{3,}\.?")
 _LENGTHS = {"%d": 2, "%m": 2, "%y": 2, "%Y": 4, "%H": 2, "%M": 2, "%S": 2, "%j": 3}

@@ -1,4 +1,4 @@
-"""Which pattern the dates of a column are written in, by all of them together."""
+"""Finding the pattern of the dates of a column, from all of them together."""
 
 from collections.abc import Iterable
 

@@ -122,7 +122,7 @@ def _split_name(table: pd.DataFrame, named: str) -> tuple[str, ...]:
 
 
 def _parts(columns: list[str]) -> tuple[str, ...]:
-    """The columns called year, month, day and so on, as far as they go."""
+    """The columns called year, month, day and so on, down to the finest one present."""
     by_name = {column.lower().strip(): column for column in columns}
     parts: list[str] = []
     for part in PARTS:
@@ -133,14 +133,14 @@ def _parts(columns: list[str]) -> tuple[str, ...]:
 
 
 def _unique_rows(table: pd.DataFrame, times: "pd.Series[pd.Timestamp]") -> "pd.Series[bool]":
-    """Which rows to keep so that each time is there once, where the others are mere copies."""
+    """Which rows are used so that each time occurs once; only exact copies are left out."""
     if not times.duplicated().any():
         return pd.Series(True, index=table.index)
     return ~table.duplicated()
 
 
 def _note_order(times: "pd.Series[pd.Timestamp]", notes: list[str]) -> None:
-    """Say that rows stood in no order: their times may have been misread."""
+    """Note that rows are not ordered: their times may have been misread."""
     if times.is_monotonic_increasing or times.is_monotonic_decreasing:
         return
     row = int((times.diff() < pd.Timedelta(0)).to_numpy().argmax())

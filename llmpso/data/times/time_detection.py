@@ -33,7 +33,7 @@ _DIGITS = {
 }
 """Patterns of dates without marks, by their length."""
 _EVEN = 0.9
-"""Share of equal steps from which on numbers under any name are a time."""
+"""Least share of equal steps for numbers under any name to be a time."""
 
 Found = tuple[TimeFormat, "pd.Series[pd.Timestamp]"]
 
@@ -149,7 +149,7 @@ def _date_part(pattern: str) -> str:
 def _check_zones(name: str, zones: "pd.Series[str]") -> None:
     words = zones[zones.str.match(r"[A-Za-z]")].str.lower().unique()
     unknown = [word.upper() for word in words if word not in OFFSETS]
-    # Most of a column must name zones for its words to be any.
+    # Words are zones only if most of a column names one.
     if unknown and len(words) <= 4:
         raise DataError(
             f"time {name!r} names the zone {unknown[0]!r}, which is not known or means several; "

@@ -1,4 +1,4 @@
-"""How the times of a table are written, and how to read more of the same kind."""
+"""The format of the times of a table, to read and write more of the same kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
