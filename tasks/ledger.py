@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +20,7 @@ from llmpso.running.pending_records import PendingRecord, PendingRecords
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.patience import FULL, STORE_ERRORS, is_away, is_full, patiently
+from tasks.reuse import reusable_trials, reused_for
 from tasks.state import forget_study, study_folder, usable_state
 from tasks.tracker import Tracker
 from tasks.trial_runs import close_unfinished, record_trial, recorded_trials, save_files
@@ -80,7 +81,7 @@ class Ledger:
             self._take_in(recorded)
             self._waiting = {entry.folder: entry for entry in self._left_on_disk(recorded)}
         left = [entry.trial for entry in self._waiting.values()]
-        self._stored = self._by_training(_reusable([*recorded.values(), *left]))
+        self._stored = reusable_trials([*recorded.values(), *left], fingerprint)
         self.n_reusable = self._n_known = len(self._stored)
         self.reused: set[int] = set()
 
@@ -106,7 +107,7 @@ class Ledger:
         if found.state is not TrialState.PENDING:
             del self._stored[address]
         self.reused.add(trial.number)
-        return _reused_for(trial, found)
+        return reused_for(trial, found)
 
     def raced(self, trial: Trial) -> Trial:
         """A trial that leaves its training's state with the study's files."""
@@ -123,7 +124,7 @@ class Ledger:
         stored = self._stored.pop(address, None)
         if stored is not None:
             self.reused.add(trial.number)
-            return _reused_for(trial, stored)
+            return reused_for(trial, stored)
         paused = self._paused.find(address)
         if paused is None:
             raise StorageError(f"evaluation {trial.number} is gone from {self._folder}")
@@ -243,15 +244,6 @@ class Ledger:
                 left.append(entry)
         return left
 
-    def _by_training(self, trials: Iterable[Trial]) -> dict[str, Trial]:
-        """One trial for each training: of two, the one that got further."""
-        found: dict[str, Trial] = {}
-        for trial in trials:
-            address = training_key(self._fingerprint, trial)
-            if address not in found or _further(trial, found[address]):
-                found[address] = trial
-        return found
-
     def _deliver_unless_quiet(self) -> None:
         if self._is_quiet():
             return
@@ -310,34 +302,6 @@ class Ledger:
         """Leave the store alone for a while."""
         self._quiet_until = time.monotonic() + QUIET_SECONDS
         logger.warning("MLflow does not answer: %d evaluations wait on disk", len(self._waiting))
-
-
-def _further(trial: Trial, other: Trial) -> bool:
-    """Whether a trial got further than another of the same training, or as far."""
-    rising = (TrialState.FAILED, TrialState.PRUNED, TrialState.COMPLETE)
-    return rising.index(trial.state) >= rising.index(other.state)
-
-
-def _reused_for(trial: Trial, stored: Trial) -> Trial:
-    """A recorded trial in the place of the one that is asked for."""
-    return replace(
-        stored,
-        number=trial.number,
-        params=trial.params,
-        source=trial.source,
-        iteration=trial.iteration,
-        particle=trial.particle,
-    )
-
-
-def _reusable(trials: Sequence[Trial]) -> list[Trial]:
-    """All but failures that may not happen again, where nothing was built on them yet."""
-    last = max((trial.iteration for trial in trials), default=0)
-    return [
-        trial
-        for trial in trials
-        if trial.failure is None or not is_transient(trial.failure.kind) or trial.iteration < last
-    ]
 
 
 def _way_out(error: Exception) -> str:

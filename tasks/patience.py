@@ -81,7 +81,9 @@ _STATUS_WORDS = re.compile(r"failed with error code (\d{3})")
 
 
 def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
-    """Do something with the store; while that does not answer, again and again.
+    """Do something with the store, retrying while it does not answer.
+
+    A loop of our own: tenacity would save six lines, and be one dependency more of every install.
 
     Raises:
         StorageError: It did not answer for `seconds`.

@@ -1,0 +1,47 @@
+"""Which earlier trials of a study are reused in place of the same evaluation, asked for again."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from llmpso.running.evaluate import is_transient
+from llmpso.running.fingerprint import training_key
+from llmpso.trial import Trial, TrialState
+
+PROGRESS = (TrialState.FAILED, TrialState.PRUNED, TrialState.COMPLETE)
+"""States of a trial, in the order of how far its training got."""
+
+
+def reusable_trials(trials: Sequence[Trial], fingerprint: str) -> dict[str, Trial]:
+    """One trial for each training, by its key: of two, the one that got further.
+
+    Failures that may not happen again are left out, where no later iteration was built on them.
+
+    Args:
+        trials: All that was recorded or measured.
+        fingerprint: That of the objective.
+    """
+    last = max((trial.iteration for trial in trials), default=0)
+    found: dict[str, Trial] = {}
+    for trial in trials:
+        if trial.failure and is_transient(trial.failure.kind) and trial.iteration == last:
+            continue
+        key = training_key(fingerprint, trial)
+        if key not in found or _progress(trial) >= _progress(found[key]):
+            found[key] = trial
+    return found
+
+
+def reused_for(trial: Trial, recorded: Trial) -> Trial:
+    """A recorded trial in the place of the one that is asked for."""
+    return replace(
+        recorded,
+        number=trial.number,
+        params=trial.params,
+        source=trial.source,
+        iteration=trial.iteration,
+        particle=trial.particle,
+    )
+
+
+def _progress(trial: Trial) -> int:
+    return PROGRESS.index(trial.state)
