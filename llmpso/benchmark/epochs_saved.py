@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from llmpso.analysis import bootstrap_interval, ratio_interval
 from llmpso.benchmark.learning_curves import CURVES, CurveObjective
 from llmpso.benchmark.report import Report, markdown
+from llmpso.benchmark.statistics import bootstrap_interval, ratio_interval
 from llmpso.running.successive_halving import Racing
 from llmpso.study import minimize
 from llmpso.trial import Trial

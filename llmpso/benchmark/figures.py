@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from llmpso.analysis import bootstrap_interval
+from llmpso.benchmark.statistics import bootstrap_interval
 from llmpso.errors import DataError
 from llmpso.space import Floats
 

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from llmpso.analysis import (
+from llmpso.benchmark.statistics import (
     BUDGETS,
     Comparison,
     compare,
     evaluations_to_target,
-    holm,
     normalized_regret,
     ratio_interval,
 )
+from llmpso.holm import holm
 from llmpso.space import Floats
 
 REFERENCE = "pso"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from llmpso.analysis import evaluations_to_target, incumbent_trace, ratio_interval
 from llmpso.benchmark.moving import SPACE, MovingForecast
+from llmpso.benchmark.statistics import evaluations_to_target, incumbent_trace, ratio_interval
 from llmpso.data.series.time_series import TimeSeries
 from llmpso.retuning.earlier_studies import pooled_history
 from llmpso.study import StudyResult, minimize

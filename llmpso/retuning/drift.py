@@ -17,8 +17,8 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 from scipy.stats import chi2, kstwobign
 
-from llmpso.analysis import holm
 from llmpso.errors import DataError
+from llmpso.holm import holm
 from llmpso.space import Floats
 
 PSI_THRESHOLD = 0.25

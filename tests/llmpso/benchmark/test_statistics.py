@@ -3,16 +3,16 @@ import math
 import numpy as np
 import pytest
 
-from llmpso.analysis import (
+from llmpso.benchmark.statistics import (
     bootstrap_interval,
     compare,
     evaluations_to_target,
-    holm,
     incumbent_trace,
     normalized_regret,
     paired_p_value,
 )
 from llmpso.errors import SpecError
+from llmpso.holm import holm
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
 
 

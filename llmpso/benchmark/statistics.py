@@ -6,13 +6,15 @@ correction (1979), and their intervals drawn by the percentile bootstrap (Efron,
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.stats import wilcoxon
+from scipy.stats import bootstrap, wilcoxon
 
 from llmpso.errors import SpecError
+from llmpso.holm import holm
 from llmpso.space import Floats
 from llmpso.trial import Trial
 
@@ -102,34 +104,40 @@ def paired_p_value(differences: Floats) -> float:
     return float(wilcoxon(differences).pvalue)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction, in the order given."""
-    corrected, floor = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
-        floor = max(floor, min((len(p_values) - rank) * p_values[index], 1.0))
-        corrected[index] = floor
-    return corrected
-
-
 def bootstrap_interval(
-    figures: Floats, *, level: float = 0.95, n_resamples: int = 5_000, seed: int = 0
+    figures: Floats, *, n_resamples: int = 5_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of independent figures."""
-    rng = np.random.default_rng(seed)
-    means = figures[rng.integers(len(figures), size=(n_resamples, len(figures)))].mean(axis=1)
-    tail = (1 - level) / 2
-    return float(np.quantile(means, tail)), float(np.quantile(means, 1 - tail))
+    """95 % percentile interval of the mean of independent figures."""
+    return _interval((figures,), np.mean, n_resamples, seed)
 
 
 def ratio_interval(
-    figures: Floats, base: Floats, *, level: float = 0.95, n_resamples: int = 5_000, seed: int = 0
+    figures: Floats, base: Floats, *, n_resamples: int = 5_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval of the ratio of two means, over pairs drawn again together."""
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(figures), size=(n_resamples, len(figures)))
-    ratios = figures[drawn].mean(axis=1) / base[drawn].mean(axis=1)
-    tail = (1 - level) / 2
-    return float(np.quantile(ratios, tail)), float(np.quantile(ratios, 1 - tail))
+    """95 % percentile interval of the ratio of two means, over pairs drawn again together."""
+
+    def ratio(figures: Floats, base: Floats, axis: int) -> Any:
+        return figures.mean(axis=axis) / base.mean(axis=axis)
+
+    return _interval((figures, base), ratio, n_resamples, seed)
+
+
+def _interval(
+    samples: tuple[Floats, ...], statistic: Callable[..., Any], n_resamples: int, seed: int
+) -> tuple[float, float]:
+    if len(samples[0]) < 2:  # which scipy refuses: one figure has no spread
+        point = float(statistic(*samples, axis=0))
+        return point, point
+    found = bootstrap(
+        samples,
+        statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=n_resamples,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def _comparison(figures: Floats, base: Floats, p_value: float, seed: int) -> Comparison:
