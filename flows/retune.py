@@ -21,7 +21,7 @@ from flows.notify import HOOKS, load_notifier, tell
 from flows.parameters import with_parameters
 from flows.refit import Arms, compare_arms, reason_to_keep, refit_arms
 from flows.retune_plan import RetuneOptions, RetunePlan, check_retune, locked_plan
-from flows.retune_report import Findings, Outcome, Report, as_text
+from flows.retune_report import Decision, Findings, RetuneReport, as_text
 from flows.tune import run_plan
 from llmpso import __version__
 from llmpso.errors import ChampionChangedError
@@ -46,7 +46,7 @@ EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
 )
 @masked_run
 @with_parameters(RetuneOptions)
-def retune(options: RetuneOptions) -> Report:
+def retune(options: RetuneOptions) -> RetuneReport:
     """Retune the champion of a registered model; replace it only by a better one.
 
     The first run, without a champion, registers one.
@@ -60,7 +60,7 @@ def retune(options: RetuneOptions) -> Report:
     return report
 
 
-def run_retune(plan: RetunePlan) -> Report:
+def run_retune(plan: RetunePlan) -> RetuneReport:
     """Run a checked plan inside a flow run, and record all of it."""
     for warning in plan.warnings:
         get_run_logger().warning(warning)
@@ -75,7 +75,7 @@ def run_retune(plan: RetunePlan) -> Report:
     return report
 
 
-def _run(plan: RetunePlan, ledger: Ledger) -> Report:
+def _run(plan: RetunePlan, ledger: Ledger) -> RetuneReport:
     """Check, tune, compare, promote: each step adds to what is known."""
     run = ledger.study
     found = check_champion(plan, run)
@@ -121,17 +121,19 @@ def _ended(plan: RetunePlan, study: Tracker) -> Summary | None:
     return replace(summary, best_params=params)
 
 
-def _keep(plan: RetunePlan, run: Tracker, reason: str, found: Findings) -> Report:
+def _keep(plan: RetunePlan, run: Tracker, reason: str, found: Findings) -> RetuneReport:
     """Let the champion serve on."""
     champion = plan.champion
     if champion is None:
         raise RuntimeError("there is no champion to keep")
     record_confirmation(plan.registry, champion, reason)
-    outcome = Outcome.KEPT if champion.serves else Outcome.RESTORED
+    outcome = Decision.KEPT if champion.serves else Decision.RESTORED
     return _report(plan, run, outcome, reason, champion.version, found)
 
 
-def _promote(plan: RetunePlan, run: Tracker, arms: Arms, reason: str, found: Findings) -> Report:
+def _promote(
+    plan: RetunePlan, run: Tracker, arms: Arms, reason: str, found: Findings
+) -> RetuneReport:
     """Let the best refit serve, once all that later runs need of it is recorded."""
     if found.study is None:
         raise RuntimeError("there is no study whose best configuration could be promoted")
@@ -140,7 +142,7 @@ def _promote(plan: RetunePlan, run: Tracker, arms: Arms, reason: str, found: Fin
         tuned_on = objective.frame.iloc[: -objective.n_held_out]
         reference = Reference.of(tuned_on, last_label(objective.frame))
         run.record_json(REFERENCE_FILE, reference.to_json())
-    outcome = Outcome.FIRST if plan.champion is None else Outcome.PROMOTED
+    outcome = Decision.FIRST if plan.champion is None else Decision.PROMOTED
     promotion = Promotion(
         artifact=arms.best.artifact,
         params=found.study.best_params,
@@ -157,9 +159,9 @@ def _promote(plan: RetunePlan, run: Tracker, arms: Arms, reason: str, found: Fin
 
 
 def _report(
-    plan: RetunePlan, run: Tracker, outcome: Outcome, reason: str, version: str, found: Findings
-) -> Report:
-    return Report(
+    plan: RetunePlan, run: Tracker, outcome: Decision, reason: str, version: str, found: Findings
+) -> RetuneReport:
+    return RetuneReport(
         model=plan.name,
         outcome=outcome,
         reason=reason,
@@ -175,7 +177,7 @@ def _report(
     )
 
 
-def _record(plan: RetunePlan, run: Tracker, report: Report) -> None:
+def _record(plan: RetunePlan, run: Tracker, report: RetuneReport) -> None:
     tags = {"outcome": str(report.outcome), "reason": report.reason, "version": report.version}
     if report.warnings:
         tags["warning"] = "; ".join(report.warnings)
@@ -187,10 +189,10 @@ def _record(plan: RetunePlan, run: Tracker, report: Report) -> None:
     create_table_artifact(rows, key="promotions", description=plan.name)
 
 
-def _tell(plan: RetunePlan, report: Report) -> None:
+def _tell(plan: RetunePlan, report: RetuneReport) -> None:
     stopped = StopReason(report.study.stop_reason) if report.study else None
     ran_out = f" ({STOPPED[stopped]})" if stopped in EARLY else ""
-    if report.outcome is not Outcome.KEPT or ran_out:
+    if report.outcome is not Decision.KEPT or ran_out:
         tell(
             plan.tune.run.notify, f"retune {report.outcome}: {plan.name}{ran_out}", report.headline
         )
@@ -200,7 +202,7 @@ COMMAND = Command(
     retune,
     check=lambda arguments: check_retune(RetuneOptions(**arguments)),
     as_text=as_text,
-    as_record=Report.record,
+    as_record=RetuneReport.record,
 )
 
 APP = COMMAND.app()

@@ -14,7 +14,7 @@ from llmpso.text import brief, one_line, printable
 from tasks.names import keys
 
 
-class Outcome(StrEnum):
+class Decision(StrEnum):
     """What became of the model in production."""
 
     FIRST = "first"
@@ -38,11 +38,11 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RetuneReport:
     """The outcome of one retuning in plain values."""
 
     model: str
-    outcome: Outcome
+    outcome: Decision
     reason: str
     """Why, in one sentence."""
     version: str
@@ -63,10 +63,10 @@ class Report:
     def headline(self) -> str:
         """What became of the model, and why."""
         what = {
-            Outcome.FIRST: f"version {self.version} is its first champion",
-            Outcome.PROMOTED: f"version {self.version} {self._instead}",
-            Outcome.KEPT: f"version {self.version} stays",
-            Outcome.RESTORED: f"version {self.version} serves again",
+            Decision.FIRST: f"version {self.version} is its first champion",
+            Decision.PROMOTED: f"version {self.version} {self._instead}",
+            Decision.KEPT: f"version {self.version} stays",
+            Decision.RESTORED: f"version {self.version} serves again",
         }
         return f"{self.model}: {what[self.outcome]}: {self.reason}"
 
@@ -95,7 +95,7 @@ class Report:
         return asdict(self)
 
 
-def as_text(report: Report) -> str:
+def as_text(report: RetuneReport) -> str:
     """The report as lines that fit a screen."""
     lines = [report.headline, *(f"warning: {text}" for text in report.warnings), ""]
     lines += [
@@ -114,7 +114,7 @@ def as_text(report: Report) -> str:
             *(f"note       {note}" for note in study.notes),
         ]
     lines += ["", f"serves     models:/{report.model}@champion   (version {report.version})"]
-    if report.outcome is Outcome.PROMOTED and report.before:
+    if report.outcome is Decision.PROMOTED and report.before:
         lines.append(f"go back    python -m flows.rollback {report.model}")
     return printable(
         "\n".join([*lines, f"MLflow     {report.tracking_uri}   (run {report.run_id})"])

@@ -97,15 +97,15 @@ class Ledger:
 
     def answer(self, trial: Trial) -> Trial | None:
         """The same evaluation as it was measured before; None if it must be measured."""
-        address = training_key(self._fingerprint, trial)
-        paused = self._paused.find(address) if trial.checkpoint else None
-        stored = self._stored.get(address) or (paused.trial if paused else None)
+        key = training_key(self._fingerprint, trial)
+        paused = self._paused.find(key) if trial.checkpoint else None
+        stored = self._stored.get(key) or (paused.trial if paused else None)
         found = stored.at(trial.fidelity) if stored else None
         if found is None:
             self._n_known = 0
             return None
         if found.state is not TrialState.PENDING:
-            del self._stored[address]
+            del self._stored[key]
         self.reused.add(trial.number)
         return reused_for(trial, found)
 
@@ -120,12 +120,12 @@ class Ledger:
         Raises:
             StorageError: There is no room for it, or MLflow refused an earlier one.
         """
-        address = training_key(self._fingerprint, trial)
-        stored = self._stored.pop(address, None)
+        key = training_key(self._fingerprint, trial)
+        stored = self._stored.pop(key, None)
         if stored is not None:
             self.reused.add(trial.number)
             return reused_for(trial, stored)
-        paused = self._paused.find(address)
+        paused = self._paused.find(key)
         if paused is None:
             raise StorageError(f"evaluation {trial.number} is gone from {self._folder}")
         return self.record(paused.pruned())
@@ -170,7 +170,7 @@ class Ledger:
                 self._paused.save(training, outcome)
             else:
                 save = partial(save_files, outcome)
-                entry = self._pending.put(self._address(trial), outcome, save)
+                entry = self._pending.put(self._key(trial), outcome, save)
                 self._paused.forget(training)
             if outcome.file is not None:
                 outcome.file.unlink(missing_ok=True)
@@ -182,16 +182,16 @@ class Ledger:
             ) from error
         return entry
 
-    def _address(self, trial: Trial) -> str:
+    def _key(self, trial: Trial) -> str:
         return evaluation_key(self._fingerprint, trial, trial.fidelity)
 
     def _take_in(self, recorded: Mapping[str, Trial]) -> None:
         """Keep what worker processes had measured when the study's process was killed."""
-        known = {*recorded, *(entry.address for entry in self._pending.entries())}
+        known = {*recorded, *(entry.key for entry in self._pending.entries())}
         for outcome in unrecorded_outcomes(self.worker_outcomes):
             failure = outcome.trial.failure
             is_of_use = failure is None or not is_transient(failure.kind)
-            if is_of_use and self._address(outcome.trial) not in known:
+            if is_of_use and self._key(outcome.trial) not in known:
                 self._put(replace(outcome, trial=replace(outcome.trial, checkpoint="")))
             elif outcome.file is not None:
                 outcome.file.unlink(missing_ok=True)
@@ -238,7 +238,7 @@ class Ledger:
         """What was measured, but not wholly recorded, when the last process ended."""
         left = []
         for entry in self._pending.entries():
-            if entry.address in recorded and recorded[entry.address].state == entry.trial.state:
+            if entry.key in recorded and recorded[entry.key].state == entry.trial.state:
                 self._pending.remove(entry)
             else:
                 left.append(entry)

@@ -64,7 +64,7 @@ def record_trial(study: Tracker, entry: PendingRecord) -> Trial:
         study.experiment_id,
         start_time=milliseconds(trial.started_at),
         run_name=f"{trial.number:03d} {trial.source}",
-        tags=_trial_tags(study, trial) | {ADDRESS_TAG: entry.address},
+        tags=_trial_tags(study, trial) | {ADDRESS_TAG: entry.key},
     )
     run_id = run.info.run_id
     recorded = replace(trial, links={"run": run_id} | _record_files(study, run, entry.folder))

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 import llmpso
 from flows.retune import retune
-from flows.retune_report import Outcome
+from flows.retune_report import Decision
 from flows.tune import tune
 from llmpso import Evaluation
 from llmpso.backends.base import Reply, Request
@@ -129,10 +129,10 @@ def test_a_network_of_your_own_is_tuned_and_retuned(
     summary = tune(**own, method="pso", evaluations=6)
     assert summary.model == "own-network-train/1"
     first = retune(**own, evaluations=6, refits=2)
-    assert (first.outcome, first.version) == (Outcome.FIRST, "2")
+    assert (first.outcome, first.version) == (Decision.FIRST, "2")
     # Nothing is nine tenths better: the champion must stay.
     second = retune(**own, evaluations=6, refits=2, seed=1, margin=0.9)
-    assert (second.outcome, second.version) == (Outcome.KEPT, "2")
+    assert (second.outcome, second.version) == (Decision.KEPT, "2")
     assert second.degradation.error == pytest.approx(second.degradation.recorded)
     assert mlflow.pytorch.load_model("models:/own-network-train@champion").in_features == 64
 

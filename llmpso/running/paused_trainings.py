@@ -1,6 +1,6 @@
 """Trainings that are paused at a rung: their checkpoints, and what they measured so far.
 
-A training is one configuration with one seed; its address is the same at every fidelity. A rung is
+A training is one configuration with one seed; its key is the same at every fidelity. A rung is
 stored as a record and a checkpoint that is never written again: the training gets a copy.
 """
 
@@ -57,52 +57,52 @@ class PausedTrainings:
     def __init__(self, folder: Path) -> None:
         self._folder = made_folder(folder)
 
-    def checkpoint(self, address: str) -> Path:
+    def checkpoint(self, key: str) -> Path:
         """Where a training finds the state that it stopped in, and leaves its next one.
 
         Raises:
             OSError: There is no room for a copy.
         """
-        paused, copy = self.find(address), self._folder / f"{address}.pt"
+        paused, copy = self.find(key), self._folder / f"{key}.pt"
         remove(copy)
         if paused is not None and paused.checkpoint is not None:
             shutil.copyfile(paused.checkpoint, copy)
         return copy
 
-    def save(self, address: str, outcome: Outcome) -> None:
+    def save(self, key: str, outcome: Outcome) -> None:
         """Save what was measured so far, with the state of the training.
 
         Raises:
             OSError: There is no room.
         """
-        trial, left = outcome.trial, self._folder / f"{address}.pt"
+        trial, left = outcome.trial, self._folder / f"{key}.pt"
         record: dict[str, Any] = {"trial": trial_record(trial), "curves": curves_record(outcome)}
         if left.exists():
             # The record before this one still has its own.
-            stored = left.with_name(f"{address}.{len(trial.rungs)}.pt")
+            stored = left.with_name(f"{key}.{len(trial.rungs)}.pt")
             record |= {"checkpoint": stored.name, "sha256": checksum(left)}
             left.replace(stored)
             sync(stored)
-        replace_file(self._record(address), sealed(record))
-        self._remove_checkpoints_but(address, record.get("checkpoint"))
+        replace_file(self._record(key), sealed(record))
+        self._remove_checkpoints_but(key, record.get("checkpoint"))
 
-    def find(self, address: str) -> PausedTraining | None:
+    def find(self, key: str) -> PausedTraining | None:
         """What was measured so far; None if no rung was reached, or its files are damaged.
 
         Raises:
             OSError: What is damaged cannot be moved.
         """
-        record = self._record(address)
+        record = self._record(key)
         try:
             return self._read(record) if os.path.lexists(record) else None
         except DamagedError as error:
-            set_aside(record, self._folder.parent / SHELF, error, *self._checkpoints(address))
+            set_aside(record, self._folder.parent / SHELF, error, *self._checkpoints(key))
             return None
 
-    def forget(self, address: str) -> None:
+    def forget(self, key: str) -> None:
         """Remove a training whose trial is recorded."""
-        remove(self._record(address))
-        self._remove_checkpoints_but(address, None)
+        remove(self._record(key))
+        self._remove_checkpoints_but(key, None)
 
     def _read(self, path: Path) -> PausedTraining:
         record = unsealed(read(path))
@@ -116,14 +116,14 @@ class PausedTrainings:
             raise DamagedError(f"{name} is not the checkpoint that was written")
         return PausedTraining(trial, curves, checkpoint)
 
-    def _remove_checkpoints_but(self, address: str, name: str | None) -> None:
+    def _remove_checkpoints_but(self, key: str, name: str | None) -> None:
         """Remove the checkpoints of a training but one."""
-        for path in self._checkpoints(address):
+        for path in self._checkpoints(key):
             if path.name != name:
                 remove(path)
 
-    def _checkpoints(self, address: str) -> list[Path]:
-        return list(self._folder.glob(f"{address}*.pt"))
+    def _checkpoints(self, key: str) -> list[Path]:
+        return list(self._folder.glob(f"{key}*.pt"))
 
-    def _record(self, address: str) -> Path:
-        return self._folder / f"{address}.json"
+    def _record(self, key: str) -> Path:
+        return self._folder / f"{key}.json"

@@ -37,7 +37,7 @@ _RECORD = "outcome.json"
 class PendingRecord:
     """One outcome that waits to be recorded."""
 
-    address: str
+    key: str
     """What was measured; see `llmpso.running.fingerprint`."""
     trial: Trial
     curves: Mapping[str, tuple[float, ...]]
@@ -61,22 +61,22 @@ class PendingRecords:
             if rest.is_dir():
                 remove(rest)
 
-    def put(self, address: str, outcome: Outcome, fill: Callable[[Path], Trial]) -> PendingRecord:
+    def put(self, key: str, outcome: Outcome, fill: Callable[[Path], Trial]) -> PendingRecord:
         """Store an outcome; `fill` adds files to its folder, and returns the trial with warnings.
 
         Raises:
             OSError: There is no room.
         """
-        half = self._folder / f"{address}{HALF_WRITTEN}"
+        half = self._folder / f"{key}{HALF_WRITTEN}"
         remove(half)
         half.mkdir()
         trial = fill(half)
-        record = {"address": address, "trial": trial_record(trial)}
+        record = {"key": key, "trial": trial_record(trial)}
         record |= {"curves": curves_record(outcome), "files": checksums(half)}
         (half / _RECORD).write_text(sealed(record), encoding="utf-8")
         # A kill loses it until it has its name, a power cut until it is on the disk. The name
         # comes first, since the disk takes longer and checksums show a power cut in between.
-        whole = half.rename(free_place(self._folder / address))
+        whole = half.rename(free_place(self._folder / key))
         sync_tree(whole)
         sync(self._folder)
         return _entry(whole, record)
@@ -146,7 +146,7 @@ def _read_entry(folder: Path) -> PendingRecord:
         entry, files = _entry(folder, record), record["files"]
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise DamagedError("another version wrote it") from error
-    if folder.name.partition(".")[0] != entry.address:
+    if folder.name.partition(".")[0] != entry.key:
         raise DamagedError("it has the name of another one")
     if {name: found for name, found in checksums(folder).items() if name != _RECORD} != files:
         raise DamagedError("its files are not those that were written")
@@ -155,4 +155,4 @@ def _read_entry(folder: Path) -> PendingRecord:
 
 def _entry(folder: Path, record: Mapping[str, Any]) -> PendingRecord:
     trial, curves = trial_of(record["trial"]), curves_of(record["curves"])
-    return PendingRecord(record["address"], trial, curves, folder)
+    return PendingRecord(record["key"], trial, curves, folder)

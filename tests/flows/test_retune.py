@@ -23,7 +23,7 @@ from flows.command_line import USAGE_ERROR, joined_app, run
 from flows.refit import compare_arms
 from flows.retune import retune
 from flows.retune_plan import RetuneOptions, check_retune, locked_plan
-from flows.retune_report import Outcome, as_text
+from flows.retune_report import Decision, as_text
 from flows.tune import tune
 from llmpso.errors import (
     BusyModelError,
@@ -181,12 +181,12 @@ def test_three_scheduled_runs_register_promote_and_keep(
 ) -> None:
     until(measurements, "2012-06-30")
     first = retune(objective=ridge, **(FAST | {"method": "pso", "evaluations": 1}))
-    assert (first.outcome, first.version, first.before) == (Outcome.FIRST, "1", "")
+    assert (first.outcome, first.version, first.before) == (Decision.FIRST, "1", "")
     assert first.headline == "pm25: version 1 is its first champion: nothing served before"
 
     until(measurements, "2012-12-31")
     second = retune(objective=ridge, **(FAST | {"evaluations": 24}))
-    assert (second.outcome, second.version, second.before) == (Outcome.PROMOTED, "2", "1")
+    assert (second.outcome, second.version, second.before) == (Decision.PROMOTED, "2", "1")
     assert second.verdict.is_win
     assert "more than the 1.0% asked for" in second.reason
     assert second.study.by_source[Source.START] == 1
@@ -194,7 +194,7 @@ def test_three_scheduled_runs_register_promote_and_keep(
 
     until(measurements, "2013-06-30")
     third = retune(objective=ridge, **(FAST | {"evaluations": 12}))
-    assert (third.outcome, third.version, third.before) == (Outcome.KEPT, "2", "2")
+    assert (third.outcome, third.version, third.before) == (Decision.KEPT, "2", "2")
     assert third.verdict.at_least <= 0.01
     assert third.reason == third.verdict.reason
     assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
@@ -220,7 +220,7 @@ def test_three_scheduled_runs_register_promote_and_keep(
 def test_a_model_is_left_alone_until_its_data_drifts(champion, measurements) -> None:
     until(measurements, "2012-07-05")
     calm = retune(objective=champion, when="degraded", **FAST)
-    assert calm.outcome is Outcome.KEPT
+    assert calm.outcome is Decision.KEPT
     assert calm.study is None
     assert "not degraded" in calm.reason
     drifted = measurements["pm2.5"].where(measurements.index < "2012-04-01", 900.0)
@@ -342,7 +342,7 @@ def test_a_champion_that_was_deleted_is_said_and_the_one_before_it_compared_with
     until(measurements, "2012-12-31")
     mlflow.MlflowClient().delete_model_version("pm25", second_version())
     report = retune(**arguments(champion, refits=2, evaluations=4, margin=0.9))
-    assert (report.outcome, report.version, report.before) == (Outcome.RESTORED, "1", "")
+    assert (report.outcome, report.version, report.before) == (Decision.RESTORED, "1", "")
     assert aliases(mlflow_store) == {"champion": "1"}
     (warning,) = report.warnings
     assert "no version of 'pm25' has the alias @champion any more, and version 1" in warning
@@ -472,7 +472,7 @@ def test_a_winner_that_is_worse_than_what_serves_is_not_promoted(
         lambda judged, recorded, confidence: Degradation(0.001, 0.001, recorded),
     )
     report = retune(objective=champion, **(FAST | {"seed": 5, "method": "pso"}))
-    assert report.outcome is Outcome.KEPT
+    assert report.outcome is Decision.KEPT
     assert "the model that serves still has the lower error" in report.reason
     assert aliases(mlflow_store) == {"champion": "1"}
 

@@ -64,9 +64,9 @@ def kept_twice(folder: Path, outcome: Outcome) -> PausedTrainings:
     """A store with a training that was measured at two rungs, and another one."""
     store, further = PausedTrainings(folder), replace(outcome.trial, fidelity=0.5)
     for told in (outcome, Outcome(further.measured(outcome.evaluation, 1.0), outcome.evaluation)):
-        for address in ("aa", "bb"):
-            store.checkpoint(address).write_text(f"state at {told.trial.rungs[-1][0]}")
-            store.save(address, told)
+        for key in ("aa", "bb"):
+            store.checkpoint(key).write_text(f"state at {told.trial.rungs[-1][0]}")
+            store.save(key, told)
     return store
 
 

@@ -23,14 +23,14 @@ def outcome(number: int) -> Outcome:
     return Outcome(trial.measured(evaluation, 1.5), evaluation)
 
 
-def put_into(pending: PendingRecords, address: str, outcome: Outcome) -> None:
+def put_into(pending: PendingRecords, key: str, outcome: Outcome) -> None:
     def fill(folder: Path) -> Trial:
         for name in FILES[1:]:
             (folder / name).parent.mkdir(parents=True)
             (folder / name).write_bytes(b"some content" * 50)
         return outcome.trial
 
-    pending.put(address, outcome, fill)
+    pending.put(key, outcome, fill)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def put(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three entries, written once: bringing them to the disk takes a while."""
     folder = tmp_path_factory.mktemp("put") / "outcomes"
     pending = PendingRecords(folder)
-    for number, address in enumerate(("aa", "bb", "cc")):
-        put_into(pending, address, outcome(number))
+    for number, key in enumerate(("aa", "bb", "cc")):
+        put_into(pending, key, outcome(number))
     return folder
 
 
@@ -60,13 +60,13 @@ def test_another_process_finds_what_was_put(folder):
 def test_a_damaged_entry_is_set_aside(folder, damage, name, caplog):
     damage(folder / "bb" / name)
     pending = PendingRecords(folder)
-    assert [entry.address for entry in pending.entries()] == ["aa", "cc"]
+    assert [entry.key for entry in pending.entries()] == ["aa", "cc"]
     assert (folder.parent / "damaged" / "bb").is_dir()
     (warning,) = caplog.messages
     assert str(folder / "bb") in warning
-    assert [entry.address for entry in pending.entries()] == ["aa", "cc"]
+    assert [entry.key for entry in pending.entries()] == ["aa", "cc"]
     put_into(pending, "bb", outcome(1))
-    assert [entry.address for entry in PendingRecords(folder).entries()] == ["aa", "bb", "cc"]
+    assert [entry.key for entry in PendingRecords(folder).entries()] == ["aa", "bb", "cc"]
     assert len(caplog.messages) == 1
 
 
@@ -100,7 +100,7 @@ def test_what_a_kill_left_half_written_is_forgotten(folder, caplog):
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("content", [{}, [], None, {"address": "bb", "trial": {"number": 1}}])
+@pytest.mark.parametrize("content", [{}, [], None, {"key": "bb", "trial": {"number": 1}}])
 def test_an_entry_of_another_version_is_set_aside(folder, content):
     (folder / "bb" / "outcome.json").write_text(sealed(content))
     assert len(PendingRecords(folder).entries()) == 2
@@ -108,7 +108,7 @@ def test_an_entry_of_another_version_is_set_aside(folder, content):
 
 def test_an_entry_under_another_name_is_set_aside(folder):
     (folder / "bb").rename(folder / "dd")
-    assert [entry.address for entry in PendingRecords(folder).entries()] == ["aa", "cc"]
+    assert [entry.key for entry in PendingRecords(folder).entries()] == ["aa", "cc"]
 
 
 def test_one_evaluation_may_wait_twice(folder):
@@ -178,5 +178,5 @@ def private(put: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("mode", [0o000, 0o200])
 def test_an_entry_that_may_not_be_read_is_set_aside(private, name, mode):
     (private / "bb" / name).chmod(mode)
-    assert [entry.address for entry in PendingRecords(private).entries()] == ["aa", "cc"]
+    assert [entry.key for entry in PendingRecords(private).entries()] == ["aa", "cc"]
     assert os.listdir(private.parent / "damaged") == ["bb"]
