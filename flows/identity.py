@@ -91,7 +91,7 @@ def _decisive(plan: Plan) -> dict[str, Any]:
 def _params(plan: Plan) -> dict[str, Any]:
     """The parameters of the study in MLflow, which cannot be changed later."""
     dimensions = plan.objective.space
-    space = {f"space.{kept}": repr(dimensions[name]) for name, kept in keys(dimensions).items()}
+    space = {f"space.{key}": repr(dimensions[name]) for name, key in keys(dimensions).items()}
     spec = plan.study
     shape = {"particles": spec.swarm_size, "batch": spec.n_at_once, "history": len(spec.history)}
     search = spec.search.model_dump(exclude={"evaluations"})

@@ -15,7 +15,7 @@ def others_aside(is_wanted: bool) -> Iterator[None]:
     and what was given `sys.stdout` before. After the block standard output is what it was,
     whether or not that is wanted: a training may close or replace it.
     """
-    before, kept = sys.stdout, _duplicate(1)
+    before, copy = sys.stdout, _duplicate(1)
     try:
         if is_wanted:
             with _on_standard_error():
@@ -27,9 +27,9 @@ def others_aside(is_wanted: bool) -> Iterator[None]:
         with suppress(ValueError, AttributeError):  # it is closed, or there was none
             before.flush()
         ctypes.CDLL(None).fflush(None)
-        if kept is not None:
-            os.dup2(kept, 1)
-            os.close(kept)
+        if copy is not None:
+            os.dup2(copy, 1)
+            os.close(copy)
 
 
 @contextmanager

@@ -154,7 +154,7 @@ def _check_race(objective: DescribedObjective, run: RunOptions) -> None:
     if run.address is not None:
         raise SpecError(
             f"address is {run.address!r}, and racing is on: trainings go on from checkpoints, "
-            "which lie on this machine; leave one of them out"
+            "which are stored on this machine; leave one of them out"
         )
 
 

@@ -18,7 +18,7 @@ from flows.servers import (
     free_port,
     is_free,
     is_healthy,
-    start_tethered,
+    start_supervised,
     wait_until_healthy,
 )
 from llmpso.errors import LLMPSOError
@@ -108,7 +108,7 @@ def _log_file() -> Path:
 
 
 def _start(port: int, users: Path) -> subprocess.Popen[bytes]:
-    return start_tethered(
+    return start_supervised(
         ["prefect", "server", "start", "--host", HOST, "--port", str(port)],
         _log_file(),
         users,

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import httpx
 
-from flows import tethered
+from flows import supervise
 from llmpso.errors import LLMPSOError
 
 HOST = "127.0.0.1"
 
 
 class Users:
-    """A place among those who use a server; given up in whatever way its process ends.
+    """Marks this process as a user of a server; the mark is removed however the process ends.
 
     Args:
-        file: The same for all who use that server.
+        file: The same for all users of that server.
     """
 
     def __init__(self, file: Path) -> None:
@@ -30,7 +30,7 @@ class Users:
         fcntl.flock(self._file, fcntl.LOCK_SH)
 
     def are_others(self) -> bool:
-        """Whether somebody else uses it; if not, nobody else can from now on."""
+        """Whether other processes use it; if not, none can begin to from now on."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -38,24 +38,24 @@ class Users:
         return False
 
     def leave(self) -> None:
-        """Give the place up."""
+        """Remove the mark."""
         self._file.close()
 
 
-def start_tethered(
+def start_supervised(
     command: Sequence[str], log: Path, users: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start a module of Python's as a server that ends after us and its users, even by SIGKILL."""
-    tether = [sys.executable, "-I", tethered.__file__, str(users), sys.executable, "-m"]
+    """Start a Python module as a server; it ends with its last user, even after a SIGKILL."""
+    supervisor = [sys.executable, "-I", supervise.__file__, str(users), sys.executable, "-m"]
     with log.open("wb") as output:
         return subprocess.Popen(
-            [*tether, *command],
-            # Never written to: it tells the tether of our end.
+            [*supervisor, *command],
+            # Never written to: it tells the supervisor of our end.
             stdin=subprocess.PIPE,
             start_new_session=True,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Modules of a user's in the working directory are none of the server's.
+            # The server must not import modules from the user's working directory.
             env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
         )
 

@@ -28,8 +28,8 @@ def raced(
         return train([ledger.raced(trial) for trial in trials])
 
     def prune(trial: Trial) -> Trial:
-        told = ledger.prune(trial)
-        progress(told)
-        return told
+        pruned = ledger.prune(trial)
+        progress(pruned)
+        return pruned
 
     return partial(Race(racing).run, train=train_on, prune=prune)

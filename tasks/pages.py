@@ -1,4 +1,4 @@
-"""The pages of a study in MLflow: its figures, and its talk with the language model."""
+"""Figures of a study, and traces of its requests to the language model, in MLflow."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ def _model_charts(study: Tracker, objective: DescribedObjective, best: Trial) ->
 @task(name="trace", task_run_name="trace the language model's calls", cache_policy=NO_CACHE)
 @storable_errors
 def trace_calls(study: Tracker, calls: Sequence[Call], model: Mapping[str, str]) -> None:
-    """Keep every exchange with the language model as a trace of the study's run.
+    """Save every request to the language model as a trace of the study's run.
 
     Those of an earlier run of the study are there already.
 

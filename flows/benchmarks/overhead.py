@@ -16,7 +16,7 @@ import pandas as pd
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
 
 from flows.benchmarks.other_tuners import bare_optuna_study, optuna_study, ray_study
-from flows.servers import HOST, free_port, start_tethered, wait_until_healthy
+from flows.servers import HOST, free_port, start_supervised, wait_until_healthy
 from flows.tune import tune
 
 OURS = "llmpso: all that is tracked, its pages included"
@@ -96,7 +96,7 @@ def _tracking(store: str, folder: Path) -> Iterator[str]:
     address, log = f"http://{HOST}:{(port := free_port())}", folder / "server.log"
     command = ["mlflow", "server", "--host", HOST, "--port", str(port)]
     places = ["--backend-store-uri", database, "--artifacts-destination", str(folder / "models")]
-    process = start_tethered([*command, *places], log, folder / "users", {})
+    process = start_supervised([*command, *places], log, folder / "users", {})
     try:
         wait_until_healthy(process, address, f"the MLflow server did not start on port {port}")
         yield address

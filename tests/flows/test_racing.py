@@ -163,6 +163,6 @@ def test_an_objective_without_fidelity_is_refused(monkeypatch, capsys, mlflow_st
 def test_a_race_over_machines_is_refused() -> None:
     runner = RunOptions(runner="dask", address="tcp://10.0.0.1:8786")
     lstm = build_objective(ObjectiveSpec("lstm"))
-    with pytest.raises(SpecError, match="checkpoints, which lie on this machine; leave one"):
+    with pytest.raises(SpecError, match="checkpoints, which are stored on this machine"):
         _check_race(lstm, runner)
     _check_race(lstm, RunOptions(runner="dask"))

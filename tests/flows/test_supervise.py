@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from flows import tethered
+from flows import supervise
 from flows.servers import Users, is_healthy
 
 SLEEPER = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(600)"
 PARENT = f"""
 import subprocess, sys, time
-tether = [sys.executable, "-I", {tethered.__file__!r}, sys.argv[1]]
-command = [*tether, sys.executable, "-c", {SLEEPER!r}]
+supervisor = [sys.executable, "-I", {supervise.__file__!r}, sys.argv[1]]
+command = [*supervisor, sys.executable, "-c", {SLEEPER!r}]
 process = subprocess.Popen(command, stdin=subprocess.PIPE)
 time.sleep(600)
 """
@@ -94,13 +94,15 @@ def test_commands_begun_at_once_share_a_server_until_the_last_has_ended(
     assert not is_healthy(address)
 
 
-def test_a_command_ends_with_its_tether(tmp_path, ends) -> None:
+def test_a_command_ends_with_its_supervisor(tmp_path, ends) -> None:
     users = str(tmp_path / "users")
-    command = [sys.executable, "-I", tethered.__file__, users, sys.executable, "-c", SLEEPER]
-    tether = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    pid = int(tether.stdout.readline())
-    tether.terminate()
-    assert tether.wait(10) != 0
-    tether.stdin.close()
-    tether.stdout.close()
+    command = [sys.executable, "-I", supervise.__file__, users, sys.executable, "-c", SLEEPER]
+    supervisor = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    pid = int(supervisor.stdout.readline())
+    supervisor.terminate()
+    assert supervisor.wait(10) != 0
+    supervisor.stdin.close()
+    supervisor.stdout.close()
     assert ends(pid)

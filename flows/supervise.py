@@ -1,7 +1,7 @@
-"""Run a command for as long as it is used: `python tethered.py USERS COMMAND…`.
+"""Run a command until nobody uses it any more: `python supervise.py USERS COMMAND…`.
 
-The parent holds the other end of our standard input: however it ends, that is closed. Whoever else
-uses the command holds a lock on the file USERS, which goes with it likewise.
+The parent holds the other end of our standard input, which is closed however the parent ends.
+Other users of the command hold a lock on the file USERS, which is released in the same way.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ def _end_with_users(process: subprocess.Popen[bytes], users: str) -> None:
     while sys.stdin.buffer.read(1):
         pass
     with open(users, "a") as file:
-        # Held until the command has ended: who comes now waits, and starts another.
+        # Held until the command has ended: a new user waits, then starts another one.
         fcntl.flock(file, fcntl.LOCK_EX)
         process.terminate()
         try:
