@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any, cast
 
-from prefect import flow, get_run_logger, runtime
+from prefect import get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.champion_checks import check_champion, reason_not_to_tune
@@ -18,6 +18,7 @@ from flows.display.publish import SUMMARY_FILE
 from flows.display.summary import STOPPED, Summary
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
+from flows.options_flow import options_flow
 from flows.parameters import with_parameters
 from flows.refit import Arms, compare_arms, reason_to_keep, refit_arms
 from flows.retune_plan import RetuneOptions, RetunePlan, check_retune, locked_plan
@@ -41,7 +42,7 @@ EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
 """Ends of a study that are worth a message: money or time ran out."""
 
 
-@flow(
+@options_flow(
     name="retune", version=__version__, flow_run_name="{objective} · {when} · seed {seed}", **HOOKS
 )
 @masked_run

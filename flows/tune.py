@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict
 
-from prefect import flow, get_run_logger, runtime
+from prefect import get_run_logger, runtime
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.urls import url_for
 
@@ -21,6 +21,7 @@ from flows.display.terminal import shown_on_terminal
 from flows.identity import check_unchanged, log_code, reuse_notes, study_identity
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
+from flows.options_flow import options_flow
 from flows.parameters import with_parameters
 from flows.plan import Plan, TuneOptions, prepare
 from flows.tracked_halving import raced
@@ -39,7 +40,7 @@ from tasks.studies import WORKERS_TAG, open_study
 from tasks.tracker import Tracker
 
 
-@flow(
+@options_flow(
     name="tune", version=__version__, flow_run_name="{objective} · {method} · seed {seed}", **HOOKS
 )
 @masked_run

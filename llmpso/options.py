@@ -4,7 +4,7 @@ The command line, the parameters and the form of the Prefect flows, the deployme
 `retune` and `minimize` all read these classes: an option is added in one place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -247,14 +247,22 @@ class AllOptions(Options):
             elif name in GROUP_OF:
                 given.setdefault(GROUP_OF[name], {})[name] = value
             else:
-                raise SpecError(f"there is no option {name!r}; {_hint(name, type(self))}")
+                check_names([name], [*type(self).model_fields, *GROUP_OF])
         super().__init__(**given)
 
 
-def _hint(name: str, kind: type[AllOptions]) -> str:
-    if name in RENAMED:
-        return f"it is {RENAMED[name]} now"
-    return did_you_mean(name, [*kind.model_fields, *GROUP_OF])
+def check_names(given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a name that no option has.
+
+    Raises:
+        SpecError: One line names the option that may have been meant.
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            is_old = name in RENAMED
+            hint = f"it is {RENAMED[name]} now" if is_old else did_you_mean(name, known)
+            raise SpecError(f"there is no option {name!r}; {hint}")
 
 
 RENAMED: Mapping[str, str] = {"budget": "evaluations", "resume": "fresh, which is its opposite,"}
