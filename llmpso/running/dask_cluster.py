@@ -5,6 +5,7 @@ evaluation costs milliseconds where one through `prefect-dask` costs a tenth of 
 """
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -25,6 +26,16 @@ except ImportError as error:
     raise SpecError(message) from error
 
 CONNECT_SECONDS = 10.0
+
+SAFE_PATH = "PYTHONSAFEPATH"
+
+SETTINGS = {
+    # A worker that dies is a failed trial at once: who tries it again says so on the trial.
+    "distributed.scheduler.allowed-failures": 0,
+    # A worker that starts must not take a `queue.py` in the working directory for Python's own.
+    f"distributed.nanny.pre-spawn-environ.{SAFE_PATH}": 1,
+}
+"""For a cluster on this machine."""
 
 
 @contextmanager
@@ -63,8 +74,7 @@ def places(address: str) -> int:
 def _started(n_workers: int) -> Iterator[Client]:
     """A cluster on this machine during the block."""
     with (
-        # A worker that dies is a failed trial at once: who tries it again says so on the trial.
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        dask.config.set(SETTINGS),
         LocalCluster(
             n_workers=n_workers,
             threads_per_worker=1,
@@ -74,7 +84,14 @@ def _started(n_workers: int) -> Iterator[Client]:
         ) as cluster,
         Client(cluster) as client,
     ):
+        if SAFE_PATH not in os.environ:
+            client.register_worker_callbacks(_search_paths_as_usual)
         yield client
+
+
+def _search_paths_as_usual() -> None:
+    """Let what a training starts find modules as it does anywhere else."""
+    os.environ.pop(SAFE_PATH, None)
 
 
 def _connected(address: str) -> Client:
