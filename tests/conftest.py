@@ -140,17 +140,17 @@ def empty_prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(
-    tmp_path_factory: pytest.TempPathFactory, empty_prefect_database: Path
-) -> Iterator[None]:
+def prefect_server(empty_prefect_database: Path) -> Iterator[None]:
     """A real Prefect server and database of this test run's own."""
     from prefect.testing import utilities
 
-    folder = tmp_path_factory.mktemp("prefect")
-    shutil.copy(empty_prefect_database, folder / "prefect-test.db")
+    def folder_with_database() -> str:
+        folder = tempfile.mkdtemp()
+        shutil.copy(empty_prefect_database, Path(folder) / "prefect-test.db")
+        return folder
+
     with pytest.MonkeyPatch.context() as patch:
-        # The harness makes its database in a new folder: it finds one that has its tables.
-        patch.setattr(utilities, "mkdtemp", lambda: str(folder))
+        patch.setattr(utilities, "mkdtemp", folder_with_database)
         with utilities.prefect_test_harness(server_startup_timeout=180):
             yield
 

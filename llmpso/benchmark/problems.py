@@ -5,11 +5,10 @@ The report tables are for frozen designs: nothing may be chosen on them.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from llmpso.benchmark.live_surface import LiveSurface
 from llmpso.benchmark.lookup_table import TOP_SHARE
 from llmpso.benchmark.surfaces import SurfaceObjective
 from llmpso.benchmark.tables import (
@@ -21,6 +20,9 @@ from llmpso.errors import SpecError
 from llmpso.objectives.analytic_functions import FUNCTIONS, AnalyticObjective
 from llmpso.objectives.base import DescribedObjective
 from llmpso.space import Params
+
+if TYPE_CHECKING:
+    from llmpso.benchmark.live_surface import LiveSurface
 
 TABLE_DEFAULTS: Mapping[str, Params] = {
     # Keras's own defaults where it has one (Adam's learning rate 0.001, batches of 32, a constant
@@ -155,8 +157,11 @@ class LiveProblem:
         """That of the surface, and that it is trained."""
         return f"live-{self.surface}"
 
-    def objective(self, seed: int) -> LiveSurface:
+    def objective(self, seed: int) -> "LiveSurface":
         """The trainings of the study with this seed."""
+        # Torch takes seconds, which the processes of other problems are spared.
+        from llmpso.benchmark.live_surface import LiveSurface
+
         return LiveSurface(self.surface, seed, self.csv)
 
     def scale(self, seed: int) -> Scale:
