@@ -64,7 +64,7 @@ def benchmark(
 ) -> str:
     """Compare search methods on problems whose best value is known.
 
-    Finished studies are kept and not run again; all tables and figures are made from them.
+    Finished studies are stored and not run again; all tables and figures are made from them.
 
     Args:
         suite: Problems to solve; the tables of `tables-report` are for frozen designs only, and
@@ -80,10 +80,10 @@ def benchmark(
         workers: Processes; as many as there are cores if not given. Results do not depend on it.
         out: Folder of trials, tables and figures.
         report_only: Make tables and figures anew, from the trials that are there.
-        advisor: Language model of the arms that ask one; `recorded` replays kept replies.
+        advisor: Language model of the arms that ask one; `recorded` replays recorded replies.
         llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
         llm_url: Address of the OpenAI-compatible or Ollama server.
-        replies: File that the model's replies are kept in, and replayed from; in the results'
+        replies: File that the model's replies are recorded in, and replayed from; in the results'
             folder if not given, or the library's own for `recorded`.
         experiment: MLflow experiment.
 
@@ -125,7 +125,7 @@ def _run_missing(plan: BenchmarkPlan) -> None:
     others = [batch for batch in plan.batches if batch not in asks]
     with process_pool(plan.n_workers) as processes:
         _run_batches(plan, others, processes, plan.n_workers)
-    # A model wants all cores, and its replies are kept by one process.
+    # A model wants all cores, and its replies are recorded by one process.
     with ThreadPoolExecutor(1) as thread:
         _run_batches(plan, asks, thread, 1)
 

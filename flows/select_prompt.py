@@ -41,7 +41,7 @@ def select_prompt(
         llm_url: Address of the OpenAI-compatible or Ollama server.
         warm_seeds: Ask at temperature 0.7 as well, with as many seeds.
         out: File of choices; the environment variable LLMPSO_PROMPTS makes the advisor read it.
-        replies: File that the model's replies are kept in: a question is asked once, ever.
+        replies: File that the model's replies are recorded in: a question is sent only once.
     """
     with closing(_backend(advisor, llm_model, llm_url, replies)) as backend:
         scores: list[Score] = []
@@ -83,7 +83,7 @@ def _text(scores: list[Score], path: Path) -> str:
     lines = [f"{row['mean rank']:.4f}  {row['prompt']}" for row in _rows(scores)]
     return "\n".join(
         ["mean rank (share of a table that is better; a blind draw has 0.5)", *lines]
-        + [f"kept in {path}; export {FILE_VARIABLE}={path.resolve()} makes the advisor read it"]
+        + [f"saved in {path}; export {FILE_VARIABLE}={path.resolve()} makes the advisor read it"]
     )
 
 

@@ -28,7 +28,7 @@ from llmpso.user_code import last_line
 logger = logging.getLogger(__name__)
 
 Evaluator = Callable[[Sequence[Trial]], Sequence[Trial]]
-"""Turns pending trials into told ones, in any order; the only thing that runners differ in."""
+"""Turns pending trials into finished ones, in any order; the only thing that runners differ in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ def run_study(
 
     Args:
         optimizer: At its start.
-        evaluate: Turns pending trials into told ones.
+        evaluate: Turns pending trials into finished ones.
         budget: Evaluations, failed ones included.
         advisor: Whose exchanges are part of the result.
         stop: What may end the study earlier.
@@ -269,9 +269,9 @@ def _searched(
         asked = optimizer.ask(max(budget, n_known()) - len(trials))
         if not asked:
             return StopReason.EXHAUSTED
-        told = sorted(evaluate(asked), key=lambda trial: trial.number)
-        optimizer.tell(told)
-        trials += told
+        finished = sorted(evaluate(asked), key=lambda trial: trial.number)
+        optimizer.tell(finished)
+        trials += finished
         if len(trials) < n_known():
             continue
         if reason := meter.reached(trials):
@@ -332,7 +332,7 @@ def minimize(
         try:
             return run_study(optimizer, evaluate, budget, advisor, stop, keeps_interrupted=True)
         finally:
-            # What an interrupted study still trains is waited for by nobody but the interpreter.
+            # What an interrupted study still trains delays only the end of the interpreter.
             pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -55,7 +55,7 @@ class BenchmarkPlan:
 
     @property
     def model(self) -> str | None:
-        """Name of the language model whose answers are judged."""
+        """Name of the language model whose answers are measured."""
         return None if self.backend is None else self.backend.identity.get("model")
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ def _batch(
 
 
 def _backend(options: BenchmarkOptions, root: Path) -> Backend:
-    """The model whose replies are kept, or replies that were kept."""
+    """The model whose replies are recorded, or the recorded replies."""
     if options.advisor == "recorded":
         return RecordedBackend(Path(options.replies) if options.replies else PACKAGED_REPLIES)
     choice = choose_backend(options.advisor, model=options.llm_model, base_url=options.llm_url)

@@ -1,6 +1,6 @@
 """What racing saves: the same studies with it and without it, on curves of real trainings.
 
-Epochs are counted by whole batches: those of a batch are spent before its values are told.
+Epochs are counted by whole batches: those of a batch are spent before its values are known.
 """
 
 from collections.abc import Iterable
@@ -185,7 +185,7 @@ def _explained(studies: pd.DataFrame) -> str:
     return "\n".join(
         [
             f"The same {n_seeds} seeds with racing (rungs at {rungs}) and without; "
-            "nobody advises. Means over the seeds, with bootstrap 95% intervals of the ratio over "
+            "no LLM is used. Means over the seeds, with bootstrap 95% intervals of the ratio over "
             "pairs. `target`: a value that the best 3% reach; `near`: within 2% of the best.",
             "",
             *lines,

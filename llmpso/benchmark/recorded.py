@@ -1,4 +1,4 @@
-"""A model whose every reply is kept in a file, and a replay that needs no model."""
+"""A model whose every reply is recorded in a file, and a replay that needs no model."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ from llmpso.errors import BackendError, SpecError
 
 
 class RecordedBackend:
-    """Asks each question once: the reply is kept as a line of JSON under the question's hash.
+    """Asks each question once: the reply is stored as a line of JSON under the question's hash.
 
     The first line tells whose replies these are: one file holds one model. Replies come back
     exactly as they were, time and tokens of the first call included, so that a benchmark can be

@@ -59,7 +59,9 @@ class Rival:
     def ask(self, limit: int | None = None) -> list[Trial]:
         """Propose one trial."""
         if self._pending is not None:
-            raise TellError(f"ask was called before trial {self._pending.number} was told")
+            raise TellError(
+                f"ask was called before trial {self._pending.number} has a result; call tell first"
+            )
         if limit == 0:
             return []
         number, self._n_asked = self._n_asked, self._n_asked + 1
@@ -77,10 +79,12 @@ class Rival:
         """Learn from the result of the trial that the last `ask` proposed."""
         asked = [] if self._pending is None else [self._pending.number]
         if [trial.number for trial in trials] != asked:
-            raise TellError(f"told {[t.number for t in trials]}; the last ask proposed {asked}")
+            raise TellError(
+                f"tell got trials {[t.number for t in trials]}; the last ask proposed {asked}"
+            )
         for trial in trials:
             if trial.state is TrialState.PENDING:
-                raise TellError(f"trial {trial.number} is still pending; it needs an outcome")
+                raise TellError(f"trial {trial.number} is still pending; it needs a result")
             self._values.append(math.inf if trial.value is None else trial.value)
         self._pending = None
 

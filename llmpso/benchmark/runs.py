@@ -29,7 +29,7 @@ from llmpso.study import StudyResult, run_study
 from llmpso.trial import Trial
 
 Row = dict[str, Any]
-"""One trial with all that its study needs to be judged."""
+"""One trial with all that its study needs to be evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Batch:
     """The arm's, see `Arm.key`."""
 
     def folder(self, root: Path) -> Path:
-        """Where the trials of these studies, and of none other, are kept."""
+        """Where the trials of these studies, and of none other, are stored."""
         return root / "trials" / quote(self.problem.name, safe="") / self.arm.name / self.key
 
     def missing(self, root: Path) -> tuple[int, ...]:
@@ -106,7 +106,7 @@ def process_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _prepare_worker() -> None:
-    # Libraries that are imported later read it; those that are loaded must be told.
+    # Libraries that are imported later read it; those that are loaded need the call below.
     os.environ["OMP_NUM_THREADS"] = "1"
     threadpool_limits(limits=1)
     limit_threads(1)

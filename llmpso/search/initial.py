@@ -74,7 +74,7 @@ def validated(
 def first_positions(
     population: Metaheuristic, space: SearchSpace, start: Sequence[Params]
 ) -> Proposals:
-    """The user's own configurations, then positions that nobody chose."""
+    """The user's own configurations, then the positions that the metaheuristic drew."""
     for member, params in enumerate(start):
         population.put(member, space.encode(params))
     own = {member: Proposal(Source.START, params) for member, params in enumerate(start)}
@@ -83,7 +83,7 @@ def first_positions(
 
 
 def free_members(proposals: Proposals) -> list[int]:
-    """The members whose first position may be replaced: all that nobody chose, but the last."""
+    """The members whose first position may be replaced: all drawn ones but the last."""
     return [m for m, proposal in proposals.items() if proposal.source is Source.INITIAL][:-1]
 
 

@@ -70,7 +70,7 @@ class Metaheuristic(Protocol):
         ...
 
     def draw_steps(self, member: int, n_draws: int) -> Floats:
-        """Where one step of a member may lead, shape (n_draws, n_dims); nobody moves."""
+        """Where one step of a member may lead, shape (n_draws, n_dims); no member moves."""
         ...
 
     def bests(self, member: int) -> Sequence[Position]:
@@ -151,7 +151,9 @@ class Archive:
             TellError: The results of the last batch are missing.
         """
         if self._pending:
-            raise TellError(f"ask was called before trials {list(self._pending)} were told")
+            raise TellError(
+                f"ask was called before trials {list(self._pending)} have results; call tell first"
+            )
         proposals = list(propose().items())[:limit]
         trials = [self._trial(population, *proposal) for proposal in proposals]
         self._pending = {trial.number: trial for trial in trials if trial is not None}
@@ -212,10 +214,12 @@ class Archive:
     def _check(self, trials: Sequence[Trial]) -> None:
         numbers = sorted(trial.number for trial in trials)
         if numbers != sorted(self._pending):
-            raise TellError(f"told trials {numbers}; the last ask proposed {list(self._pending)}")
+            raise TellError(
+                f"tell got trials {numbers}; the last ask proposed {list(self._pending)}"
+            )
         for trial in trials:
             if trial.state is TrialState.PENDING:
-                raise TellError(f"trial {trial.number} is still pending; it needs an outcome")
+                raise TellError(f"trial {trial.number} is still pending; it needs a result")
 
 
 def step_all(population: Metaheuristic) -> Proposals:

@@ -159,7 +159,7 @@ def move(
 ) -> Swarm:
     """Every particle takes one step: v ← w·v + c1·r1·(pbest − x) + c2·r2·(lbest − x); x ← x + v.
 
-    A best that does not exist yet pulls nobody. Positions are reflected at the walls of the
+    A best that does not exist yet has no pull. Positions are reflected at the walls of the
     unit cube, and the velocity with them.
     """
     positions, velocities = draw_steps(swarm, slice(None), coefficients, topology, rng)

@@ -79,12 +79,6 @@ class Surrogate:
         inverse = np.diag(cho_solve((self.cholesky, True), np.eye(len(self.scores))))
         return correlation(self.scores - self.weights / inverse, self.scores)
 
-    @property
-    def length_scales(self) -> Floats:
-        """How far one must go in each dimension until the value changes, shape (n_dims,)."""
-        scales: Floats = np.exp(self.theta[:-2])
-        return scales
-
     def predict(self, positions: Floats) -> Prediction:
         """Expect values and failures at places of the unit cube, shape (n_places, n_dims)."""
         cross = covariance(self.theta, positions, self.positions, self.unordered)
