@@ -27,7 +27,7 @@ def test_a_function_is_called_with_what_it_asks_for() -> None:
     assert isinstance(objective, DescribedObjective)
     assert not isinstance(objective, SupportsHoldOut)
     assert objective.evaluate({"x": 0.5}, fidelity=0.1, seed=3).value == 0.25
-    assert objective.name == "test-function-plain"
+    assert objective.name == "test-user-function-plain"
     assert objective.description == "Half of x."
     evaluation = PlainFunction(seeded, SPACE).evaluate({"x": 0.5}, fidelity=0.25, seed=3)
     assert (evaluation.value, evaluation.model) == (3.75, "a model")
