@@ -108,7 +108,7 @@ def test_mlflow_tells_pruned_trials_from_complete_ones(prefect_server, mlflow_st
     assert epochs == summary.epochs == rows["metrics.epochs"].sum() < 24 * 16 / 2
     assert summary.pruned == states["pruned"]
     assert summary.full_trainings == pytest.approx(epochs / 16)
-    assert f"{summary.pruned} stopped early" in as_text(summary)
+    assert f"{summary.pruned} pruned" in as_text(summary)
     curve = mlflow.MlflowClient().get_metric_history(pruned["run_id"].iloc[0], "loss")
     assert len(curve) == pruned["metrics.epochs"].iloc[0]
     assert not study_folder(summary.run_id).exists()
