@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -60,18 +60,26 @@ def test_no_run_that_lives_is_taken_for_a_crashed_one() -> None:
     assert automation["trigger"]["within"] > 3 * FlowsSettings().heartbeat_frequency
 
 
-@pytest.fixture
-def worker(services, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker that runs what is deployed."""
-    process = start_worker(services, environment)
-    yield process
-    services.stop(process)
+class Worker:
+    """A worker that runs what is deployed; to start one imports the flows, which takes long."""
+
+    def __init__(self, services, environment: dict[str, str]) -> None:
+        self._services, self._environment = services, environment
+        self.start()
+
+    def start(self) -> None:
+        self._process = self._services.start(["bash", "deployments/work.sh"], self._environment)
+        port = self._environment["PREFECT_WORKER_WEBSERVER_PORT"]
+        self._services.wait_for(f"http://127.0.0.1:{port}/health")
+
+    def kill(self) -> None:
+        self._services.stop(self._process, signal.SIGKILL)
 
 
-def start_worker(services, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    process = services.start(["bash", "deployments/work.sh"], environment)
-    services.wait_for(f"http://127.0.0.1:{environment['PREFECT_WORKER_WEBSERVER_PORT']}/health")
-    return process
+@pytest.fixture(scope="module")
+def worker(services, environment: dict[str, str]) -> Worker:
+    """One for all tests; it ends with the services."""
+    return Worker(services, environment)
 
 
 @pytest.mark.slow
@@ -93,7 +101,7 @@ def test_of_two_runs_at_once_one_completes_and_one_is_cancelled(
 @pytest.mark.slow
 @pytest.mark.parametrize("dies_with_it", [False, True], ids=["run", "run and worker"])
 def test_a_run_that_was_killed_is_marked_and_goes_on(
-    services, worker, environment: dict[str, str], dies_with_it: bool
+    worker: Worker, environment: dict[str, str], dies_with_it: bool
 ) -> None:
     seed = int(dies_with_it)
     settings = (*STUDY, f"seed={seed}")
@@ -103,13 +111,13 @@ def test_a_run_that_was_killed_is_marked_and_goes_on(
     subprocess.run(command, **shared)
     until(lambda: n_kept() >= 10)
     if dies_with_it:
-        os.killpg(worker.pid, signal.SIGKILL)
+        worker.kill()
     for pid in run_processes(environment["PREFECT_API_URL"]):
         os.kill(pid, signal.SIGKILL)
     kept = n_kept()
     until(lambda: "Running" not in states(environment))
     if dies_with_it:
-        start_worker(services, environment)
+        worker.start()
     subprocess.run([*command, "--watch"], **shared)
     assert kept < N_EVALUATIONS == n_kept()
     assert "Crashed" in states(environment)
