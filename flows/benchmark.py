@@ -24,6 +24,7 @@ from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import Batch, load_trials, process_pool
 from llmpso.benchmark.scenarios import write_scenarios
 from tasks.benchmark import run_studies
+from tasks.flow_runs import without_process_tag
 
 ALL_WITHOUT_MODEL = (
     "default-only,random,pso,pso-unique,guided,placebo,surrogate,"
@@ -36,6 +37,7 @@ APART = {"racing": benchmark_racing, "speed": benchmark_speed}
 
 @flow(name="benchmark", version=__version__, flow_run_name="{suite} · {seeds} seeds")
 @masked_run
+@without_process_tag()
 def benchmark(
     suite: Literal[
         "tables-dev",

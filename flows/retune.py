@@ -32,6 +32,7 @@ from llmpso.retuning.drift import Reference, last_label
 from llmpso.stopping import StopReason
 from llmpso.urls import masked_url
 from tasks.champion import REFERENCE_FILE, record_confirmation
+from tasks.flow_runs import without_process_tag
 from tasks.ledger import Ledger
 from tasks.registry import RETUNE_TAG, Promotion
 from tasks.store import quoted
@@ -46,6 +47,7 @@ EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
     name="retune", version=__version__, flow_run_name="{objective} · {when} · seed {seed}", **HOOKS
 )
 @masked_run
+@without_process_tag()
 @with_parameters(RetuneOptions)
 def retune(options: RetuneOptions) -> RetuneReport:
     """Retune the champion of a registered model; replace it only by a better one.

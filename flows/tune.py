@@ -32,6 +32,7 @@ from llmpso.search.optimizer import Optimizer
 from llmpso.study import StudyResult, run_study, warn_of_idle_workers
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend
+from tasks.flow_runs import without_process_tag
 from tasks.iterate import iterate
 from tasks.ledger import Ledger
 from tasks.patience import STORE_ERRORS
@@ -44,6 +45,7 @@ from tasks.tracker import Tracker
     name="tune", version=__version__, flow_run_name="{objective} · {method} · seed {seed}", **HOOKS
 )
 @masked_run
+@without_process_tag()
 @with_parameters(TuneOptions)
 def tune(options: TuneOptions) -> Summary:
     """Tune a model: a swarm guided by a language model, tracked in MLflow.

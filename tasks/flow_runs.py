@@ -21,6 +21,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.context import TagsContext
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
@@ -28,6 +29,9 @@ from llmpso.running.durable_files import SHELF, made_folder
 from tasks.state import lock_file, state_folder
 
 TERMINATED = "Its process terminated unexpectedly."
+PREFIX = "process:"
+"""Of the tag that names the process of a flow run."""
+
 OPEN_STATES = [StateType.RUNNING, StateType.PENDING]
 
 
@@ -53,6 +57,18 @@ def announced() -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def without_process_tag() -> Iterator[None]:
+    """Within a flow: leave the tag of this process to the flow run.
+
+    Prefect asks its server for a concurrency slot of every tag of a task, before and after: two
+    requests for each training, and a training that fails where the server is unavailable.
+    """
+    current = TagsContext.get().current_tags
+    with TagsContext(current_tags={tag for tag in current if not tag.startswith(PREFIX)}):
+        yield
+
+
 def mark_crashed(flow_run_id: str) -> None:
     """Mark a flow run and its tasks as crashed in Prefect, unless they have ended."""
     with get_client(sync_client=True) as prefect:
@@ -73,7 +89,7 @@ def mark_crashed(flow_run_id: str) -> None:
 
 
 def _tag(file: Path) -> str:
-    return f"process:{file.name}"
+    return f"{PREFIX}{file.name}"
 
 
 def _mark_dead(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from prefect import tags
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.utilities.callables import parameter_schema
@@ -22,6 +23,7 @@ from llmpso.errors import LLMPSOError, SpecError
 from llmpso.options import GROUP_OF
 from llmpso.trial import Source, Trial
 from scripted_backend import ScriptedBackend
+from tasks.flow_runs import announced
 
 
 def answer(request: Request) -> Reply:
@@ -173,6 +175,18 @@ def test_iterations_are_parents_of_their_particles(prefect_server, mlflow_store,
     for particle in particles:
         (parent,) = particle.task_inputs["__parents__"]
         assert particle.name.startswith(iterations[parent.id].name)
+
+
+def test_only_the_flow_run_has_the_tag_of_its_process(prefect_server, mlflow_store, bowl) -> None:
+    with announced(), tags("team-a"):
+        tune(bowl, method="pso", evaluations=6, seed=4)
+    with get_client(sync_client=True) as client:
+        (run,) = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(name={"any_": [f"{bowl} · pso · seed 4"]})
+        )
+        task_runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run.id]}))
+    assert {tag.partition(":")[0] for tag in run.tags} == {"process", "team-a"}
+    assert task_runs and all(task_run.tags == ["team-a"] for task_run in task_runs)
 
 
 def test_a_run_that_breaks_closes_its_record(
