@@ -21,7 +21,8 @@ from llmpso.running.fingerprint import Fingerprint, objective_fingerprint
 from llmpso.running.runner import cluster_capacity, open_runner
 from llmpso.running.successive_halving import check_resumable
 from llmpso.search.optimizer import Optimizer
-from llmpso.study import StudySpec, build_optimizer
+from llmpso.study.build_optimizer import build_optimizer
+from llmpso.study.spec import StudySpec
 from tasks.experiment import Experiment, open_experiment
 from tasks.names import experiment_name, model_name
 from tasks.own_runs import apart

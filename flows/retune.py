@@ -29,7 +29,7 @@ from llmpso.errors import ChampionChangedError
 from llmpso.escaping import fenced
 from llmpso.objectives.base import SupportsDrift
 from llmpso.retuning.drift import Reference, last_label
-from llmpso.stopping import StopReason
+from llmpso.study.stopping import StopReason
 from llmpso.urls import masked_url
 from tasks.champion import REFERENCE_FILE, record_confirmation
 from tasks.flow_runs import without_process_tag

@@ -9,7 +9,7 @@ from flows.display.summary import STOPPED, Summary
 from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.drift import ColumnDrift
 from llmpso.retuning.promotion import Verdict
-from llmpso.stopping import StopReason
+from llmpso.study.stopping import StopReason
 from llmpso.text import brief, one_line, printable
 from tasks.names import keys
 

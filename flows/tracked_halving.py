@@ -5,7 +5,7 @@ from functools import partial
 
 from flows.display.progress import StudyProgress
 from llmpso.running.successive_halving import Race, Racing
-from llmpso.study import Evaluator
+from llmpso.study.loop import Evaluator
 from llmpso.trial import Trial
 from tasks.ledger import Ledger
 

@@ -29,7 +29,9 @@ from llmpso import __version__
 from llmpso.advisor import Advisor
 from llmpso.objectives.base import notes_of
 from llmpso.search.optimizer import Optimizer
-from llmpso.study import StudyResult, run_study, warn_of_idle_workers
+from llmpso.study.loop import run_study
+from llmpso.study.result import StudyResult
+from llmpso.study.spec import warn_of_idle_workers
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend
 from tasks.flow_runs import without_process_tag

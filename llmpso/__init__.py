@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from llmpso.search.pso import PSO
     from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
     from llmpso.space import Categorical, Float, Integer, SearchSpace
-    from llmpso.stopping import StopReason
-    from llmpso.study import StudyResult, StudySpec, minimize
+    from llmpso.study.minimize import minimize
+    from llmpso.study.result import StudyResult
+    from llmpso.study.spec import StudySpec
+    from llmpso.study.stopping import StopReason
     from llmpso.trial import Evaluation, Trial
 
 __version__ = "0.1.0"
@@ -62,8 +64,10 @@ _NAMES = {
     "search.llm_pso": ("LLMPSO",),
     "search.pso": ("PSO",),
     "space": ("Categorical", "Float", "Integer", "SearchSpace"),
-    "stopping": ("StopReason",),
-    "study": ("StudyResult", "StudySpec", "minimize"),
+    "study.minimize": ("minimize",),
+    "study.result": ("StudyResult",),
+    "study.spec": ("StudySpec",),
+    "study.stopping": ("StopReason",),
     "trial": ("Evaluation", "Trial"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

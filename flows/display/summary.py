@@ -9,8 +9,8 @@ from flows.plan import Plan
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import SupportsBaselines
-from llmpso.stopping import StopReason
-from llmpso.study import StudyResult, improvements
+from llmpso.study.result import StudyResult, improvements
+from llmpso.study.stopping import StopReason
 from llmpso.trial import Source, Trial, TrialState
 from llmpso.urls import masked_url
 from llmpso.user_code import run_user_code

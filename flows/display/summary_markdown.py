@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from flows.display.summary import STOPPED, Summary
 from llmpso.escaping import code, markdown, paragraphs
-from llmpso.stopping import StopReason
+from llmpso.study.stopping import StopReason
 from llmpso.text import short
 from tasks.pages import FIGURES
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.display.summary import STOPPED, Summary, n_from_llm
-from llmpso.stopping import StopReason
+from llmpso.study.stopping import StopReason
 from llmpso.text import brief, printable, short
 
 

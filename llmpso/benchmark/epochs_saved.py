@@ -18,7 +18,7 @@ from llmpso.benchmark.learning_curves import CURVES, CurveObjective
 from llmpso.benchmark.report import Report, markdown
 from llmpso.benchmark.statistics import bootstrap_interval, ratio_interval
 from llmpso.running.successive_halving import Racing
-from llmpso.study import minimize
+from llmpso.study.minimize import minimize
 from llmpso.trial import Trial
 
 METHODS = ("guided", "pso")

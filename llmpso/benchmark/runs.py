@@ -25,7 +25,8 @@ from llmpso.errors import DataError
 from llmpso.objectives.torch_threads import limit_threads
 from llmpso.running.evaluate import evaluate_trial
 from llmpso.space import SearchSpace
-from llmpso.study import StudyResult, run_study
+from llmpso.study.loop import run_study
+from llmpso.study.result import StudyResult
 from llmpso.trial import Trial
 
 Row = dict[str, Any]

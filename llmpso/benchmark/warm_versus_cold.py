@@ -11,7 +11,8 @@ from llmpso.benchmark.moving import SPACE, MovingForecast
 from llmpso.benchmark.statistics import evaluations_to_target, incumbent_trace, ratio_interval
 from llmpso.data.series.time_series import TimeSeries
 from llmpso.retuning.earlier_studies import pooled_history
-from llmpso.study import StudyResult, minimize
+from llmpso.study.minimize import minimize
+from llmpso.study.result import StudyResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from llmpso.search.pso import PSO
 from llmpso.search.surrogate.prior_mean import EarlierStudy
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import Float, Params, SearchSpace
-from llmpso.study import minimize
+from llmpso.study.minimize import minimize
 from llmpso.trial import Evaluation, Source, Trial
 
 SPACE = SearchSpace({"x": Float(-5, 5), "y": Float(-5, 5), "z": Float(-5, 5)})

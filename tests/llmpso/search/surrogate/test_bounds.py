@@ -26,7 +26,7 @@ from llmpso.search.surrogate.observations import (
 from llmpso.search.surrogate.posterior import clipped_scores
 from llmpso.search.surrogate_assisted import one_thread
 from llmpso.space import Floats, Params
-from llmpso.stopping import StopConditions
+from llmpso.study.stopping import StopConditions
 from llmpso.trial import Failure, FailureKind, Source, Trial
 
 PLANE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})

@@ -8,7 +8,7 @@ import pytest
 
 from llmpso import Categorical, Float, SearchSpace, minimize
 from llmpso.errors import SpecError
-from llmpso.study import study_spec
+from llmpso.study.spec import study_spec
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
 

@@ -1,0 +1,70 @@
+"""The optimizer of a study: which search its method names, and with which settings."""
+
+import logging
+from functools import partial
+from typing import Any
+
+from llmpso.advisor import Advisor
+from llmpso.search.llm_pso import LLMPSO
+from llmpso.search.optimizer import Optimizer
+from llmpso.search.pso import PSO
+from llmpso.search.swarm import LinearInertia
+from llmpso.space import SearchSpace
+from llmpso.study.spec import StudySpec
+
+logger = logging.getLogger(__name__)
+
+
+def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None) -> Optimizer:
+    """The optimizer that a specification asks for; the paper's without an advisor is PSO."""
+    search = spec.search
+    common: dict[str, Any] = {
+        "n_particles": spec.swarm_size,
+        "seed": search.seed,
+        "start": search.start,
+    }
+    swarm: dict[str, Any] = {"topology": search.topology, "schedule": _schedule(spec)}
+    if spec.is_guided:
+        return _surrogate_assisted(spec, space, advisor, common, swarm)
+    if search.method == "pso":
+        return PSO(space, **common, **swarm)
+    if advisor is None:
+        logger.warning("method %s has no advisor: the study is plain PSO", search.method)
+        return PSO(space, **common, **swarm)
+    return LLMPSO(
+        space,
+        advisor,
+        warm_up=search.warm_up,
+        n_replaced=search.replaced,
+        **common,
+        **swarm,
+    )
+
+
+def _surrogate_assisted(
+    spec: StudySpec,
+    space: SearchSpace,
+    advisor: Advisor | None,
+    common: dict[str, Any],
+    swarm: dict[str, Any],
+) -> Optimizer:
+    # These bring scipy, which no other method needs.
+    from llmpso.advisor.configurations import ModelStart
+    from llmpso.search.pso import Particles
+    from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
+
+    return SurrogateAssistedSearch(
+        space,
+        batch_size=spec.n_at_once,
+        advisor=None if advisor is None else ModelStart(advisor),
+        history=spec.history,
+        make_population=partial(Particles, **swarm),
+        **common,
+    )
+
+
+def _schedule(spec: StudySpec) -> LinearInertia | None:
+    """Inertia that falls over the iterations of the study, if that is asked for."""
+    if not spec.search.decreasing_inertia:
+        return None
+    return LinearInertia(iterations=max(1, -(-spec.search.evaluations // spec.swarm_size) - 1))

@@ -1,0 +1,90 @@
+"""A study in a notebook or a script: `minimize` runs it in threads, with no server around it."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from llmpso.advisor import Advisor
+from llmpso.objectives.base import Objective
+from llmpso.running.successive_halving import check_resumable
+from llmpso.running.thread_evaluator import ThreadEvaluator
+from llmpso.space import Params, SearchSpace
+from llmpso.study.build_optimizer import build_optimizer
+from llmpso.study.loop import run_study
+from llmpso.study.result import StudyResult
+from llmpso.study.spec import study_spec, warn_of_idle_workers
+from llmpso.trial import Evaluation, Trial
+
+logger = logging.getLogger(__name__)
+
+
+def minimize(
+    objective: Objective | Callable[[Params], float],
+    space: SearchSpace,
+    *,
+    advisor: Advisor | None = None,
+    n_workers: int = 1,
+    history: Sequence[tuple[Params, float]] = (),
+    on_trial: Callable[[Trial], None] | None = None,
+    **options: Any,
+) -> StudyResult:
+    """Search a space for the lowest value of an objective.
+
+    Ctrl-C, or the stop button of a notebook, ends it with what was measured so far.
+
+    Args:
+        objective: An `Objective`, or a plain function from params to a number.
+        space: What may be tried.
+        advisor: Who asks the language model; without one the method `paper` is `pso`.
+        n_workers: Evaluations that run at once, in threads; as many are proposed at once, so that
+            other numbers search otherwise (`batch` and `particles` name what they do).
+        history: Configurations of earlier studies with their values, NaN for failed ones.
+        on_trial: Called with each trial as it ends, from the thread that ran it; of one worker
+            that is the caller's.
+        **options: Fields of `SearchOptions` and `StopOptions`, such as `evaluations`, `seed`,
+            `method`, `start`, `stop_at` and `max_seconds`.
+
+    Raises:
+        SpecError: An option is not known or out of range, or the objective cannot be raced.
+        SpaceError: A start configuration lies outside the space.
+
+    Example:
+        >>> from llmpso import Float, SearchSpace, minimize
+        >>> space = SearchSpace({"x": Float(-5, 5), "y": Float(-5, 5)})
+        >>> result = minimize(lambda p: p["x"] ** 2 + p["y"] ** 2, space, evaluations=60)
+        >>> len(result.trials), result.best.value < 0.1
+        (60, True)
+    """
+    spec = study_spec(n_workers=n_workers, history=tuple(history), **options)
+    warn_of_idle_workers(spec, n_workers, logger)
+    measured = objective if isinstance(objective, Objective) else _Function(objective)
+    if spec.racing is not None:
+        check_resumable(measured)
+    optimizer = build_optimizer(spec, space, advisor)
+    pool = ThreadPoolExecutor(max_workers=n_workers)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        evaluate = ThreadEvaluator(
+            measured, spec.racing, pool, n_workers, Path(scratch), on_trial or (lambda trial: None)
+        )
+        budget, stop = spec.search.evaluations, spec.stop
+        try:
+            return run_study(optimizer, evaluate, budget, advisor, stop, keeps_interrupted=True)
+        finally:
+            # What an interrupted study still trains delays only the end of the interpreter.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """A plain function as an objective."""
+
+    function: Callable[[Params], float]
+
+    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
+        """What the function returns; it has no fidelity and no seed."""
+        returned: Any = self.function(params)
+        return returned if isinstance(returned, Evaluation) else Evaluation(returned)

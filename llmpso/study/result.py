@@ -1,0 +1,80 @@
+"""What a study found: its trials, the best of them, and why it ended."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmpso.advisor import Call
+from llmpso.errors import LLMPSOError
+from llmpso.study.stopping import StopReason
+from llmpso.trial import Trial, TrialState
+from llmpso.user_code import last_line
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """What a study found."""
+
+    trials: tuple[Trial, ...]
+    """All trials in the order of proposal; failed ones among them."""
+    stop_reason: StopReason
+    calls: tuple[Call, ...] = ()
+    """Every exchange with the language model."""
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the lowest value; the earliest of equals.
+
+        Raises:
+            LLMPSOError: No trial was completed.
+        """
+        best = incumbent(self.trials)
+        if best is None:
+            raise self._no_value()
+        return best
+
+    def _no_value(self) -> LLMPSOError:
+        """What to say where no trial has a value; the commonest traceback is a note to it."""
+        failures = Counter(trial.failure for trial in self.trials if trial.failure)
+        if not failures:
+            return LLMPSOError("no trial was completed before the study ended")
+        (failure, times), *others = failures.most_common()
+        most = f", {times} of them" if others else ""
+        error = LLMPSOError(
+            f"all {len(self.trials)} trials failed{most}: {failure.kind}: {failure.message}"
+            f"{last_line(failure.traceback)}{_hint(self.stop_reason)}"
+        )
+        if failure.traceback:
+            error.add_note(failure.traceback)
+        return error
+
+
+def _hint(stop_reason: StopReason) -> str:
+    if stop_reason is not StopReason.ALL_FAILED:
+        return ""
+    return (
+        "; so the study ended early. Where that is no mistake, set a limit of your own "
+        "(max_failures); --fresh tries again what has failed"
+    )
+
+
+def incumbent(trials: Sequence[Trial]) -> Trial | None:
+    """The completed trial with the lowest value; the earliest of equals; None without any."""
+    completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    return min(completed, key=lambda trial: (trial.value, trial.number), default=None)
+
+
+def improvements(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials, in order, that each lowered the best value of all before them.
+
+    The first value is no improvement: there is nothing before it.
+    """
+    lowered: list[Trial] = []
+    best: float | None = None
+    for trial in trials:
+        if trial.value is None:
+            continue
+        if best is not None and trial.value < best:
+            lowered.append(trial)
+        best = trial.value if best is None else min(best, trial.value)
+    return lowered

@@ -1,0 +1,85 @@
+"""All that decides a study, apart from objective, space and advisor."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmpso.errors import SpecError
+from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
+from llmpso.running.successive_halving import Racing
+from llmpso.space import Params
+
+
+@dataclass(frozen=True, slots=True)
+class StudySpec:
+    """The options of one study, what is known before it, and how many evaluations run at once."""
+
+    search: SearchOptions = SearchOptions()
+    stop: StopOptions = StopOptions()
+    history: tuple[tuple[Params, float], ...] = field(default=(), repr=False)
+    """Configurations of earlier studies with their values, NaN for failed ones (`guided`)."""
+    n_workers: int = 1
+    """Evaluations that may run at once: the size of batch and swarm where none is named."""
+
+    def __post_init__(self) -> None:
+        """Refuse a study that cannot run."""
+        if self.n_workers < 1:
+            raise SpecError(f"n_workers is {self.n_workers!r}; it must be at least 1")
+        if self.history and not self.is_guided:
+            raise SpecError(f"history needs the method 'guided'; it is {self.search.method!r}")
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether a surrogate picks among the swarm's moves."""
+        return self.search.method == "guided"
+
+    @property
+    def racing(self) -> Racing | None:
+        """How the worse trainings are stopped early; None if all are trained in full."""
+        return Racing() if self.search.racing else None
+
+    @property
+    def swarm_size(self) -> int:
+        """The number of particles, where none is named that of the method or of the batch."""
+        if self.search.particles is not None:
+            return self.search.particles
+        return max(4, self._batch) if self.is_guided else max(6, self.n_workers)
+
+    @property
+    def n_at_once(self) -> int:
+        """Trials that are proposed at once."""
+        size = self.swarm_size
+        return min(self._batch, size) if self.is_guided else size
+
+    @property
+    def _batch(self) -> int:
+        if self.search.batch is not None:
+            return self.search.batch
+        return max(2, self.n_workers) if self.search.racing else self.n_workers
+
+
+def study_spec(
+    *, n_workers: int = 1, history: tuple[tuple[Params, float], ...] = (), **options: Any
+) -> StudySpec:
+    """A specification from options by their names: those of `SearchOptions` and `StopOptions`.
+
+    Raises:
+        SpecError: An option is not known or out of range.
+    """
+    if other := [n for n in options if GROUP_OF.get(n, "search") not in ("search", "stop")]:
+        raise SpecError(f"{other[0]} is an option of the flows, not of a study in a notebook")
+    asked = AllOptions(**options)
+    return StudySpec(asked.search, asked.stop, history, n_workers)
+
+
+def warn_of_idle_workers(
+    spec: StudySpec, n_workers: int, log: logging.Logger | logging.LoggerAdapter[Any]
+) -> None:
+    """Say so where a study can never keep all workers busy."""
+    if spec.n_at_once < n_workers:
+        log.warning(
+            "%d of %d workers stay idle: %d particles move at once",
+            n_workers - spec.n_at_once,
+            n_workers,
+            spec.n_at_once,
+        )
