@@ -1,4 +1,7 @@
-"""The version of a model that a new one is compared with: what serves, or served last."""
+"""The version of a model that a new one is compared with: what serves, or served last.
+
+Whether the new one is better, `llmpso.retuning.promotion` decides.
+"""
 
 import json
 import math

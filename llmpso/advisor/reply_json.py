@@ -1,4 +1,8 @@
-"""The one JSON object in a model's reply, whatever it says around it."""
+"""The one JSON object in a model's reply, whatever it says around it.
+
+Without one there is an `AdviceError`: `Advisor.ask` asks once more and says what was wrong; if
+that fails, too, the search continues without the model.
+"""
 
 import json
 import re

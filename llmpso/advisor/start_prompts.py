@@ -1,8 +1,9 @@
-"""Ways to ask for a start, and which of them a given model answers best.
+"""The wordings of the prompt for a start, and which of them a given model answers best.
 
-The quality of the prompt is the weak point that the paper names (arXiv 2504.14126). So the
-wordings have names and versions, `python -m flows.select_prompt` scores them for a model on the
-development tables, and its winner is read here.
+`start_question` makes the whole prompt of one. The quality of the prompt is the weak point that
+the paper names (arXiv 2504.14126). So the wordings have names and versions, `python -m
+flows.select_prompt` scores them for a model on the development tables, and its winner is read
+here.
 """
 
 import json

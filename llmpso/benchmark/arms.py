@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from llmpso.advisor import Advisor, Task
-from llmpso.advisor.configurations import ModelStart
 from llmpso.advisor.prompt import PAPER_PROMPT
 from llmpso.advisor.start_prompts import chosen_start
+from llmpso.advisor.start_question import ModelStart
 from llmpso.backends.base import Backend
 from llmpso.benchmark.controls import Anonymous, Placebo, anonymous_task
 from llmpso.benchmark.metaheuristics import DifferentialEvolution, MetaheuristicSearch, cma_es

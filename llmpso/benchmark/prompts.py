@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llmpso.advisor import Advisor, Task
-from llmpso.advisor.configurations import ModelStart
 from llmpso.advisor.start_prompts import START_PROMPTS, StartChoice
+from llmpso.advisor.start_question import ModelStart
 from llmpso.backends.base import Backend
 from llmpso.benchmark.tables import TableObjective
 

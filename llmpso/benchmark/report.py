@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from llmpso.benchmark.figures import draw_ratios, draw_regret
-from llmpso.benchmark.measures import (
+from llmpso.benchmark.results import (
     arm_table,
     pair_table,
     problem_table,

@@ -1,4 +1,4 @@
-"""What the swarm is measured against, behind the same ask and tell.
+"""Other libraries' optimizers, Optuna's among them, behind the same ask and tell.
 
 Random search; TPE, Gaussian process and CMA-ES of Optuna; global-best PSO of PySwarms. Each is
 run as its authors ship it: each may repeat a configuration, and has every value before it proposes

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from llmpso.benchmark.measures import STUDY, arm_table, reference_arm, study_measures
 from llmpso.benchmark.report import Report, markdown, write_report
+from llmpso.benchmark.results import STUDY, arm_table, reference_arm, study_measures
 
 N_PARTICLES = 6
 """Evaluations that count as one iteration, whatever an arm calls one."""

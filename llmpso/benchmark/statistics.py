@@ -1,4 +1,4 @@
-"""From trials to claims: how soon each arm was good, and whether arms differ.
+"""The statistics of a benchmark: how soon each arm was good, and whether arms differ.
 
 Expected running to a target counts an unsolved study as one evaluation more than its budget.
 Paired differences are tested by Wilcoxon's signed ranks (1945), several at once by Holm's

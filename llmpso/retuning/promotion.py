@@ -1,4 +1,4 @@
-"""Whether a challenger is better with confidence: paired on one hold-out set, over several seeds.
+"""Whether a challenger replaces the champion: paired on one hold-out set, over several seeds.
 
 Two things make an error uncertain: the stretch of data it was measured on, and the seed of the
 training. Losses of neighbouring samples are correlated, so that stretches of them (blocks) are

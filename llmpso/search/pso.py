@@ -1,4 +1,4 @@
-"""Standard particle swarm optimisation behind ask and tell.
+"""Standard particle swarm optimisation behind ask and tell; `swarm` updates the velocities.
 
 Kennedy and Eberhart, Particle Swarm Optimization, 1995; coefficients of Clerc and Kennedy, The
 Particle Swarm: Explosion, Stability, and Convergence, 2002; decreasing inertia of Shi and

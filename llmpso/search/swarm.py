@@ -1,4 +1,4 @@
-"""The state of a swarm and its pure update.
+"""The state of a swarm, and the pure update of its velocities and positions.
 
 Kennedy and Eberhart, Particle Swarm Optimization, 1995. The default coefficients are those of
 Clerc and Kennedy, The Particle Swarm: Explosion, Stability, and Convergence, 2002: type 1''

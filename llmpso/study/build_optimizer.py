@@ -49,7 +49,7 @@ def _surrogate_assisted(
     swarm: dict[str, Any],
 ) -> Optimizer:
     # These bring scipy, which no other method needs.
-    from llmpso.advisor.configurations import ModelStart
+    from llmpso.advisor.start_question import ModelStart
     from llmpso.search.pso import Particles
     from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 

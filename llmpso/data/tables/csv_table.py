@@ -1,4 +1,4 @@
-"""From a CSV file to a table of cells, and rows on an even grid of time."""
+"""From a CSV file to a table of cells."""
 
 import re
 from collections import Counter

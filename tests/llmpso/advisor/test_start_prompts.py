@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from llmpso.advisor import Advisor, Task
-from llmpso.advisor.configurations import ModelStart, start_question
 from llmpso.advisor.start_prompts import (
     FILE_VARIABLE,
     LIBRARY_FILE,
@@ -17,6 +16,7 @@ from llmpso.advisor.start_prompts import (
     read_choices,
     write_choice,
 )
+from llmpso.advisor.start_question import ModelStart, start_question
 from llmpso.backends.base import Request
 from llmpso.benchmark.prompts import UNUSABLE, Variant, best, score, variants
 from llmpso.benchmark.tables import TableObjective

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from llmpso import Advisor, Task
-from llmpso.advisor.configurations import ModelStart
+from llmpso.advisor.start_question import ModelStart
 from llmpso.backends.base import Backend
 from llmpso.benchmark.nonsense import ConstantBackend, RandomBackend, WorstBackend
 from llmpso.objectives.analytic_functions import AnalyticObjective

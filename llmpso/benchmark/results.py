@@ -1,4 +1,4 @@
-"""From trials to one row per study, and from those to one row per arm: plain tables."""
+"""The results of a benchmark: one row per study, per problem and per arm, Optuna's arms too."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

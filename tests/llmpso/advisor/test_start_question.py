@@ -1,7 +1,7 @@
 import json
 
 from llmpso.advisor import Advisor, Task
-from llmpso.advisor.configurations import ModelStart, start_question
+from llmpso.advisor.start_question import ModelStart, start_question
 from llmpso.space import Categorical, Float, SearchSpace
 from scripted_backend import ScriptedBackend
 

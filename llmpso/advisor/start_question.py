@@ -1,7 +1,7 @@
-"""One short question for a configuration to start from.
+"""The prompt that asks the language model for a configuration to start from.
 
 A model's worth lies in the default it would start from (arXiv 2606.21641): so it is asked for just
-that, at temperature 0.
+that, at temperature 0. The wording of the request is chosen in `start_prompts`.
 """
 
 from collections.abc import Callable
