@@ -99,11 +99,11 @@ def _run(command: Command, arguments: dict[str, Any]) -> int:
     if not state.is_completed():
         print(f"failed: {one_line(state.message, 2_000)}", file=sys.stderr)
         return RUN_FAILED
-    print_result(_told(command, state.result(), as_json))
+    print_result(_result_text(command, state.result(), as_json))
     return 0
 
 
-def _told(command: Command, result: Any, as_json: bool) -> str:
+def _result_text(command: Command, result: Any, as_json: bool) -> str:
     if as_json and command.as_record is not None:
         return json.dumps(command.as_record(result), indent=2)
     return command.as_text(result)

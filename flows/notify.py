@@ -52,14 +52,14 @@ def tell(block: str | None, subject: str, body: str) -> None:
         )
 
 
-def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], what: str) -> None:
+def notify_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], what: str) -> None:
     """A hook of a flow with the parameter `notify`."""
     block = (flow_run.parameters or {}).get("notify")
     tell(block, f"{flow.name} {what}: {flow_run.name}", state.message or "no reason was given")
 
 
 HOOKS: dict[str, Any] = {
-    "on_failure": [partial(tell_failure, what="failed")],
-    "on_crashed": [partial(tell_failure, what="crashed")],
+    "on_failure": [partial(notify_failure, what="failed")],
+    "on_crashed": [partial(notify_failure, what="crashed")],
 }
 """For the decorator of a flow."""

@@ -59,7 +59,7 @@ def retune(options: RetuneOptions) -> RetuneReport:
     with locked_plan(options) as plan, closing(plan.tune):
         report = run_retune(plan)
     create_markdown_artifact(fenced(as_text(report)), key="retuning")
-    _tell(plan, report)
+    _notify_outcome(plan, report)
     return report
 
 
@@ -192,7 +192,7 @@ def _record(plan: RetunePlan, run: Tracker, report: RetuneReport) -> None:
     create_table_artifact(rows, key="promotions", description=plan.name)
 
 
-def _tell(plan: RetunePlan, report: RetuneReport) -> None:
+def _notify_outcome(plan: RetunePlan, report: RetuneReport) -> None:
     stopped = StopReason(report.study.stop_reason) if report.study else None
     ran_out = f" ({STOPPED[stopped]})" if stopped in EARLY else ""
     if report.outcome is not Decision.KEPT or ran_out:

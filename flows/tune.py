@@ -69,10 +69,10 @@ def run_plan(plan: Plan) -> Summary:
     log_code(plan.fingerprint)
     identity, run_id = study_identity(plan), str(runtime.flow_run.id)
     with closing(plan), open_study(identity, run_id, resume=not plan.run.fresh) as ledger:
-        return _run(_as_begun(plan, ledger.study), ledger)
+        return _run(_with_first_sizes(plan, ledger.study), ledger)
 
 
-def _as_begun(plan: Plan, study: Tracker) -> Plan:
+def _with_first_sizes(plan: Plan, study: Tracker) -> Plan:
     """The plan with the batch and the swarm that an interrupted run of it had.
 
     Where these follow the workers, the trials depend on what the first run had of them; the next

@@ -24,7 +24,7 @@ KINDS: Mapping[str, type[Dimension]] = {
 }
 """What `type` of a hyperparameter may be."""
 
-WORDS = {"yes": True, "on": True, "no": False, "off": False}
+TRUTH_VALUES = {"yes": True, "on": True, "no": False, "off": False}
 """Truth values of YAML 1.1, text in 1.2: people write both."""
 
 
@@ -135,7 +135,7 @@ def _flag(field: str, value: Any) -> Any:
     """`yes` and `no` as truth values, in the fields that are true or false."""
     if field not in ("log", "ordered") or not isinstance(value, str):
         return value
-    return WORDS.get(value.lower(), value)
+    return TRUTH_VALUES.get(value.lower(), value)
 
 
 def _check_quotes(fields: Mapping[str, object]) -> None:
@@ -151,7 +151,7 @@ def _check_meant(choices: object) -> None:
     listed = choices if isinstance(choices, list) else []
     if "None" in listed:
         raise SpaceError("choice 'None' is text in YAML; write null")
-    if listed and all(isinstance(c, str) and c.lower() in WORDS for c in listed):
+    if listed and all(isinstance(c, str) and c.lower() in TRUTH_VALUES for c in listed):
         raise SpaceError(
             f"choices {listed} are text in YAML; write true and false, or other words"
         )

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from llmpso.errors import SpecError
 from llmpso.text import one_line
 from llmpso.urls import masked_url
-from tasks.patience import STORE_ERRORS, is_away
+from tasks.patience import STORE_ERRORS, is_unavailable
 from tasks.state import probe, reason_of
 from tasks.store import client, paged, suppress_code
 from tasks.store_address import store_address, unusable
@@ -134,7 +134,7 @@ def open_experiment(name: str, metric: str) -> Experiment:
         store.set_experiment_tag(experiment.experiment_id, "metric", metric)
         store.set_experiment_tag(experiment.experiment_id, KIND_TAG, MODEL_TRAINING)
     except (*STORE_ERRORS, SQLAlchemyError) as error:
-        does = "does not answer" if is_away(error) else f"refuses experiment {name!r}"
+        does = "does not answer" if is_unavailable(error) else f"refuses experiment {name!r}"
         raise unusable(uri, f"it {does} ({one_line(error, 200)})") from error
     _check_registry(store)
     _check_artifacts(experiment)

@@ -25,7 +25,7 @@ from prefect.context import TagsContext
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
-from llmpso.running.durable_files import SHELF, made_folder
+from llmpso.running.durable_files import DAMAGED_FOLDER, made_folder
 from tasks.state import lock_file, state_folder
 
 TERMINATED = "Its process terminated unexpectedly."
@@ -46,7 +46,7 @@ def announced() -> Iterator[None]:
     own = folder / f"{platform.node()}-{os.getpid()}-{uuid4().hex[:8]}"
     lock = FileLock(own)
     # One at a time: a file that is not locked yet looks like that of a dead process.
-    with lock_file(root / "processes.lock", root / SHELF):
+    with lock_file(root / "processes.lock", root / DAMAGED_FOLDER):
         _mark_dead(folder)
         lock.acquire()
     try:
@@ -96,7 +96,7 @@ def _mark_dead(folder: Path) -> None:
     for file in folder.iterdir():
         try:
             # The system frees a lock when its process ends, in whatever way.
-            with lock_file(file, folder.parent / SHELF).acquire(timeout=0):
+            with lock_file(file, folder.parent / DAMAGED_FOLDER).acquire(timeout=0):
                 for flow_run_id in _open_runs(_tag(file)):
                     mark_crashed(flow_run_id)
                 file.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from llmpso.running.paused_trainings import PausedTrainings
 from llmpso.running.pending_records import PendingRecord, PendingRecords
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
-from tasks.patience import FULL, STORE_ERRORS, is_away, is_full, patiently
+from tasks.patience import FULL, STORE_ERRORS, is_full, is_unavailable, patiently
 from tasks.reuse import reusable_trials, reused_for
 from tasks.state import forget_study, study_folder, usable_state
 from tasks.tracker import Tracker
@@ -210,7 +210,7 @@ class Ledger:
             self.study.record_incumbent(trial.number, trial.value)
             self._incumbents.add(trial.number)
         except STORE_ERRORS as error:
-            if not is_away(error):
+            if not is_unavailable(error):
                 raise
             self._be_quiet()
 
@@ -282,7 +282,7 @@ class Ledger:
         try:
             return record_trial(self.study, entry)
         except STORE_ERRORS as error:
-            if is_away(error):
+            if is_unavailable(error):
                 raise
             reason = FULL if is_full(error) else one_line(error, 300)
             raise StorageError(

@@ -34,7 +34,13 @@ from uuid import uuid4
 from filelock import Timeout
 
 from llmpso.errors import LLMPSOError
-from llmpso.running.durable_files import SHELF, DamagedError, read, replace_file, set_aside
+from llmpso.running.durable_files import (
+    DAMAGED_FOLDER,
+    DamagedError,
+    read,
+    replace_file,
+    set_aside,
+)
 from llmpso.text import one_line
 from tasks.heartbeat import Heartbeat
 from tasks.patience import STORE_ERRORS
@@ -107,7 +113,7 @@ class Lock:
         self._key = f"{target.prefix}{uuid4().hex}"
         with target.usable():
             path = target.file()
-            self._file = lock_file(path, path.parent / SHELF)
+            self._file = lock_file(path, path.parent / DAMAGED_FOLDER)
         seconds = PATIENCE_SECONDS if patience is None else patience
         deadline = time.monotonic() + seconds
         try:
@@ -117,7 +123,7 @@ class Lock:
         try:
             with target.usable():
                 self._place = _place(path)
-            self._wait_until_alone(deadline)
+            self._wait_for_others(deadline)
         except BaseException:
             self._give_up()
             raise
@@ -149,7 +155,7 @@ class Lock:
         self._heartbeat.stop()
         self._give_up()
 
-    def _wait_until_alone(self, deadline: float) -> None:
+    def _wait_for_others(self, deadline: float) -> None:
         watch = _Watch()
         while True:
             others = self._claims()
@@ -157,7 +163,7 @@ class Lock:
             for key in [key for key in others if self._is_dead(key, others[key], watch)]:
                 logger.warning("%s has ended: its lock is free again", _holder(others.pop(key)))
                 self._target.delete_tag(key)
-            if not others and self._is_alone():
+            if not others and self._claims_alone():
                 return
             if time.monotonic() > deadline and any(map(watch.is_alive, others)):
                 raise self._busy(others.values())
@@ -167,7 +173,7 @@ class Lock:
     def _is_dead(self, key: str, claim: str, watch: "_Watch") -> bool:
         return _facts(claim).get("place") == self._place or watch.is_silent(key)
 
-    def _is_alone(self) -> bool:
+    def _claims_alone(self) -> bool:
         """Claim the lock, unless somebody else does at the same time."""
         self._sign(0)
         if set(self._claims()) == {self._key}:
@@ -258,7 +264,7 @@ def _place(path: Path) -> str:
         if text and not _PLACE.fullmatch(text):
             raise DamagedError("it is not what was written")
     except (DamagedError, UnicodeDecodeError) as error:
-        set_aside(file, file.parent / SHELF, error)
+        set_aside(file, file.parent / DAMAGED_FOLDER, error)
         text = ""
     if not text:
         text = uuid4().hex

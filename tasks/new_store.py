@@ -25,11 +25,11 @@ def make_store(uri: str) -> None:
         MlflowException: MLflow cannot make it.
     """
     path = database_file(uri)
-    if path is None or _is_begun(path):
+    if path is None or _is_made(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f"{path.name}.lock")):
-        if not _is_begun(path):
+        if not _is_made(path):
             _make(path)
 
 
@@ -60,5 +60,5 @@ def _make(path: Path) -> None:
     sync(path.parent)
 
 
-def _is_begun(path: Path) -> bool:
+def _is_made(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0

@@ -65,18 +65,18 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL = os.strerror(errno.ENOSPC)
 """The system's message for it."""
 
-_FULL_WORDS = re.compile(r"disk is full|No space left on device|Disk quota exceeded")
+_DISK_FULL = re.compile(r"disk is full|No space left on device|Disk quota exceeded")
 
 _LASTING_ERRNO = (errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS, *_FULL)
 
-_LASTING_WORDS = re.compile(
+_PERMANENT = re.compile(
     r"sqlite3\.(?!.*is locked)|authentication failed|does not exist|CERTIFICATE_VERIFY_FAILED"
     rf"|\[Errno ({'|'.join(map(str, _LASTING_ERRNO))})\]",
     re.DOTALL,
 )
 """What a database or a server says that no waiting changes. Of SQLite, only a lock passes."""
 
-_STATUS_WORDS = re.compile(r"failed with error code (\d{3})")
+_STATUS = re.compile(r"failed with error code (\d{3})")
 """How MLflow reports an answer that is not its server's own."""
 
 
@@ -93,7 +93,7 @@ def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECO
         try:
             return action()
         except STORE_ERRORS as error:
-            if not is_away(error):
+            if not is_unavailable(error):
                 raise
             if time.monotonic() + pause > deadline:
                 raise StorageError(
@@ -106,14 +106,14 @@ def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECO
         pause = min(2 * pause, 15.0)
 
 
-def is_away(error: BaseException | None) -> bool:
+def is_unavailable(error: BaseException | None) -> bool:
     """Whether a store does not answer, or is locked: it may, later."""
     if isinstance(error, requests_errors.RequestException):
-        return _is_server_away(error)
+        return _is_server_unavailable(error)
     if isinstance(error, OSError):
         is_network = isinstance(error, ConnectionError | TimeoutError)
         return is_network or error.errno in _PASSING_ERRNO
-    if not isinstance(error, MlflowException) or _LASTING_WORDS.search(str(error)):
+    if not isinstance(error, MlflowException) or _PERMANENT.search(str(error)):
         return False
     if error.error_code in _BUSY_CODES:
         return True
@@ -121,7 +121,7 @@ def is_away(error: BaseException | None) -> bool:
     return error.error_code == "INTERNAL_ERROR" and (
         isinstance(error, RestException)
         or _is_busy_answer(error)
-        or is_away(error.__cause__ or error.__context__)
+        or is_unavailable(error.__cause__ or error.__context__)
     )
 
 
@@ -129,16 +129,16 @@ def is_full(error: BaseException) -> bool:
     """Whether there is no room on a disk."""
     if isinstance(error, OSError) and error.errno in _FULL:
         return True
-    return isinstance(error, STORE_ERRORS) and bool(_FULL_WORDS.search(str(error)))
+    return isinstance(error, STORE_ERRORS) and bool(_DISK_FULL.search(str(error)))
 
 
-def _is_server_away(error: requests_errors.RequestException) -> bool:
+def _is_server_unavailable(error: requests_errors.RequestException) -> bool:
     if error.response is not None:
-        is_lasting = _LASTING_WORDS.search(error.response.text)
+        is_lasting = _PERMANENT.search(error.response.text)
         return error.response.status_code in _BUSY_STATUS and not is_lasting
     return isinstance(error, _UNREACHABLE) and "CERTIFICATE_VERIFY_FAILED" not in str(error)
 
 
 def _is_busy_answer(error: MlflowException) -> bool:
-    status = _STATUS_WORDS.search(str(error))
+    status = _STATUS.search(str(error))
     return status is not None and int(status[1]) in _BUSY_STATUS

@@ -24,7 +24,7 @@ from llmpso.urls import masked_url
 from tasks.artifacts import check_model
 from tasks.lock import Lock
 from tasks.lock_targets import Purpose, model_lock
-from tasks.patience import is_away
+from tasks.patience import is_unavailable
 from tasks.serving import CHAMPION, PREVIOUS, Serving
 from tasks.store import client, paged, quoted
 
@@ -91,7 +91,7 @@ class Registry:
         except MlflowException as error:
             did, then = (
                 ("stopped answering", "it is back")
-                if is_away(error)
+                if is_unavailable(error)
                 else ("refuses", "that is mended")
             )
             raise StorageError(

@@ -13,7 +13,7 @@ from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.backends.replies import question_key, reply_of, reply_record
 from llmpso.errors import BackendError
 from llmpso.running.durable_files import (
-    SHELF,
+    DAMAGED_FOLDER,
     DamagedError,
     append,
     read,
@@ -83,7 +83,7 @@ class StudyReplies(BackendAround):
         except DamagedError as error:
             content, reason = b"", str(error)
         if reason:
-            set_aside(self._file, self._file.parent / SHELF, reason)
+            set_aside(self._file, self._file.parent / DAMAGED_FOLDER, reason)
         return content
 
     def _record(self, record: Mapping[str, Any]) -> None:

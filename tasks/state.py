@@ -12,7 +12,7 @@ from platformdirs import user_state_path
 from prefect.settings import PREFECT_HOME
 
 from llmpso.errors import SpecError, StorageError
-from llmpso.running.durable_files import SHELF, made_folder, remove, set_aside
+from llmpso.running.durable_files import DAMAGED_FOLDER, made_folder, remove, set_aside
 
 STATE_HOME = "XDG_STATE_HOME"
 
@@ -95,13 +95,13 @@ def forget_study(run_id: str) -> None:
     folder = study_folder(run_id)
     with suppress(OSError):
         for path in folder.iterdir():
-            if not path.name.startswith(SHELF):
+            if not path.name.startswith(DAMAGED_FOLDER):
                 remove(path)
         folder.rmdir()
 
 
-def lock_file(path: Path, shelf: Path) -> FileLock:
-    """A lock; what stands in the place of its file, and cannot be one, goes to the shelf.
+def lock_file(path: Path, damaged: Path) -> FileLock:
+    """A file lock; if something else is at its path, that is moved to the folder `damaged`.
 
     Raises:
         OSError: It cannot be moved.
@@ -111,7 +111,7 @@ def lock_file(path: Path, shelf: Path) -> FileLock:
             raise OSError(errno.EINVAL, "it is no file")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
     except OSError as error:
-        set_aside(path, shelf, error.strerror)
+        set_aside(path, damaged, error.strerror)
     return FileLock(path)
 
 

@@ -33,7 +33,7 @@ def storable_errors(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again
-            found = _alone(storable(error), error)
+            found = _without_causes(storable(error), error)
         # Not where the other is handled: it would be stored as the cause of this one.
         raise found
 
@@ -59,7 +59,7 @@ def storable(error: Exception) -> Exception:
     return foreign.with_traceback(error.__traceback__)
 
 
-def _alone(found: Exception, error: Exception) -> Exception:
+def _without_causes(found: Exception, error: Exception) -> Exception:
     """An error without those it came of, which pickles may hold too (tblib's, which Dask brings).
 
     What they say stays, as a note to it.

@@ -57,7 +57,7 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
     Raises:
         BusyError: The same study is being run, and `resume` asks for it.
     """
-    study, lock = _continued(identity, flow_run_id, resume) or _begun(identity, flow_run_id)
+    study, lock = _continued(identity, flow_run_id, resume) or _started(identity, flow_run_id)
     status = "KILLED"
     try:
         ledger = Ledger(study, identity.fingerprint)
@@ -91,7 +91,7 @@ def _explained(study: Tracker) -> StorageError | None:
     )
 
 
-def _begun(identity: StudyIdentity, flow_run_id: str) -> tuple[Tracker, Lock]:
+def _started(identity: StudyIdentity, flow_run_id: str) -> tuple[Tracker, Lock]:
     tags = {**identity.tags, **identity.asked, STUDY_TAG: identity.key, FLOW_RUN_TAG: flow_run_id}
     study = identity.experiment.start(identity.name, identity.params, tags)
     return study, study_lock(study)

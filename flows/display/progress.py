@@ -37,7 +37,7 @@ class StudyProgress:
         self.is_asking = False
         """Whether a request to the language model is open."""
         self.began_at = time.monotonic()
-        self._n_begun = 0
+        self._n_submitted = 0
         self._logger = logger
         self._lock = threading.Lock()
         for note in self.notes:
@@ -59,12 +59,12 @@ class StudyProgress:
 
     def begin(self, n_trials: int) -> None:
         """Note that `n_trials` more trials were given to the workers."""
-        self._n_begun = len(self.trials) + n_trials
+        self._n_submitted = len(self.trials) + n_trials
 
     @property
     def n_in_flight(self) -> int:
         """Trials that were given to the workers and have not ended."""
-        return max(0, self._n_begun - len(self.trials))
+        return max(0, self._n_submitted - len(self.trials))
 
     @property
     def n_failed(self) -> int:

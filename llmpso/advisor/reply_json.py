@@ -67,10 +67,10 @@ def without_extras(text: str) -> str:
         >>> without_extras('{"a": [1, 2,], /* no */ "b": "// yes",} // done')
         '{"a": [1, 2],  "b": "// yes"} '
     """
-    return _LAST_COMMA.sub(_kept, _COMMENT.sub(_kept, text))
+    return _LAST_COMMA.sub(_quoted, _COMMENT.sub(_quoted, text))
 
 
-def _kept(found: re.Match[str]) -> str:
+def _quoted(found: re.Match[str]) -> str:
     return found["text"] or ""
 
 

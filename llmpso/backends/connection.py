@@ -16,7 +16,7 @@ from llmpso.urls import masked_url
 CONNECT_SECONDS = 5.0
 CHECK_SECONDS = 10.0
 MESSAGE_LIMIT = 300
-"""Characters of a server's words that go into an error message."""
+"""Characters of a server's message that go into an error message."""
 
 
 class RedirectedError(Exception):

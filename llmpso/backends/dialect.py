@@ -36,7 +36,7 @@ class Dialect:
     """Whether a message is a list of parts."""
     streams: bool = False
     """Whether it answers piece by piece only."""
-    asks_not_to_think: bool = True
+    disables_thinking: bool = True
     """Whether the request says not to reason before the answer (Ollama)."""
     room: int = 1
     """The limit of tokens is so many times that of the question."""
@@ -60,15 +60,15 @@ class Dialect:
                 return replace(self, as_parts=True)
             case "stream" if not self.streams:
                 return replace(self, streams=True)
-            case "think" if self.asks_not_to_think:
-                return replace(self, asks_not_to_think=False)
+            case "think" if self.disables_thinking:
+                return replace(self, disables_thinking=False)
         return None
 
     def adapted(self, error: ServerError) -> "Dialect | None":
         """The next dialect to try after an error; None if it names nothing to leave out."""
         if not error.may_be_adapted_to:
             return None
-        named = [part for text in (error.subject, error.words) for part in _named(text)]
+        named = [part for text in (error.subject, error.message) for part in _named(text)]
         return next(filter(None, map(self.without, named)), None)
 
     def roomier(self) -> "Dialect | None":
@@ -109,7 +109,7 @@ _CHANGES: Mapping[str, tuple[str, Mapping[object, str]]] = {
     "has_system": ("a system message", {False: "it is part of the user's"}),
     "as_parts": ("text as content", {True: "it is a list of parts"}),
     "streams": ("an answer in one piece", {True: "it comes piece by piece"}),
-    "asks_not_to_think": ("think", {False: "it is left out"}),
+    "disables_thinking": ("think", {False: "it is left out"}),
     "room": ("to answer within the limit of tokens", {ROOM_FOR_REASONING: "it is raised"}),
 }
 """By field: what is refused, and what is done from now on."""

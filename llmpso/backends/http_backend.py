@@ -116,12 +116,12 @@ class HTTPBackend(ABC):
                 self._adapt(dialect, roomier, "the model's reasoning left no room for an answer")
                 continue
             # The same error about what was left out already: no other form helps.
-            is_in_vain = server_error.words == last[0] and last[1] in server_error.words
+            is_in_vain = server_error.message == last[0] and last[1] in server_error.message
             adapted = None if is_in_vain else dialect.adapted(server_error)
             if adapted is None:
                 self._dialect = dialect if server_error.may_pass else first
                 raise self._explained(server_error)
-            last = server_error.words, self._adapt(dialect, adapted, server_error.words)
+            last = server_error.message, self._adapt(dialect, adapted, server_error.message)
 
     def _adapt(self, before: Dialect, after: Dialect, why: str) -> str:
         """Change the dialect from now on; returns what is left out."""
@@ -149,12 +149,12 @@ class HTTPBackend(ABC):
         return lost(self.url, error, self._unreachable(cause))
 
     def _said(self, server_error: ServerError) -> str:
-        return self._safe(server_error.words) or f"status {server_error.status}"
+        return self._safe(server_error.message) or f"status {server_error.status}"
 
     def _safe(self, text: str) -> str:
-        """A server's words on one line; some servers repeat the key in them."""
+        """A server's message on one line; some servers repeat the key in it."""
         return one_line(self._masked(text), MESSAGE_LIMIT)
 
     def _masked(self, text: str) -> str:
-        """A server's words without a key; there is none here."""
+        """A server's message without the key; there is no key here."""
         return text

@@ -157,7 +157,7 @@ class OllamaBackend(HTTPBackend):
                 },
             }
             | ({} if bound is None else {"format": bound})
-            | ({"think": False} if dialect.asks_not_to_think else {})
+            | ({"think": False} if dialect.disables_thinking else {})
         )
 
     def _read(self, body: Any) -> Answered:
@@ -182,7 +182,7 @@ class OllamaBackend(HTTPBackend):
 
     def _explained(self, server_error: ServerError) -> BackendError | TransientError:
         said = self._said(server_error)
-        if not server_error.words:
+        if not server_error.message:
             return BackendError(
                 f"{self.url} answered with status {server_error.status}, but not as Ollama does; "
                 "check base_url"

@@ -173,7 +173,7 @@ class OpenAIBackend(HTTPBackend):
             case 200:
                 return BackendError(f"{self._where} failed: {said}")
             case 401:
-                # Its words hold a part of the key.
+                # Its message contains a part of the key.
                 return BackendUnavailableError(f"{self.url} refuses the key; check OPENAI_API_KEY")
             case 403:
                 return BackendUnavailableError(f"{self.url} denies access ({said}); check the key")
@@ -187,7 +187,7 @@ class OpenAIBackend(HTTPBackend):
         return BackendError(f"{self._where} refuses the request: {said}")
 
     def _masked(self, text: str) -> str:
-        """A server's words without the key, which some of them repeat.
+        """A server's message without the key, which some servers repeat.
 
         A shorter one only fills the place of a key, and may be a part of any word.
         """

@@ -12,8 +12,8 @@ import httpx
 
 from llmpso.backends.response_body import body_of
 
-_WORDS = ("message", "detail", "error", "errors", "msg", "error_description", "reason", "title")
-"""Where servers put their words, the most telling first."""
+_KEYS = ("message", "detail", "error", "errors", "msg", "error_description", "reason", "title")
+"""Keys under which servers report an error, the most specific first."""
 
 _ADAPTABLE = {200, 400, 415, 422, 500, 501}
 """Statuses with which servers were seen to refuse a parameter; 200 holds an error in its body."""
@@ -25,10 +25,10 @@ class ServerError:
 
     status: int
     """The HTTP status, or what the body of a 200 says it should have been."""
-    words: str
-    """The server's own words; empty if there are none."""
+    message: str
+    """The server's message; empty if there is none."""
     subject: str = ""
-    """The parameter that is complained of, where the server names it apart from its words."""
+    """The parameter that is complained of, where the server names it separately."""
     codes: frozenset[str] = frozenset()
     wait: float | None = None
     """Seconds to wait before the next attempt; None if the server does not say."""
@@ -55,25 +55,25 @@ def server_error_in(response: httpx.Response) -> ServerError | None:
     error = body.get("error") if isinstance(body, Mapping) else None
     if response.is_success and not error:
         return None
-    words = words_of(body) if body is not None else _plain(response.text)
+    message = message_of(body) if body is not None else _plain(response.text)
     return ServerError(
         status=_status(response, error),
-        words=words,
+        message=message,
         subject=next(_subjects(body), ""),
         codes=frozenset(_codes(body)),
         wait=_wait(response.headers),
     )
 
 
-def words_of(body: Any) -> str:
-    """The words in a complaint, however deep; empty if there are none."""
+def message_of(body: Any) -> str:
+    """The message in the body of an error, at any depth; empty if there is none."""
     if isinstance(body, str):
         return body
     if isinstance(body, list):
-        return "; ".join(filter(None, map(words_of, body)))
+        return "; ".join(filter(None, map(message_of, body)))
     if not isinstance(body, Mapping):
         return ""
-    found = next(filter(None, (words_of(body.get(name)) for name in _WORDS)), "")
+    found = next(filter(None, (message_of(body.get(name)) for name in _KEYS)), "")
     where = ".".join(map(str, body["loc"])) if isinstance(body.get("loc"), list) else ""
     # The server behind a router has an error message of its own.
     behind = body.get("metadata")

@@ -67,7 +67,7 @@ def problem_table(studies: pd.DataFrame, measure: str) -> pd.DataFrame:
     rows = [
         {"problem": problem, "arm": arm} | _tested(comparison)
         for problem, group in studies.groupby("problem", sort=False)
-        for arm, comparison in _alone(_figures(group, measure)[1], reference).items()
+        for arm, comparison in _uncorrected(_figures(group, measure)[1], reference).items()
     ]
     table = pd.DataFrame(rows, columns=["problem", "arm", *_TESTED])
     table["p"] = table.groupby("arm")["p"].transform(lambda p: holm(p.tolist()))
@@ -138,7 +138,7 @@ def _compared(figures: dict[str, list[float]], reference: str) -> dict[str, Comp
     return compare(others, figures[reference])
 
 
-def _alone(figures: dict[str, list[float]], reference: str) -> dict[str, Comparison]:
+def _uncorrected(figures: dict[str, list[float]], reference: str) -> dict[str, Comparison]:
     """Each arm against the reference, uncorrected: it is corrected over problems later."""
     return {
         arm: compare({arm: values}, figures[reference])[arm]

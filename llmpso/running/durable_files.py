@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 HALF_WRITTEN = ".half"
 """Ends the name of what is being written; a kill may leave it behind."""
 
-SHELF = "damaged"
+DAMAGED_FOLDER = "damaged"
 """Folder for what cannot be used, beside the folder that it was found in."""
 
 _OF_THE_MOMENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
@@ -155,30 +155,30 @@ def made_folder(folder: Path) -> Path:
         OSError: It cannot be made.
     """
     if os.path.lexists(folder) and not folder.is_dir():
-        set_aside(folder, folder.parent / SHELF, "it is no folder")
+        set_aside(folder, folder.parent / DAMAGED_FOLDER, "it is no folder")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def set_aside(path: Path, shelf: Path, reason: object, *more: Path) -> None:
-    """Move what cannot be used onto a shelf, whatever it is, and say so; nothing is deleted.
+def set_aside(path: Path, damaged: Path, reason: object, *more: Path) -> None:
+    """Move an unusable file or folder into another folder, with a warning; nothing is deleted.
 
     Args:
-        path: What is damaged; named in the warning.
-        shelf: Made if it is not there.
+        path: The damaged file or folder; named in the warning.
+        damaged: Folder to move it to; created if necessary.
         reason: What is wrong with it.
-        more: What is of no use without it.
+        more: Files that are useless without it.
 
     Raises:
         OSError: It cannot be moved.
     """
-    places = [_shelved(each, shelf) for each in (path, *more) if os.path.lexists(each)]
+    places = [_moved_to(each, damaged) for each in (path, *more) if os.path.lexists(each)]
     moved = f"moved to {one_line(places[0])}" if places else "gone"
     logger.warning("%s cannot be used (%s); it is %s", one_line(path), one_line(reason), moved)
 
 
-def _shelved(path: Path, shelf: Path) -> Path:
-    place = free_place(_shelf(shelf) / path.name)
+def _moved_to(path: Path, damaged: Path) -> Path:
+    place = free_place(_existing(damaged) / path.name)
     if path.is_dir() and not path.is_symlink():
         # A folder that its owner may not write cannot be moved into another one.
         path.chmod(0o700)
@@ -190,10 +190,10 @@ def free_place(path: Path) -> Path:
     return next(place for place in _numbered(path) if not os.path.lexists(place))
 
 
-def _shelf(shelf: Path) -> Path:
-    shelf = next(at for at in _numbered(shelf) if at.is_dir() or not os.path.lexists(at))
-    shelf.mkdir(parents=True, exist_ok=True)
-    return shelf
+def _existing(damaged: Path) -> Path:
+    damaged = next(at for at in _numbered(damaged) if at.is_dir() or not os.path.lexists(at))
+    damaged.mkdir(parents=True, exist_ok=True)
+    return damaged
 
 
 def _numbered(path: Path) -> Iterator[Path]:

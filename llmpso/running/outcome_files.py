@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from llmpso.running.durable_files import SHELF, read, set_aside
+from llmpso.running.durable_files import DAMAGED_FOLDER, read, set_aside
 from llmpso.running.outcome import Outcome, outcome_from_bytes
 
 _WHOLE = ".outcome"
@@ -47,6 +47,6 @@ def unrecorded_outcomes(folder: Path) -> Iterator[Outcome]:
         try:
             outcome = read_outcome(path)
         except Exception as error:  # noqa: BLE001 - a damaged pickle may raise anything
-            set_aside(path, folder.parent / SHELF, error)
+            set_aside(path, folder.parent / DAMAGED_FOLDER, error)
         else:
             yield outcome

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmpso.running.durable_files import (
-    SHELF,
+    DAMAGED_FOLDER,
     DamagedError,
     checksum,
     made_folder,
@@ -96,7 +96,7 @@ class PausedTrainings:
         try:
             return self._read(record) if os.path.lexists(record) else None
         except DamagedError as error:
-            set_aside(record, self._folder.parent / SHELF, error, *self._checkpoints(key))
+            set_aside(record, self._folder.parent / DAMAGED_FOLDER, error, *self._checkpoints(key))
             return None
 
     def forget(self, key: str) -> None:

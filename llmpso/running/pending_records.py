@@ -13,8 +13,8 @@ from typing import Any
 
 from llmpso.dimensions import with_tuples
 from llmpso.running.durable_files import (
+    DAMAGED_FOLDER,
     HALF_WRITTEN,
-    SHELF,
     DamagedError,
     checksums,
     free_place,
@@ -105,7 +105,7 @@ class PendingRecords:
         try:
             return _read_entry(folder)
         except DamagedError as error:
-            set_aside(folder, self._folder.parent / SHELF, error)
+            set_aside(folder, self._folder.parent / DAMAGED_FOLDER, error)
             return None
 
 

@@ -106,7 +106,7 @@ class Batch:
         self._surrogate = surrogate
         self._known = known
         self._picked: set[Key] = set()
-        self._believed: Pick | None = None
+        self._last_pick: Pick | None = None
 
     def is_surrogates(self, rng: np.random.Generator) -> bool:
         """Whether the surrogate picks the next trial: the likelier, the better it ranks.
@@ -141,7 +141,7 @@ class Batch:
             return None
         pick = _best(self._posterior(), self._space, pool)
         self._picked.add(self._space.key(pick.candidate.params))
-        self._believed = pick
+        self._last_pick = pick
         return pick
 
     def _posterior(self) -> Surrogate:
@@ -149,9 +149,9 @@ class Batch:
 
         So the next pick of the batch keeps away from it.
         """
-        if (pick := self._believed) is not None:
+        if (pick := self._last_pick) is not None:
             at, score = pick.position[np.newaxis], np.array([pick.score])
-            self._surrogate, self._believed = self._surrogate.conditioned_on(at, score), None
+            self._surrogate, self._last_pick = self._surrogate.conditioned_on(at, score), None
         return self._surrogate
 
     def _pool(

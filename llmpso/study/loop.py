@@ -22,7 +22,7 @@ def run_study(
     stop: StopOptions = StopOptions(),
     *,
     n_known: Callable[[], int] = lambda: 0,
-    keeps_interrupted: bool = False,
+    returns_on_interrupt: bool = False,
 ) -> StudyResult:
     """The loop that notebook and flow share.
 
@@ -34,7 +34,7 @@ def run_study(
         stop: What may end the study earlier.
         n_known: First trials that were evaluated before: neither budget nor limits end the study
             without them.
-        keeps_interrupted: Whether Ctrl-C ends the study with what it has measured; else it goes
+        returns_on_interrupt: Whether Ctrl-C ends the study with what it has measured; else it goes
             through, and the records are what is left.
     """
     trials: list[Trial] = []
@@ -42,7 +42,7 @@ def run_study(
     try:
         stop_reason = _searched(optimizer, evaluate, budget, meter, trials, n_known)
     except KeyboardInterrupt as error:
-        if not keeps_interrupted:
+        if not returns_on_interrupt:
             raise
         trials += error.ended if isinstance(error, InterruptedBatchError) else ()
         trials.sort(key=lambda trial: trial.number)

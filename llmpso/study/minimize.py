@@ -72,7 +72,7 @@ def minimize(
         )
         budget, stop = spec.search.evaluations, spec.stop
         try:
-            return run_study(optimizer, evaluate, budget, advisor, stop, keeps_interrupted=True)
+            return run_study(optimizer, evaluate, budget, advisor, stop, returns_on_interrupt=True)
         finally:
             # What an interrupted study still trains delays only the end of the interpreter.
             pool.shutdown(wait=False, cancel_futures=True)

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import sessionmaker
 
 from llmpso.errors import StorageError
-from tasks.patience import STORE_ERRORS, is_away, is_full, patiently
+from tasks.patience import STORE_ERRORS, is_full, is_unavailable, patiently
 
 
 @pytest.fixture(autouse=True)
@@ -58,26 +58,26 @@ def raised(uri: str) -> BaseException:
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_server_in_trouble_is_waited_for(server, status):
     server.status = status
-    assert is_away(raised(f"http://127.0.0.1:{server.server_port}"))
+    assert is_unavailable(raised(f"http://127.0.0.1:{server.server_port}"))
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 409])
 def test_a_server_that_refuses_is_not(server, status):
     server.status = status
-    assert not is_away(raised(f"http://127.0.0.1:{server.server_port}"))
+    assert not is_unavailable(raised(f"http://127.0.0.1:{server.server_port}"))
 
 
 def test_a_server_that_is_down_is_waited_for():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    assert is_away(raised(f"http://127.0.0.1:{port}"))
+    assert is_unavailable(raised(f"http://127.0.0.1:{port}"))
 
 
 def test_a_database_that_cannot_be_written_is_not(tmp_path, empty_database):
     error = raised(f"sqlite:///file:{empty_database}?mode=ro&uri=true")
     assert "readonly database" in str(error)
-    assert not is_away(error)
+    assert not is_unavailable(error)
 
 
 def test_a_database_without_its_tables_is_not(tmp_path, empty_database):
@@ -88,7 +88,7 @@ def test_a_database_without_its_tables_is_not(tmp_path, empty_database):
         database.execute("DROP TABLE experiment_tags")
     with pytest.raises(MlflowException, match="no such table") as caught:
         store.set_experiment_tag("0", "name", "value")
-    assert not is_away(caught.value)
+    assert not is_unavailable(caught.value)
 
 
 def of_a_session(path: Path, statement: str) -> MlflowException:
@@ -108,7 +108,7 @@ def test_a_locked_database_is_waited_for(tmp_path):
         database.execute("BEGIN EXCLUSIVE")
         error = of_a_session(path, "INSERT INTO some VALUES (1)")
     assert "database is locked" in str(error)
-    assert is_away(error)
+    assert is_unavailable(error)
 
 
 def test_a_database_that_is_full_says_so(tmp_path):
@@ -138,7 +138,7 @@ def test_a_database_that_is_full_says_so(tmp_path):
     ],
 )
 def test_of_the_system_s_errors_those_of_the_network_pass(code, passes):
-    assert is_away(OSError(code, os.strerror(code))) == passes
+    assert is_unavailable(OSError(code, os.strerror(code))) == passes
 
 
 def test_what_cannot_pass_is_raised_at_once(tmp_path):

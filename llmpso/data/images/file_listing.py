@@ -55,8 +55,8 @@ def list_images(path: Path, notes: list[str]) -> list[Listed]:
             f"folder {str(path)!r} holds no images in folders named after their classes "
             f"(class/…jpg); known are {', '.join(sorted(SUFFIXES))}"
         )
-    _tell_similar(found, notes)
-    _tell_nested(path, found, notes)
+    _note_similar(found, notes)
+    _note_nested(path, found, notes)
     return found
 
 
@@ -171,7 +171,7 @@ def _check_parts_within(path: Path, found: list[Listed]) -> None:
             )
 
 
-def _tell_nested(path: Path, found: list[Listed], notes: list[str]) -> None:
+def _note_nested(path: Path, found: list[Listed], notes: list[str]) -> None:
     """Note it if each class holds the same folders: those may be the classes."""
     within: dict[str, set[str]] = {}
     for listed in found:
@@ -187,7 +187,7 @@ def _tell_nested(path: Path, found: list[Listed], notes: list[str]) -> None:
         )
 
 
-def _tell_similar(found: list[Listed], notes: list[str]) -> None:
+def _note_similar(found: list[Listed], notes: list[str]) -> None:
     """Note which classes differ only in upper and lower case."""
     labels = sorted({listed.label for listed in found})
     cases = Counter(label.lower() for label in labels)

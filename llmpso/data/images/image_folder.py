@@ -26,7 +26,7 @@ def read_folder(path: Path, side: int) -> Collection:
     pixels = as_pixels(decoded, notes)
     if all(image.is_grey for image in decoded):
         pixels = pixels[..., :1]
-    _tell_changes(decoded, side, notes)
+    _note_changes(decoded, side, notes)
     sizes = {image.size for image in decoded}
     given = [image.part for image in listed if image.part]
     return Collection(
@@ -47,7 +47,7 @@ def _resized(sizes: set[tuple[int, int]], side: int) -> str:
     return f", resized from {width} × {height} pixels"
 
 
-def _tell_changes(decoded: Sequence[Decoded], side: int, notes: list[str]) -> None:
+def _note_changes(decoded: Sequence[Decoded], side: int, notes: list[str]) -> None:
     """Note what was done to images of different size or mode."""
     modes = Counter(image.mode for image in decoded)
     if len(modes) > 1 and not all(image.is_grey for image in decoded):

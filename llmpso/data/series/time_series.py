@@ -18,10 +18,10 @@ from llmpso.data.tables.csv_table import CsvOptions, read_table
 from llmpso.data.tables.numbers import mend_numbers
 from llmpso.data.tables.usable_columns import (
     drop_empty,
-    keep_useful,
+    note_outliers,
     select_rows,
     take_units,
-    tell_outliers,
+    usable_columns,
 )
 from llmpso.data.times.time_axis import take_time
 from llmpso.data.times.time_format import TimeFormat
@@ -186,11 +186,11 @@ def load_csv(
         raise DataError(f"target {target!r} is part of the time; name another column to forecast")
     is_given = options.decimal is not None
     table = mend_numbers(table, layout.decimal, notes, is_given=is_given)
-    tell_outliers(table, notes)
+    note_outliers(table, notes)
     table = on_grid(table, max_missing, notes)
     check_target(table, target)
     _check_gaps(table, target, max_missing)
-    table = keep_useful(table, target, notes)
+    table = usable_columns(table, target, notes)
     for note in notes:
         logger.info("%s", note)
     conditions = "".join(f", {column} = {value}" for column, value in (where or {}).items())

@@ -71,7 +71,7 @@ def take_units(
     return rest, units[target].strip("[]() ")
 
 
-def tell_outliers(table: pd.DataFrame, notes: list[str]) -> None:
+def note_outliers(table: pd.DataFrame, notes: list[str]) -> None:
     """Note a number such as -9999 that is far from all others: it may mark a gap."""
     for name in table.select_dtypes("number").columns:
         known = table[name].dropna()
@@ -88,7 +88,7 @@ def tell_outliers(table: pd.DataFrame, notes: list[str]) -> None:
             )
 
 
-def keep_useful(table: pd.DataFrame, target: str, notes: list[str]) -> pd.DataFrame:
+def usable_columns(table: pd.DataFrame, target: str, notes: list[str]) -> pd.DataFrame:
     """The target and the columns that can help to forecast it; the notes name the others.
 
     All numbers become floats, the one type that has a gap.

@@ -30,7 +30,7 @@ _MONTHS: Final = {
 }
 """Number of each month's name; no name means two months."""
 
-_WORD = re.compile(r"[^\W\d_]{3,}\.?")
+_MONTH_NAME = re.compile(r"[^\W\d_]{3,}\.?")
 _LENGTHS = {"%d": 2, "%m": 2, "%y": 2, "%Y": 4, "%H": 2, "%M": 2, "%S": 2, "%j": 3}
 
 
@@ -77,4 +77,4 @@ def _translated(text: object, form: str) -> object:
             return match[0]
         return str(pd.Timestamp(2000, number, 1).strftime(form))
 
-    return _WORD.sub(in_english, text)
+    return _MONTH_NAME.sub(in_english, text)
