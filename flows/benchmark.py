@@ -81,7 +81,7 @@ def benchmark(
         budget: Evaluations per study; those of `speed` have so many and ten times as many.
         workers: Processes; as many as there are cores if not given. Results do not depend on it.
         out: Folder of trials, tables and figures.
-        report_only: Make tables and figures anew, from the trials that are there.
+        report_only: Make tables and figures again, from the stored trials.
         advisor: Language model of the arms that ask one; `recorded` replays recorded replies.
         llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
         llm_url: Address of the OpenAI-compatible or Ollama server.

@@ -24,7 +24,7 @@ from tasks.flow_runs import announced
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 the run failed, 2 it could not begin (one line says why), "
-    "130 interrupted: the same command goes on."
+    "130 interrupted: the same command resumes."
 )
 
 OUTPUT = cyclopts.Group("Output")
@@ -62,7 +62,7 @@ def _launcher(command: Command) -> Callable[..., int]:
         bound.apply_defaults()
         return _run(command, bound.arguments)
 
-    own = {"quiet": "Say nothing but the result."}
+    own = {"quiet": "Print only the result."}
     if command.as_record is not None:
         own["json"] = "Print the result as JSON, for scripts; all else goes to standard error."
     signature = inspect.signature(command.flow.fn)

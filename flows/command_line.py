@@ -75,7 +75,7 @@ def run(app: cyclopts.App, arguments: Sequence[str]) -> int:
     except ImportError as error:
         return _refuse(_missing(error))
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on where it was", file=sys.stderr)
+        print("interrupted; run the same command again to resume", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -40,7 +40,7 @@ def handed_over() -> Iterator[None]:
 def prepared_once(prepare: Callable[P, T]) -> Callable[P, T]:
     """Let the second call with the same arguments take what the first prepared.
 
-    Outside of a command, as in a deployment's run, each call prepares anew.
+    Outside of a command, as in a deployment's run, each call prepares again.
     """
 
     @wraps(prepare)

@@ -1,4 +1,4 @@
-"""Secrets stay out of the logs, whoever writes them: libraries repeat addresses and headers."""
+"""Masks secrets in all logs, also those of libraries, which repeat addresses and headers."""
 
 import logging
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Masking(logging.Filter):
 
 
 def _words(record: logging.LogRecord) -> str:
-    """What a record says; one whose arguments do not fit says so, and hurts nobody's training."""
+    """The message of a record; arguments that do not fit the format are noted in it."""
     try:
         return record.getMessage()
     except Exception as error:  # noqa: BLE001 - an argument of foreign code may raise anything

@@ -1,4 +1,4 @@
-"""Standard output for the result of a command, and for nothing else."""
+"""Reserves standard output for the result of a command."""
 
 import ctypes
 import os

@@ -43,12 +43,12 @@ class TuneOptions(AllOptions):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a study needs, checked, with its data loaded and its model at hand."""
+    """Everything a study needs, checked, with its data loaded and its language model connected."""
 
     objective_spec: ObjectiveSpec
     objective: DescribedObjective
     fingerprint: Fingerprint
-    """What tells values of this objective from those of another code or other data."""
+    """Distinguishes values of this objective from those of other code or other data."""
     study: StudySpec
     backend: Backend | None
     advisor_reason: str

@@ -44,7 +44,7 @@ def local_prefect_server(timeout: float = 120.0) -> Iterator[str]:
 
 
 def _check_configured(url: str) -> None:
-    """Refuse a server that does not answer, before a flow run is begun.
+    """Refuse a server that does not answer, before a flow run starts.
 
     Raises:
         LLMPSOError: It cannot be reached, or refuses.

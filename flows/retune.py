@@ -115,7 +115,7 @@ def _ended(plan: RetunePlan, study: Tracker) -> Summary | None:
     except (ValueError, TypeError, KeyError) as error:
         get_run_logger().warning(
             "study %s had ended before the interruption, but its summary cannot be read (%r): "
-            "tuning anew",
+            "tuning again",
             study.run_id,
             error,
         )

@@ -1,4 +1,4 @@
-"""From options to a checked plan of a retuning, with the champion at hand."""
+"""From options to a checked plan of a retuning, with the champion loaded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,8 +139,8 @@ class RetunePlan:
 def locked_plan(options: RetuneOptions) -> Iterator[RetunePlan]:
     """A checked plan, and the model's lock for the length of the block.
 
-    The champion is read once no other run can change it any more. What dead runs left open is
-    brought to an end.
+    The champion is read once no other run can change it any more. What runs of killed processes
+    left open is closed.
 
     Raises:
         LLMPSOError: An option, the data, the champion or the store is not usable.

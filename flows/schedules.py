@@ -74,7 +74,7 @@ class ScheduleEntry(BaseModel):
             found = []
         if not found:
             raise SpecError(
-                f"schedule {self.rule!r} in {self.timezone!r} lies in the past, or on days that "
+                f"schedule {self.rule!r} in {self.timezone!r} is in the past, or on days that "
                 "do not exist: it would never run; correct the rule"
             )
         return found[0]

@@ -50,7 +50,7 @@ def start_supervised(
     with log.open("wb") as output:
         return subprocess.Popen(
             [*supervisor, *command],
-            # Never written to: it tells the supervisor of our end.
+            # Never written to: it is closed when this process ends, which stops the supervisor.
             stdin=subprocess.PIPE,
             start_new_session=True,
             stdout=output,

@@ -1,4 +1,4 @@
-"""Run a command until nobody uses it any more: `python supervise.py USERS COMMAND…`.
+"""Run a command until its last user has ended: `python supervise.py USERS COMMAND…`.
 
 The parent holds the other end of our standard input, which is closed however the parent ends.
 Other users of the command hold a lock on the file USERS, which is released in the same way.

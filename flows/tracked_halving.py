@@ -19,7 +19,7 @@ def raced(
         racing: How to race; not at all if None.
         train: Trains a batch to the fidelity of its trials.
         ledger: Has the checkpoints, and takes the pruned trials.
-        progress: Hears of them.
+        progress: Is notified of them.
     """
     if racing is None:
         return train

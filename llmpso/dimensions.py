@@ -133,7 +133,7 @@ class Integer:
         check_bounds(self)
         if max(abs(self.low), abs(self.high)) > LARGEST_WHOLE:
             raise SpaceError(
-                f"Integer(low={clipped(self.low)}, high={clipped(self.high)}): bounds must lie "
+                f"Integer(low={clipped(self.low)}, high={clipped(self.high)}): bounds must be "
                 f"within ±2**50, or whole numbers run together; search the exponent instead"
             )
         if self.step != 1:

@@ -6,7 +6,7 @@ class LLMPSOError(Exception):
 
 
 class SpaceError(LLMPSOError, ValueError):
-    """A search space is defined wrongly, or parameters lie outside it."""
+    """A search space is defined wrongly, or parameters are outside it."""
 
 
 class SpecError(LLMPSOError, ValueError):

@@ -122,7 +122,8 @@ class SearchOptions(Options):
 class StopOptions(Options):
     """What ends a study before its evaluations are spent.
 
-    They are looked at between batches: what has begun is finished, and the best so far is kept.
+    They are looked at between batches: trainings that have started are finished, and the best
+    result is returned.
 
     Example:
         >>> from llmpso import Float, SearchSpace, minimize
@@ -194,7 +195,7 @@ class RunOptions(Options):
     memory: AtLeast1 | None = None
     """MiB that the process of a training may take before it is killed."""
     fresh: bool = False
-    """Begin the study anew instead of going on where it was interrupted."""
+    """Start the study again instead of resuming it where it was interrupted."""
     experiment: str | None = None
     """MLflow experiment; the objective's name if not given."""
     notify: str | None = None

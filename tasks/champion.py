@@ -50,7 +50,7 @@ def find_champion(registry: Registry, space: SearchSpace) -> Champion | None:
     """The version that serves, or `@previous` if that is gone; None if there is neither.
 
     Raises:
-        RegistryError: It is not known with which parameters it was trained, they lie outside the
+        RegistryError: It is not known with which parameters it was trained, they are outside the
             space, or what was recorded of it is damaged.
     """
     registry.serving.settle()

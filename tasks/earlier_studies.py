@@ -16,7 +16,7 @@ N_STUDIES = 3
 def known_trials(experiment: Experiment, model: str, space: SearchSpace) -> list[list[Known]]:
     """The trials of the latest studies of a model, the newest study first.
 
-    Those that lie outside the space are left out; the others are as they ended.
+    Those that are outside the space are left out; the others are as they ended.
     """
     studies = experiment.finished_studies(MODEL_TAG, quoted(model), N_STUDIES)
     return [known_outcomes(space, trials_within(study, space)) for study in studies]

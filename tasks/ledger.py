@@ -277,7 +277,7 @@ class Ledger:
         if not is_whole:
             raise StorageError(
                 f"evaluation {entry.trial.number} was damaged on the disk before MLflow had it; "
-                "run the same command again: it is trained anew"
+                "run the same command again to train it again"
             )
         try:
             return record_trial(self.study, entry)

@@ -1,6 +1,6 @@
 """A stored model in MLflow's own format, written in a few milliseconds.
 
-MLflow looks up packages, and tries the example, for each model anew: 20 to 70 ms. The models of a
+MLflow looks up packages, and tries the example, for each model again: 20 to 70 ms. The models of a
 study differ in their weights, so MLflow writes what they share once, and it is copied from there.
 """
 

@@ -45,7 +45,7 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
     """The ledger of a study: that of a run of it that has not gone so far, else a new one.
 
     A run that was interrupted has not, and one that ended after fewer evaluations or by other
-    limits has not; one that did all that is asked has, and the study begins anew.
+    limits has not; one that did all that is asked has, and a new study starts.
 
     The run ends with the block: FINISHED, FAILED with an error, KILLED when interrupted.
 

@@ -109,7 +109,7 @@ def recorded_trials(study: Tracker) -> dict[str, Trial]:
 
 
 def trials_within(study: Tracker, space: SearchSpace) -> list[Trial]:
-    """The trials of a study's children, without those whose parameters lie outside a space.
+    """The trials of a study's children, without those whose parameters are outside a space.
 
     They are as they were recorded, state included; one that was retried is there once.
     """
@@ -212,7 +212,9 @@ def _outcome(tags: Mapping[str, str]) -> Trial | None:
     try:
         return trial_of(json.loads(text)) if text else None
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
-        logger.warning("a trial of MLflow cannot be read, and is trained anew: %s", one_line(text))
+        logger.warning(
+            "a trial of MLflow cannot be read, and is trained again: %s", one_line(text)
+        )
         return None
 
 

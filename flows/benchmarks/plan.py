@@ -48,7 +48,7 @@ class BenchmarkPlan:
     batches: tuple[Batch, ...]
     backend: Backend | None
     is_live: bool
-    """A model is at hand; else its recorded replies, if any, are replayed."""
+    """A model is available; if not, its recorded replies are replayed, if there are any."""
     root: Path
     n_workers: int
     experiment: Experiment

@@ -10,10 +10,10 @@ from tasks.experiment import open_experiment
 
 
 def benchmark_racing(options: BenchmarkOptions, n_workers: int) -> str:
-    """Run all studies anew, which takes a minute or two, and record trials and table.
+    """Run all studies again, which takes a minute or two, and record the trials and the table.
 
     Returns:
-        The table, as Markdown, and where it lies.
+        The table, as Markdown, and its path.
     """
     experiment = open_experiment(options.experiment, "training epochs")
     name = f"racing · {options.seeds} seeds"

@@ -87,7 +87,7 @@ def benchmark_speed(options: BenchmarkOptions, n_workers: int) -> str:
     """Measure table by table, keep the raw figures, and record all of it.
 
     Returns:
-        The tables, as Markdown, and where they lie.
+        The tables, as Markdown, and their path.
     """
     tables = speed_tables(options)
     experiment = open_experiment(options.experiment, "seconds")

@@ -87,7 +87,7 @@ class PrefectPage:
             )
             self._leaders = cast(UUID, made)
         elif rows and self._leaders is not None:
-            # Created anew, it would be one more card on the page each time.
+            # A new one each time would add a card to the page.
             with get_client(sync_client=True) as prefect:
                 prefect.update_artifact(self._leaders, ArtifactUpdate(data=json.dumps(rows)))
 

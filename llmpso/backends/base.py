@@ -31,7 +31,7 @@ class Request:
         if not self.messages:
             raise SpecError("messages is empty; a request needs at least one message")
         if not 0 <= self.temperature <= 2:
-            raise SpecError(f"temperature is {self.temperature!r}; it must lie in [0, 2]")
+            raise SpecError(f"temperature is {self.temperature!r}; it must be in [0, 2]")
         if self.max_tokens < 1:
             raise SpecError(f"max_tokens is {self.max_tokens!r}; it must be at least 1")
 

@@ -57,7 +57,7 @@ class EmbeddedBackend:
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """Backend, file name, hash, and the quantisation where the name tells it."""
+        """Backend, file name, hash, and the quantisation if the file name shows it."""
         name = self.file.name if self.file else QWEN.name
         sha256 = file_sha256(self.file) if self.file else QWEN.sha256
         quantisation = re.search(r"[-._]([it]?q\d\w*|b?f16|f32)\.gguf$", name, re.IGNORECASE)

@@ -111,7 +111,7 @@ def named_file(path: Path | None) -> Path | None:
 
 
 def file_sha256(path: Path) -> str:
-    """The hash of a file, computed anew only when its size or time of change differs."""
+    """The hash of a file, computed again only when its size or time of change differs."""
     stat = path.stat()
     fresh = {"path": str(path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     key = hashlib.sha256(str(path).encode()).hexdigest()[:16]

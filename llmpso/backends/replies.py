@@ -15,7 +15,7 @@ from llmpso.errors import BackendError
 
 
 def question_key(identity: Mapping[str, str], request: Request) -> str:
-    """What tells one question to one model from every other.
+    """Distinguishes one question to one model from every other.
 
     Args:
         identity: That of the backend; never a secret.

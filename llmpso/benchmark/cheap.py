@@ -1,4 +1,4 @@
-"""An objective that costs nothing but has all that is recorded: parameters, a curve, a model."""
+"""An objective without training time that has all that is recorded: parameters, curve, model."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -53,7 +53,7 @@ class Anonymous:
 
 
 def anonymous_task(space: SearchSpace) -> Task:
-    """What may be said of a task without telling anything of it."""
+    """A description of a task that reveals nothing about it."""
     return Task(f"A system with {len(space)} inputs; nothing else is known about it.", "cost")
 
 

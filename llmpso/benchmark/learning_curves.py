@@ -1,7 +1,7 @@
 """Learning curves: trainings done once, to be looked up epoch by epoch ever after.
 
 So any number of races can be compared on real trainings in seconds. `python -m
-llmpso.benchmark.learning_curves lstm curves_lstm.csv` trains those that ship anew.
+llmpso.benchmark.learning_curves lstm curves_lstm.csv` trains the shipped ones again.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""The networks of a surface trained anew: what was looked up is tried in earnest."""
+"""The networks of a surface, trained again: checks values that were only looked up."""
 
 from collections.abc import Iterable
 from functools import lru_cache

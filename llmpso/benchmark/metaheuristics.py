@@ -150,11 +150,11 @@ class CMAES:
         self._tried[member] = position
 
     def step_all(self) -> None:
-        """Draw every sample anew."""
+        """Draw every sample again."""
         self._tried = self._samples(self.n_members)
 
     def step(self, member: int) -> None:
-        """Draw one sample anew."""
+        """Draw one sample again."""
         self._tried[member] = self._samples(1)[0]
 
     def step_to(self, member: int, position: Position) -> None:

@@ -67,7 +67,7 @@ class Scale:
 
 
 class Problem(Protocol):
-    """Something to minimise, whose answer is known to the judge."""
+    """A function to minimise whose best value is known to the benchmark."""
 
     @property
     def name(self) -> str:
@@ -183,7 +183,7 @@ class FunctionProblem:
 
     @property
     def name(self) -> str:
-        """For people; the objective's own name, which a model may see, tells nothing."""
+        """For people; the objective's own name, which a model may see, reveals nothing."""
         return f"{'plain-' if self.plain else ''}{self.function}-{self.n_dims}"
 
     def objective(self, seed: int) -> AnalyticObjective:
@@ -212,7 +212,7 @@ SUITES: Mapping[str, tuple[Problem, ...]] = {
     "tables-dev": tuple(map(TableProblem, DEVELOPMENT_TABLES)),
     "tables-report": tuple(map(TableProblem, REPORT_TABLES)),
     "functions": tuple(FunctionProblem(name, n) for name in FUNCTIONS for n in DIMENSIONS),
-    # Only to show what knowing the name is worth: every model knows where this optimum lies.
+    # Only to show what knowing the name is worth: every model knows where this optimum is.
     "plain-rastrigin": tuple(FunctionProblem("rastrigin", n, plain=True) for n in DIMENSIONS),
     "paper": (
         *(FunctionProblem("rastrigin", n) for n in PAPER_DIMENSIONS),

@@ -14,7 +14,7 @@ from llmpso.errors import BackendError, SpecError
 class RecordedBackend:
     """Asks each question once: the reply is stored as a line of JSON under the question's hash.
 
-    The first line tells whose replies these are: one file holds one model. Replies come back
+    The first line names the model: one file contains the replies of one model. Replies come back
     exactly as they were, time and tokens of the first call included, so that a benchmark can be
     replayed byte for byte. One process at a time may record.
 

@@ -36,7 +36,7 @@ class Report:
 
 
 def write_report(trials: pd.DataFrame, suite: str, folder: Path) -> Report:
-    """Judge the trials of a suite and write all that can be said, into an existing folder."""
+    """Evaluate the trials of a suite and write the report into an existing folder."""
     studies, measure = study_measures(trials), measure_of(suite)
     tables = {
         "arms": arm_table(studies),

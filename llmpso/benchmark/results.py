@@ -27,7 +27,7 @@ MODEL_ARM = "guided-llm"
 """The arm whose gain is to be explained."""
 
 STUDY = ["problem", "arm", "seed"]
-"""What tells one study from another."""
+"""Columns that identify a study."""
 
 
 def study_measures(trials: pd.DataFrame) -> pd.DataFrame:

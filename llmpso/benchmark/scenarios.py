@@ -69,7 +69,7 @@ SCENARIOS = (
 
 
 def write_scenarios(trials: pd.DataFrame, folder: Path, model: str | None) -> Report:
-    """Judge each scenario by itself and write its report, into an existing folder.
+    """Evaluate each scenario by itself and write its report, into an existing folder.
 
     Args:
         trials: Of all scenarios.
@@ -157,7 +157,7 @@ def claim_table(trials: pd.DataFrame, scenario: Scenario, model: str | None) -> 
 
 
 def _near(trials: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
-    """The trials, to be judged by when they are near the best."""
+    """The trials, with the value near the best as their target."""
     return trials.assign(target=scenario.near(trials["best"], trials["median"]))
 
 

@@ -47,7 +47,7 @@ def step_table(raw: pd.DataFrame) -> pd.DataFrame:
 def measure_surrogate(repeats: int) -> Iterator[dict[str, Any]]:
     """Seconds to learn from a study and to screen 100 candidates, one row per repetition.
 
-    With hyperparameters that are fitted anew, and with those of an earlier fit.
+    With newly fitted hyperparameters, and with those of an earlier fit.
     """
     with threadpool_limits(limits=1):
         for n, n_dims, repeat in product(OBSERVATIONS, SURROGATE_DIMENSIONS, range(repeats)):

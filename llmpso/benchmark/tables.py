@@ -35,7 +35,7 @@ REPORT_TABLES = (
     "hpobench/kc1",
     "hpobench/segment",
 )
-"""Tables on which a frozen design is judged; nothing is ever chosen on them."""
+"""Tables on which a frozen design is evaluated; nothing is ever chosen on them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from llmpso.space import Float, Floats, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 BOUND = 5.0
-"""Every variable lies in [-BOUND, BOUND]."""
+"""Every variable is in [-BOUND, BOUND]."""
 
 CODE_VERSION = 1
 """Raise it whenever the same parameters would give another value."""
 
 SHIFT = 0.6
-"""The optimum lies within this share of the box."""
+"""The optimum is within this share of the box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class AnalyticObjective:
 
     @property
     def optimum(self) -> dict[str, float]:
-        """Where the minimum lies."""
+        """Where the minimum is."""
         return dict(zip(self.space, self._shift.tolist(), strict=True))
 
 

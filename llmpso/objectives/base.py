@@ -50,7 +50,7 @@ class Resumable(Objective, Protocol):
             fidelity: Share of the full training effort, in (0, 1].
             seed: The only source of randomness an evaluation may use.
             checkpoint: File of this training alone, to be left with its state. Where it is not
-                there yet, or is further than `fidelity`, the training begins anew.
+                there yet, or is further than `fidelity`, the training starts from the beginning.
 
         Returns:
             Exactly what `evaluate` returns for the same arguments, metrics of the whole training

@@ -31,7 +31,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
     Returns:
         The state; None if there is none, or if it is damaged: it is then set aside, and said in
-        the log, and the training begins anew.
+        the log, and the training starts from the beginning.
     """
     if not path.exists():
         return None
@@ -40,6 +40,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     except Exception as error:  # noqa: BLE001 - damaged bytes fail in any way
         aside = path.with_suffix(".damaged")
         path.replace(aside)
-        logger.warning("%s is damaged (%s): training anew", aside, one_line(error, 150))
+        logger.warning(
+            "%s is damaged (%s): training from the beginning", aside, one_line(error, 150)
+        )
         return None
     return state

@@ -67,7 +67,7 @@ def _validation_rmse(model: LinearModel, windows: Windows) -> float:
 def _path(windows: Windows, n_lags: int) -> Iterable[LinearModel]:
     """One model per penalty, from one eigendecomposition.
 
-    Ours, because scikit-learn's `Ridge` solves anew for each of the penalties.
+    Ours, because scikit-learn's `Ridge` solves the system again for each penalty.
     """
     flat = _lagged(windows.inputs, windows.train.ends, n_lags)
     targets = windows.train.targets

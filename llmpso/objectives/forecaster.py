@@ -112,7 +112,7 @@ class Forecaster:
         if "times" not in content:
             raise DataError(
                 f"the forecaster in {str(directory)!r} was saved by an older version, which did "
-                "not save how its times are written; tune it anew under another name"
+                "not save how its times are written; tune it again under another name"
             )
         times = content.pop("times")
         return None if times is None else TimeFormat.from_json(times)

@@ -72,7 +72,7 @@ class NetworkObjective(ABC, Generic[Network]):
             The validation error; NaN if training diverged.
 
         Raises:
-            SpaceError: Parameters lie outside the space.
+            SpaceError: Parameters are outside the space.
             SpecError: The fidelity does.
         """
         return self._trained(params, fidelity, seed, None)
@@ -83,7 +83,7 @@ class NetworkObjective(ABC, Generic[Network]):
         """Train one network on from its checkpoint; see `llmpso.objectives.base.Resumable`.
 
         Raises:
-            SpaceError: Parameters lie outside the space.
+            SpaceError: Parameters are outside the space.
             SpecError: The fidelity does.
         """
         return self._trained(params, fidelity, seed, checkpoint)

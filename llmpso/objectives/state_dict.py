@@ -26,7 +26,7 @@ class StateDict(dict[str, "Tensor"]):
 
 
 def is_state_dict(model: object) -> TypeGuard[dict[str, "Tensor"]]:
-    """Whether an object is nothing but tensors by name."""
+    """Whether an object is a dict of tensors by name."""
     # A tensor has brought torch along; without one it need not be loaded.
     torch = sys.modules.get("torch")
     return (

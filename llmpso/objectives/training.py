@@ -144,10 +144,10 @@ def n_epochs(fidelity: float, max_epochs: int) -> int:
     """Epochs at a share of the full effort.
 
     Raises:
-        SpecError: The share does not lie in (0, 1].
+        SpecError: The share is not in (0, 1].
     """
     if not 0 < fidelity <= 1:
-        raise SpecError(f"fidelity is {fidelity!r}; it must lie in (0, 1]")
+        raise SpecError(f"fidelity is {fidelity!r}; it must be in (0, 1]")
     return math.ceil(fidelity * max_epochs)
 
 

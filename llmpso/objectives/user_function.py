@@ -63,7 +63,7 @@ class PlainFunction:
         """Call the function.
 
         Raises:
-            SpaceError: Parameters lie outside the space.
+            SpaceError: Parameters are outside the space.
         """
         offered = {"seed": seed, "fidelity": fidelity}
         passed = {name: offered[name] for name in self._passed}

@@ -60,7 +60,7 @@ def parsed_params(space: SearchSpace, texts: Mapping[str, str]) -> dict[str, Any
     """A configuration from the text of its values, as a tracking server stores them.
 
     Raises:
-        SpaceError: It lies outside the space.
+        SpaceError: It is outside the space.
     """
     return space.validate(
         {name: _parsed(space, name, texts[name]) for name in space if name in texts}

@@ -34,9 +34,9 @@ class Rule:
     def __post_init__(self) -> None:
         """Refuse a rule that promotes everything or nothing."""
         if not 0 <= self.margin < 1:
-            raise SpecError(f"margin is {self.margin!r}; it must lie in [0, 1)")
+            raise SpecError(f"margin is {self.margin!r}; it must be in [0, 1)")
         if not 0.5 <= self.confidence < 1:
-            raise SpecError(f"confidence is {self.confidence!r}; it must lie in [0.5, 1)")
+            raise SpecError(f"confidence is {self.confidence!r}; it must be in [0.5, 1)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ CONNECT_SECONDS = 10.0
 SAFE_PATH = "PYTHONSAFEPATH"
 
 SETTINGS = {
-    # A worker that dies is a failed trial at once: who tries it again says so on the trial.
+    # No retry by Dask: a lost worker is a failed trial, and our own retry notes it on the trial.
     "distributed.scheduler.allowed-failures": 0,
     # A worker that starts must not take a `queue.py` in the working directory for Python's own.
     f"distributed.nanny.pre-spawn-environ.{SAFE_PATH}": 1,

@@ -48,7 +48,7 @@ def outcome_to_bytes(outcome: Outcome) -> bytes:
 
 
 def outcome_from_bytes(content: bytes) -> Outcome:
-    """What `outcome_to_bytes` was given in a worker: the only pickle that is trusted."""
+    """What `outcome_to_bytes` was given in a worker: the only pickle that is loaded."""
     outcome: Outcome
     outcome, model = pickle.loads(content)
     if not model or outcome.evaluation is None:

@@ -34,7 +34,7 @@ class Racing:
             raise SpecError(f"rungs is {self.rungs!r}; it must rise between 0 and 1")
         for name, share in (("promoted", self.promoted), ("among", self.among)):
             if not 0 < share <= 1:
-                raise SpecError(f"{name} is {share!r}; it must lie in (0, 1]")
+                raise SpecError(f"{name} is {share!r}; it must be in (0, 1]")
 
 
 def check_resumable(objective: object) -> None:

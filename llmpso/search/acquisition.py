@@ -1,4 +1,4 @@
-"""Where to evaluate next: draw a pool, take the best expected improvement, believe it.
+"""Where to evaluate next: draw a pool, take the best expected improvement, condition on it.
 
 The pool holds the metaheuristic's own steps, small changes of the best configurations and places
 anywhere. Local changes of one or two hyperparameters follow SMAC's local search (Hutter, Hoos and
@@ -28,18 +28,18 @@ from llmpso.space import Floats, Params, Position, SearchSpace
 from llmpso.trial import Source
 
 CAUTION = 8
-"""Power of the probability of success. A search whose best lies at an edge beyond which trainings
-fail has half of its trials fail there by 1 and a quarter by 8, and finds as good a place."""
+"""Power of the probability of success. With power 1, half of the trials of a search whose best
+is at an edge of failing trainings fail; with 8, a quarter, and the result is as good."""
 
 REDRAWN = 0.5
-"""Share of the local changes that draw a hyperparameter anew instead of moving it a little."""
+"""Share of the local changes that redraw a hyperparameter instead of moving it a little."""
 
 STEPS = (0.01, 0.3)
 """Least and largest typical step of a small change, as a fraction of the range."""
 
 EXPLORED_DIMS = 5
-"""Dimensions, some of them real, up to which places anywhere are of use. With more they lie far
-from all that is known, and expected improvement takes them for that alone."""
+"""Dimensions, some of them real, up to which places anywhere are useful. With more they are far
+from all observations, and expected improvement prefers them only for that reason."""
 
 PRIOR_TRIALS = 8.0
 """Trials that the surrogate is taken to have ranked rightly before the study."""
@@ -57,7 +57,7 @@ class PoolSize:
     n_changes: int = 25
     """Changes of the best configuration, and as many of the member's own best."""
     n_anywhere: int = 25
-    """Places in the whole space, but for wide ones (`EXPLORED_DIMS`)."""
+    """Places in the whole space; none in wide spaces (`EXPLORED_DIMS`)."""
 
     def __post_init__(self) -> None:
         """Refuse a pool of nothing."""

@@ -38,7 +38,7 @@ def checked_start(
 
     Raises:
         SpecError: There are more than members, or fewer than two members.
-        SpaceError: A configuration lies outside the space, or is there twice.
+        SpaceError: A configuration is outside the space, or is there twice.
     """
     if n_members < 2:
         raise SpecError(f"n_particles is {n_members!r}; a swarm needs at least 2")
@@ -60,7 +60,7 @@ def validated(
     """Configurations in the types of the space.
 
     Raises:
-        SpaceError: One lies outside the space; the message names the option and its place.
+        SpaceError: One is outside the space; the message names the option and its place.
     """
     checked: list[dict[str, Any]] = []
     for index, params in enumerate(configurations):

@@ -34,7 +34,7 @@ class LLMPSO:
         warm_up: Iterations of plain PSO before the first question; the first is the start.
         n_replaced: Particles that take advice in each later iteration.
         schedule: Inertia by iteration, in place of the constant one.
-        topology: Who informs whom.
+        topology: Which particles share their bests.
         seed: The only source of randomness beside the model.
         start: Known configurations; they take the first particles' first positions.
 
@@ -64,7 +64,7 @@ class LLMPSO:
         if warm_up < 1:
             raise SpecError(f"warm_up is {warm_up!r}; it must be at least 1")
         if not 1 <= n_replaced < n_particles:
-            raise SpecError(f"n_replaced is {n_replaced!r}; it must lie in [1, {n_particles - 1}]")
+            raise SpecError(f"n_replaced is {n_replaced!r}; it must be in [1, {n_particles - 1}]")
         rng = generator(seed)
         self.particles = Particles(
             n_particles, len(space), rng, schedule=schedule, topology=topology

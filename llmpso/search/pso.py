@@ -35,7 +35,7 @@ class Particles:
         rng: The only source of randomness.
         coefficients: Inertia, accelerations and velocity limit.
         schedule: Inertia by iteration, in place of the constant one.
-        topology: Who informs whom.
+        topology: Which particles share their bests.
 
     Attributes:
         swarm: The state, which is replaced by every step.
@@ -127,7 +127,7 @@ class PSO:
         n_particles: Size of the swarm; 5 to 10 suit budgets below 100 evaluations.
         coefficients: Inertia, accelerations and velocity limit.
         schedule: Inertia by iteration, in place of the constant one.
-        topology: Who informs whom.
+        topology: Which particles share their bests.
         seed: The only source of randomness.
         start: Known configurations; they take the first particles' first positions.
         revisits: Evaluate a configuration as often as a particle comes by, in place of the

@@ -3,7 +3,7 @@
 In each batch a few members move. A Gaussian process is fitted to all results; each member draws
 its own step many times, and changes of the best configurations are drawn beside; the candidate
 with the highest expected improvement is evaluated. In a swarm the particle's velocity is the step
-it took, and bests are as ever: what is picked stays a swarm.
+it took, and bests are updated as usual: the members remain a swarm.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class SurrogateAssistedSearch:
 
     Raises:
         SpecError: An option is out of range.
-        SpaceError: A configuration of `start` or `history` lies outside the space.
+        SpaceError: A configuration of `start` or `history` is outside the space.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class SurrogateAssistedSearch:
         return self._observed.n_ranked >= LEAST_RANKED and not is_too_long
 
     def _picked(self, member: int, batch: Batch) -> Proposal:
-        """Move a member where the surrogate would have it, else by a step of its own."""
+        """Move a member to the surrogate's pick, or else by its own step."""
         pick = None
         if batch.is_surrogates(self._rng):
             steps = self.population.draw_steps(member, self._pool_size.n_steps)

@@ -21,7 +21,7 @@ from llmpso.space import Floats
 
 
 class Topology(StrEnum):
-    """Who informs whom."""
+    """Which particles share their bests."""
 
     STAR = "star"
     """Every particle knows the best of the whole swarm."""
@@ -43,9 +43,9 @@ class Coefficients:
         """Refuse coefficients without meaning."""
         for name in ("inertia", "cognitive", "social"):
             if not 0 <= getattr(self, name) <= 4:
-                raise SpecError(f"{name} is {getattr(self, name)!r}; it must lie in [0, 4]")
+                raise SpecError(f"{name} is {getattr(self, name)!r}; it must be in [0, 4]")
         if not 0 < self.velocity_limit <= 1:
-            raise SpecError(f"velocity_limit is {self.velocity_limit!r}; it must lie in (0, 1]")
+            raise SpecError(f"velocity_limit is {self.velocity_limit!r}; it must be in (0, 1]")
 
 
 @dataclass(frozen=True, slots=True)

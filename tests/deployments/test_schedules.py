@@ -61,7 +61,7 @@ def written(folder: Path, *changes: dict) -> Path:
         ),
         (
             {"schedules": [{"cron": "0 0 30 2 *"}]},
-            "schedule '0 0 30 2 *' in 'UTC' lies in the past, or on days that do not exist",
+            "schedule '0 0 30 2 *' in 'UTC' is in the past, or on days that do not exist",
         ),
         (
             {"schedules": [{"cron": "0 3 * * 1", "timezone": "Europe/Berln"}]},

@@ -99,7 +99,7 @@ def test_results_do_not_depend_on_the_number_of_workers(tmp_path):
     assert [content for _, content in one] == [content for _, content in two]
 
 
-def test_a_changed_arm_is_run_anew(tmp_path):
+def test_a_changed_arm_is_run_again(tmp_path):
     guided = batch("guided")
     arm = replace(guided.arm, options={"pool_size": PoolSize(n_steps=7)})
     changed = replace(guided, arm=arm, key=arm.key(10, {}))

@@ -50,7 +50,7 @@ def function(mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def forget() -> None:
-    """Let the next run read the source anew."""
+    """Let the next run read the source again."""
     sys.modules.pop("extended_function", None)
     registry._built.cache_clear()
 

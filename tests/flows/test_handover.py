@@ -47,7 +47,7 @@ def test_the_second_call_takes_what_the_first_prepared_and_owns_it() -> None:
     assert [plan.n_closed for plan in preparer.plans] == [1, 1]
 
 
-def test_other_arguments_are_prepared_anew_and_what_is_left_is_closed() -> None:
+def test_other_arguments_are_prepared_again_and_what_is_left_is_closed() -> None:
     preparer = Preparer()
     prepare = prepared_once(preparer)
     with handed_over():

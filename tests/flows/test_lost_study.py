@@ -156,7 +156,7 @@ def test_a_clock_that_is_set_back_hides_no_study(monkeypatch: pytest.MonkeyPatch
     assert len(trained()) == 16
 
 
-def test_a_study_that_is_begun_anew_is_not_gone_on_with() -> None:
+def test_a_study_that_is_started_again_is_not_resumed() -> None:
     cut(1, 8)
     fresh = run(8, fresh=True)
     assert run(8).run_id != fresh.run_id

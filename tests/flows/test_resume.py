@@ -60,7 +60,7 @@ CLAIM = "llmpso.running.elsewhere"
 
 
 def forget_module() -> None:
-    """Let the next run read the source anew."""
+    """Let the next run read the source again."""
     sys.modules.pop("counted_objective", None)
     registry._built.cache_clear()
 
@@ -177,7 +177,7 @@ def test_a_study_goes_on_with_the_batch_that_it_began_with(
     assert outcomes(resumed.run_id) == outcomes(named.run_id)
 
 
-def test_a_finished_study_is_run_anew(prefect_server, mlflow_store, counted) -> None:
+def test_a_finished_study_is_run_again(prefect_server, mlflow_store, counted) -> None:
     first, second = (run(method="pso", evaluations=6) for _ in range(2))
     assert first.run_id != second.run_id
     assert second.reused == 0

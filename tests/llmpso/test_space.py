@@ -93,7 +93,7 @@ def test_every_integer_owns_an_equal_share_on_the_linear_scale() -> None:
         (lambda: Integer(1, math.inf), "Integer(high=inf): the bound must be a whole number"),
         (
             lambda: Integer(0, 2**60),
-            "Integer(low=0, high=1152921504606846976): bounds must lie within ±2**50, or whole "
+            "Integer(low=0, high=1152921504606846976): bounds must be within ±2**50, or whole "
             "numbers run together; search the exponent instead",
         ),
         (

@@ -183,7 +183,7 @@ def _note_nested(path: Path, found: list[Listed], notes: list[str]) -> None:
         named = ", ".join(sorted(first)[:MOST_NAMED])
         notes.append(
             f"the classes are {', '.join(list(within)[:MOST_NAMED])}; the folders in each of them "
-            f"({named}) are not told apart"
+            f"({named}) are not distinguished"
         )
 
 

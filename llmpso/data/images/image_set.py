@@ -71,7 +71,7 @@ class ImageSet:
             )
         if np.ptp(self.train.pixels) == 0:
             raise DataError(
-                f"all training images of {self.name!r} hold nothing but the value "
+                f"all pixels of the training images of {self.name!r} have the value "
                 f"{self.train.pixels.flat[0]}; there is nothing to learn"
             )
 

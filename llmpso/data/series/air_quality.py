@@ -54,7 +54,7 @@ def pm25_to_aqi(concentrations: ArrayLike) -> NDArray[np.float64]:
 
     EPA defines it for a mean over 24 hours; here hourly values go into it directly, so that it
     is an index of each hour. Concentrations are truncated to 0.1 and the index is rounded, as
-    EPA prescribes; above 325.4 the last segment goes on, so the index may exceed 500.
+    EPA prescribes; above 325.4 the last segment is extended, so the index may exceed 500.
 
     Args:
         concentrations: µg/m³, any shape; NaN where unknown.
@@ -70,7 +70,7 @@ def pm25_to_aqi(concentrations: ArrayLike) -> NDArray[np.float64]:
         raise DataError(
             f"PM2.5 is {np.nanmin(values):g} µg/m³; negative values have no index, leave them out"
         )
-    # Rounded first, because a computed 9.1 may lie just below 9.1.
+    # Rounded first, because a computed 9.1 may be slightly below 9.1.
     truncated = np.floor(np.round(values * 10, 6)) / 10
     low, high, index_low, index_high = np.array(PM25_BREAKPOINTS).T
     segment = np.minimum(np.searchsorted(high, truncated), len(high) - 1)

@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 def on_grid(table: pd.DataFrame, max_missing: float, notes: list[str]) -> pd.DataFrame:
     """The rows with an empty one for each time left out, so that n rows always span the same time.
 
-    Where times do not lie on an even grid, or too many would be empty, rows stay as they are.
+    If times are not on an even grid, or too many would be empty, rows stay as they are.
     """
     index = table.index
     if not isinstance(index, pd.DatetimeIndex) or len(index) < 3:

@@ -59,7 +59,7 @@ class TimeSeries:
     unit: str
     """Unit of the target."""
     angles: tuple[str, ...] = ()
-    """Features that are directions in degrees, so that 359 lies next to 1."""
+    """Features that are directions in degrees, so that 359 is next to 1."""
     times: TimeFormat | None = None
     """How the times of the file are written; None where they are known as they are."""
     notes: tuple[str, ...] = ()

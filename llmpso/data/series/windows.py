@@ -104,7 +104,7 @@ def thin(part: Part, n_windows: int) -> Part:
 
 
 def _cut(target: NDArray[np.float64], rows: slice, window: int, horizon: int) -> Part:
-    """The windows that lie, with the value to forecast, within some rows."""
+    """The windows that fit within some rows together with the value to forecast."""
     values = target[rows]
     seen = np.where(np.isnan(values), -1, np.arange(len(values)))
     last_seen = np.maximum.accumulate(seen)

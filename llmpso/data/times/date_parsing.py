@@ -59,7 +59,7 @@ def read_dates(
 
 
 def _digits(pattern: str) -> int:
-    """Digits that a pattern of nothing but digits takes; 0 if it is another."""
+    """Digits of a pattern that consists of digits only; 0 if it does not."""
     parts = re.findall("%.", pattern)
     if "".join(parts) != pattern or not set(parts) <= set(_LENGTHS):
         return 0

@@ -1,4 +1,4 @@
-"""When the surrogate's hyperparameters are fitted anew: seldom, once a study is long."""
+"""When the surrogate's hyperparameters are fitted again: rarely in a long study."""
 
 import numpy as np
 

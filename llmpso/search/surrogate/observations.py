@@ -1,8 +1,8 @@
 """What a study has measured, as the surrogate takes it: positions and values, each encoded once.
 
 The cost of a Gaussian process grows with the cube of the number of observations. What it is asked
-is where to go from the incumbent: where there are too many, most of those that are taken lie
-around there; the rest show the whole space.
+is where to go from the incumbent: where there are too many, most of those that are taken
+are near it; the rest show the whole space.
 """
 
 from collections.abc import Sequence

@@ -95,7 +95,7 @@ class Surrogate:
         )
 
     def conditioned_on(self, positions: Floats, scores: Floats) -> Self:
-        """The same model after further observations, for example believed ones of a batch."""
+        """The same model after further observations, measured or expected (kriging believer)."""
         known = np.vstack([self.positions, positions])
         known_scores = np.concatenate([self.scores, scores])
         rest = known_scores - _expected(self.prior_mean, known)
@@ -118,7 +118,7 @@ def fit(
     Of more than `MAX_OBSERVED` observations some are left out, see `around_the_best`.
 
     Args:
-        space: Tells which dimensions have no order: there all places are equally far apart.
+        space: Says which dimensions have no order: there all places are equally far apart.
         positions: Snapped positions, shape (n_observations, n_dims).
         values: What was measured, shape (n_observations,); inf for a failed trial.
         prior: Prior of the hyperparameters.

@@ -25,14 +25,14 @@ class EarlierStudy:
     """An earlier study's trials, ranked among themselves.
 
     Args:
-        space: The new study's space; the old configurations must lie in it.
+        space: The new study's space; the old configurations must be in it.
         trials: Configurations with their values; a value that is not finite means failed.
 
     Attributes:
         best: The configuration with the lowest value.
 
     Raises:
-        SpaceError: A configuration lies outside the space.
+        SpaceError: A configuration is outside the space.
         SpecError: Fewer than three values are finite.
     """
 

@@ -98,7 +98,7 @@ class TestOfficialSource:
         assert path.read_bytes() == CONTENT
         assert [seen.headers.get("range") for seen in server.seen] == [None, "bytes=200000-"]
 
-    def test_begins_anew_where_ranges_are_unknown(self, server, cache):
+    def test_starts_from_the_beginning_where_ranges_are_unknown(self, server, cache):
         cache.mkdir(parents=True)
         (cache / "tiny.gguf.official.part").write_bytes(b"x" * 1000)
         path = fetch_model(known=known(server.plays(server.says(CONTENT))))

@@ -82,7 +82,7 @@ def test_fidelity_is_a_share_of_the_epochs(taiwan):
     assert objective.evaluate(PARAMS, fidelity=0.5, seed=0).metrics["epochs"] == 2
     assert objective.evaluate(PARAMS, fidelity=0.01, seed=0).metrics["epochs"] == 1
     for fidelity in (0.0, 1.5, math.nan):
-        with pytest.raises(SpecError, match="fidelity is .*must lie in"):
+        with pytest.raises(SpecError, match="fidelity is .*must be in"):
             objective.evaluate(PARAMS, fidelity=fidelity, seed=0)
 
 

@@ -128,8 +128,8 @@ def test_arms_judged_on_other_samples_are_refused() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ({"margin": -0.1}, r"margin is -0.1; it must lie in \[0, 1\)"),
-        ({"confidence": 1.0}, r"confidence is 1.0; it must lie in \[0.5, 1\)"),
+        ({"margin": -0.1}, r"margin is -0.1; it must be in \[0, 1\)"),
+        ({"confidence": 1.0}, r"confidence is 1.0; it must be in \[0.5, 1\)"),
     ],
 )
 def test_a_rule_that_decides_nothing_is_refused(rule, message) -> None:

@@ -79,7 +79,7 @@ def test_a_training_goes_on_from_a_copy_of_its_last_rung(tmp_path, outcome):
 
 
 @pytest.mark.parametrize("name", ["aa.json", "aa.2.pt"])
-def test_a_damaged_training_begins_anew(tmp_path, outcome, damage, name, caplog):
+def test_a_damaged_training_starts_from_the_beginning(tmp_path, outcome, damage, name, caplog):
     store = kept_twice(tmp_path / "paused", outcome)
     damage(tmp_path / "paused" / name)
     is_noticed = damage.__name__ != "removed" or name != "aa.json"

@@ -168,8 +168,8 @@ def test_seconds_add_up_and_a_failure_keeps_what_was_known():
         ({"rungs": (0.5, 0.25)}, "it must rise between 0 and 1"),
         ({"rungs": (0.0, 0.5)}, "it must rise between 0 and 1"),
         ({"rungs": (0.5, 1.0)}, "it must rise between 0 and 1"),
-        ({"promoted": 0.0}, "promoted is 0.0; it must lie in (0, 1]"),
-        ({"among": 1.5}, "among is 1.5; it must lie in (0, 1]"),
+        ({"promoted": 0.0}, "promoted is 0.0; it must be in (0, 1]"),
+        ({"among": 1.5}, "among is 1.5; it must be in (0, 1]"),
     ],
 )
 def test_a_race_that_makes_no_sense_is_refused(options, message):

@@ -139,8 +139,8 @@ def test_inertia_falls_linearly_and_stays() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"inertia": -0.1}, "inertia is -0.1; it must lie in [0, 4]"),
-        ({"velocity_limit": 0}, "velocity_limit is 0; it must lie in (0, 1]"),
+        ({"inertia": -0.1}, "inertia is -0.1; it must be in [0, 4]"),
+        ({"velocity_limit": 0}, "velocity_limit is 0; it must be in (0, 1]"),
     ],
 )
 def test_wrong_coefficients_are_refused(options, message) -> None:

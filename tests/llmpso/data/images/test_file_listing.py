@@ -179,7 +179,7 @@ def test_folders_that_each_class_holds_are_named(draw, tmp_path):
             draw(f"{folder}/{label}")
     (note,) = load_images(tmp_path).notes
     assert note == (
-        "the classes are fold1, fold2; the folders in each of them (a, b) are not told apart"
+        "the classes are fold1, fold2; the folders in each of them (a, b) are not distinguished"
     )
     draw("fold3/c")
     assert load_images(tmp_path).notes == ()

@@ -35,7 +35,7 @@ def images(**changes) -> ImageSet:
         ({"train": labelled(side=4)}, "images of 'waste' are 4 × 4 pixels; 8 × 8 are needed"),
         (
             {"train": replace(labelled(), pixels=np.full((4, 8, 8, 1), 7, dtype=np.uint8))},
-            "all training images of 'waste' hold nothing but the value 7",
+            "all pixels of the training images of 'waste' have the value 7",
         ),
     ],
 )
