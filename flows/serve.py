@@ -10,6 +10,8 @@ from flows.command_line import new_app, run_module
 from flows.deployment_file import ScheduledFlow, load_deployments
 from flows.prefect_server import local_prefect_server
 from flows.schedules import ScheduleEntry
+from llmpso.errors import SpecError
+from llmpso.running.safe_path import safe_path
 from llmpso.urls import masked_url
 
 FILE = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
@@ -18,24 +20,34 @@ APP = new_app("serve")
 
 
 @APP.default
-def serve(file: Path = FILE, *, check: bool = False, limit: int = 1) -> None:
+def serve(file: Path | None = None, *, check: bool = False, limit: int = 1) -> None:
     """Run what is scheduled in this process, until it is stopped.
 
     Args:
-        file: Deployments, as `prefect deploy` reads them.
+        file: Deployments, as `prefect deploy` reads them; those of the clone if not given.
         check: Only say what would run, and when.
         limit: Runs at a time.
     """
-    deployments = load_deployments(file)
+    deployments = load_deployments(file or _file_of_clone())
     print("\n".join(map(_line, deployments)))
     if not check:
         _serve(deployments, limit)
 
 
+def _file_of_clone() -> Path:
+    if not FILE.is_file():
+        raise SpecError(
+            "file is missing; name a YAML file with your deployments, such as prefect.yaml: "
+            "llmpso serve prefect.yaml"
+        )
+    return FILE
+
+
 def _serve(deployments: list[ScheduledFlow], limit: int) -> None:
     with local_prefect_server() as api:
         print(f"serving at {masked_url(api)}; stop with Ctrl-C", flush=True)
-        serve_deployments(*map(_runner_deployment, deployments), limit=limit)
+        with safe_path():  # Each run is a process of its own.
+            serve_deployments(*map(_runner_deployment, deployments), limit=limit)
 
 
 def _runner_deployment(deployment: ScheduledFlow) -> RunnerDeployment:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.futures import PrefectFuture, wait
@@ -13,7 +13,6 @@ from flows.command import Command
 from flows.command_line import run_module
 from flows.masked_logs import masked_run
 from llmpso import __version__
-from llmpso.benchmark.live_surface import surface_network
 from llmpso.benchmark.surfaces import (
     SEEDS,
     Surface,
@@ -22,9 +21,12 @@ from llmpso.benchmark.surfaces import (
     read_rows,
     settings,
 )
-from llmpso.objectives.cnn import CNNObjective
-from llmpso.objectives.lstm import LSTMObjective
+from llmpso.extras import needed_by
 from tasks.benchmark import train
+
+if TYPE_CHECKING:
+    from llmpso.objectives.cnn import CNNObjective
+    from llmpso.objectives.lstm import LSTMObjective
 
 
 @flow(name="surface", version=__version__, flow_run_name="{name}")
@@ -66,12 +68,14 @@ def surface(
 
 def prepare(
     name: str, csv: str | None, out: str | None
-) -> tuple[Surface, LSTMObjective | CNNObjective, SurfaceFile]:
+) -> tuple[Surface, "LSTMObjective | CNNObjective", SurfaceFile]:
     """Check everything before anything is trained.
 
     Raises:
-        LLMPSOError: The data or the file cannot be used.
+        LLMPSOError: The data or the file cannot be used, or PyTorch is not installed.
     """
+    with needed_by("surface", "torch"):
+        from llmpso.benchmark.live_surface import surface_network
     chosen = find_surface(name)
     objective = surface_network(chosen, csv)
     path = Path(out or f"surface_{name}.csv")

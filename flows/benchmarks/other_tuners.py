@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import torch
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
@@ -55,11 +54,13 @@ def _optuna(evaluations: int, tracking_uri: str, *, is_bare: bool) -> None:
     study.optimize(objective, n_trials=evaluations, callbacks=[callback])
 
 
-def _weights(evaluation: Evaluation) -> dict[str, Any]:
-    """The weights of the network that `Cheap` trained."""
+def _save_weights(evaluation: Evaluation, folder: str) -> None:
+    """Write the weights of the network that `Cheap` trained."""
+    import torch
+
     if not isinstance(evaluation.model, torch.nn.Module):
         raise TypeError(f"model is a {type(evaluation.model).__name__}, no torch.nn.Module")
-    return evaluation.model.state_dict()
+    torch.save(evaluation.model.state_dict(), Path(folder, "model.pt"))
 
 
 def _log(evaluation: Evaluation, *, is_bare: bool) -> None:
@@ -74,7 +75,7 @@ def _log(evaluation: Evaluation, *, is_bare: bool) -> None:
     MlflowClient().log_batch(run.info.run_id, metrics=points)
     if is_bare:
         with tempfile.TemporaryDirectory() as folder:
-            torch.save(_weights(evaluation), Path(folder, "model.pt"))
+            _save_weights(evaluation, folder)
             mlflow.log_artifacts(folder, "model")
     else:
         mlflow.pytorch.log_model(
@@ -119,6 +120,6 @@ def _ray_trial(params: dict[str, Any]) -> None:
 
     evaluation = Cheap().evaluate(params, fidelity=1.0, seed=0)
     with tempfile.TemporaryDirectory() as folder:
-        torch.save(_weights(evaluation), Path(folder, "model.pt"))
+        _save_weights(evaluation, folder)
         checkpoint = tune.Checkpoint.from_directory(folder)
         tune.report({"value": evaluation.value}, checkpoint=checkpoint)

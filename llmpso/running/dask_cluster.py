@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 from llmpso.errors import SpecError
 from llmpso.running.evaluate import Measure
 from llmpso.running.outcome import Outcome, lost_outcome, outcome_from_bytes
+from llmpso.running.safe_path import SAFE_PATH, safe_path
 from llmpso.running.worker_context import WorkerContext
 from llmpso.running.worker_pool import ClosedError
 from llmpso.trial import Failure, FailureKind, Trial
@@ -27,12 +29,10 @@ except ImportError as error:
 
 CONNECT_SECONDS = 10.0
 
-SAFE_PATH = "PYTHONSAFEPATH"
-
 SETTINGS = {
     # No retry by Dask: a lost worker is a failed trial, and our own retry notes it on the trial.
     "distributed.scheduler.allowed-failures": 0,
-    # A worker that starts must not take a `queue.py` in the working directory for Python's own.
+    # No worker may take a `queue.py` in the working directory for Python's own as it starts.
     f"distributed.nanny.pre-spawn-environ.{SAFE_PATH}": 1,
 }
 """For a cluster on this machine."""
@@ -73,6 +73,9 @@ def places(address: str) -> int:
 @contextmanager
 def _started(n_workers: int) -> Iterator[Client]:
     """A cluster on this machine during the block."""
+    # Python starts this process for the first worker, and never tells it where not to search.
+    with safe_path():
+        resource_tracker.ensure_running()
     with (
         dask.config.set(SETTINGS),
         LocalCluster(

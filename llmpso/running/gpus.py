@@ -9,15 +9,17 @@ import os
 import tempfile
 from functools import cache
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from llmpso.errors import SpecError
 from llmpso.extras import needed_by
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
-_held: list[FileLock] = []
+_held: list["FileLock"] = []
 """Never released: each lock ends with the process."""
 
 
@@ -54,6 +56,8 @@ def take_gpu(per_gpu: int) -> str:
     Raises:
         SpecError: All places are taken.
     """
+    with needed_by("per_gpu", "torch"):
+        from filelock import FileLock, Timeout
     gpus = visible_gpus()
     folder = Path(tempfile.gettempdir(), "llmpso-gpus")
     folder.mkdir(exist_ok=True)

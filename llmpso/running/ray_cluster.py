@@ -14,6 +14,7 @@ from typing import Any
 from llmpso.errors import SpecError
 from llmpso.running.evaluate import Measure
 from llmpso.running.outcome import Outcome, lost_outcome, outcome_from_bytes
+from llmpso.running.safe_path import forget_working_directory
 from llmpso.running.worker_context import WorkerContext
 from llmpso.running.worker_pool import ClosedError, WorkerPool
 from llmpso.text import one_line
@@ -150,6 +151,8 @@ class _Place:
     """What lives in the actor's process."""
 
     def __init__(self, context: WorkerContext) -> None:
+        # Ray searches it first, where it would take a user's `tasks.py` for ours.
+        forget_working_directory()
         self._context = context
 
     def prepare(self) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -156,7 +157,16 @@ class Moody:
         own += [matplotlib.rcParams["font.size"] < 99]
         own += [not any(one[:3] == ("error", None, Warning) for one in warnings.filters)]
         return Evaluation(x, {"same": float(all(own) and os.getcwd() != "/")})
+
+    def imports(self, x, seed):
+        import flows, mlflow, queue, selectors, tasks
+        modules = (flows, mlflow, queue, selectors, tasks)
+        files = [Path(module.__file__) for module in modules]
+        return Evaluation(x, {"taken": sum(Path.cwd() in file.parents for file in files)})
 '''
+
+TAKEN = ("flows.py", "mlflow/__init__.py", "queue.py", "selectors.py", "tasks.py")
+"""Names of the user's own files that others have as well."""
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +179,12 @@ def moody(folder: Path) -> Iterator[ObjectiveSpec]:
     (folder / "built").mkdir()
     source = OBJECTIVE.replace("BUILT_FOLDER", repr(str(folder / "built")))
     (folder / "moody_objective.py").write_text(source)
+    for name in TAKEN:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("raise ImportError('a module of the user')")
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
+        patch.chdir(folder)
+        patch.setattr(sys, "path", [*sys.path])
         yield ObjectiveSpec("moody_objective:Moody")
 
 
@@ -310,6 +324,11 @@ def test_what_trainings_share_is_put_back(measure):
     told = at_once(measure, [trial("looks_around", number) for number in range(4)])
     assert [outcome.trial.metrics["same"] for outcome in told] == [1.0] * 4
     assert os.getcwd() == folder
+
+
+def test_files_of_the_user_stand_in_for_nobody_elses(measure):
+    told = measure(trial("imports")).trial
+    assert (told.failure, told.metrics) == (None, {"taken": 0.0})
 
 
 def test_a_trial_whose_worker_was_killed_is_tried_elsewhere(measure, kind, folder):

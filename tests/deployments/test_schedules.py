@@ -1,6 +1,8 @@
 """The deployments of the file can run, and what could not is refused in one line."""
 
+import os
 import re
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import yaml
 
 from flows.command_line import USAGE_ERROR, joined_app, run
 from flows.deployment_file import load_deployments
-from flows.serve import FILE
+from flows.serve import FILE, serve
 from llmpso.errors import SpecError
+from llmpso.running.safe_path import SAFE_PATH
 
 
 def listed(*files: Path) -> int:
@@ -172,6 +175,25 @@ def test_what_one_deployment_shares_with_another_by_reference_is_read(tmp_path: 
         "advisor": "none",
         "evaluations": 5,
     }
+
+
+def test_without_a_clone_the_file_must_be_named(monkeypatch, capsys, tmp_path) -> None:
+    monkeypatch.setattr("flows.serve.FILE", tmp_path / "prefect.yaml")
+    assert listed() == USAGE_ERROR
+    error = capsys.readouterr().err
+    assert "name a YAML file with your deployments" in error
+    assert error.count("\n") == 1
+
+
+def test_runs_do_not_search_the_working_directory_first(monkeypatch) -> None:
+    found = []
+    monkeypatch.setattr("flows.serve.local_prefect_server", lambda: nullcontext("http://a/api"))
+    monkeypatch.setattr(
+        "flows.serve.serve_deployments", lambda *_, limit: found.append(os.environ[SAFE_PATH])
+    )
+    serve()
+    assert found == ["1"]
+    assert SAFE_PATH not in os.environ
 
 
 def test_what_is_served_is_listed_with_its_next_run(capsys) -> None:

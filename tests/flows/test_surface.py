@@ -54,3 +54,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, ar
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_without_torch_it_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "llmpso.benchmark.live_surface", raising=False)
+    for name in [name for name in sys.modules if name.startswith("llmpso.objectives.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "argv", ["flows.surface", "cnn"])
+    assert run_module(APP, "flows.surface") == USAGE_ERROR
+    assert capsys.readouterr().err == "error: surface needs torch: pip install 'llmpso[torch]'\n"
