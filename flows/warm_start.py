@@ -7,7 +7,7 @@ import cyclopts
 from flows.command_line import new_app, run_module
 from llmpso.benchmark.warm_versus_cold import gain, races
 from llmpso.data.series.air_quality import load_taiwan
-from llmpso.data.series.time_series import load_csv
+from llmpso.data.series.load_csv import load_csv
 from llmpso.errors import SpecError
 
 APP = new_app("warm-start")

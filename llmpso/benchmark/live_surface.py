@@ -18,7 +18,7 @@ from llmpso.benchmark.surfaces import (
     train_cell,
 )
 from llmpso.data.images.textures import load_textures
-from llmpso.data.series.time_series import load_csv
+from llmpso.data.series.load_csv import load_csv
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.cnn import CNNObjective
 from llmpso.objectives.lstm import LSTMObjective

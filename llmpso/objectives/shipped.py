@@ -6,7 +6,8 @@ from llmpso.data.images.classes_and_parts import parse_groups
 from llmpso.data.images.load import load_images
 from llmpso.data.images.textures import load_textures
 from llmpso.data.series.air_quality import load_taiwan
-from llmpso.data.series.time_series import TimeSeries, load_csv
+from llmpso.data.series.load_csv import load_csv
+from llmpso.data.series.time_series import TimeSeries
 from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.objectives import cnn, lstm
 from llmpso.options import FILE_FORMAT, DataOptions

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from mlflow.pyfunc import scoring_server
 
-from llmpso.data.series.time_series import load_csv
+from llmpso.data.series.load_csv import load_csv
 from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.objectives.lstm import LSTMObjective
 from tasks.model_files import write_description

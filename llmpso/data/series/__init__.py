@@ -1,1 +1,1 @@
-"""Time series: loading, an even grid, windows and the encoding of inputs."""
+"""Time series: loading, missing values, windows and the encoding of inputs."""

@@ -1,33 +1,16 @@
 """A table of measurements over time, one column of which is to be forecast."""
 
 import hashlib
-import logging
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from llmpso.data.column_names import as_written, near_names, plain
-from llmpso.data.series.even_grid import on_grid
-from llmpso.data.tables.csv_table import CsvOptions, read_table
-from llmpso.data.tables.numbers import mend_numbers
-from llmpso.data.tables.usable_columns import (
-    drop_empty,
-    note_outliers,
-    select_rows,
-    take_units,
-    usable_columns,
-)
-from llmpso.data.times.time_axis import take_time
+from llmpso.data.column_names import near_names
 from llmpso.data.times.time_format import TimeFormat
 from llmpso.errors import DataError
-
-logger = logging.getLogger(__name__)
 
 LARGEST = 1e100
 """Larger values are no measurements, and their squares cannot be counted with."""
@@ -149,64 +132,6 @@ class TimeSeries:
             )
 
 
-def load_csv(
-    path: str | Path,
-    target: str,
-    *,
-    where: Mapping[str, str] | None = None,
-    max_missing: float = 0.1,
-    unit: str = "",
-    options: CsvOptions | None = None,
-) -> TimeSeries:
-    """A series from a CSV file with a header row and one row per time step.
-
-    Time is found in a column of dates, in a date and a clock, or in columns year, month, day
-    (and hour). All other columns become features, but those that are empty, constant, merely
-    count rows, or hold text with many different values. The notes say what was done.
-
-    Args:
-        path: The file.
-        target: Column to forecast.
-        where: Value per column by which to select rows, for a file with several series.
-        max_missing: Largest share of missing target values to accept.
-        unit: Unit of the target; that of a row of units, or its name, if empty.
-        options: How the file is written, where that is not to be found in it.
-
-    Raises:
-        DataError: The file cannot be used; the text names the field and the way out.
-    """
-    path, options, notes = Path(path), options or CsvOptions(), list[str]()
-    table, layout = read_table(path, target, options, notes)
-    target = as_written(target, table.columns)
-    if target not in table:
-        raise missing_column(target, table)
-    table, found_unit = take_units(drop_empty(table, notes), target, layout.decimal, notes)
-    table, times = take_time(select_rows(table, where or {}), target, options, notes)
-    if target not in table:
-        raise DataError(f"target {target!r} is part of the time; name another column to forecast")
-    is_given = options.decimal is not None
-    table = mend_numbers(table, layout.decimal, notes, is_given=is_given)
-    note_outliers(table, notes)
-    table = on_grid(table, max_missing, notes)
-    check_target(table, target)
-    _check_gaps(table, target, max_missing)
-    table = usable_columns(table, target, notes)
-    for note in notes:
-        logger.info("%s", note)
-    conditions = "".join(f", {column} = {value}" for column, value in (where or {}).items())
-    return TimeSeries(
-        frame=table,
-        target=target,
-        features=tuple(column for column in table.columns if column != target),
-        name=path.stem,
-        description=f"{target} from the file {path.name}{conditions}, {span(table)}",
-        source=str(path),
-        unit=unit or found_unit or plain(target),
-        times=times,
-        notes=tuple(notes),
-    )
-
-
 def span(frame: pd.DataFrame) -> str:
     """Number of rows and, where known, from when to when."""
     rows = f"{len(frame):,} rows"
@@ -236,17 +161,6 @@ def check_target(frame: pd.DataFrame, target: str) -> None:
 def missing_column(column: str, frame: pd.DataFrame) -> DataError:
     """The error for a column that is not there, with the names nearest to it."""
     return DataError(f"there is no column {column!r}; {near_names(column, list(frame.columns))}")
-
-
-def _check_gaps(frame: pd.DataFrame, target: str, max_missing: float) -> None:
-    n_missing = int(frame[target].isna().sum())
-    share = n_missing / len(frame)
-    if share > max_missing:
-        raise DataError(
-            f"target {target!r} lacks {n_missing:,} of {len(frame):,} values ({share:.1%}), more "
-            f"than max_missing={max_missing:g}; raise max_missing to at least "
-            f"{math.ceil(share * 100) / 100:g}, select rows with where, or name another target"
-        )
 
 
 def _content(column: "pd.Series[float]") -> bytes:

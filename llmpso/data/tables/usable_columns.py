@@ -14,12 +14,6 @@ from llmpso.errors import DataError
 MAX_LEVELS = 20
 """Text with more different values than this is an identifier or prose, not a category."""
 
-MARKS = (-99, -999, -9999, -99999, 999, 9999, 99999, 999999, -32768, -999.9, -99.9, 999.9, 9999.9)
-"""Numbers that loggers write where nothing was measured."""
-
-FAR = 5.0
-"""Distance of such a number from the others, in multiples of their range."""
-
 MOST_NAMED = 10
 """Columns that one note names."""
 
@@ -69,23 +63,6 @@ def take_units(
     notes.append(f"the row below the header is taken for units ({named})")
     rest = table.iloc[1:].reset_index(drop=True)
     return rest, units[target].strip("[]() ")
-
-
-def note_outliers(table: pd.DataFrame, notes: list[str]) -> None:
-    """Note a number such as -9999 that is far from all others: it may mark a gap."""
-    for name in table.select_dtypes("number").columns:
-        known = table[name].dropna()
-        is_mark = known.isin(MARKS)
-        others = known[~is_mark]
-        if not is_mark.any() or others.empty:
-            continue
-        mark, low, high = known[is_mark].iloc[0], others.min(), others.max()
-        if max(low - mark, mark - high) > FAR * max(high - low, abs(high)):
-            notes.append(
-                f"column {name!r}: {mark:g}, in {int((known == mark).sum()):,} cells, is far from "
-                f"all others ({low:g} to {high:g}); if it means that nothing was measured, leave "
-                "those cells empty"
-            )
 
 
 def usable_columns(table: pd.DataFrame, target: str, notes: list[str]) -> pd.DataFrame:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from llmpso.data.series.air_quality import load_taiwan
-from llmpso.data.series.time_series import TimeSeries, load_csv
+from llmpso.data.series.load_csv import load_csv
+from llmpso.data.series.time_series import TimeSeries
 from llmpso.data.series.windows import split_rows
 from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.errors import DataError, SpaceError, SpecError

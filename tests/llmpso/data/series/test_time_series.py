@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmpso.data.series.time_series import TimeSeries, load_csv
+from llmpso.data.series.load_csv import load_csv
+from llmpso.data.series.time_series import TimeSeries
 from llmpso.errors import DataError
 
 VALUES = [3.0, 1.0, 4.0, 1.5, 5.0, 9.0, 2.0, 6.0] * 5

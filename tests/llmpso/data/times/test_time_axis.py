@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmpso.data.series.time_series import TimeSeries, load_csv
+from llmpso.data.series.load_csv import load_csv
+from llmpso.data.series.time_series import TimeSeries
 from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.errors import DataError
 
