@@ -13,14 +13,14 @@ def _working_directory() -> str:
     except OSError as error:
         print(
             f"error: the working directory cannot be used ({error.strerror}); "
-            "change into a folder that is there",
+            "change to a folder that exists",
             file=sys.stderr,
         )
         raise SystemExit(2) from None
 
 
 def _search_working_directory_last() -> None:
-    """Let no `tasks.py`, `queue.py` or `mlflow/` of a user's stand in for ours or a library's.
+    """Keep a user's `tasks.py`, `queue.py` or `mlflow/` from replacing ours or a library's.
 
     `python -m` searches the working directory first; a user's objective is found there all the
     same. In a clone of this project the working directory is ours.
@@ -32,7 +32,7 @@ def _search_working_directory_last() -> None:
 
 
 def _check_libraries() -> None:
-    """Say which extra brings what all flows need; our folder `mlflow/` is no library."""
+    """Name the extra that all flows need; our folder `mlflow/` is not the library."""
     for library in ("cyclopts", "mlflow", "prefect"):
         found = find_spec(library)
         if found is None or found.origin is None:

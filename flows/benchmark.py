@@ -70,8 +70,8 @@ def benchmark(
 
     Args:
         suite: Problems to solve; the tables of `tables-report` are for frozen designs only, and
-            `paper` has the paper's three scenarios: Rastrigin, LSTM and CNN. `live` trains the
-            latter two in earnest, which takes hours. `racing` has studies of its own, with
+            `paper` has the paper's three scenarios: Rastrigin, LSTM and CNN. `live` really
+            trains the latter two, which takes hours. `racing` compares studies with
             racing and without; `speed` times all but training.
         arms: Methods, with commas between; `+default` after a name starts it from a default.
         problems: Those of the suite to solve, with commas between; all if not given. Of `speed`,
@@ -122,12 +122,12 @@ def _run(plan: BenchmarkPlan, report_only: bool) -> Report:
 
 
 def _run_missing(plan: BenchmarkPlan) -> None:
-    """All batches at once over the cores; then those that ask a live model, one by one."""
+    """Run all batches in parallel on the cores; then those that use a live model, one by one."""
     asks = [batch for batch in plan.batches if plan.is_live and batch.arm.voice.is_model]
     others = [batch for batch in plan.batches if batch not in asks]
     with process_pool(plan.n_workers) as processes:
         _run_batches(plan, others, processes, plan.n_workers)
-    # A model wants all cores, and its replies are recorded by one process.
+    # A model needs all cores, and one process records its replies.
     with ThreadPoolExecutor(1) as thread:
         _run_batches(plan, asks, thread, 1)
 

@@ -91,7 +91,7 @@ def _run(command: Command, arguments: dict[str, Any]) -> int:
         IS_QUIET.set(is_quiet)
         if is_quiet or sys.stderr.isatty():
             _quieten_console()
-        # Of a flow that may return anything, its type says that it returns nothing.
+        # Prefect's type of such a flow says that it returns nothing.
         ended: Callable[..., State[Any]] = command.flow
         with local_prefect_server(), announced():
             state = ended(**arguments, return_state=True)
@@ -110,7 +110,7 @@ def _result_text(command: Command, result: Any, as_json: bool) -> str:
 
 
 def _quieten_console() -> None:
-    """Leave the terminal to the view, or to nothing; Prefect's own page keeps all log lines."""
+    """Hide log lines from the terminal, where the live view is; Prefect's page has all of them."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     for name in (None, "prefect", "prefect.flow_runs", "prefect.task_runs"):
         for handler in logging.getLogger(name).handlers:

@@ -1,4 +1,4 @@
-"""What all commands share: how they are joined, run, and how a mistake is said in one line."""
+"""Shared by all commands: joining them, running them, and errors in one line."""
 
 import sys
 from collections.abc import Sequence
@@ -61,8 +61,8 @@ def run(app: cyclopts.App, arguments: Sequence[str]) -> int:
     """Run a command.
 
     Returns:
-        The exit code: 0; 1 if the run failed; 2 with one line on what was wrong, and the way
-        out, if it could not begin; 130 if it was interrupted.
+        The exit code: 0; 1 if the run failed; 2, with one line that says what is wrong and how
+        to correct it, if it could not start; 130 if it was interrupted.
     """
     mask_tracebacks()
     try:
@@ -80,7 +80,7 @@ def run(app: cyclopts.App, arguments: Sequence[str]) -> int:
 
 
 def _missing(error: ImportError) -> str:
-    """Which extra brings what the module of a command imports."""
+    """The extra that installs what the module of a command imports."""
     cause = error.__cause__ or error
     if not isinstance(cause, ModuleNotFoundError):
         raise error

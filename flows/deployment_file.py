@@ -1,6 +1,6 @@
 """The deployments of a file, checked: what they run, with which parameters, and when.
 
-The file is that of `prefect deploy`. A key means here what it means there, or is refused.
+The file is that of `prefect deploy`. Each key means the same as there, or is refused.
 """
 
 import difflib
@@ -40,7 +40,7 @@ OPTIONS: Mapping[str, type[AllOptions]] = {"retune": RetuneOptions, "tune": Tune
 """What each of them is given."""
 
 WORKERS_OWN = ("build", "push", "pull", "work_pool", "version", "version_type", "flow_name")
-"""Keys that say how a worker gets the code; who serves has it."""
+"""Keys that say how a worker gets the code; `flows.serve` has it already."""
 
 
 class DeploymentEntry(BaseModel):
@@ -61,7 +61,7 @@ class DeploymentEntry(BaseModel):
     @field_validator("description", "tags", "parameters", "schedules", mode="before")
     @classmethod
     def _empty(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
-        """A key without a value says nothing."""
+        """A key without a value is ignored."""
         return cls.model_fields[str(info.field_name)].default if value is None else value
 
     @field_validator("name")
@@ -120,7 +120,7 @@ def load_deployments(path: Path) -> list[ScheduledFlow]:
 
 
 def _entries(path: Path) -> list[Any]:
-    """What stands under `deployments`, unchecked."""
+    """The entries under `deployments`, unchecked."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         content, repeated = yaml.safe_load(text), repeated_key(yaml.compose(text))
@@ -184,7 +184,7 @@ def _read(kind: type[Model], content: dict[str, Any], label: str) -> Model:
     try:
         return kind.model_validate(content)
     except pydantic.ValidationError as error:
-        # A name that is not known first: it is why another is missing.
+        # Unknown names first: one of them may be a wrong spelling of a missing one.
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         where = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":

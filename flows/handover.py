@@ -1,4 +1,4 @@
-"""What a command has checked is what its flow runs: prepared once, in the same process."""
+"""Hands the plan that a command has checked to its flow, so that it is prepared only once."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 
 class Prepared(Protocol):
-    """A plan, or whatever else has to be closed when it has been run."""
+    """A plan, or another object that must be closed after the run."""
 
     def close(self) -> None:
         """Free what it holds."""
@@ -25,7 +25,7 @@ _CHECKED: ContextVar[list[tuple[object, Any]] | None] = ContextVar("checked", de
 def handed_over() -> Iterator[None]:
     """For the length of the block, a flow takes what was prepared when its command was checked.
 
-    What it did not take is closed at the end.
+    Prepared objects that it did not take are closed at the end.
     """
     checked: list[tuple[object, Any]] = []
     token = _CHECKED.set(checked)

@@ -17,7 +17,7 @@ from tasks.registry import RETUNE_TAG
 from tasks.studies import WORKERS_TAG, StudyIdentity
 
 MOST_OF_A_TAG = 5_000
-"""Characters that every store of MLflow keeps of a tag."""
+"""Characters of a tag that every store of MLflow takes."""
 
 
 def study_identity(plan: Plan) -> StudyIdentity:

@@ -43,7 +43,8 @@ def tell(block: str | None, subject: str, body: str) -> None:
     if not block:
         return
     try:
-        # Prefect runs it at once where no event loop runs, though it is declared `async`.
+        # Without a running event loop Prefect runs it synchronously, although it is declared
+        # `async`.
         notify: Callable[..., object] = load_notifier(block).notify
         notify(body, subject=subject)
     except Exception:  # noqa: BLE001 - any service may fail in any way

@@ -11,9 +11,9 @@ from contextlib import contextmanager, redirect_stdout, suppress
 def others_aside(is_wanted: bool) -> Iterator[None]:
     """Send what is printed within the block to standard error, if that is wanted.
 
-    So is what compiled code and other processes print, which know the file by its number alone,
-    and what was given `sys.stdout` before. After the block standard output is what it was,
-    whether or not that is wanted: a training may close or replace it.
+    This includes the output of compiled code and other processes, which use the file descriptor,
+    and of objects that hold the earlier `sys.stdout`. After the block standard output is what it
+    was, whether or not that is wanted: a training may close or replace it.
     """
     before, copy = sys.stdout, _duplicate(1)
     try:
@@ -37,7 +37,7 @@ def _on_standard_error() -> Iterator[None]:
     with suppress(ValueError, AttributeError):
         sys.stdout.flush()
     os.dup2(2, 1)
-    # A file of its own: a training may close what it finds as `sys.stdout`.
+    # A separate file object: a training may close `sys.stdout`.
     aside = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
     try:
         with redirect_stdout(aside):
@@ -48,7 +48,7 @@ def _on_standard_error() -> Iterator[None]:
 
 
 def _duplicate(descriptor: int) -> int | None:
-    """Another number of an open file; None if it is closed."""
+    """A duplicate of a file descriptor; None if the file is closed."""
     try:
         return os.dup(descriptor)
     except OSError:

@@ -1,4 +1,4 @@
-"""From options to a checked plan: all that can be refused is refused here."""
+"""From options to a checked plan: invalid options are refused here, before any training."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -60,7 +60,7 @@ class Plan:
     registry: Registry
     """Registered model that the study is for."""
     registers: bool = True
-    """Whether the best model becomes a version of it at once."""
+    """Whether the best model is registered as a version of it when the study ends."""
     retune_run: str = ""
     """MLflow run of the retuning that the study is part of."""
 

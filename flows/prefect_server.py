@@ -32,7 +32,7 @@ PORT = 4200
 def local_prefect_server(timeout: float = 120.0) -> Iterator[str]:
     """Yield the URL of a Prefect API: the one configured, one on the usual port, or our own.
 
-    Our own keeps its records in the user's Prefect database, where `prefect server start` shows
+    Our own stores its records in the user's Prefect database, where `prefect server start` shows
     them later, writes its log to a file, and ends with the last of the commands that use it.
     """
     if configured := PREFECT_API_URL.value():
@@ -84,7 +84,7 @@ def _shared_file(name: str) -> Path:
 def wait_until_recorded(flow_run_id: str, timeout: float = 15.0) -> None:
     """Wait until the server has recorded how every task of a run ended, and all log lines.
 
-    Both reach it in batches, later; a server that is stopped at once loses the last.
+    Both reach it in batches, later; a server that is stopped immediately loses the last ones.
     """
     APILogHandler().flush()
     unfinished = {

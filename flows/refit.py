@@ -21,7 +21,8 @@ from tasks.iterate import iterate
 from tasks.ledger import Ledger
 
 FIRST_SEED = 1_000_000
-"""Seeds of refits are those of trials that no study reaches: none was chosen by its seed."""
+"""Refits use seeds of trial numbers that no study reaches, so no model was selected by its
+seed."""
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 

@@ -40,7 +40,7 @@ from tasks.studies import open_study
 from tasks.tracker import Tracker
 
 EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
-"""Ends of a study that are worth a message: money or time ran out."""
+"""Reasons for the end of a study that cause a notification: calls, tokens or time ran out."""
 
 
 @options_flow(
@@ -125,7 +125,7 @@ def _ended(plan: RetunePlan, study: Tracker) -> Summary | None:
 
 
 def _keep(plan: RetunePlan, run: Tracker, reason: str, found: Findings) -> RetuneReport:
-    """Let the champion serve on."""
+    """Record that the champion stays."""
     champion = plan.champion
     if champion is None:
         raise RuntimeError("there is no champion to keep")

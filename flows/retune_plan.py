@@ -34,7 +34,7 @@ class RetuneOptions(AllOptions):
     """Tune `always`, only after `drift` of a column, or only once the champion's own error has
     `degraded`."""
     min_new_rows: Annotated[int, Field(ge=0)] = 1
-    """Rows that must have come in since the champion; fewer fail the run."""
+    """Rows that must be newer than the champion's; with fewer the run fails."""
     refits: Annotated[int, Field(ge=2, le=100)] = 5
     """Seeds with which challenger and champion are each trained again to compare them."""
     margin: Share = 0.01

@@ -15,7 +15,7 @@ from tasks.names import keys
 
 
 class Decision(StrEnum):
-    """What became of the model in production."""
+    """What happened to the model in production."""
 
     FIRST = "first"
     """There was no champion; now there is."""
@@ -54,14 +54,14 @@ class RetuneReport:
     drift: Sequence[ColumnDrift] = ()
     degradation: Degradation | None = None
     study: Summary | None = None
-    """The study; None if the model was left alone."""
+    """The study; None if nothing was tuned."""
     verdict: Verdict | None = None
     warnings: Sequence[str] = ()
     """What people should know of the champion: that it is gone, or its data."""
 
     @property
     def headline(self) -> str:
-        """What became of the model, and why."""
+        """What happened to the model, and why."""
         what = {
             Decision.FIRST: f"version {self.version} is its first champion",
             Decision.PROMOTED: f"version {self.version} {self._instead}",

@@ -1,4 +1,4 @@
-"""Find the prompt that suits a model, and keep the choice: `python -m flows.select_prompt`."""
+"""Find the prompt that suits a model, and save the choice: `python -m flows.select_prompt`."""
 
 from contextlib import closing
 from pathlib import Path
@@ -33,7 +33,7 @@ def select_prompt(
     out: str = "start_prompts.json",
     replies: str = "results/prompt-replies.jsonl",
 ) -> str:
-    """Score prompts for a model on development tables; keep the best with its evidence.
+    """Score prompts for a model on development tables; save the best with its scores.
 
     Args:
         advisor: Language model; `auto` as in `flows.tune`.

@@ -30,7 +30,7 @@ class Users:
         fcntl.flock(self._file, fcntl.LOCK_SH)
 
     def are_others(self) -> bool:
-        """Whether other processes use it; if not, none can begin to from now on."""
+        """Whether other processes use it; if not, no new user can be added from now on."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""What is given to a flow is stored with its run, for everybody to read: no secrets there."""
+"""Refuses secrets in the parameters of a flow: everybody can read those of a run."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,9 +10,9 @@ from llmpso.urls import check_storable as check_address
 INSTEAD = {
     "llm_url": "put a key into OPENAI_API_KEY, or the whole address into OPENAI_BASE_URL or "
     "OLLAMA_HOST",
-    "address": "name the address of the cluster alone, and keep others out by its network or TLS",
+    "address": "give only the address of the cluster, and restrict its network or use TLS",
 }
-"""Where the secrets of an option belong; those of any other address stay out."""
+"""Where the secrets of an option belong; in other addresses they are not allowed."""
 
 OTHERWISE = "fetch the file, and name it by its path"
 

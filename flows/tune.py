@@ -73,10 +73,10 @@ def run_plan(plan: Plan) -> Summary:
 
 
 def _with_first_sizes(plan: Plan, study: Tracker) -> Plan:
-    """The plan with the batch and the swarm that an interrupted run of it had.
+    """The plan with the batch and swarm sizes of the interrupted run.
 
-    Where these follow the workers, the trials depend on what the first run had of them; the next
-    one may have others, or measure others on the same machine while it is busy.
+    If they follow the number of workers, the trials depend on the workers of the first run. The
+    next run may have another number, or measure another one while the machine is busy.
     """
     begun = plan.laid_out_for(int(study.tags()[WORKERS_TAG]))
     spec, logger = begun.study, get_run_logger()
@@ -128,7 +128,7 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
 
 
 def _registered(plan: Plan, ledger: Ledger, best: Trial) -> str:
-    """The new version, where the study's best model is to become one at once."""
+    """The new version, if the study's best model is registered immediately."""
     if not plan.registers:
         return ""
     version = plan.registry.register(ledger.linked(best), ledger.study.run_id)

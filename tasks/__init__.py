@@ -6,14 +6,14 @@ import sys
 from llmpso.loopback import spare_loopback
 
 ENVIRONMENT = {
-    # Nothing of a study leaves the machine unasked.
+    # No usage data is sent.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # On a busy machine a temporary server may need longer than 20 s.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # Records that MLflow does not take at once wait on disk: no evaluation waits for its retries.
+    # Records that MLflow does not accept immediately wait on disk, so few HTTP retries suffice.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }

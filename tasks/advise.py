@@ -1,4 +1,4 @@
-"""The language model behind a cached Prefect task: the same question is asked once, ever."""
+"""The language model behind a cached Prefect task: the same question is sent only once."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace

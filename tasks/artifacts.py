@@ -1,8 +1,9 @@
-"""Models read back from MLflow, and what of them is trusted.
+"""Loads models from MLflow; pickles are loaded only for a user's own objective.
 
-The weights of an objective of ours are read by the objective itself: whoever can write to the
-artifact store can change what such a model answers, but runs nothing here. A model of a user's own
-is read as its `MLmodel` says, by pickle or by a module of theirs: it is trusted like their code.
+The weights of an objective of ours are read by the objective itself: anyone who can write to the
+artifact store can change the answers of such a model, but cannot run code here. A model of a
+user's own is read as its `MLmodel` says, by pickle or by a module of theirs: it is trusted as the
+user's code is.
 """
 
 import tempfile
@@ -45,7 +46,7 @@ def load_model(uri: str, address: str, objective: object) -> Any:
 
 
 def check_model(uri: str, address: str) -> None:
-    """Make sure that a model is there and whole, without running anything of it.
+    """Check that a model exists and is complete, without running its code.
 
     Raises:
         RegistryError: It is not.

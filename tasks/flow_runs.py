@@ -37,9 +37,9 @@ OPEN_STATES = [StateType.RUNNING, StateType.PENDING]
 
 @contextmanager
 def announced() -> Iterator[None]:
-    """Tag the block's flow runs with this process; first, mark the runs of processes that died.
+    """Tag the block's flow runs with this process; first, mark the runs of killed processes.
 
-    A tag is there from the creation of a run on: whenever a process is killed, it can be found.
+    A run has the tag from its creation on: whenever a process is killed, it can be found.
     """
     root = made_folder(state_folder())
     folder = made_folder(root / "processes")

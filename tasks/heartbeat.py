@@ -1,4 +1,4 @@
-"""A sign of life at regular times, from a thread that ends with its process."""
+"""A heartbeat: calls a function at regular intervals, in a thread that ends with its process."""
 
 import threading
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Heartbeat:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End it; a beat that waits for a store that is away is not waited for."""
+        """End it, without waiting for a beat that is blocked by an unavailable store."""
         self._stopped.set()
         self._thread.join(BEAT_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Every evaluation of one study: earlier ones are reused, new ones recorded, none is lost."""
+"""All evaluations of one study: reuses earlier ones and records new ones without losing any."""
 
 import logging
 import threading
@@ -45,7 +45,7 @@ class Ledger:
     does not answer; `deliver` waits for it in the end.
 
     Args:
-        study: Where the records go. What it holds already answers the same evaluations again.
+        study: Where the records go. Evaluations that it has already are reused.
         fingerprint: That of the objective.
 
     Attributes:
@@ -87,7 +87,7 @@ class Ledger:
 
     @property
     def n_unused(self) -> int:
-        """Kept evaluations that were not asked for again."""
+        """Earlier evaluations that were not proposed again."""
         return len(self._stored)
 
     @property
@@ -131,7 +131,7 @@ class Ledger:
         return self.record(paused.pruned())
 
     def record(self, outcome: Outcome) -> Trial:
-        """Keep an evaluation for good, on disk; the records follow.
+        """Store an evaluation on disk; it is recorded in MLflow later.
 
         One whose training continues later is stored on disk only.
 
@@ -186,7 +186,7 @@ class Ledger:
         return evaluation_key(self._fingerprint, trial, trial.fidelity)
 
     def _take_in(self, recorded: Mapping[str, Trial]) -> None:
-        """Keep what worker processes had measured when the study's process was killed."""
+        """Store what worker processes had measured before the study's process was killed."""
         known = {*recorded, *(entry.key for entry in self._pending.entries())}
         for outcome in unrecorded_outcomes(self.worker_outcomes):
             failure = outcome.trial.failure
@@ -201,7 +201,7 @@ class Ledger:
         return replace(trial, links=self._links.get(trial.number, trial.links))
 
     def note_incumbent(self, trial: Trial | None) -> None:
-        """Add the best value so far to the study's curve, once; a store that is away misses it."""
+        """Add the best value to the study's curve, once, unless the store is unavailable."""
         if trial is None or trial.value is None or trial.number in self._incumbents:
             return
         if self._is_quiet():
@@ -215,17 +215,18 @@ class Ledger:
             self._be_quiet()
 
     def deliver(self) -> None:
-        """Bring all that waits to MLflow.
+        """Record all waiting evaluations in MLflow.
 
         Raises:
-            StorageError: It stayed away for too long, or refused some; all is still on disk.
+            StorageError: It was unavailable for too long, or refused some; all evaluations are
+            still on disk.
         """
         wait(self._under_way.copy())
         patiently(self._deliver, f"record {len(self._waiting)} evaluations")
         patiently(partial(close_unfinished, self.study), "close interrupted records")
 
     def close(self) -> None:
-        """End the threads; what they do not bring to MLflow in time stays on disk."""
+        """End the threads; evaluations not recorded in MLflow by then stay on disk."""
         wait(self._under_way.copy(), CLOSE_SECONDS)
         self._is_closing = True
         self._writers.shutdown(cancel_futures=True)
@@ -299,7 +300,7 @@ class Ledger:
         return time.monotonic() < self._quiet_until
 
     def _be_quiet(self) -> None:
-        """Leave the store alone for a while."""
+        """Wait before the store is tried again."""
         self._quiet_until = time.monotonic() + QUIET_SECONDS
         logger.warning("MLflow does not answer: %d evaluations wait on disk", len(self._waiting))
 

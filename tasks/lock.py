@@ -1,6 +1,6 @@
 """A lock with a heartbeat, seen from every machine that uses the same MLflow store.
 
-MLflow has no locks, but everybody can read there what anybody has written. A process that wants a
+MLflow has no locks, but every process can read what others have written. A process that wants a
 lock writes a claim, a tag of its own on what it locks (a study's run, or a registered model), and
 then reads all claims: if there is no other, it has the lock; else it deletes its claim and tries
 again. Of two, the one that wrote last sees the other's claim, so that they never both have it.
@@ -10,10 +10,10 @@ that happens: a claim made under a file that we hold is that of a dead process. 
 another machine changes its claim with every heartbeat. Silence is counted in our own looks at it,
 so that clocks which differ do no harm.
 
-Prefect's concurrency limits renew leases in a similar way, but one Prefect server keeps them. Two
-machines may share the MLflow store, which is what must be protected, and run their flows on
-Prefect servers of their own, as the commands do; a rollback needs no Prefect at all. So the lock
-stands in MLflow.
+Prefect's concurrency limits renew leases in a similar way, but they are stored in one Prefect
+server. Two machines may share the MLflow store, which is what must be protected, and run their
+flows on Prefect servers of their own, as the commands do; a rollback needs no Prefect at all. So
+the lock is stored in MLflow.
 """
 
 import json
@@ -141,7 +141,7 @@ class Lock:
         self.release()
 
     def check(self) -> None:
-        """Refuse to go on if others took this process for dead, as they do if it was suspended.
+        """Refuse to continue if others took the lock, as they do if this process was suspended.
 
         Raises:
             LLMPSOError: They did, and may hold the lock now.
@@ -151,7 +151,7 @@ class Lock:
             raise self._busy(claims.values())
 
     def release(self) -> None:
-        """Give the lock up."""
+        """Release the lock."""
         self._heartbeat.stop()
         self._give_up()
 
@@ -167,14 +167,14 @@ class Lock:
                 return
             if time.monotonic() > deadline and any(map(watch.is_alive, others)):
                 raise self._busy(others.values())
-            # Two that met once must not meet again and again.
+            # A random pause, so that two processes do not collide again and again.
             time.sleep(random.uniform(0, LOOK_SECONDS) if not others else LOOK_SECONDS)
 
     def _is_dead(self, key: str, claim: str, watch: "_Watch") -> bool:
         return _facts(claim).get("place") == self._place or watch.is_silent(key)
 
     def _claims_alone(self) -> bool:
-        """Claim the lock, unless somebody else does at the same time."""
+        """Claim the lock, unless another process does at the same time."""
         self._sign(0)
         if set(self._claims()) == {self._key}:
             return True
@@ -244,7 +244,7 @@ class _Watch:
 
 
 def _facts(claim: str) -> dict[str, Any]:
-    """Who claims; nothing if somebody else wrote it."""
+    """Who claims; empty if the tag was written by something else."""
     with suppress(ValueError):
         facts = json.loads(claim)
         return facts if isinstance(facts, dict) else {}

@@ -1,7 +1,7 @@
-"""A SQLite store that does not exist yet: made once, and whole or not at all.
+"""Creates a SQLite store that does not exist yet: once, and completely or not at all.
 
-MLflow makes its tables one after the other, and locks nothing: two first commands at once would
-break each other, and one that is killed would leave a database that no later one can use.
+MLflow makes its tables one after the other, and locks nothing: two first commands at the same time
+would disturb each other, and one that is killed would leave a database that no later one can use.
 """
 
 import os
@@ -18,7 +18,7 @@ from llmpso.running.durable_files import HALF_WRITTEN, sync
 
 
 def make_store(uri: str) -> None:
-    """Make a store's database, unless it is there; a server makes its own.
+    """Create a store's database if it does not exist; a server creates its own.
 
     Raises:
         OSError: Its folder cannot be written.

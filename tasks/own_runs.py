@@ -25,7 +25,7 @@ def apart(trial: Trial) -> Iterator[None]:
     try:
         yield
     finally:
-        # A worker has MLflow only if the training brought it along.
+        # A worker has MLflow only if the training imported it.
         mlflow = sys.modules.get("mlflow")
         while mlflow is not None and mlflow.active_run() is not None:
             _end(mlflow, trial)

@@ -71,7 +71,7 @@ def _model_charts(study: Tracker, objective: DescribedObjective, best: Trial) ->
 def trace_calls(study: Tracker, calls: Sequence[Call], model: Mapping[str, str]) -> None:
     """Save every request to the language model as a trace of the study's run.
 
-    Those of an earlier run of the study are there already.
+    Those of an earlier run of the study exist already.
 
     Args:
         study: Whose they are.

@@ -1,4 +1,4 @@
-"""Which errors of a store may pass, and how long they are waited for.
+"""Which errors of a store are temporary, and how long they are retried.
 
 Retried: a server that cannot be reached, takes too long, is overloaded or fails by itself; a
 locked database. Not retried, because only a person can change it: a full disk, a file that may not
@@ -38,7 +38,7 @@ _BUSY_CODES = (
 """MLflow's codes for a database that does not answer, and for HTTP 429, 503 and 504."""
 
 _BUSY_STATUS = (408, 425, 429, 500, 502, 503, 504)
-"""What HTTP servers, and proxies before them, answer in trouble of their own."""
+"""Statuses of HTTP servers, and of proxies before them, that fail temporarily."""
 
 _UNREACHABLE = (
     requests_errors.ConnectionError,
@@ -107,7 +107,7 @@ def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECO
 
 
 def is_unavailable(error: BaseException | None) -> bool:
-    """Whether a store does not answer, or is locked: it may, later."""
+    """Whether a store does not answer or is locked, so that a retry may succeed."""
     if isinstance(error, requests_errors.RequestException):
         return _is_server_unavailable(error)
     if isinstance(error, OSError):

@@ -81,7 +81,7 @@ class Registry:
 
     @contextmanager
     def store_answers(self) -> Iterator[None]:
-        """Say what is the matter if the store goes away within the block, or refuses.
+        """Explain it if the store becomes unavailable within the block, or refuses.
 
         Raises:
             StorageError: It did.
@@ -128,7 +128,7 @@ class Registry:
         return f"{self.name}/{self._register(trial.links['model'], tags)}"
 
     def describe(self, objective: str) -> None:
-        """Write on the model's page what it does and how to load it, unless somebody has.
+        """Write on the model's page what it does and how to load it, unless it has a description.
 
         Args:
             objective: What it was tuned for.

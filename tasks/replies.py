@@ -93,7 +93,7 @@ class StudyReplies(BackendAround):
         try:
             self._study.record_text(ARTIFACT, "".join(self._lines))
         except STORE_ERRORS:
-            # It is on disk; the next one brings it along.
+            # It is on disk, and is sent together with the next one.
             return
 
 

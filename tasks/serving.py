@@ -69,7 +69,7 @@ class Serving:
         """The last change of what serves; None if there was none.
 
         Raises:
-            RegistryError: Somebody damaged the record of it.
+            RegistryError: The record of it is damaged.
         """
         text = self._registered().tags.get(CHANGE_TAG)
         if text is None:
@@ -120,10 +120,10 @@ class Serving:
             )
 
     def settle(self) -> None:
-        """Bring a change to an end whose process died.
+        """Complete a change whose process was killed.
 
         Raises:
-            RegistryError: Somebody damaged the record of it.
+            RegistryError: The record of it is damaged.
             BusyModelError: Another process changes what serves at this moment.
         """
         if self.find() is None or self._is_settled():
@@ -151,7 +151,8 @@ class Serving:
             )
             self._complete(change)
         else:
-            # Nothing was changed yet, or somebody moved the alias by hand since: either stands.
+            # Nothing was changed yet, or the alias was moved by hand since: both are left as they
+            # are.
             logger.warning("a change of what serves of %r was interrupted: dropped", self.model)
             stands = now if now.champion else change.before
             self._write_down(Change(change.before, stands, {}, is_done=True))
@@ -165,7 +166,7 @@ class Serving:
 
     def _set_previous(self, version: str) -> None:
         store = client(self.tracking_uri)
-        # Somebody may have deleted it since.
+        # It may have been deleted since.
         with suppress_code("RESOURCE_DOES_NOT_EXIST"):
             if version:
                 store.set_registered_model_alias(self.model, PREVIOUS, version)

@@ -1,7 +1,7 @@
 """Errors as Prefect stores them: without secrets, and in characters that every database takes.
 
 The message of an exception that ends a flow or a task become the message of its state; the
-exception itself may be stored as its result. Both are there for everybody to read.
+exception itself may be stored as its result. Everybody can read both.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class ForeignError(LLMPSOError, RuntimeError):
-    """Stands for an error of other people's code whose own message cannot be stored."""
+    """Replaces an error of foreign code whose own message cannot be stored."""
 
 
 def storable_errors(function: Callable[P, T]) -> Callable[P, T]:
@@ -43,7 +43,7 @@ def storable_errors(function: Callable[P, T]) -> Callable[P, T]:
 def storable(error: Exception) -> Exception:
     """The error itself if it can be stored; else one that says the same, as far as it may.
 
-    An error of ours keeps its class, which says what to do about it.
+    An error of ours is stored with its class, which says what to do about it.
     """
     message = _message(error)
     if message is None:
@@ -60,13 +60,13 @@ def storable(error: Exception) -> Exception:
 
 
 def _without_causes(found: Exception, error: Exception) -> Exception:
-    """An error without those it came of, which pickles may hold too (tblib's, which Dask brings).
+    """An error without its causes, whose messages are added as a note.
 
-    What they say stays, as a note to it.
+    Pickles may contain causes too, with tblib, which Dask installs.
     """
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if before is not None:
-        found.add_note(f"It came of:\n{traceback_of(before)}")
+        found.add_note(f"Caused by:\n{traceback_of(before)}")
     found.__cause__ = found.__context__ = None
     return found
 

@@ -1,6 +1,6 @@
 """The file of a SQLite store: what is wrong with it, before MLflow itself is asked and after.
 
-MLflow would wait a minute for a file that nobody may read, put its tables among those of another
+MLflow would wait a minute for a file that cannot be read, put its tables among those of another
 program, and report all that in SQL.
 """
 
@@ -26,7 +26,7 @@ _CONTENT = ("runs", "registered_models", "trace_info")
 
 
 def server_error_in(path: Path) -> str:
-    """Why a store's file, there already or not, cannot be used; empty if nothing is in the way."""
+    """Why a store's file, existing or not, cannot be used; empty if it can."""
     if path.is_symlink():
         return f"{path} is a link that leads nowhere; remove it"
     if path.exists() and not path.is_file():
@@ -41,7 +41,7 @@ def server_error_in(path: Path) -> str:
 
 
 def refusal_of(path: Path, uri: str) -> str:
-    """Why MLflow refuses a database that is there; empty if nothing is known of it.
+    """Why MLflow refuses an existing database; empty if the reason is not known.
 
     Args:
         path: Its file.

@@ -44,7 +44,7 @@ def store_model(model: object, folder: Path) -> None:
     Args:
         model: A `torch.nn.Module` or an estimator of scikit-learn, which are pickled; a state
             dict, or a `SavableModel`.
-        folder: Is there; it has no model yet.
+        folder: An existing folder without a model.
 
     Raises:
         ModelError: The model is none of these, or refuses to be written.
@@ -124,7 +124,7 @@ def _saved(weights: Mapping[str, "Tensor"]) -> bytes:
 
 
 def _is_of(module: str, kind: str, model: object) -> bool:
-    # A model has brought its library along; without one it need not be loaded.
+    # If its library is not imported, the model is not of that library.
     library = sys.modules.get(module)
     return library is not None and isinstance(model, getattr(library, kind))
 

@@ -21,7 +21,7 @@ from tasks.tracker import Tracker
 FLOW_RUN_TAG = "prefect.flow_run_id"
 
 WORKERS_TAG = "llmpso.workers"
-"""Workers for which a study's batch and swarm were laid out."""
+"""Number of workers that a study's batch and swarm sizes follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
 
 
 def _explained(study: Tracker) -> StorageError | None:
-    """What is behind an error of the store, where somebody deleted the study meanwhile."""
+    """What is behind an error of the store, if the study was deleted meanwhile."""
     part, way_back = study.deleted_part()
     if not part:
         return None
@@ -113,7 +113,7 @@ def _continued(
     if last.tags.get(FLOW_RUN_TAG, flow_run_id) != flow_run_id:
         mark_crashed(last.tags[FLOW_RUN_TAG])
     if resume:
-        # How it began decides its trials, whoever resumes it.
+        # The options of the first run decide its trials, also if another flow resumes it.
         now = {name: tag for name, tag in identity.tags.items() if name != WORKERS_TAG}
         last.study.reopen({**now, **identity.asked, FLOW_RUN_TAG: flow_run_id})
         return last.study, lock
@@ -128,7 +128,7 @@ def _differs(identity: StudyIdentity, last: LastStudy) -> bool:
 
 
 def close_left_open(identity: StudyIdentity, ended: Mapping[str, Mapping[str, str]]) -> None:
-    """Close the runs that dead processes left open, where nobody resumes them.
+    """Close the runs that killed processes left open and that are not resumed.
 
     Args:
         identity: Whose runs: those with its tags. One with its key is resumed.
@@ -154,7 +154,7 @@ def _abandon(last: LastStudy, fingerprint: str, status: str = "KILLED") -> None:
 
 
 def _close(study: Tracker, status: str) -> None:
-    """End the run; an error that brought it down must not be hidden by another."""
+    """End the run; an error here must not hide the one that ended the study."""
     if status == "FINISHED":
         patiently(partial(study.close, status), "end the study")
         return

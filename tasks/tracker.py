@@ -124,7 +124,7 @@ class Tracker:
         self.store.set_terminated(self.run_id, status)
 
     def deleted_part(self) -> tuple[str, str]:
-        """What of it somebody deleted in MLflow, and how to restore that; empty if nothing."""
+        """Which part of it was deleted in MLflow, and how to restore it; empty if none was."""
         at = f"MLFLOW_TRACKING_URI={masked_url(self.tracking_uri)!r}"
         with suppress(*STORE_ERRORS):
             experiment = self.store.get_experiment(self.experiment_id)

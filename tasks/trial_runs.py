@@ -111,7 +111,7 @@ def recorded_trials(study: Tracker) -> dict[str, Trial]:
 def trials_within(study: Tracker, space: SearchSpace) -> list[Trial]:
     """The trials of a study's children, without those whose parameters are outside a space.
 
-    They are as they were recorded, state included; one that was retried is there once.
+    They are as they were recorded, state included; one that was retried occurs once.
     """
     found: dict[int, Trial] = {}
     for run, trial in _complete(study):

@@ -89,7 +89,7 @@ def _log(evaluation: Evaluation, *, is_bare: bool) -> None:
 def ray_study(evaluations: int, tracking_uri: str) -> None:
     """Ray Tune with its MLflow callback: figures go to MLflow, models only to Ray's own folder.
 
-    Trials report once, without their curve: every report is a round trip of its own.
+    Trials report once, without their curve, because every report is a round trip.
     """
     import ray
     from ray import tune

@@ -48,9 +48,9 @@ SHORT_ONLY = (
 
 
 def measure_machinery(evaluations: int, repeats: int) -> Iterator[dict[str, Any]]:
-    """Seconds of whole studies that cost nothing to train, one row per study; all take turns.
+    """Seconds of whole studies that cost nothing to train, one row per study; they alternate.
 
-    Each is a process of its own, with an empty store of its own.
+    Each runs in a new process with an empty store.
     """
     plans = product(
         range(repeats), ("sqlite", "http"), (evaluations, LONGER * evaluations), SYSTEMS

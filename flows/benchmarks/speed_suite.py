@@ -84,7 +84,7 @@ def speed_tables(options: BenchmarkOptions) -> dict[str, SpeedTable]:
 
 
 def benchmark_speed(options: BenchmarkOptions, n_workers: int) -> str:
-    """Measure table by table, keep the raw figures, and record all of it.
+    """Measure table by table, save the raw figures, and record everything.
 
     Returns:
         The tables, as Markdown, and their path.
@@ -106,12 +106,12 @@ def benchmark_speed(options: BenchmarkOptions, n_workers: int) -> str:
 def _written(
     name: str, table: SpeedTable, *, options: BenchmarkOptions, n_workers: int, folder: Path
 ) -> str:
-    """The table as Markdown, from raw figures that are measured, or from those that are there."""
+    """The table as Markdown, from new or stored raw figures."""
     path = folder / f"{name}-raw.csv"
     if not options.report_only:
         path.unlink(missing_ok=True)
         for row in table.measure(options, n_workers):
-            # At once: what took half an hour to measure must not go with its last minute.
+            # Saved immediately: a later error must not lose half an hour of measurements.
             pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
     condensed = table.condense(pd.read_csv(path))
     condensed.to_csv(folder / f"{name}.csv", index=False)

@@ -22,5 +22,5 @@ def test_a_working_directory_that_is_gone_is_said_before_anything_is_imported(
     assert ended.returncode == 2
     assert ended.stderr == (
         "error: the working directory cannot be used (No such file or directory); "
-        "change into a folder that is there\n"
+        "change to a folder that exists\n"
     )
