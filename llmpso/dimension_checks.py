@@ -75,7 +75,7 @@ def check_flag(dimension: Any, name: str, flag: object) -> None:
 
 
 def listed(choices: object) -> Iterable[Any]:
-    """Choices in their order; text would fall into letters, and a set has no order."""
+    """Choices in their order; text would be split into letters, and a set has no order."""
     if isinstance(choices, str | bytes | Mapping | AbstractSet) or not isinstance(
         choices, Iterable
     ):

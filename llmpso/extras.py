@@ -1,4 +1,4 @@
-"""Libraries that not everybody needs: each missing one is named together with its extra."""
+"""Optional libraries: an error names the missing library and the extra that installs it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ def needed_by(what: str, extra: str, kind: type[LLMPSOError] = SpecError) -> Ite
 
     Args:
         what: Who needs it, such as `the objective 'lstm'`.
-        extra: Extra of this package that brings it.
+        extra: Extra of this package that installs it.
         kind: Error to raise.
 
     Example:

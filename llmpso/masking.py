@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 from llmpso.urls import HIDDEN, secrets_of
 
 LEAST_LENGTH = 6
-"""A shorter value is no secret worth the name, and may be a part of any word."""
+"""A shorter value is not masked, because it may be a part of any word."""
 
 _SECRET_NAME = re.compile(
     r"(KEY|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PASS|_PWD|SECRET|CREDENTIAL|AUTHORIZATION|COOKIE"

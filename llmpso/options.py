@@ -38,7 +38,7 @@ class DataOptions(Options):
     horizon: AtLeast1 = 6
     """Rows from the last observation to the forecast."""
     where: Texts = ()
-    """Rows of the file to keep, as COLUMN=VALUE; may be given several times."""
+    """Rows of the file to use, as COLUMN=VALUE; may be given several times."""
     max_missing: Share = 0.1
     """Largest share of missing target values that is accepted."""
     time: str | None = None
@@ -101,10 +101,10 @@ class SearchOptions(Options):
     """Size of the swarm; if not given 4 in `guided` and 6 else, or as many as there are workers if
     those are more."""
     batch: AtLeast1 | None = None
-    """Particles that move at once in `guided`; as many as there are workers if not given, and at
+    """Particles that move together in `guided`; as many as there are workers if not given, and at
     least two with `racing`."""
     topology: Literal["star", "ring"] = "star"
-    """Who a particle learns from: all (`star`) or its two neighbours (`ring`)."""
+    """Which particles a particle learns from: all (`star`) or its two neighbours (`ring`)."""
     decreasing_inertia: bool = False
     """Let inertia fall from 0.9 to 0.4 over the study."""
     warm_up: AtLeast1 = 2
@@ -112,7 +112,8 @@ class SearchOptions(Options):
     replaced: AtLeast1 = 2
     """Particles that take its advice in each later iteration (`paper`)."""
     racing: bool = False
-    """Train all a little, stop the worse and go on with the others: far fewer epochs."""
+    """Train all configurations briefly, stop the worse ones and continue the others: far fewer
+    epochs."""
     start: Configurations = ()
     """Known configuration to evaluate first, as JSON; may be given several times."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -142,9 +143,9 @@ class StopOptions(Options):
     max_seconds: Positive | None = None
     """Wall time; trainings that run are finished."""
     max_llm_calls: AtLeast1 | None = None
-    """Questions to the language model, those that a cache answered aside."""
+    """Requests to the language model, without those answered from the cache."""
     max_llm_tokens: AtLeast1 | None = None
-    """Tokens of those questions and answers."""
+    """Tokens of those requests and replies."""
     max_failures: AtLeast1 | None = None
     """Failed trainings. If not given, a study of which the first trainings all fail with the same
     exception ends, too."""
@@ -167,7 +168,7 @@ class LLMOptions(Options):
 
 
 class ScheduledLLMOptions(LLMOptions):
-    """The same for what runs on a schedule: it costs nothing unasked."""
+    """The same for scheduled runs: no LLM by default, so that they cost nothing."""
 
     advisor: AdvisorName = "none"
     """Language model, `none` by default; `auto` takes OpenAI if its key is set, else a running
@@ -180,11 +181,11 @@ class RunOptions(Options):
     model_config = ConfigDict(title="Running")
 
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Trainings that run at once; measured at the start if not given."""
+    """Trainings that run in parallel; measured at the start if not given."""
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     """Cores that one training may use; measured at the start if not given."""
     runner: RunnerKind = "thread"
-    """Where trainings run: in threads, in processes of their own that can be killed, or on the
+    """Where trainings run: in threads, in separate processes that can be killed, or on the
     workers of a Dask or Ray cluster."""
     address: str | None = None
     """That of the cluster; one is started on this machine if not given."""
@@ -199,7 +200,7 @@ class RunOptions(Options):
     experiment: str | None = None
     """MLflow experiment; the objective's name if not given."""
     notify: str | None = None
-    """Prefect notification block, as TYPE/NAME: it is sent how the run ended."""
+    """Prefect notification block, as TYPE/NAME, that is notified of the outcome of the run."""
 
     @model_validator(mode="after")
     def _suits_the_runner(self) -> Self:

@@ -103,7 +103,7 @@ class Trial:
     """File that its training resumes from and saves its state in; empty without racing."""
     rungs: tuple[tuple[float, float], ...] = ()
     """Lower fidelities at which it was measured, each with its value there, which is comparable
-    with other trials' values at that fidelity alone."""
+    only with other trials' values at that fidelity."""
     note: str = ""
     """Why this trial is not what the method would have proposed; empty if it is."""
     warnings: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ class Trial:
     started_at: float = 0.0
     """When the evaluation began, in seconds since the epoch."""
     seconds: float = 0.0
-    """Wall time of the evaluation alone."""
+    """Wall time of the evaluation only."""
     links: Mapping[str, str] = field(default_factory=dict)
     """Links to its records, by kind: run, model."""
 

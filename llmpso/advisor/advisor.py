@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 class Advisor:
     """Asks a language model for new particles; asks once more if no suggestion is usable.
 
-    A second call costs as much as the first. So it is made only where the first brought nothing:
+    A second call costs as much as the first. So it is made only if the first gave nothing usable:
     of several suggestions the usable ones are taken, and the swarm itself moves the other
     particles; the reason is recorded.
 

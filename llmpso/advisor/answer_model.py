@@ -37,7 +37,7 @@ class _Unsorted(GenerateJsonSchema):
 
 
 def _close(schema: dict[str, Any]) -> None:
-    """Leave of an object's schema what binds a reply: no titles, nothing beside the properties."""
+    """Reduce an object's schema to what constrains a reply: no titles, no other properties."""
     properties = {
         name: {key: value for key, value in part.items() if key != "title"}
         for name, part in schema["properties"].items()
@@ -93,7 +93,7 @@ def configuration_schema(space: SearchSpace) -> dict[str, Any]:
 
 
 def reasoned_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The same answer after a reason, which a model may need to think before it decides."""
+    """The same answer after a reason: a model may need to reason before it decides."""
     reason = {"reason": {"type": "string", "maxLength": 300}}
     properties = reason | schema["properties"]
     return dict(schema) | {"properties": properties, "required": list(properties)}

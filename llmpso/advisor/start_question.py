@@ -1,7 +1,7 @@
 """The prompt that asks the language model for a configuration to start from.
 
-A model's worth lies in the default it would start from (arXiv 2606.21641): so it is asked for just
-that, at temperature 0. The wording of the request is chosen in `start_prompts`.
+A language model helps most with the default that it would start from (arXiv 2606.21641), so it is
+asked only for that, at temperature 0. The wording of the request is chosen in `start_prompts`.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class ModelStart:
     """A configuration to start from, suggested by a language model through an `Advisor`.
 
     Args:
-        advisor: Who asks. The question sets its own temperature.
+        advisor: Sends the question, which sets its own temperature.
         start: How it is asked; by default as was found best for the model.
 
     Raises:

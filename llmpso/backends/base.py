@@ -61,7 +61,7 @@ class Reply:
 
 
 class Backend(Protocol):
-    """Transport to one language model: no prompt, no parsing, no policy."""
+    """Transport to one language model, without prompts, parsing or policy."""
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -83,7 +83,7 @@ class Backend(Protocol):
 
 
 class BackendAround:
-    """A backend that adds something to another: base of those that differ in `complete` alone."""
+    """Wraps another backend; base of backends that differ in `complete` only."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

@@ -28,7 +28,7 @@ class RedirectedError(Exception):
 
 
 def http_settings(url: str, seconds: float) -> dict[str, Any]:
-    """How httpx is to reach a server: by no proxy on this machine, and on to no other server."""
+    """How httpx reaches a server: without a proxy on this machine, without redirects to others."""
     return {
         "timeout": httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
         "trust_env": not is_loopback(urlsplit(url).hostname or ""),
@@ -84,7 +84,7 @@ def _is_untrusted(error: BaseException | None) -> bool:
 
 
 def checked_url(text: str, name: str, example: str) -> str:
-    """An address without the quotes and blanks that an environment file may leave around it.
+    """An address without surrounding quotes and blanks, which environment files may contain.
 
     Raises:
         BackendUnavailableError: It is none; the message holds no secret.

@@ -23,7 +23,7 @@ class Binding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a server accepts; at first everything is tried."""
+    """What a server accepts; everything is tried first."""
 
     limit: Literal["max_tokens", "max_completion_tokens", ""] = "max_tokens"
     """Name of the limit of tokens; none if the server takes none."""
@@ -76,7 +76,7 @@ class Dialect:
         return replace(self, room=ROOM_FOR_REASONING) if self.limit and self.room == 1 else None
 
     def changes(self, before: "Dialect") -> tuple[str, str]:
-        """What is left out in contrast to another dialect, and what is done instead."""
+        """The differences to another dialect: what is left out, and what is done instead."""
         field = next(name for name in _CHANGES if getattr(self, name) != getattr(before, name))
         refused, instead = _CHANGES[field]
         value, now = getattr(before, field), getattr(self, field)

@@ -91,7 +91,7 @@ class HTTPBackend(ABC):
 
     @abstractmethod
     def _explained(self, server_error: ServerError) -> BackendError | TransientError:
-        """A complaint as an error that a person can act on."""
+        """A server's error as an error that says what to do."""
 
     @abstractmethod
     def _unreadable(self, response: httpx.Response) -> BackendError:

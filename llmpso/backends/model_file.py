@@ -31,7 +31,7 @@ class KnownFile:
 
     The hash was taken from the packages. That the official file equals it byte for byte could
     not be checked where this was written; so a download from there which does not match is
-    thrown away, and the packages have their turn.
+    discarded, and the packages are used.
     """
 
     name: str

@@ -46,7 +46,7 @@ class WheelPart:
 
 
 def download(url: str, target: Path, size: int, on_progress: OnProgress) -> None:
-    """Fetch `url` into `target`, going on from what is there; again as long as that helps.
+    """Download `url` into `target`, resuming a partial file; retries while there is progress.
 
     Raises:
         OSError: The source cannot be reached, or sends what cannot be the file.
@@ -58,7 +58,7 @@ def download(url: str, target: Path, size: int, on_progress: OnProgress) -> None
         except (OSError, HTTPException) as error:
             if _size(target) <= before:
                 raise
-            _log.info("the download broke off (%s); going on", error)
+            _log.info("the download was interrupted (%s); resuming", error)
 
 
 def download_parts(

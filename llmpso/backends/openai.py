@@ -189,7 +189,7 @@ class OpenAIBackend(HTTPBackend):
     def _masked(self, text: str) -> str:
         """A server's message without the key, which some servers repeat.
 
-        A shorter one only fills the place of a key, and may be a part of any word.
+        A shorter one is only a placeholder, and may be part of any word.
         """
         return text.replace(self._key, HIDDEN) if len(self._key) >= LEAST_LENGTH else text
 

@@ -41,8 +41,8 @@ def call(
     Ours: in tenacity the wait that a server asks for (`Retry-After`), the deadline and the error
     that names both would be callbacks of the same length, for one more dependency.
 
-    A client's own time-out counts from byte to byte, so a slow drip outlives it. Here the
-    attempt is a coroutine that is cancelled; its event loop lives in a thread of its own,
+    A client's own time-out applies to each read, so a slow response can exceed it. Here the
+    attempt is a coroutine that is cancelled; its event loop lives in a separate thread,
     because the caller may be inside another one (a notebook).
 
     Returns:

@@ -109,7 +109,7 @@ def _codes(body: Any) -> Iterator[str]:
 
 
 def _parts(body: Any, depth: int = 6) -> Iterator[Mapping[str, Any]]:
-    """All objects in a complaint but the repeated question, outer ones first."""
+    """All objects in the body of an error except the repeated question, outer ones first."""
     if depth and isinstance(body, list):
         for item in body:
             yield from _parts(item, depth - 1)

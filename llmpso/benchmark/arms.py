@@ -198,7 +198,7 @@ def build_search(arm: Arm, problem: Problem, seed: int, backend: Backend | None)
 def _advisor(
     arm: Arm, objective: DescribedObjective, seed: int, backend: Backend | None
 ) -> Advisor | None:
-    """Who asks; but for the paper's, cold and with one seed: studies share equal questions."""
+    """The advisor of an arm; only the paper's does not use temperature 0 and a single seed."""
     task = Task(objective.description, objective.metric)
     stream = trial_seed(seed, ADVISOR_STREAM)
     if arm.method == "paper":

@@ -206,7 +206,7 @@ class MetaheuristicSearch:
 
     Raises:
         SpecError: An option is out of range.
-        SpaceError: A start configuration lies outside the space, or is there twice.
+        SpaceError: A start configuration is outside the space, or occurs twice.
     """
 
     def __init__(

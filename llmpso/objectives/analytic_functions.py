@@ -1,4 +1,4 @@
-"""Analytic test functions, shifted and rotated by seed, under names that give nothing away.
+"""Analytic test functions, shifted and rotated by seed, under neutral names.
 
 Definitions of Surjanovic and Bingham, Virtual Library of Simulation Experiments; Schwefel with
 the continuation outside its domain of Liang, Qu and Suganthan, CEC 2014 Problem Definitions, f10.

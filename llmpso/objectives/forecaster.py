@@ -43,7 +43,7 @@ class Forecaster:
 
         Returns:
             One forecast in the target's unit per row, from the row that completes the first
-            window on; each speaks of the time `horizon` rows after its own.
+            window on; each is for the time `horizon` rows after its own row.
 
         Raises:
             DataError: There are fewer rows than a window, a column is missing, or times are

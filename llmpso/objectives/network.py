@@ -38,8 +38,8 @@ class FitProblem:
 class NetworkObjective(ABC, Generic[Network]):
     """A network to be trained, by its hyperparameters.
 
-    An evaluation is a function of parameters, fidelity and seed alone, to the last bit on a
-    CPU, whatever other threads do: nothing draws from torch's global generator.
+    An evaluation is a function of parameters, fidelity and seed only, identical to the last bit
+    on a CPU whatever other threads do, because torch's global generator is not used.
 
     Args:
         tunables: All hyperparameters of the network.

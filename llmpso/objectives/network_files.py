@@ -38,7 +38,7 @@ def load_network(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, 
 
 
 def load_weights(directory: Path, kind: str) -> dict[str, "Tensor"]:
-    """Weights alone, on the CPU.
+    """Only the weights, on the CPU.
 
     Raises:
         DataError: There are none, or they are damaged.

@@ -47,7 +47,7 @@ class ObjectiveSpec:
             )
         if self.data.space_file is not None and not is_own:
             raise SpecError(
-                f"space_file is for a function of your own; {self.name!r} brings its space"
+                f"space_file is for a function of your own; {self.name!r} has its own space"
             )
         for option, field in DataOptions.model_fields.items():
             given = getattr(self.data, option)
@@ -109,7 +109,7 @@ def _described(path: str, found: object, space_file: str | None) -> DescribedObj
     """An objective as it is, or a plain function with the space of a file."""
     if isinstance(found, DescribedObjective):
         if space_file is not None:
-            raise SpecError(f"space_file is for a plain function; {path!r} brings its space")
+            raise SpecError(f"space_file is for a plain function; {path!r} has its own space")
         _check_texts(path, found)
         return found
     lacking = [name for name in DESCRIBED if not hasattr(found, name)]

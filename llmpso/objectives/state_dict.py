@@ -1,4 +1,4 @@
-"""The weights of a network alone, as a model that MLflow loads; neither is code."""
+"""Only the weights of a network, as a model that MLflow can load without running code."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ class StateDict(dict[str, "Tensor"]):
 
 def is_state_dict(model: object) -> TypeGuard[dict[str, "Tensor"]]:
     """Whether an object is a dict of tensors by name."""
-    # A tensor has brought torch along; without one it need not be loaded.
+    # If torch is not imported, there is no tensor.
     torch = sys.modules.get("torch")
     return (
         torch is not None

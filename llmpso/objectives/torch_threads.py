@@ -16,7 +16,7 @@ def limit_threads(n_threads: int) -> None:
     """Let torch use so many cores in the calling thread.
 
     OpenMP keeps this setting per thread: set once in the main thread, it would not reach the
-    workers, and two trainings on two cores would fight over both.
+    workers, and two trainings on two cores would compete for both.
     """
     torch = installed_torch()
     if torch is not None and torch.get_num_threads() != n_threads:

@@ -108,7 +108,7 @@ class _Fitting:
         self._network, self._generator = network, generator
 
     def note(self, loss: float, error: float, patience: int) -> None:
-        """Take in an epoch; an error that is not finite ends the training."""
+        """Record an epoch; an error that is not finite ends the training."""
         result = self.result
         if not math.isfinite(error):
             result.diverged = result.ended = True
@@ -120,7 +120,7 @@ class _Fitting:
         result.ended = result.n_epochs - result.best_epoch >= patience
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values alone."""
+        """Only tensors and plain values."""
         return {
             "network": self._network.state_dict(),
             "best_weights": self.best_weights,
@@ -130,7 +130,7 @@ class _Fitting:
         }
 
     def restore(self, state: dict[str, Any] | None, max_epochs: int) -> None:
-        """Go on from a state, if there is one that is not further than this training goes."""
+        """Resume from a state, if there is one that is not further than this training goes."""
         if state is None or len(state["result"]["train_losses"]) > max_epochs:
             return
         self._network.load_state_dict(state["network"])

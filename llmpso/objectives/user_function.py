@@ -21,7 +21,7 @@ class PlainFunction:
         function: Called as `function(params)`; with `seed` and `fidelity` too, where it has
             parameters of these names. It returns a number, or an `Evaluation`.
         space: What may be tried.
-        path: `module:attribute` by which it was found; names what has no name of its own.
+        path: `module:attribute` by which it was found; the name of a function that has none.
 
     Attributes:
         function: As given.

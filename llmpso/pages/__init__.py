@@ -1,1 +1,1 @@
-"""Figures of a study, from its trials alone."""
+"""Figures of a study, made from its trials only."""

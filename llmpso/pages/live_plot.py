@@ -46,7 +46,7 @@ class LivePlot:
         self._lock = threading.Lock()
 
     def __call__(self, trial: Trial) -> None:
-        """Take in a trial that ended; the workers' threads may call at once."""
+        """Add a finished trial; the workers' threads may call this concurrently."""
         if trial.state is TrialState.PENDING:
             return
         with self._lock:

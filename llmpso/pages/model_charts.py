@@ -62,7 +62,7 @@ def confusion(record: Record) -> list[Chart]:
     return [
         Chart(
             "confusion",
-            "What the best model takes for what",
+            "Which classes the best model confuses",
             "Test images, by which no trial was chosen; shaded by the share of the true class.",
             (Panel((table,), Axis("predicted class"), Axis("true class")),),
         )

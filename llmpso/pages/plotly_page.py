@@ -171,7 +171,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 
 def _extra(mark: Mark) -> dict[str, Any]:
-    """What a kind of mark asks of the whole layout."""
+    """Layout settings that a kind of mark needs."""
     if isinstance(mark, Parallel):
         return {"margin": {"l": 60, "r": 60, "t": 60, "b": 30}}
     return {}

@@ -91,7 +91,7 @@ def parallel(points: Points, names: Sequence[str]) -> Chart:
         "parallel",
         "Which configurations were good",
         "Each line is a training, dark where it was good; in the browser, drag along an axis to "
-        "keep some of them.",
+        "select some of them.",
         (Panel((bundle,)),),
     )
 
@@ -102,14 +102,14 @@ def importance(shares: dict[str, float]) -> Chart:
     return Chart(
         "importance",
         "Which hyperparameters decided",
-        "How much worse a random forest foretells the ranks of the trainings once a "
+        "How much worse a random forest predicts the ranks of the trainings once a "
         "hyperparameter is shuffled, as a share.",
         (Panel((bars,), Axis("share of all importance")),),
     )
 
 
 def slices(points: Points, names: Sequence[str]) -> Chart:
-    """The value against each hyperparameter alone."""
+    """The value against each single hyperparameter."""
     panels = tuple(_slice(points, name) for name in names[:MOST_SLICES])
     return Chart(
         "slices",
@@ -129,7 +129,7 @@ def _slice(points: Points, name: str) -> Panel:
 
 
 def trajectory(points: Points, names: Sequence[str]) -> Chart:
-    """The ways of the particles through the two most important dimensions."""
+    """The paths of the particles through the two most important dimensions."""
     x, y = names[:2]
 
     def place(trial: Trial) -> tuple[float, float]:
@@ -145,7 +145,7 @@ def trajectory(points: Points, names: Sequence[str]) -> Chart:
     crown = Dots([best_x], [best_y], "best", INK, "ring", 18.0, [one_line_of(best)])
     return Chart(
         "trajectory",
-        f"The swarm's way through {label(x)} and {label(y)}",
+        f"The swarm's path through {label(x)} and {label(y)}",
         "A line joins the trainings of one particle in their order; stars are the language "
         "model's points, the ring is the best.",
         (
@@ -159,7 +159,7 @@ def trajectory(points: Points, names: Sequence[str]) -> Chart:
 
 
 def sources(points: Points) -> Chart:
-    """What each source was given, and what it lowered the best value by, over the study."""
+    """Trainings of each source, and how much they lowered the best value, over the study."""
     gains = _gains(points)
     met = list(dict.fromkeys(trial.source for trial in points.trials))
     numbers = [trial.number + 1 for trial in points.trials]
@@ -171,7 +171,7 @@ def sources(points: Points) -> Chart:
         lowered.append(_running(numbers, is_own * gained, LOOKS[source]))
     return Chart(
         "sources",
-        "What each source brought",
+        "What each source contributed",
         "Left: trainings that a source was given. Right: by how much its trainings lowered the "
         "best value, added up. Dashed lines are the language model's.",
         (

@@ -28,7 +28,7 @@ SIGNIFICANCE = 0.05
 APART = 0.95
 """Distance from which on the two distributions hardly overlap: drift, however few the rows."""
 N_QUANTILES = 100
-"""Quantiles by which a reference describes a numeric column."""
+"""Number of quantiles that describe a numeric column."""
 N_BINS = 10
 """Bins of the index, each a tenth of the reference."""
 LEAST_SHARE = 1e-3
@@ -46,7 +46,7 @@ class ColumnReference:
     n_rows: int = 0
     """Rows with a value."""
     independence: float = 1.0
-    """Independent rows that say as much as one of these, which resemble their neighbours."""
+    """Effective number of independent rows per row, because neighbouring rows are correlated."""
 
     @property
     def kind(self) -> str:
@@ -97,7 +97,7 @@ class ColumnDrift:
 
     @property
     def has_drifted(self) -> bool:
-        """Whether the shift is large, and no accident or a change of the whole range."""
+        """Whether the shift is large and significant, or changes the whole range."""
         is_sure = self.p_value < SIGNIFICANCE or self.distance > APART
         return self.psi > PSI_THRESHOLD and is_sure
 
@@ -167,7 +167,7 @@ def n_rows_since(frame: pd.DataFrame, label: str) -> int:
 
 
 def effective_size(values: Floats) -> float:
-    """As many independent values as say as much about a mean as these, which are in order.
+    """The effective sample size of correlated values in order, for their mean.
 
     The number of values over twice the integrated autocorrelation, summed up to the first lag at
     which it is no longer positive (Geyer, Practical Markov Chain Monte Carlo, 1992).

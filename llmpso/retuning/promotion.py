@@ -4,7 +4,7 @@ Two things make an error uncertain: the stretch of data it was measured on, and 
 training. Losses of neighbouring samples are correlated, so that stretches of them (blocks) are
 counted as one figure each; the seeds of both models vary on their own. The variances add up, and
 a one-sided t-bound with Welch and Satterthwaite's degrees of freedom says how much better the
-challenger is at least. Ratio of means by the delta method, on the logarithm.
+challenger is at the least. Ratio of means by the delta method, on the logarithm.
 """
 
 import math
@@ -19,7 +19,7 @@ from llmpso.objectives.base import HeldOut
 from llmpso.space import Floats
 
 LEAST_BLOCKS = 5
-"""Fewer stretches of data than this say nothing about others."""
+"""Fewer stretches of data than this do not allow a conclusion about other data."""
 
 
 @dataclass(frozen=True, slots=True)

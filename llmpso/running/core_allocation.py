@@ -1,8 +1,8 @@
-"""How many trainings at once, and how many cores for each: measured on this machine.
+"""How many parallel trainings, and how many cores for each: measured on this machine.
 
-A container may have less than its machine shows, cores may be halves of one, and other programs
-may hold them; small networks, trained in threads, wait for one another. A short training of the
-kind that is to come shows it.
+A container may have fewer cores than the system reports, cores may be hyper-threads or busy, and
+small networks trained in threads wait for one another. So a short training of the same kind is
+timed.
 """
 
 import os
@@ -24,7 +24,7 @@ CLEARLY = 1.3
 
 @dataclass(frozen=True, slots=True)
 class CoreAllocation:
-    """Trainings at once, and cores for each."""
+    """Parallel trainings, and cores for each."""
 
     n_workers: int
     n_threads: int
@@ -32,17 +32,18 @@ class CoreAllocation:
 
 @cache
 def measured_workers() -> int:
-    """How many trainings at once train most on this machine as it is.
+    """The number of parallel trainings with the highest throughput on this machine.
 
     More trainings are preferred to more cores for each: threads that share a training wait for
-    each other as soon as anything else runs. What comes second must do clearly more to be taken.
+    each other as soon as anything else runs. A later allocation must be clearly faster to be
+    chosen.
     """
     return _best([CoreAllocation(n, 1) for n in _halved(usable_cores())]).n_workers
 
 
 @cache
 def measured_threads(n_busy: int) -> int:
-    """Cores for each of so many trainings: one, or its share where that does clearly more."""
+    """Cores for each of so many trainings: one, or its share if that is clearly faster."""
     n_cores = usable_cores()
     return _best(
         [CoreAllocation(n_busy, 1), CoreAllocation(n_busy, max(1, n_cores // n_busy))]
@@ -57,9 +58,9 @@ def usable_cores() -> int:
 
 
 def _best(layouts: Sequence[CoreAllocation]) -> CoreAllocation:
-    """The first, or one that does clearly more than all before it.
+    """The first, or one that is clearly faster than all before it.
 
-    Without torch there is nothing to measure: such trainings share no pool of threads.
+    Without torch nothing is measured, because such trainings share no thread pool.
     """
     best, *others = dict.fromkeys(layouts)
     if installed_torch() is None:

@@ -1,6 +1,6 @@
-"""Evaluations on a Dask cluster: one that is there, or workers on this machine for one study.
+"""Evaluations on a Dask cluster: an existing one, or workers on this machine for one study.
 
-The tasks are Dask's own, not Prefect's: a worker needs no way to Prefect's server, and an
+The tasks are Dask's own, not Prefect's: a worker does not need to reach Prefect's server, and an
 evaluation costs milliseconds where one through `prefect-dask` costs a tenth of a second.
 """
 
@@ -40,11 +40,11 @@ SETTINGS = {
 
 @contextmanager
 def dask_cluster(context: WorkerContext, n_workers: int, address: str | None) -> Iterator[Measure]:
-    """A function that evaluates trials on a cluster; up to `n_workers` threads call it at once.
+    """A function that evaluates trials on a cluster; any of `n_workers` threads may call it.
 
     Args:
         context: What each worker is to do.
-        n_workers: Workers to start on this machine; a cluster that is there has its own.
+        n_workers: Workers to start on this machine; an existing cluster has its own.
         address: That of the cluster's scheduler, for example `tcp://10.0.0.1:8786`.
 
     Raises:
@@ -61,7 +61,7 @@ def dask_cluster(context: WorkerContext, n_workers: int, address: str | None) ->
 
 
 def places(address: str) -> int:
-    """How many evaluations a cluster can take at once: its workers' threads.
+    """How many evaluations a cluster can run in parallel: its workers' threads.
 
     Raises:
         SpecError: It does not answer.

@@ -1,7 +1,7 @@
-"""Files that outlast a kill and a power cut, with checksums that show damage.
+"""Files that survive a kill and a power cut, with checksums that show damage.
 
-What was written outlasts a kill; only what was synced to the disk outlasts a power cut.
-What was damaged all the same is found by its checksum when it is read, and is set aside.
+Written data survives a kill; only data synced to the disk survives a power cut. Damage is found by
+the checksum when a file is read, and the file is set aside.
 """
 
 import errno
@@ -29,11 +29,11 @@ DAMAGED_FOLDER = "damaged"
 """Folder for what cannot be used, beside the folder that it was found in."""
 
 _OF_THE_MOMENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
-"""Why a good file may not be readable just now."""
+"""Errors for which a good file may be unreadable only at the moment."""
 
 
 class DamagedError(ValueError):
-    """What is on the disk is not what was written there."""
+    """The content of a file is not what was written."""
 
 
 def sealed(content: Any) -> str:
@@ -102,7 +102,7 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
 
 
 def sync(path: Path) -> None:
-    """Bring the content of a file, or the names in a folder, to the disk."""
+    """Sync the content of a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -111,7 +111,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Bring a folder to the disk, with all that is in it."""
+    """Sync a folder to the disk, with everything in it."""
     for path in (*folder.rglob("*"), folder):
         sync(path)
 
@@ -141,7 +141,7 @@ def append(path: Path, text: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a folder, if it is there."""
+    """Remove a file, a link or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -149,7 +149,7 @@ def remove(path: Path) -> None:
 
 
 def made_folder(folder: Path) -> Path:
-    """A folder, made if it is not there; anything else at its path is set aside.
+    """A folder, created if necessary; anything else at its path is set aside.
 
     Raises:
         OSError: It cannot be made.

@@ -1,4 +1,4 @@
-"""Evaluating one trial: the user's code may fail in any way; the failure becomes the result."""
+"""Evaluates one trial; a failure of the user's code, of any kind, becomes the result."""
 
 import logging
 import os
@@ -46,7 +46,7 @@ def evaluate_trial(
         measured = trial.measured(evaluation, time.perf_counter() - begin)
         outcome = Outcome(replace(measured, warnings=warnings), evaluation)
     if os.getpid() != process:
-        # A copy of this process that the objective made by fork: nothing of ours is its own.
+        # A fork of this process made by the objective: it must not run our clean-up.
         os._exit(0)
     return outcome
 

@@ -48,7 +48,7 @@ class PausedTrainings:
     """A folder of trainings that are resumed later, perhaps in another process.
 
     Args:
-        folder: Made if it is not there.
+        folder: Created if necessary.
 
     Raises:
         OSError: It cannot be made.

@@ -49,7 +49,7 @@ class PendingRecords:
     """A folder of outcomes.
 
     Args:
-        folder: Made if it is not there; each outcome gets a folder of its own in it.
+        folder: Created if necessary; each outcome gets its own folder in it.
 
     Raises:
         OSError: It cannot be made or read.

@@ -1,7 +1,8 @@
 """Evaluations in processes of this machine, which can be killed.
 
 Processes are reused for further evaluations, with the data loaded. One that takes too long, takes
-too much memory or dies makes a failed trial and is replaced; processes it started die with it.
+too much memory or terminates makes a failed trial and is replaced; the processes that it started
+are killed too.
 """
 
 import math
@@ -54,7 +55,7 @@ def process_pool(
     limits: ProcessLimits,
     worker_outcomes: Path | None = None,
 ) -> Iterator[Measure]:
-    """A function that evaluates trials in processes; up to `n_workers` threads call it at once.
+    """A function that evaluates trials in processes; any of `n_workers` threads may call it.
 
     Args:
         context: What each process is to do.

@@ -1,7 +1,7 @@
-"""Evaluations on a Ray cluster: one that is there, or one on this machine for one study.
+"""Evaluations on a Ray cluster: an existing one, or one on this machine for one study.
 
 Each worker is an actor, which holds the objective, and to which Ray assigns its GPU. The tasks are
-Ray's own, not Prefect's: a worker needs no way to Prefect's server.
+Ray's own, not Prefect's: a worker does not need to reach Prefect's server.
 """
 
 import logging
@@ -30,7 +30,7 @@ except ImportError as error:
 
 @contextmanager
 def ray_cluster(context: WorkerContext, n_workers: int, address: str | None) -> Iterator[Measure]:
-    """A function that evaluates trials on a cluster; up to `n_workers` threads call it at once.
+    """A function that evaluates trials on a cluster; any of `n_workers` threads may call it.
 
     Args:
         context: What each worker is to do.
@@ -55,7 +55,7 @@ def ray_cluster(context: WorkerContext, n_workers: int, address: str | None) -> 
 
 
 def places(address: str) -> int:
-    """How many evaluations a cluster can take at once: its cores.
+    """How many evaluations a cluster can run in parallel: its cores.
 
     Raises:
         SpecError: It does not answer.

@@ -25,12 +25,12 @@ def open_runner(
     around: str | None = None,
     worker_outcomes: Path | None = None,
 ) -> AbstractContextManager[Measure]:
-    """A function that evaluates trials, called from up to `n_workers` threads at once.
+    """A function that evaluates trials, called from up to `n_workers` threads in parallel.
 
     Args:
         spec: The objective; each worker builds it once, with its data.
         run: Where evaluations run, and what they may take.
-        n_workers: Evaluations at once.
+        n_workers: Parallel evaluations.
         n_threads: Cores that one evaluation may use.
         around: `module:function` of a context manager, given the trial, around each evaluation.
         worker_outcomes: Folder that processes write outcomes to, so that they outlast this one.
@@ -64,7 +64,7 @@ def _threads(context: WorkerContext) -> Iterator[Measure]:
 
 
 def cluster_capacity(run: RunOptions) -> int:
-    """How many evaluations a cluster that is there can take at once.
+    """How many evaluations an existing cluster can run in parallel.
 
     Raises:
         SpecError: It does not answer, or its package is not installed.

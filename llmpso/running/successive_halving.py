@@ -28,7 +28,7 @@ class Racing:
     """A training is promoted only from among this best share of all that reached the rung."""
 
     def __post_init__(self) -> None:
-        """Refuse a race that would not end, or stop nothing."""
+        """Refuse a race that would not end or would prune nothing."""
         rising = all(low < high for low, high in zip(self.rungs, self.rungs[1:], strict=False))
         if not (self.rungs and rising and self.rungs[0] > 0 and self.rungs[-1] < 1):
             raise SpecError(f"rungs is {self.rungs!r}; it must rise between 0 and 1")
@@ -91,7 +91,7 @@ class Race:
         limit = np.quantile(self._values[fidelity], self._racing.among)
         chosen = {number for number in best if values[number] <= limit}
         if not self._has_completed:
-            # Without a value the swarm would have nowhere to go.
+            # Without any value the swarm would have no best to follow.
             chosen.add(ranked[0])
         pending = [trial for trial in trained if trial.state is TrialState.PENDING]
         going = [trial for trial in pending if trial.number in chosen]

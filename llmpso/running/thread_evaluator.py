@@ -15,7 +15,7 @@ from llmpso.trial import Trial, TrialState
 
 
 class InterruptedBatchError(KeyboardInterrupt):
-    """A person ended a batch.
+    """A user interrupted a batch.
 
     Args:
         ended: Its trials that had ended.
@@ -78,7 +78,7 @@ class ThreadEvaluator:
 
     def _train(self, trials: Sequence[Trial]) -> list[Trial]:
         if self._n_workers == 1:
-            # Ctrl-C ends a training at once where it runs in the main thread, and nowhere else.
+            # Ctrl-C ends a training immediately only if it runs in the main thread.
             is_main = threading.current_thread() is threading.main_thread()
             return [self._evaluate(trial, is_interruptible=is_main) for trial in trials]
         futures = [self._pool.submit(self._evaluate, trial) for trial in trials]
@@ -101,7 +101,7 @@ class ThreadEvaluator:
 
 
 def _end(futures: Sequence[Future[Trial]]) -> None:
-    """Begin nothing new, and wait for what runs; not if that is interrupted, too."""
+    """Start nothing new, and wait for running evaluations until a second interrupt."""
     running = [future for future in futures if not future.cancel()]
     with suppress(KeyboardInterrupt):
         wait(running)

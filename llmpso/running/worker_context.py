@@ -62,7 +62,7 @@ class WorkerContext:
         return outcome_to_bytes(self.outcome(trial))
 
     def evaluate(self, objective: Objective, trial: Trial, state: GlobalState) -> Outcome:
-        """Evaluate a trial here, in state that are put back after it."""
+        """Evaluate a trial here, with global state that is restored after it."""
         # A library may have changed it since.
         limit_threads(self.n_threads)
         with state.restored(), self._around(trial):

@@ -16,11 +16,11 @@ from llmpso.running.outcome_files import write_outcome
 from llmpso.running.process_tree import kill_tree
 
 _WRITING = threading.Lock()
-"""Held while what was measured comes to the disk: also a parent that was killed has it then."""
+"""Held while a result is written to disk, so that it survives a kill of the parent."""
 
 
 def main(descriptor: int) -> None:
-    """Serve until the parent hangs up."""
+    """Serve until the parent closes the connection."""
     mask_tracebacks()
     threading.Thread(target=_end_with_parent, args=(_taken_input(),), daemon=True).start()
     parent = Connection(descriptor)
@@ -40,7 +40,7 @@ def main(descriptor: int) -> None:
 
 
 def _taken_input() -> int:
-    """Standard input under another number; an objective that reads it finds it empty."""
+    """A duplicate of standard input; an objective that reads standard input finds it empty."""
     taken = os.dup(0)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)

@@ -109,10 +109,9 @@ class Batch:
         self._last_pick: Pick | None = None
 
     def is_surrogates(self, rng: np.random.Generator) -> bool:
-        """Whether the surrogate picks the next trial: the likelier, the better it ranks.
+        """Whether the surrogate picks the next trial: more likely, the better it ranks.
 
-        On a grid it picks all: there the walls, where expected improvement loses itself on
-        rugged functions, are a few steps away, and every plain step cost evaluations.
+        On a grid it picks all: there every step of the swarm itself cost evaluations.
         """
         drawn = rng.random()
         if is_grid(self._space):
@@ -147,7 +146,7 @@ class Batch:
     def _posterior(self) -> Surrogate:
         """The surrogate, conditioned on the last pick as if it had its expected score.
 
-        So the next pick of the batch keeps away from it.
+        So the next pick of the batch is somewhere else.
         """
         if (pick := self._last_pick) is not None:
             at, score = pick.position[np.newaxis], np.array([pick.score])
@@ -192,7 +191,7 @@ def local_changes(
     """A configuration changed a little, shape (n_draws, n_dims).
 
     One or two hyperparameters change; or, in half of the draws from a space with real numbers,
-    all of these move at once, for axes that a valley does not follow.
+    all of these move together, for valleys that are not parallel to an axis.
     """
     shape, smooth = (n_draws, len(space)), _smooth(space)
     changed = rng.random(shape).argsort(axis=1) < rng.integers(1, 3, size=(n_draws, 1))

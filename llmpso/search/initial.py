@@ -38,7 +38,7 @@ def checked_start(
 
     Raises:
         SpecError: There are more than members, or fewer than two members.
-        SpaceError: A configuration is outside the space, or is there twice.
+        SpaceError: A configuration is outside the space, or occurs twice.
     """
     if n_members < 2:
         raise SpecError(f"n_particles is {n_members!r}; a swarm needs at least 2")

@@ -29,7 +29,7 @@ class LLMPSO:
 
     Args:
         space: What may be tried.
-        advisor: Who asks the language model.
+        advisor: Asks the language model.
         n_particles: Size of the swarm.
         warm_up: Iterations of plain PSO before the first question; the first is the start.
         n_replaced: Particles that take advice in each later iteration.
@@ -43,7 +43,7 @@ class LLMPSO:
 
     Raises:
         SpecError: An option is out of range, or `start` holds more than `n_particles`.
-        SpaceError: A start configuration lies outside the space, or is there twice.
+        SpaceError: A start configuration is outside the space, or occurs twice.
     """
 
     def __init__(

@@ -120,7 +120,7 @@ class Particles:
 
 
 class PSO:
-    """A swarm all of whose particles move at once.
+    """A swarm in which all particles move in each iteration.
 
     Args:
         space: What may be tried.
@@ -138,7 +138,7 @@ class PSO:
 
     Raises:
         SpecError: An option is out of range, or `start` holds more than `n_particles`.
-        SpaceError: A start configuration lies outside the space, or is there twice.
+        SpaceError: A start configuration is outside the space, or occurs twice.
 
     Example:
         >>> from llmpso import Evaluation, Float, SearchSpace

@@ -157,7 +157,7 @@ class SurrogateAssistedSearch:
 
 
 def one_thread() -> threadpool_limits:
-    """Keep linear algebra to one thread, to be entered once per batch.
+    """Limit linear algebra to one thread; entered once per batch.
 
     The matrices are so small that threads only wait for each other: 60 evaluations took 30
     seconds on two busy cores, and 0.8 on one.

@@ -31,7 +31,7 @@ class Topology(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
-    """How strongly a particle keeps its course and follows its bests."""
+    """How strongly a particle keeps its direction and follows its bests."""
 
     inertia: float = 0.7298
     cognitive: float = 1.496

@@ -39,9 +39,9 @@ def minimize(
     Args:
         objective: An `Objective`, or a plain function from params to a number.
         space: What may be tried.
-        advisor: Who asks the language model; without one the method `paper` is `pso`.
-        n_workers: Evaluations that run at once, in threads; as many are proposed at once, so that
-            other numbers search otherwise (`batch` and `particles` name what they do).
+        advisor: Asks the language model; without one the method `paper` is `pso`.
+        n_workers: Evaluations that run in parallel, in threads. As many are proposed together,
+            so another number gives another search, unless `batch` and `particles` are given.
         history: Configurations of earlier studies with their values, NaN for failed ones.
         on_trial: Called with each trial as it ends, from the thread that ran it; of one worker
             that is the caller's.
@@ -50,7 +50,7 @@ def minimize(
 
     Raises:
         SpecError: An option is not known or out of range, or the objective cannot be raced.
-        SpaceError: A start configuration lies outside the space.
+        SpaceError: A start configuration is outside the space.
 
     Example:
         >>> from llmpso import Float, SearchSpace, minimize

@@ -13,7 +13,7 @@ from llmpso.user_code import last_line
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """What a study found."""
+    """The result of a study."""
 
     trials: tuple[Trial, ...]
     """All trials in the order of proposal; failed ones among them."""

@@ -19,7 +19,7 @@ class StudySpec:
     history: tuple[tuple[Params, float], ...] = field(default=(), repr=False)
     """Configurations of earlier studies with their values, NaN for failed ones (`guided`)."""
     n_workers: int = 1
-    """Evaluations that may run at once: the size of batch and swarm where none is named."""
+    """Evaluations that may run in parallel: the size of batch and swarm where none is named."""
 
     def __post_init__(self) -> None:
         """Refuse a study that cannot run."""
@@ -47,7 +47,7 @@ class StudySpec:
 
     @property
     def n_at_once(self) -> int:
-        """Trials that are proposed at once."""
+        """Trials that are proposed together."""
         size = self.swarm_size
         return min(self._batch, size) if self.is_guided else size
 
@@ -75,10 +75,10 @@ def study_spec(
 def warn_of_idle_workers(
     spec: StudySpec, n_workers: int, log: logging.Logger | logging.LoggerAdapter[Any]
 ) -> None:
-    """Say so where a study can never keep all workers busy."""
+    """Warn if a study can never use all workers."""
     if spec.n_at_once < n_workers:
         log.warning(
-            "%d of %d workers stay idle: %d particles move at once",
+            "%d of %d workers stay idle: only %d particles move together",
             n_workers - spec.n_at_once,
             n_workers,
             spec.n_at_once,

@@ -149,7 +149,7 @@ def test_the_same_question_is_asked_once_in_two_runs(
 
 
 def test_the_same_seed_gives_the_same_trials(prefect_server, mlflow_store, bowl) -> None:
-    """Also with other workers, as long as as many particles move at once."""
+    """Also with other workers, as long as as many particles move together."""
     tune(bowl, advisor="none", evaluations=12, seed=1, workers=2)
     tune(bowl, advisor="none", evaluations=12, seed=1, workers=1, batch=2)
     children = runs(mlflow_store, parent=False)
@@ -217,7 +217,7 @@ def options(**change) -> TuneOptions:
         ),
         ({"objective": "math:sin"}, "'math:sin' is a plain function; name the YAML or Python"),
         ({"last": 0}, "last is 0; it must be at least 1"),
-        ({"objective": "lstm", "space_file": "a.yaml"}, "'lstm' brings its space"),
+        ({"objective": "lstm", "space_file": "a.yaml"}, "'lstm' has its own space"),
         ({"patience": 0}, "patience is 0; it must be at least 1"),
         ({"start": ["layers=2"]}, "start is 'layers=2'; it must be a JSON object"),
         ({"start": ['{"z": 1}']}, r"start\[0\]: unknown hyperparameter 'z'"),

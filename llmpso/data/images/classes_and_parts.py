@@ -50,7 +50,7 @@ class Collection:
 def parse_groups(text: str) -> Groups:
     """Groups from text such as `fibre=paper+cardboard,rest=glass+metal+plastic`.
 
-    A class alone is a group of its own: `paper,glass`.
+    A single class is a group: `paper,glass`.
 
     Raises:
         DataError: The text does not read so, or names a class twice.

@@ -54,7 +54,7 @@ def decode(file: Path, side: int) -> Decoded:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters of them is an error below
+            warnings.simplefilter("ignore")  # those that matter are errors below
             with Image.open(file) as image:
                 return _decoded(image, side)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:

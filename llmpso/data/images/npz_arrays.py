@@ -50,7 +50,7 @@ def read_npz(path: Path) -> Collection:
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays that are used, read only once all of them are known to fit."""
     try:
-        # Opened as an archive first: numpy would also read an array alone.
+        # Opened as an archive first: numpy would also read a single array.
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy"): name for name in archive.namelist()}
             _check_names(path, list(members))

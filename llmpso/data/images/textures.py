@@ -20,7 +20,7 @@ def load_textures() -> ImageSet:
     patches share their texture, so that a random split would show a model its own test.
 
     Raises:
-        DataError: The package that brings the photographs is not installed.
+        DataError: The package with the photographs is not installed.
     """
     parts: tuple[list[Pixels], ...] = ([], [], [])
     for photograph in _photographs():

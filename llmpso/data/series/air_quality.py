@@ -30,7 +30,7 @@ def load_taiwan() -> TimeSeries:
     """Hourly air quality in Taiwan, February and March 2021; the target is the AQI of PM2.5.
 
     Raises:
-        DataError: The package that brings the measurements is not installed.
+        DataError: The package with the measurements is not installed.
     """
     table = pd.read_csv(_aeroviz_file(), usecols=["Time", *FEATURES], parse_dates=["Time"])
     frame = table.set_index("Time")[list(FEATURES)].astype(float)

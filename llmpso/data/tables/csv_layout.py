@@ -156,7 +156,7 @@ def _cells(path: Path, line: str, separator: str) -> list[str]:
                 f"separator is {separator!r}; it must be one character, tab or space"
             ) from error
         raise DataError(
-            f"file {str(path)!r} is no CSV table ({error}): is a quote left open?"
+            f"file {str(path)!r} is no CSV table ({error}): is a quote not closed?"
         ) from error
 
 

@@ -44,7 +44,7 @@ def read_dates(
 ) -> "pd.Series[pd.Timestamp]":
     """The times of texts by a pattern, NaT where one does not fit.
 
-    Months may be named in several languages. Where nothing stands between the digits, zeros in
+    Months may be named in several languages. Where nothing separates the digits, zeros in
     front that a spreadsheet took away are put back: 1032024 is the first of March.
     """
     length = _digits(pattern)

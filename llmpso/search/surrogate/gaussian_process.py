@@ -31,10 +31,11 @@ MAX_FITTED = 150
 """Observations that the hyperparameters are fitted on; all of them are predicted from."""
 
 AT_ONCE = 2**20
-"""Differences of coordinates that are held at once: 8 MiB, whatever the number of dimensions."""
+"""Differences of coordinates in memory at the same time: 8 MiB, whatever the number of
+dimensions."""
 
 JITTER = 1e-6
-"""Least noise variance: keeps the covariance invertible."""
+"""Least noise variance: makes the covariance invertible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def negative_log_likelihood(theta: Floats, apart: Floats, scores: Floats) -> tup
 def _scaled(weights: Floats, a: Floats, b: Floats, unordered: NDArray[np.bool_]) -> Floats:
     """Squared distances, each dimension by its weight, shape (n_a, n_b), a few dimensions a time.
 
-    All dimensions at once would take 200 MB for 500 places in 100 dimensions.
+    All dimensions together would take 200 MB for 500 places in 100 dimensions.
     """
     n_dims = max(1, AT_ONCE // max(1, len(a) * len(b)))
     parts = [slice(first, first + n_dims) for first in range(0, len(weights), n_dims)]

@@ -37,7 +37,7 @@ class Observations:
         return len(self._rows)
 
     def add(self, trials: Sequence[Trial]) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         batch = sorted(trials, key=lambda trial: trial.number)
         self._reserve(len(self) + len(batch))
         for trial in batch:
@@ -80,7 +80,7 @@ class Observations:
         return int(np.isfinite(self._values[: len(self)]).sum()) + len(self._pruned)
 
     def row(self, number: int) -> int:
-        """Where the trial with this number stands among them."""
+        """The row of the trial with this number."""
         return self._rows[number]
 
     def _reserve(self, n_trials: int) -> None:

@@ -1,7 +1,7 @@
 """The posterior over the unit cube: what is expected of places that were not evaluated.
 
 Values are turned into scores, scores are fitted by a Gaussian process. Whether a trial fails is
-predicted by a process of its own: the way down to a minimum may be long and smooth, and the edge
+predicted by a separate process: the way down to a minimum may be long and smooth, and the edge
 beyond which trainings fail short and sharp.
 """
 

@@ -100,7 +100,7 @@ def test_workers_that_a_named_swarm_leaves_idle_are_told_of(caplog) -> None:
         minimize(bowl, SPACE, evaluations=4, n_workers=8)
         assert not caplog.messages
         minimize(bowl, SPACE, evaluations=4, n_workers=8, particles=4)
-    assert caplog.messages == ["4 of 8 workers stay idle: 4 particles move at once"]
+    assert caplog.messages == ["4 of 8 workers stay idle: only 4 particles move together"]
 
 
 @pytest.mark.parametrize("name", ["batch", "n_workers"])
