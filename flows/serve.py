@@ -16,6 +16,9 @@ from llmpso.urls import masked_url
 
 FILE = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
 
+DEPLOYED = Path(__file__).with_name("deployed.py")
+"""Where runs find the flows."""
+
 APP = new_app("serve")
 
 
@@ -62,6 +65,7 @@ def _runner_deployment(deployment: ScheduledFlow) -> RunnerDeployment:
         concurrency_limit=entry.concurrency_limit,
         enforce_parameter_schema=entry.enforce_parameter_schema,
     )
+    made.entrypoint = f"{DEPLOYED}:{deployment.flow.name}"
     return made
 
 

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ import yaml
 
 from flows.command_line import USAGE_ERROR, joined_app, run
 from flows.deployment_file import load_deployments
-from flows.serve import FILE, serve
+from flows.serve import DEPLOYED, FILE, serve
 from llmpso.errors import SpecError
 from llmpso.running.safe_path import SAFE_PATH
 
@@ -60,7 +62,7 @@ def written(folder: Path, *changes: dict) -> Path:
     [
         (
             {"schedules": [{"rrule": "FREQ=WEEKLY;UNTIL=20200101T000000", "timezone": "UTC"}]},
-            "schedule 'FREQ=WEEKLY;UNTIL=20200101T000000' in 'UTC' lies in the past",
+            "schedule 'FREQ=WEEKLY;UNTIL=20200101T000000' in 'UTC' is in the past",
         ),
         (
             {"schedules": [{"cron": "0 0 30 2 *"}]},
@@ -194,6 +196,19 @@ def test_runs_do_not_search_the_working_directory_first(monkeypatch) -> None:
     serve()
     assert found == ["1"]
     assert SAFE_PATH not in os.environ
+
+
+def test_a_run_finds_our_flows_beside_a_users(tmp_path) -> None:
+    for name in ("flows.py", "tasks.py", "queue.py", "selectors.py", "mlflow/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise ImportError('a module of the user')")
+    code = (
+        "from prefect.flows import load_flow_from_entrypoint as load\n"
+        f"assert load({f'{DEPLOYED}:tune'!r}, use_placeholder_flow=False).name == 'tune'"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
 
 
 def test_what_is_served_is_listed_with_its_next_run(capsys) -> None:
