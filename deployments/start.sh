@@ -2,7 +2,7 @@
 # Start the Prefect server, on this machine only.
 #
 # PREFECT_SERVER_API_HOST, PREFECT_SERVER_API_PORT      where it listens (127.0.0.1, 4200)
-# PREFECT_SERVER_DATABASE_CONNECTION_URL                where runs are kept; for PostgreSQL
+# PREFECT_SERVER_DATABASE_CONNECTION_URL                where runs are stored; for PostgreSQL
 #                                                       postgresql+asyncpg://user:password@host/db
 set -euo pipefail
 
@@ -13,7 +13,7 @@ if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
     exit 2
 fi
 echo "export PREFECT_API_URL=http://$host:$port/api"
-# Without it the pages ask port 4200, whatever the server's own is.
+# Without it the pages use port 4200, even if the server has another port.
 export PREFECT_SERVER_UI_API_URL=${PREFECT_SERVER_UI_API_URL:-http://$host:$port/api}
 export PREFECT_SERVER_ANALYTICS_ENABLED=${PREFECT_SERVER_ANALYTICS_ENABLED:-false}
 exec prefect server start --host "$host" --port "$port"

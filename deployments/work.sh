@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Deploy all that deployments/prefect.yaml names, then run what is scheduled. Runs whose process died
-# without a word, the worker's with it, are found by deployments/automations.yaml.
+# Deploy everything in deployments/prefect.yaml, then run what is scheduled. Runs that terminated
+# unexpectedly together with the worker are marked by deployments/automations.yaml.
 #
 # PREFECT_API_URL           the Prefect server
 # LLMPSO_WORK_POOL          where runs wait         (llmpso)
 # PREFECT_WORKER_WEBSERVER_HOST, PREFECT_WORKER_WEBSERVER_PORT
-#                           where the worker says that it is well     (127.0.0.1, 8080)
+#                           where the worker answers health checks    (127.0.0.1, 8080)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

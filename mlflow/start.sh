@@ -2,9 +2,9 @@
 # Start the MLflow tracking server, on this machine only.
 #
 # MLFLOW_HOST, MLFLOW_PORT                where it listens      (127.0.0.1, 5000)
-# MLFLOW_BACKEND_STORE_URI                where runs are kept   (sqlite:///mlflow.db)
-# MLFLOW_ARTIFACTS_DESTINATION            where models are kept (./mlartifacts)
-# MLFLOW_SERVER_ALLOWED_HOSTS             names it is asked by  (those of this machine)
+# MLFLOW_BACKEND_STORE_URI                where runs are stored (sqlite:///mlflow.db)
+# MLFLOW_ARTIFACTS_DESTINATION            where models are stored (./mlartifacts)
+# MLFLOW_SERVER_ALLOWED_HOSTS             allowed host names    (those of this machine)
 #
 # For PostgreSQL and an S3-compatible store, with pip install '.[all,servers]':
 #   MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2://user:password@host:5432/mlflow
@@ -18,7 +18,7 @@ if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
     echo "error: MLFLOW_PORT is $port, which is taken on $host; set it to a free port" >&2
     exit 2
 fi
-# Nine processes, 2 GB, that judge the replies of GenAI applications: nothing here asks for them.
+# Off: else nine processes with 2 GB would run that evaluate replies of GenAI applications.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=${MLFLOW_SERVER_ENABLE_JOB_EXECUTION:-false}
 echo "export MLFLOW_TRACKING_URI=http://$host:$port"
 exec mlflow server --host "$host" --port "$port" \
