@@ -4,8 +4,9 @@ Each public name is imported when it is first used: a command that prints its he
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+# Known to type checkers by its name; to import `typing` takes longer than all else here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from llmpso.advisor import Advisor, Task
     from llmpso.backends.base import Backend
