@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -131,7 +132,15 @@ def test_a_study_of_failures_has_no_best() -> None:
         _ = result.best
 
 
-def test_ctrl_c_in_a_training_ends_the_study_with_what_was_measured() -> None:
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as a terminal has it: a command in the background of a script ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_in_a_training_ends_the_study_with_what_was_measured(ctrl_c) -> None:
     begun: list[float] = []
 
     def train(params) -> float:
@@ -147,12 +156,12 @@ def test_ctrl_c_in_a_training_ends_the_study_with_what_was_measured() -> None:
     assert result.best.value == min(begun[:4])
 
 
-def test_ctrl_c_between_trainings_of_several_threads_loses_none_that_runs() -> None:
-    heard: list[Trial] = []
+def test_ctrl_c_between_trainings_of_several_threads_loses_none_that_runs(ctrl_c) -> None:
+    reported: list[Trial] = []
 
     def interrupt_once(trial: Trial) -> None:
-        heard.append(trial)
-        if len(heard) == 3:
+        reported.append(trial)
+        if len(reported) == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
     def train(params) -> float:
@@ -163,8 +172,8 @@ def test_ctrl_c_between_trainings_of_several_threads_loses_none_that_runs() -> N
         train, SPACE, evaluations=90, n_workers=2, on_trial=interrupt_once, method="pso"
     )
     assert result.stop_reason is StopReason.INTERRUPTED
-    assert 3 <= len(result.trials) == len(heard) < 90
-    assert [trial.number for trial in result.trials] == sorted(t.number for t in heard)
+    assert 3 <= len(result.trials) == len(reported) < 90
+    assert [trial.number for trial in result.trials] == sorted(t.number for t in reported)
 
 
 def test_a_study_that_is_interrupted_at_once_has_no_best() -> None:
