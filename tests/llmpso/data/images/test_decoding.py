@@ -155,7 +155,8 @@ def claimed(width: int, height: int) -> bytes:
 @pytest.mark.filterwarnings("error")
 def test_what_cannot_be_read_is_named_in_one_line(tmp_path, content):
     (tmp_path / "bad.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"'.*bad.png' cannot be read \(.+\); replace or remove it") as caught:
+    refused = r"'.*bad.png' cannot be read \(.+\); replace or remove it"
+    with pytest.raises(DataError, match=refused) as caught:
         decode(tmp_path / "bad.png", 8)
     assert "\n" not in str(caught.value)
 
