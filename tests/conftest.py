@@ -1,4 +1,4 @@
-"""Shared by all rooms: where real data lies, and a study's own stores."""
+"""Shared by all rooms: where real data is, and a study's own stores."""
 
 import os
 import shutil
@@ -189,7 +189,7 @@ def mlflow_store(
 
 @pytest.fixture
 def ends() -> Callable[..., bool]:
-    """Whether a process ends in some seconds; one that nobody has waited for has ended too."""
+    """Whether a process ends in some seconds; one that was not waited for has ended too."""
 
     def ended(pid: int, seconds: float = 10.0) -> bool:
         deadline = time.monotonic() + seconds
@@ -292,7 +292,7 @@ class Postgres:
     """PostgreSQL from the system's packages, with a user `llmpso`, in a folder of its own.
 
     Args:
-        binaries: Where `initdb` and the others lie.
+        binaries: Folder of `initdb` and the others.
         services: What starts it.
     """
 

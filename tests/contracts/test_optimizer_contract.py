@@ -1,4 +1,4 @@
-"""One suite over every optimizer: what anything behind ask and tell must keep."""
+"""One suite over every optimizer: what every optimizer with ask and tell must satisfy."""
 
 import importlib.util
 import json
@@ -107,7 +107,7 @@ def value(trial: Trial) -> float:
     return abs(params["rate"] - 0.01) * 10 + (params["layers"] - 2) ** 2 + penalty
 
 
-def told(trial: Trial) -> Trial:
+def completed(trial: Trial) -> Trial:
     return trial.completed(Evaluation(value(trial)), 0.0)
 
 
@@ -123,7 +123,7 @@ def pruned(trial: Trial) -> Trial:
 def study(
     optimizer: Optimizer,
     budget: int,
-    tell: Callable[[Trial], Trial] = told,
+    tell: Callable[[Trial], Trial] = completed,
     order: Callable[[Sequence[Trial]], Sequence[Trial]] = list,
 ) -> list[Trial]:
     trials: list[Trial] = []
@@ -171,7 +171,7 @@ def test_start_comes_first(case: Case) -> None:
     assert first.source is Source.START
 
 
-def test_limit_is_kept(case: Case) -> None:
+def test_limit_is_respected(case: Case) -> None:
     optimizer = case.build(SPACE, seed=0)
     assert len(optimizer.ask(1)) == 1
 
@@ -189,7 +189,7 @@ def test_a_study_of_failures_goes_on(case: Case) -> None:
 
 def test_some_failures_do_not_stop_it(case: Case) -> None:
     def tell(trial: Trial) -> Trial:
-        return failed(trial) if trial.params["kind"] == "rnn" else told(trial)
+        return failed(trial) if trial.params["kind"] == "rnn" else completed(trial)
 
     trials = study(case.build(SPACE, seed=0), 30, tell=tell)
     assert any(trial.value is not None for trial in trials)
@@ -197,7 +197,7 @@ def test_some_failures_do_not_stop_it(case: Case) -> None:
 
 def test_pruned_trials_do_not_stop_it(case: Case) -> None:
     def tell(trial: Trial) -> Trial:
-        return pruned(trial) if trial.number % 2 else told(trial)
+        return pruned(trial) if trial.number % 2 else completed(trial)
 
     optimizer = case.build(SPACE, seed=0)
     trials = study(optimizer, 30, tell=tell)
@@ -274,7 +274,7 @@ def test_telling_what_was_not_asked_is_refused(case: Case) -> None:
     optimizer = case.build(SPACE, seed=0)
     asked = optimizer.ask()
     with pytest.raises(TellError, match="last ask"):
-        optimizer.tell([told(trial) for trial in asked] * 2)
+        optimizer.tell([completed(trial) for trial in asked] * 2)
 
 
 def test_pending_trials_are_refused(case: Case) -> None:

@@ -35,7 +35,7 @@ class Broken:
         return math.sqrt, (-1,)
 
 
-class Untold(BaseException):
+class Undescribed(BaseException):
     def __str__(self):
         raise RuntimeError("no text")
 
@@ -129,8 +129,8 @@ class Moody:
     def interrupts(self, x, seed):
         raise KeyboardInterrupt
 
-    def raises_what_cannot_be_told(self, x, seed):
-        raise Untold(threading.Lock())
+    def raises_what_cannot_be_described(self, x, seed):
+        raise Undescribed(threading.Lock())
 
     def recurses(self, x, seed):
         return self.recurses(x, seed)
@@ -249,7 +249,11 @@ def test_workers_run_side_by_side_and_build_the_objective_once(measure, kind, fo
         ("is_nan", FailureKind.NAN, "the objective returned nan"),
         ("exits", FailureKind.EXCEPTION, "SystemExit: diverged"),
         ("interrupts", FailureKind.EXCEPTION, "KeyboardInterrupt"),
-        ("raises_what_cannot_be_told", FailureKind.EXCEPTION, "Untold: its text cannot be read"),
+        (
+            "raises_what_cannot_be_described",
+            FailureKind.EXCEPTION,
+            "Undescribed: its text cannot be read",
+        ),
         ("recurses", FailureKind.EXCEPTION, "RecursionError: maximum recursion depth exceeded"),
         ("returns_a_tuple", FailureKind.EXCEPTION, f"{RETURNED} a value of type tuple; {MUST}"),
         ("returns_nothing", FailureKind.EXCEPTION, f"{RETURNED} None; {MUST}"),
@@ -258,12 +262,12 @@ def test_workers_run_side_by_side_and_build_the_objective_once(measure, kind, fo
     ],
 )
 def test_what_the_objective_does_wrong_is_a_failed_trial(measure, mood, failure, message):
-    told = measure(trial(mood)).trial
-    assert (told.failure.kind, told.failure.message) == (failure, message)
+    ended = measure(trial(mood)).trial
+    assert (ended.failure.kind, ended.failure.message) == (failure, message)
     assert measure(trial("well")).trial.state is TrialState.COMPLETE
 
 
-def test_an_exception_keeps_its_traceback_from_the_objective_on(measure):
+def test_an_exception_has_its_traceback_from_the_objective_on(measure):
     traceback = measure(trial("raises")).trial.failure.traceback
     assert traceback.startswith("Traceback (most recent call last):\n  File ")
     assert "moody_objective.py" in traceback.splitlines()[1]
@@ -271,8 +275,8 @@ def test_an_exception_keeps_its_traceback_from_the_objective_on(measure):
 
 
 def test_a_copy_of_the_params_is_given(measure):
-    told = measure(trial("well", 50)).trial
-    assert told.params == {"mood": "well", "x": 0.5}
+    ended = measure(trial("well", 50)).trial
+    assert ended.params == {"mood": "well", "x": 0.5}
 
 
 def test_a_model_travels_with_its_lambda(measure):
@@ -289,19 +293,19 @@ def test_a_model_travels_with_its_lambda(measure):
 def test_a_model_that_cannot_travel_is_left_out_and_the_trial_says_so(measure, kind, mood, reason):
     outcome = measure(trial(mood, 50))
     assert outcome.trial.value == 0.5
-    if kind != "thread":  # in threads it need not travel: whoever keeps it finds out
+    if kind != "thread":  # in threads it need not travel: saving it shows that
         assert outcome.trial.warnings == (f"its model is not saved: {reason}",)
         assert outcome.evaluation.model is None
 
 
 def test_what_is_no_plain_value_becomes_one_or_is_left_out(measure):
     outcome = measure(trial("returns_odd_things", 50))
-    told, evaluation = outcome.trial, outcome.evaluation
-    assert (told.value, type(told.value)) == (0.5, float)
-    assert told.metrics == {"loss": 0.5, "one": 1.0}
+    ended, evaluation = outcome.trial, outcome.evaluation
+    assert (ended.value, type(ended.value)) == (0.5, float)
+    assert ended.metrics == {"loss": 0.5, "one": 1.0}
     assert evaluation.curves == {"loss": (0.0, 1.0)}
     assert evaluation.artifacts == {"a.json": {"eye": [[1.0, 0.0], [0.0, 1.0]]}}
-    assert told.warnings == (
+    assert ended.warnings == (
         "metric 'auc' is left out: TypeError: a NoneType is no number",
         "metric 'nan' is left out: ValueError: it is nan",
         "artifact 'b.json' is left out: TypeError: a lock is no value of JSON",
@@ -313,7 +317,7 @@ def test_what_is_no_plain_value_becomes_one_or_is_left_out(measure):
     )
 
 
-def test_a_copy_of_the_process_tells_nothing(measure, kind):
+def test_a_copy_of_the_process_reveals_nothing(measure, kind):
     outcomes = at_once(measure, [trial("forks"), trial("well")])
     assert outcomes[0].trial.value == outcomes[1].trial.value
 
@@ -321,14 +325,14 @@ def test_a_copy_of_the_process_tells_nothing(measure, kind):
 def test_what_trainings_share_is_put_back(measure):
     folder = os.getcwd()
     at_once(measure, [trial("changes_its_surroundings", number) for number in range(4)])
-    told = at_once(measure, [trial("looks_around", number) for number in range(4)])
-    assert [outcome.trial.metrics["same"] for outcome in told] == [1.0] * 4
+    ended = at_once(measure, [trial("looks_around", number) for number in range(4)])
+    assert [outcome.trial.metrics["same"] for outcome in ended] == [1.0] * 4
     assert os.getcwd() == folder
 
 
 def test_files_of_the_user_stand_in_for_nobody_elses(measure):
-    told = measure(trial("imports")).trial
-    assert (told.failure, told.metrics) == (None, {"taken": 0.0})
+    ended = measure(trial("imports")).trial
+    assert (ended.failure, ended.metrics) == (None, {"taken": 0.0})
 
 
 def test_a_trial_whose_worker_was_killed_is_tried_elsewhere(measure, kind, folder):

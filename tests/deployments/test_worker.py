@@ -138,7 +138,7 @@ def run_processes(api: str) -> list[int]:
 
 
 def n_measured(store: str, seed: int) -> int:
-    """Evaluations of a study that are in MLflow; an interrupted one goes on in the same run."""
+    """Evaluations of a study that are in MLflow; an interrupted one continues in the same run."""
     client = mlflow.MlflowClient(store)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     is_study = f"params.seed = '{seed}' and params.method = 'pso'"

@@ -112,7 +112,7 @@ def test_a_changed_arm_is_run_again(tmp_path):
     assert len(parts(tmp_path)) == 4
 
 
-def test_what_is_interrupted_keeps_the_studies_that_have_ended(tmp_path):
+def test_what_is_interrupted_saves_the_studies_that_have_ended(tmp_path):
     class Interrupted:
         def map(self, run, seeds, backends):
             yield run(seeds[0], next(backends))
@@ -179,7 +179,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
-def test_the_trials_say_all_that_judges_them(tmp_path):
+def test_the_trials_contain_all_that_is_reported(tmp_path):
     with process_pool(1) as pool:
         run_batch(batch("random"), tmp_path, pool, None)
     row = load_trials([batch("random")], tmp_path).iloc[0]
@@ -191,7 +191,7 @@ def test_options_and_flow_name_the_same_parameters():
     assert set(BenchmarkOptions.__annotations__) == set(COMMAND.flow.parameters.properties)
 
 
-def test_racing_is_measured_and_its_raw_trials_kept(prefect_server, mlflow_store, tmp_path):
+def test_racing_is_measured_and_its_raw_trials_saved(prefect_server, mlflow_store, tmp_path):
     out = tmp_path / "out"
     text = benchmark("racing", seeds=1, budget=6, workers=1, out=str(out))
     assert text.startswith("| scenario ")
@@ -201,7 +201,7 @@ def test_racing_is_measured_and_its_raw_trials_kept(prefect_server, mlflow_store
     assert len(pd.read_csv(out / "racing" / "racing-trials.csv")) == 2 * 2 * 2 * 6
 
 
-def test_speed_is_measured_and_its_raw_figures_kept(prefect_server, mlflow_store, tmp_path):
+def test_speed_is_measured_and_its_raw_figures_saved(prefect_server, mlflow_store, tmp_path):
     options = {"seeds": 1, "budget": 2, "workers": 1, "out": str(tmp_path)}
     text = benchmark("speed", problems="steps,surrogate", **options)
     assert "## One step of a swarm" in text

@@ -116,9 +116,9 @@ class Chaos:
         """Kill a study again and again, until it ends before its time."""
         self.kept.clear()
         while self.n_kills < N_KILLS:
-            begun = self.lines()
+            started = self.lines()
             status = self.run(options, is_killed=True)
-            lines = self.lines()[len(begun) :]
+            lines = self.lines()[len(started) :]
             assert not self.kept & {seed for word, seed in lines if word == "begin"}
             if status == 0:
                 return

@@ -78,7 +78,7 @@ def test_help_explains_every_option(monkeypatch, capsys) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_starts_its_own_server_and_tells_where_to_look(
+def test_the_command_starts_its_own_server_and_prints_where_to_look(
     tmp_path, bowl, empty_database
 ) -> None:
     """A bare machine: no Prefect server, no MLflow server, no terminal.
@@ -198,9 +198,7 @@ def test_a_prefect_server_out_of_reach_is_one_line_and_exit_code_2(
     assert "Traceback" not in said
 
 
-def test_no_proxy_stands_before_prefects_server_on_this_machine(
-    prefect_server, monkeypatch
-) -> None:
+def test_no_proxy_is_used_for_prefects_server_on_this_machine(prefect_server, monkeypatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):

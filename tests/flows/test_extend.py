@@ -159,7 +159,7 @@ def test_the_language_model_is_not_asked_again(prefect_server, function, monkeyp
     assert len(traces) == asked + 1
 
 
-def test_a_study_that_somebody_extends_is_not_extended_twice(prefect_server, function) -> None:
+def test_a_study_that_is_being_extended_is_not_extended_twice(prefect_server, function) -> None:
     run(evaluations=4)
     row = studies().iloc[0]
     lock = study_lock(Tracker(mlflow.get_tracking_uri(), row["experiment_id"], row["run_id"]))

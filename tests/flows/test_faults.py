@@ -1,4 +1,4 @@
-"""Servers that go away, a database that is locked, a disk that is full: nothing measured is lost.
+"""Unavailable servers, a locked database, a full disk: no measurement is lost.
 
 `LLMPSO_FAULT_SECONDS=60` makes the faults last as long as a restart may.
 """
@@ -113,7 +113,7 @@ class Server:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def away(self) -> None:
+    def offline(self) -> None:
         """Be killed, and start again later."""
         self.kill()
         time.sleep(FAULT_SECONDS)
@@ -170,7 +170,7 @@ def check_all_recorded(run_id: str, log: Path, n_evaluations: int = EVALUATIONS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["away", "hang"])
+@pytest.mark.parametrize("fault", ["offline", "hang"])
 def test_an_mlflow_server_that_does_not_answer(prefect_server, mlflow_server, log, fault) -> None:
     thread = after(log, 8, getattr(mlflow_server, fault))
     summary = run()
@@ -195,14 +195,14 @@ def test_a_database_that_is_locked(prefect_server, mlflow_store, log, tmp_path) 
 
 
 @pytest.mark.slow
-def test_a_prefect_server_that_goes_away(mlflow_store, log, prefect_home) -> None:
+def test_a_prefect_server_that_becomes_unavailable(mlflow_store, log, prefect_home) -> None:
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
     home = {"PREFECT_HOME": str(prefect_home), "PREFECT_API_URL": api}
     server = Server([*command, "--port", str(port)], f"{api}/health", home)
     with temporary_settings({PREFECT_API_URL: api}):
-        thread = after(log, 8, server.away)
+        thread = after(log, 8, server.offline)
         summary = run()
         thread.join()
         with get_client(sync_client=True) as prefect:

@@ -189,11 +189,11 @@ def test_nothing_of_older_data_is_used_again() -> None:
 def unsent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """MLflow takes no evaluation, until it is called."""
 
-    def away(*_: object) -> None:
+    def unavailable(*_: object) -> None:
         raise MlflowException("it is overloaded", TEMPORARILY_UNAVAILABLE)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger, "record_trial", away)
+        patch.setattr(ledger, "record_trial", unavailable)
         yield patch.undo
 
 

@@ -22,7 +22,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> tuple[logging.Logger, io.StringI
     return logger, text
 
 
-def test_words_arguments_and_tracebacks_are_masked(written) -> None:
+def test_messages_arguments_and_tracebacks_are_masked(written) -> None:
     logger, text = written
     try:
         raise ValueError(SECRET)
@@ -39,7 +39,7 @@ class Unspeakable:
 
 
 @pytest.mark.parametrize("argument", ["two", Unspeakable()])
-def test_arguments_that_do_not_fit_hurt_nobody(written, argument: object) -> None:
+def test_arguments_that_do_not_fit_do_no_harm(written, argument: object) -> None:
     logger, text = written
     logger.warning("done: %d of it", argument)
     assert text.getvalue().startswith("done: %d of it (its arguments do not fit: ")

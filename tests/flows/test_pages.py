@@ -125,7 +125,7 @@ def test_prefect_shows_progress_leaders_and_a_report_with_pictures(
     assert f"run `{summary.run_id}`" in report.data
 
 
-def test_the_page_is_left_alone_for_a_moment(prefect_server, mlflow_store, bowl) -> None:
+def test_the_page_is_left_unchanged_for_a_moment(prefect_server, mlflow_store, bowl) -> None:
     tune(bowl, method="pso", evaluations=24, seed=6, workers=2)
     assert len(artifacts(f"{bowl} · pso · seed 6")["leaderboard"]) < 4
 
@@ -133,10 +133,10 @@ def test_the_page_is_left_alone_for_a_moment(prefect_server, mlflow_store, bowl)
 def test_a_page_that_cannot_be_updated_does_not_stop_the_study(
     prefect_server, mlflow_store, bowl, monkeypatch
 ) -> None:
-    def away(*args, **kwargs):
-        raise httpx.ConnectError("nobody there")
+    def unavailable(*args, **kwargs):
+        raise httpx.ConnectError("no server")
 
-    monkeypatch.setattr(prefect_page, "create_table_artifact", away)
+    monkeypatch.setattr(prefect_page, "create_table_artifact", unavailable)
     summary = tune(bowl, method="pso", evaluations=6, seed=7, workers=2)
     assert summary.evaluations == 6
 

@@ -92,7 +92,9 @@ def outcomes(parent: str) -> list[list[str]]:
     return whole[columns].astype(str).values.tolist()
 
 
-def test_mlflow_tells_pruned_trials_from_complete_ones(prefect_server, mlflow_store, log) -> None:
+def test_mlflow_distinguishes_pruned_trials_from_complete_ones(
+    prefect_server, mlflow_store, log
+) -> None:
     summary = tune("steps_objective:Steps", **OPTIONS)
     rows = children(summary.run_id)
     states = Counter(rows["tags.state"])

@@ -1,4 +1,4 @@
-"""A study that is interrupted goes on as if nothing had happened."""
+"""A study that is interrupted continues as if nothing had happened."""
 
 import json
 import shutil

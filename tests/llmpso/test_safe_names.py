@@ -56,12 +56,12 @@ def test_what_was_made_fit_fits(name) -> None:
 
 
 @pytest.mark.parametrize("name", ["recall", "AUC", "val loss", "pm2.5", "größe", "温度", "x-y_z"])
-def test_a_name_that_fits_is_kept(name) -> None:
+def test_a_name_that_fits_is_unchanged(name) -> None:
     assert fitted(name, is_plain, 80) == name
     assert fitted(name, is_plain, 80, frozenset({name})) == f"{name}{mark(name)}"
 
 
-def test_a_files_ending_is_kept(tmp_path) -> None:
+def test_a_files_ending_is_unchanged(tmp_path) -> None:
     names = [
         "../a.json",
         "/etc/a.json",

@@ -23,14 +23,14 @@ SECRETS = ["hunter2", "p@ss", "pa/ss", "pa?ss", "pa#ss", "p%40ss", "p:a:ss", "p@
 def test_a_password_is_not_shown_in_whole_or_in_part(form, secret) -> None:
     address = form.format(secret)
     assert holds_secret(address)
-    told = masked_url(address)
-    assert not any(part in told for part in ("me", secret, "ss", "hunter", "a b"))
+    reported = masked_url(address)
+    assert not any(part in reported for part in ("me", secret, "ss", "hunter", "a b"))
     assert secret in secrets_of(address)
     with pytest.raises(
         SpecError, match=r"^llm_url holds a user name or password.*OPENAI_API_KEY"
     ) as caught:
         check_storable("llm_url", address, "put a key into OPENAI_API_KEY")
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
     assert f":{secret}" not in str(caught.value)
 
 

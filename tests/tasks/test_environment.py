@@ -1,4 +1,4 @@
-"""What Prefect and MLflow are told holds whoever was imported first."""
+"""The settings of Prefect and MLflow hold, whichever was imported first."""
 
 import json
 import os
@@ -20,8 +20,8 @@ print(json.dumps([server.analytics_enabled, startup, get_telemetry_client() is N
 """
 
 
-def told(first: str, then: str, **own: str) -> list:
-    """Analytics, seconds for a server's start, and whether MLflow tells nobody anything."""
+def reported(first: str, then: str, **own: str) -> list:
+    """Analytics, seconds for a server's start, and whether MLflow sends no telemetry."""
     # A continuous integration is recognised by MLflow, and silences it.
     foreign = {*ENVIRONMENT, "CI", "PYTEST_CURRENT_TEST"}
     bare = {name: text for name, text in os.environ.items() if name not in foreign}
@@ -37,9 +37,9 @@ def told(first: str, then: str, **own: str) -> list:
 
 @pytest.mark.parametrize("order", [("prefect, mlflow", "tasks"), ("tasks", "prefect, mlflow")])
 def test_nothing_leaves_the_machine_in_whatever_order_they_are_imported(order) -> None:
-    assert told(*order) == [False, 120, True]
+    assert reported(*order) == [False, 120, True]
 
 
 def test_what_the_user_says_holds() -> None:
     own = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "7"}
-    assert told("prefect, mlflow", "flows", **own) == [False, 7, True]
+    assert reported("prefect, mlflow", "flows", **own) == [False, 7, True]

@@ -35,26 +35,28 @@ def study(mlflow_store: str) -> Tracker:
 
 
 def trial(number: int, **outcome) -> Trial:
-    told = {"state": TrialState.COMPLETE, "value": float(number)} | outcome
-    params = {"x": told.pop("x", float(number))}
-    return Trial(number, params, Source.SWARM, number, 0, seed=number, **told)
+    reported = {"state": TrialState.COMPLETE, "value": float(number)} | outcome
+    params = {"x": reported.pop("x", float(number))}
+    return Trial(number, params, Source.SWARM, number, 0, seed=number, **reported)
 
 
-def add(study: Tracker, told: Trial, tmp_path: Path) -> None:
-    record_trial(study, PendingRecord(f"address {told.number} {told.state}", told, {}, tmp_path))
+def add(study: Tracker, reported: Trial, tmp_path: Path) -> None:
+    record_trial(
+        study, PendingRecord(f"address {reported.number} {reported.state}", reported, {}, tmp_path)
+    )
 
 
 def add_many(study: Tracker, trials: list[Trial]) -> None:
     """The records of many trials, written into the database itself."""
     rows, tags, params = [], [], []
-    for told in trials:
-        run_id = f"{told.number:032x}"
-        start = 1_700_000_000_000 + told.number
+    for reported in trials:
+        run_id = f"{reported.number:032x}"
+        start = 1_700_000_000_000 + reported.number
         rows.append((run_id, "", "FINISHED", start, start, "active", "", study.experiment_id))
-        outcome = json.dumps(trial_record(told))
+        outcome = json.dumps(trial_record(reported))
         named = {MLFLOW_PARENT_RUN_ID: study.run_id, ADDRESS_TAG: run_id}
         tags += [(*tag, run_id) for tag in (named | {f"{OUTCOME_TAG}.0": outcome}).items()]
-        params += [(name, str(value), run_id) for name, value in told.params.items()]
+        params += [(name, str(value), run_id) for name, value in reported.params.items()]
     with sqlite3.connect(study.tracking_uri.removeprefix("sqlite:///")) as database:
         columns = "run_uuid, user_id, status, start_time, end_time, lifecycle_stage, artifact_uri"
         database.executemany(
@@ -93,7 +95,7 @@ def test_every_trial_is_what_it_was(study: Tracker, tmp_path: Path) -> None:
 
     stopped = {"state": TrialState.PRUNED, "value": None}
     failed = {"state": TrialState.FAILED, "value": None}
-    for told in (
+    for reported in (
         at(1, 30.0, 20.0, value=4.0),
         at(2, 35.0, **stopped),
         at(3, 25.0, 29.0, **stopped),
@@ -104,7 +106,7 @@ def test_every_trial_is_what_it_was(study: Tracker, tmp_path: Path) -> None:
         at(7, 30.0, 18.0, value=3.0),
         at(8, 30.0, **stopped),
     ):
-        add(study, told, tmp_path)
+        add(study, reported, tmp_path)
     half_written = {MLFLOW_PARENT_RUN_ID: study.run_id, "state": "complete"}
     store = MlflowClient(study.tracking_uri)
     killed = store.create_run(study.experiment_id, tags=half_written).info.run_id
@@ -136,11 +138,11 @@ def test_a_pruned_trial_of_a_study_without_a_value_is_no_failure(
 def test_a_running_study_and_another_models_are_not_read(study: Tracker, tmp_path: Path) -> None:
     add(study, trial(1), tmp_path)
     experiment = Experiment(study.tracking_uri, study.experiment_id)
-    told = partial(known_trials, experiment, space=SPACE)
-    assert told("m") == []
+    reported = partial(known_trials, experiment, space=SPACE)
+    assert reported("m") == []
     study.close("FINISHED")
-    assert told("other") == []
-    assert len(told("m")) == 1
+    assert reported("other") == []
+    assert len(reported("m")) == 1
 
 
 def test_a_name_is_found_among_more_models_than_a_page_holds(mlflow_store: str) -> None:
@@ -156,7 +158,9 @@ def test_a_name_is_found_among_more_models_than_a_page_holds(mlflow_store: str) 
     assert len({model.name for model in pages}) == 1_050
 
 
-def test_a_trial_that_was_measured_is_what_a_study_told(study: Tracker, tmp_path: Path) -> None:
+def test_a_trial_that_was_measured_is_what_a_study_recorded(
+    study: Tracker, tmp_path: Path
+) -> None:
     pending = Trial(1, {"x": 1.0}, Source.SWARM, 0, 0, seed=3, fidelity=0.25)
     pruned = pending.measured(Evaluation(7.0), 1.0).pruned()
     add(study, pruned, tmp_path)

@@ -163,7 +163,7 @@ def test_files_of_a_lock_may_be_damaged(mlflow_store: str, tmp_path, monkeypatch
     assert claims() == {}
 
 
-def test_locks_that_cannot_be_kept_name_their_folder(mlflow_store: str, monkeypatch) -> None:
+def test_locks_that_cannot_be_saved_name_their_folder(mlflow_store: str, monkeypatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     with pytest.raises(SpecError, match="locks of models cannot be stored in /proc/nowhere/"):
         lock(mlflow_store)

@@ -70,7 +70,7 @@ def test_models_of_one_kind_differ_in_weights_and_identity(tmp_path):
     assert first.flavors == second.flavors
 
 
-def test_a_scripted_model_is_kept(tmp_path):
+def test_a_scripted_model_is_saved(tmp_path):
     write_model(torch.jit.script(torch.nn.Linear(2, 1)), tmp_path / "scripted")
     assert mlflow.pytorch.load_model(str(tmp_path / "scripted"))(torch.ones(1, 2)).shape == (1, 1)
 
@@ -87,14 +87,14 @@ def test_a_savable_model_has_its_own_signature_and_example(tmp_path, monkeypatch
         assert (data / "factor").read_text() == str(number + 0.5)
 
 
-def test_a_network_with_a_lambda_is_kept(tmp_path):
+def test_a_network_with_a_lambda_is_saved(tmp_path):
     network = torch.nn.Linear(2, 1)
     network.scale = lambda value: 2 * value
     write_model(network, tmp_path / "network")
     assert mlflow.pytorch.load_model(str(tmp_path / "network")).scale(3) == 6
 
 
-def test_an_estimator_is_kept_and_predicts(tmp_path):
+def test_an_estimator_is_saved_and_predicts(tmp_path):
     inputs, values = np.eye(3), np.array([1.0, 2.0, 3.0])
     model = make_pipeline(FunctionTransformer(lambda x: 2 * x), Ridge(alpha=0.5))
     write_model(model.fit(inputs, values), tmp_path / "ridge")
@@ -103,13 +103,13 @@ def test_an_estimator_is_kept_and_predicts(tmp_path):
         np.testing.assert_array_equal(predicted, model.predict(inputs))
 
 
-def test_an_estimator_that_does_not_predict_is_kept_too(tmp_path):
+def test_an_estimator_that_does_not_predict_is_saved_too(tmp_path):
     write_model(StandardScaler().fit(np.eye(2)), tmp_path / "scaler")
     loaded = bare(tmp_path)(str(tmp_path / "scaler"))
     np.testing.assert_array_equal(loaded.mean_, [0.5, 0.5])
 
 
-def test_weights_alone_are_kept_without_pickle_and_say_what_they_are(tmp_path):
+def test_weights_only_are_saved_without_pickle_and_say_what_they_are(tmp_path):
     network = torch.nn.Linear(2, 1)
     write_model(network.state_dict(), tmp_path / "weights")
     weights = bare(tmp_path)(str(tmp_path / "weights"))
@@ -147,7 +147,7 @@ class Refuses:
         (Refuses(), "AttributeError: not fitted"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_with_its_reason(tmp_path, model, reason):
+def test_what_cannot_be_saved_is_refused_with_its_reason(tmp_path, model, reason):
     with pytest.raises(ModelError) as caught:
         write_model(model, tmp_path / "model")
     assert str(caught.value).startswith(reason)
@@ -162,7 +162,7 @@ def test_a_full_disk_is_not_the_fault_of_a_model(tmp_path):
         write_model(Full(), tmp_path / "model")
 
 
-def test_a_model_that_cannot_be_kept_is_a_warning_on_its_trial(tmp_path):
+def test_a_model_that_cannot_be_saved_is_a_warning_on_its_trial(tmp_path):
     params = {"x": 0.5, "sizes": (64, (3, None))}
     trial = Trial(0, params, Source.SWARM, iteration=0, particle=0, seed=1)
     network = torch.nn.Linear(2, 1)
@@ -178,7 +178,7 @@ def test_a_model_that_cannot_be_kept_is_a_warning_on_its_trial(tmp_path):
     assert json.loads((entry.folder / "records" / "a.json").read_text()) == {"b": 1}
 
 
-def test_the_traceback_of_a_training_is_kept(tmp_path):
+def test_the_traceback_of_a_training_is_saved(tmp_path):
     trial = Trial(0, {"x": 0.5}, Source.SWARM, iteration=0, particle=0, seed=1)
 
     class Fails:
@@ -192,7 +192,7 @@ def test_the_traceback_of_a_training_is_kept(tmp_path):
     assert text.startswith("Traceback") and text.endswith("KeyError: 'rat'\n")
 
 
-def test_a_model_is_kept_without_mlflow(tmp_path, monkeypatch):
+def test_a_model_is_saved_without_mlflow(tmp_path, monkeypatch):
     """What MLflow adds takes it a second at first, in which a kill would lose the model."""
 
     def called(*args, **kwargs):

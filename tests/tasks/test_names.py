@@ -39,7 +39,7 @@ NAMES = [
 ]
 
 
-def test_a_real_store_keeps_every_name_apart(mlflow_store) -> None:
+def test_a_real_store_distinguishes_every_name(mlflow_store) -> None:
     client = mlflow.MlflowClient(mlflow_store)
     run = client.create_run("0").info.run_id
     of_metrics, of_params = metric_keys(NAMES), keys(NAMES)
@@ -52,7 +52,7 @@ def test_a_real_store_keeps_every_name_apart(mlflow_store) -> None:
     assert by_name(kept, dict.fromkeys(NAMES)) == {n: str(i) for i, n in enumerate(NAMES)}
 
 
-def test_keys_that_differ_in_capitals_or_accents_alone_are_kept_apart() -> None:
+def test_keys_that_differ_only_in_capitals_or_accents_are_distinguished() -> None:
     names = ["LR", "lr", "Lr", "größe", "Große", "GRÖSSE", "e\u0301", "é", "E", "Value"]
     for found in (keys(names), metric_keys(names)):
         assert not twins([*found.values(), "value"]) - {"value"}

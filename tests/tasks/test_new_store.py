@@ -92,7 +92,7 @@ def test_the_file_of_a_store(uri, path):
     assert database_file(uri) == (path and Path(path))
 
 
-def test_a_store_that_is_there_is_left_alone(tmp_path):
+def test_a_store_that_is_there_is_left_unchanged(tmp_path):
     (tmp_path / "mlflow.db").write_text("no database")
     make_store(f"sqlite:///{tmp_path}/mlflow.db")
     assert os.listdir(tmp_path) == ["mlflow.db"]

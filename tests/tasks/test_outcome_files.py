@@ -34,7 +34,9 @@ def measured(trial: Trial = TOLD) -> bytes:
     return outcome_to_bytes(Outcome(trial, Evaluation(0.5, model=torch.nn.Linear(2, 1))))
 
 
-def test_what_nobody_lived_to_record_is_taken_in_with_its_model(study, worker_outcomes) -> None:
+def test_what_a_killed_process_did_not_record_is_recorded_with_its_model(
+    study, worker_outcomes
+) -> None:
     write_outcome(measured(), worker_outcomes)
     ledger = Ledger(study, "f")
     assert ledger.n_reusable == 1

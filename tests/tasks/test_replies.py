@@ -1,4 +1,4 @@
-"""The language model's replies: each is heard once, whatever became of the file."""
+"""The language model's replies: each is requested once, even if its file is damaged."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def asked(study: Tracker, *questions: str) -> ScriptedBackend:
     return backend
 
 
-def test_a_reply_is_kept_before_it_is_used(study):
+def test_a_reply_is_stored_before_it_is_used(study):
     assert len(asked(study, "a", "b", "a").requests) == 3
     assert asked(study, "a", "b", "a").requests == []
 

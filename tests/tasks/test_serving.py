@@ -28,7 +28,7 @@ SPACE = SearchSpace({"x": Float(0.0, 1.0)})
 
 
 class Killed(BaseException):
-    """Stands for the end of a process: nobody catches it."""
+    """Simulates the end of a process: no code catches it."""
 
 
 class Process:
@@ -134,7 +134,7 @@ def test_a_promotion_that_is_killed_at_any_call_is_whole_after_the_next(
     assert kill_at > 10
 
 
-def test_a_killed_promotion_that_nobody_goes_on_with_leaves_the_way_back(
+def test_a_killed_promotion_that_is_not_resumed_leaves_the_way_back(
     process: Process, promoted, mlflow_store: str
 ) -> None:
     promoted("model", "")
@@ -207,7 +207,9 @@ def replace_version(champion):
     return type(champion)(champion.name, "2", champion.params, 1.0, None, serves=True)
 
 
-def test_a_change_that_was_moved_by_hand_since_stands(promoted, mlflow_store: str) -> None:
+def test_a_change_that_was_moved_by_hand_since_is_left_unchanged(
+    promoted, mlflow_store: str
+) -> None:
     promoted("model", "")
     promoted("model", "1")
     store = mlflow.MlflowClient()
@@ -222,7 +224,7 @@ def test_a_change_that_was_moved_by_hand_since_stands(promoted, mlflow_store: st
             Registry(mlflow_store, "model").serving.settle()
 
 
-def test_a_champion_that_is_gone_is_said_and_its_predecessor_stands_in(
+def test_a_champion_that_is_gone_is_said_and_its_predecessor_replaces_it(
     promoted, mlflow_store: str
 ) -> None:
     assert champion_lost(Registry(mlflow_store, "model")) == ""
@@ -244,7 +246,7 @@ def test_a_champion_that_is_gone_is_said_and_its_predecessor_stands_in(
     assert "there is no @previous either" in champion_lost(Registry(mlflow_store, "model"))
 
 
-def test_rolling_back_brings_the_previous_version_in_the_place_of_one_that_is_gone(
+def test_rolling_back_restores_the_previous_version_in_place_of_one_that_is_gone(
     promoted, mlflow_store: str
 ) -> None:
     promoted("model", "")

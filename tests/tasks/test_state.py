@@ -22,7 +22,7 @@ def test_folders_that_can_be_written_are_made(tmp_path: Path, monkeypatch) -> No
     assert (tmp_path / "prefect").is_dir()
 
 
-def test_a_user_without_a_home_is_told_what_to_name(tmp_path: Path, monkeypatch) -> None:
+def test_a_user_without_a_home_sees_what_to_set(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv(STATE_HOME)
     monkeypatch.setenv("HOME", str(NOWHERE))
     with pytest.raises(SpecError, match=rf"evaluations .* {NOWHERE}.*; .* in {STATE_HOME}"):

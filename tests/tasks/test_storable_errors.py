@@ -26,7 +26,7 @@ class MuteError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (
             OSError(f"no answer from http://me:{CANARY}@host/x"),
@@ -37,21 +37,21 @@ class MuteError(Exception):
         (MuteError(), "MuteError: its text cannot be read"),
     ],
 )
-def test_words_that_cannot_be_stored_are_made_fit(error: Exception, told: str) -> None:
+def test_text_that_cannot_be_stored_is_cleaned(error: Exception, reported: str) -> None:
     @storable_errors
     def fails() -> None:
         raise error
 
     with pytest.raises(ForeignError) as caught:
         fails()
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(reported)
     assert len(str(caught.value)) < MOST_CHARACTERS + 100
     assert caught.traceback[-1].name == "fails"
 
 
 @pytest.mark.parametrize("kind", [StorageError, ValueError])
 @pytest.mark.parametrize("is_meant", [True, False])
-def test_what_an_error_came_of_is_told_and_not_kept(kind, is_meant: bool) -> None:
+def test_what_the_causes_of_an_error_are_noted_and_not_stored(kind, is_meant: bool) -> None:
     @storable_errors
     def fails() -> None:
         try:
@@ -100,7 +100,7 @@ def test_other_errors_stay_what_they_are(text: str) -> None:
     ],
     ids=["header", "address", "deep", "large"],
 )
-def test_nothing_is_kept_of_an_error_that_holds_what_it_does_not_say(held) -> None:
+def test_nothing_is_stored_of_an_error_that_holds_what_it_does_not_say(held) -> None:
     error = ValueError("no luck")
     error.held = held
     found = storable(error)
@@ -133,11 +133,11 @@ def test_an_error_of_ours_keeps_its_class() -> None:
     ],
     ids=lambda made: made.name,
 )
-def test_every_task_minds_its_words(made) -> None:
+def test_every_task_masks_its_messages(made) -> None:
     assert made.fn.__wrapped__.__module__ == made.fn.__module__
 
 
-def test_a_secret_is_in_no_traceback_of_an_error_that_nobody_caught(monkeypatch, capsys) -> None:
+def test_a_secret_is_in_no_traceback_of_an_error_that_was_not_caught(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setenv("SERVICE_TOKEN", CANARY)

@@ -109,10 +109,10 @@ def test_a_file_that_is_no_store_is_named_and_left_as_it_is(
     path = folder / "mlflow.db"
     spoil(path)
     before = os.lstat(path) if os.path.lexists(path) else None
-    told = refusal(monkeypatch, f"sqlite:///{path}")
-    assert told.startswith(f"{URI} is 'sqlite:///{path}'; ")
-    assert words in told
-    assert str(folder) in told.partition("; ")[2]
+    reported = refusal(monkeypatch, f"sqlite:///{path}")
+    assert reported.startswith(f"{URI} is 'sqlite:///{path}'; ")
+    assert words in reported
+    assert str(folder) in reported.partition("; ")[2]
     assert (os.lstat(path) if os.path.lexists(path) else None) == before
     folder.chmod(0o700)
 
@@ -149,7 +149,7 @@ def test_without_a_setting_the_working_directory_is_named(
         "http://[::1",
     ],
 )
-def test_what_is_no_address_of_a_store_is_told_its_shape(
+def test_what_is_no_address_of_a_store_is_refused_with_the_right_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -158,17 +158,17 @@ def test_what_is_no_address_of_a_store_is_told_its_shape(
 
 
 def test_a_package_that_a_database_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = refusal(monkeypatch, "mssql://me:secret@127.0.0.1/mlflow")
-    assert "package pyodbc is not there; install it" in told
-    assert "secret" not in told
+    reported = refusal(monkeypatch, "mssql://me:secret@127.0.0.1/mlflow")
+    assert "package pyodbc is not there; install it" in reported
+    assert "secret" not in reported
 
 
 def test_a_folder_of_models_that_cannot_be_written_is_named(
     mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mlruns").write_text("")
-    told = refusal(monkeypatch, mlflow_store)
-    assert f"models of experiment 'bowl' cannot be stored in {tmp_path}/mlruns" in told
+    reported = refusal(monkeypatch, mlflow_store)
+    assert f"models of experiment 'bowl' cannot be stored in {tmp_path}/mlruns" in reported
 
 
 def test_a_store_of_models_that_cannot_be_used_is_named(
@@ -193,7 +193,7 @@ def test_a_store_of_models_that_cannot_be_used_is_named(
         ("ffffffffffff", False, "is half made"),
     ],
 )
-def test_a_database_of_another_version_is_told_from_a_half_made_one(
+def test_a_database_of_another_version_is_distinguished_from_a_half_made_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     empty_database: Path,

@@ -159,14 +159,14 @@ def test_long_thoughts_do_not_spoil_a_short_answer() -> None:
         "```json5\n" + WHOLE.replace("}]}", "}, // one,\n]}") + "\n```",
     ],
 )
-def test_comments_and_last_commas_are_read_over_and_told(text: str) -> None:
+def test_comments_and_last_commas_are_read_over_and_reported(text: str) -> None:
     parsed = parser().parse(text)
     assert [one.position for one in parsed.suggestions] == [GOOD["position"]]
     assert len(parsed.problems) == 1
 
 
 @pytest.mark.parametrize("extra", [",", "/* all */", ", // all\n"])
-def test_a_configuration_with_extras_is_read_and_they_are_told(extra: str) -> None:
+def test_a_configuration_with_extras_is_read_and_they_are_reported(extra: str) -> None:
     one = AdviceParser(SPACE, None, lambda params: False, "configuration")
     text = f'{{"configuration": {json.dumps(GOOD["position"])[:-1]}{extra}}}{extra}}}'
     (suggestion,), (problem,) = (parsed := one.parse(text)).suggestions, parsed.problems
@@ -225,7 +225,7 @@ def test_whole_suggestions_of_a_reply_that_is_not_whole_are_used(text: str) -> N
     assert parsed.problems == ('the reply is no object with a list "suggestions"',)
 
 
-def test_one_key_that_stands_twice_spoils_one_suggestion_only() -> None:
+def test_one_duplicate_key_spoils_one_suggestion_only() -> None:
     text = reply(changed("position", units=9), GOOD)
     parsed = parser().parse(text.replace('"units": 9', '"units": 9, "units": 10'))
     assert [one.position for one in parsed.suggestions] == [GOOD["position"]]

@@ -44,7 +44,7 @@ def advise(backend: ScriptedBackend, n_suggestions: int = 2):
     return advisor, advice
 
 
-def test_the_prompt_tells_all_in_the_users_units() -> None:
+def test_the_prompt_contains_all_in_the_users_units() -> None:
     _, user = paper_prompt(TASK, SPACE, SWARM, 2, velocity_limit=0.5)
     assert user.content == (
         "An LSTM forecasts air quality.\n"
@@ -163,8 +163,8 @@ def test_steps_fixed_values_and_none_are_told_and_taken_back():
             "sizes": Categorical([[64, 64], [128], None]),
         }
     )
-    told = [dimension_text(name, dimension) for name, dimension in space.items()]
-    assert told == [
+    texts = [dimension_text(name, dimension) for name, dimension in space.items()]
+    assert texts == [
         "units: whole number in steps of 32 from 32 to 96",
         "steps: number in steps of 0.001 from 0 to 1",
         "fixed: always 5",

@@ -142,7 +142,7 @@ def value(params) -> float:
 
 
 def study(queue: list[Reply | BackendError]) -> tuple[list[Trial], list[Call], int]:
-    """A study whose model gives these answers in turn: trials, calls, and answers heard."""
+    """A study whose model gives these answers in turn: trials, calls, and number of replies."""
     left = iter(queue * 3)
     backend = ScriptedBackend(lambda request: next(left))
     advisor = Advisor(backend, Task("A network.", "error"))
@@ -153,8 +153,8 @@ def study(queue: list[Reply | BackendError]) -> tuple[list[Trial], list[Call], i
 
 
 def run_studies(check: Callable[[list[Trial], list[Call], int], None]) -> int:
-    """As many studies as it takes to hear `N_REPLIES` answers; how many were heard."""
-    heard = 0
+    """As many studies as it takes to use `N_REPLIES` replies; their number."""
+    n_replies = 0
 
     @settings(
         max_examples=-(-N_REPLIES // PER_STUDY),
@@ -165,37 +165,37 @@ def run_studies(check: Callable[[list[Trial], list[Call], int], None]) -> int:
     )
     @given(st.lists(answers, min_size=PER_STUDY, max_size=PER_STUDY))
     def run(queue: list[Reply | BackendError]) -> None:
-        nonlocal heard
-        trials, calls, n_heard = study(queue)
-        heard += n_heard
-        check(trials, calls, n_heard)
+        nonlocal n_replies
+        trials, calls, n_answered = study(queue)
+        n_replies += n_answered
+        check(trials, calls, n_answered)
 
     run()
-    return heard
+    return n_replies
 
 
 def test_whatever_a_model_says_the_study_stays_in_its_space_and_counts_it() -> None:
     seen: Counter[str] = Counter()
 
-    def check(trials: list[Trial], calls: list[Call], n_heard: int) -> None:
+    def check(trials: list[Trial], calls: list[Call], n_answered: int) -> None:
         assert len(trials) == 4 * (PER_STUDY + 1)
         for trial in trials:
             assert trial.failure is None, trial.failure
             assert SPACE.validate(trial.params) == trial.params
-        assert len(calls) == n_heard
+        assert len(calls) == n_answered
         for iteration in range(1, PER_STUDY + 1):
             asked = [call for call in calls if call.iteration == iteration]
             own = [trial for trial in trials if trial.iteration == iteration]
             advised = sum(trial.source is Source.ADVISOR for trial in own)
-            told = sum(trial.note.startswith("no advice: ") for trial in own)
+            noted = sum(trial.note.startswith("no advice: ") for trial in own)
             # Each of the two slots took advice, or says why it did not.
-            assert advised + told == 2
-            assert told == 0 or all(call.problems for call in asked)
+            assert advised + noted == 2
+            assert noted == 0 or all(call.problems for call in asked)
         seen["with problems"] += sum(bool(call.problems) for call in calls)
         seen["usable"] += sum(trial.source is Source.ADVISOR for trial in trials)
 
-    heard = run_studies(check)
-    print(f"\n{heard} replies: {dict(seen)}")
-    assert heard >= N_REPLIES
-    assert seen["with problems"] > heard / 4
-    assert seen["usable"] > heard / 20
+    n_replies = run_studies(check)
+    print(f"\n{n_replies} replies: {dict(seen)}")
+    assert n_replies >= N_REPLIES
+    assert seen["with problems"] > n_replies / 4
+    assert seen["usable"] > n_replies / 20

@@ -45,7 +45,7 @@ def test_each_wording_asks_and_its_answer_is_read(prompt) -> None:
     assert ("reason" in wanted) == prompt.reasoned
 
 
-def test_a_choice_is_kept_read_and_replaced(tmp_path: Path, monkeypatch) -> None:
+def test_a_choice_is_saved_read_and_replaced(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "prompts.json"
     write_choice(path, ENTRY.model_copy(update={"temperature": 0.1}))
     write_choice(path, Entry(model="other", prompt="this-data@1", temperature=0.0))

@@ -71,7 +71,7 @@ def drips(handler: BaseHTTPRequestHandler) -> None:
 
 
 def drips_headers(handler: BaseHTTPRequestHandler) -> None:
-    """The same before the answer has even begun."""
+    """The same before the answer has started."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nx-slow: ")
     _drip(handler, 1000)
 
@@ -146,7 +146,7 @@ def server() -> Iterator[RudeServer]:
 
 
 @pytest.fixture
-def nobody() -> str:
+def no_server() -> str:
     """An address where nothing listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -16,9 +16,9 @@ GPT = {"data": [{"id": "gpt-4o-mini"}]}
 
 
 @pytest.fixture(autouse=True)
-def no_ollama(monkeypatch, nobody) -> str:
-    monkeypatch.setenv("OLLAMA_HOST", nobody)
-    return nobody
+def no_ollama(monkeypatch, no_server) -> str:
+    monkeypatch.setenv("OLLAMA_HOST", no_server)
+    return no_server
 
 
 @pytest.fixture

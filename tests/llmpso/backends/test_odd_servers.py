@@ -1,4 +1,4 @@
-"""Servers that speak the protocol with an oddity each: adapted to, or told in their own words."""
+"""Servers that deviate from the protocol: adapted to, or reported with their own message."""
 
 import gzip
 import json
@@ -128,8 +128,8 @@ def test_all_at_once_and_the_reply_says_what_was_not_used(server, question, capl
         "json_schema (no response_format); from now on it is in the prompt, JSON is asked for",
         "json_object (no response_format); from now on it is only in the prompt",
     ]
-    told = server.seen[-1].body["messages"][0]["content"]
-    assert json.dumps(question.schema) in told
+    sent = server.seen[-1].body["messages"][0]["content"]
+    assert json.dumps(question.schema) in sent
 
 
 def test_a_server_that_takes_everything_leaves_nothing_to_say(server, question):
@@ -340,11 +340,11 @@ class TestOnTheWay:
         assert backend(server.plays(drips)).complete(question).text == GOOD
 
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
-    def test_a_redirect_to_another_server_is_told_and_not_followed(
-        self, server, question, nobody, status
+    def test_a_redirect_to_another_server_is_reported_and_not_followed(
+        self, server, question, no_server, status
     ):
-        url = server.plays(server.says(b"", status, Location=f"{nobody}/v1?key=secret"))
-        with pytest.raises(BackendUnavailableError, match=f"redirects to {nobody}/v1; set"):
+        url = server.plays(server.says(b"", status, Location=f"{no_server}/v1?key=secret"))
+        with pytest.raises(BackendUnavailableError, match=f"redirects to {no_server}/v1; set"):
             backend(url).complete(question)
         assert len(server.seen) == 1
 
@@ -428,18 +428,18 @@ def tls_server(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def proxied(monkeypatch: pytest.MonkeyPatch, nobody: str) -> str:
-    """A proxy that everybody is sent to, and that nobody answers at."""
+def proxied(monkeypatch: pytest.MonkeyPatch, no_server: str) -> str:
+    """A proxy for all requests, at an address where no server answers."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, nobody)
-    return nobody
+        monkeypatch.setenv(name, no_server)
+    return no_server
 
 
 class TestProxies:
     @pytest.mark.parametrize("proxy", ["", "socks5://127.0.0.1:1", "socks5h://127.0.0.1:1", ":("])
-    def test_none_stands_before_this_machine(self, server, question, proxied, monkeypatch, proxy):
+    def test_none_is_used_for_this_machine(self, server, question, proxied, monkeypatch, proxy):
         if proxy:
             monkeypatch.setenv("ALL_PROXY", proxy)
         url = server.plays(server.completion(GOOD))
@@ -495,7 +495,7 @@ class TestOllama:
         with pytest.raises(BackendError, match="failed: model requires more memory"):
             OllamaBackend("m", url).complete(question)
 
-    def test_thoughts_are_kept_apart(self, server, question):
+    def test_reasoning_is_separated(self, server, question):
         said = {"message": {"content": GOOD, "thinking": "hm {"}, "done_reason": "stop"}
         assert OllamaBackend("m", server.plays(server.says(said))).complete(question).text == GOOD
 

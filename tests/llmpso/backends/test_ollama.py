@@ -86,9 +86,11 @@ def test_a_drip_does_not_outlive_the_deadline(server, question):
     assert time.perf_counter() - start < 3
 
 
-def test_nobody_there(nobody, question):
-    model = OllamaBackend(base_url=nobody)
-    with pytest.raises(BackendUnavailableError, match=f"no Ollama answers at {nobody}; start it"):
+def test_no_server(no_server, question):
+    model = OllamaBackend(base_url=no_server)
+    with pytest.raises(
+        BackendUnavailableError, match=f"no Ollama answers at {no_server}; start it"
+    ):
         model.complete(question)
     with pytest.raises(BackendUnavailableError, match="no Ollama answers"):
         model.check()

@@ -96,9 +96,9 @@ class TestRetries:
         assert not isinstance(caught.value, BackendUnavailableError)
         assert len(server.seen) == 3
 
-    def test_nobody_there(self, nobody, question):
-        with pytest.raises(BackendUnavailableError, match=f"{nobody}/v1 cannot be reached"):
-            backend(nobody).complete(question)
+    def test_no_server(self, no_server, question):
+        with pytest.raises(BackendUnavailableError, match=f"{no_server}/v1 cannot be reached"):
+            backend(no_server).complete(question)
 
     @pytest.mark.parametrize(
         ("status", "code", "kind", "text"),
@@ -152,7 +152,7 @@ class TestNonsense:
 
 
 class TestModelsWithoutSchema:
-    def test_are_told_the_schema_and_remembered(self, server, question, caplog):
+    def test_get_the_schema_and_remembered(self, server, question, caplog):
         url = server.plays(server.fails(400, REFUSAL), server.completion("{}"))
         model = backend(url)
         before = dict(model.identity)
@@ -161,9 +161,9 @@ class TestModelsWithoutSchema:
             model.complete(question)
         formats = [seen.body["response_format"]["type"] for seen in server.seen]
         assert formats == ["json_schema", "json_object", "json_object"]
-        told = server.seen[1].body["messages"][0]["content"]
-        assert told.startswith("You tune neural networks.")
-        assert json.dumps(question.schema) in told
+        sent = server.seen[1].body["messages"][0]["content"]
+        assert sent.startswith("You tune neural networks.")
+        assert json.dumps(question.schema) in sent
         assert not model.schema_bound
         assert model.identity == before
         assert [record.message for record in caplog.records] == [
@@ -171,7 +171,7 @@ class TestModelsWithoutSchema:
             "JSON is asked for"
         ]
 
-    def test_are_told_in_a_system_message_of_its_own(self, server):
+    def test_get_orders_in_a_separate_system_message(self, server):
         url = server.plays(server.fails(422, REFUSAL), server.completion("{}"))
         backend(url).complete(Request((Message("user", "?"),), {"type": "object"}))
         assert [message["role"] for message in server.seen[1].body["messages"]] == [
@@ -211,9 +211,9 @@ class TestCheck:
         with pytest.raises(BackendUnavailableError, match=text):
             backend(server.plays(server.fails(status, "no"))).check()
 
-    def test_nobody_there(self, nobody):
+    def test_no_server(self, no_server):
         with pytest.raises(BackendUnavailableError, match="cannot be reached"):
-            backend(nobody).check()
+            backend(no_server).check()
 
 
 class TestSetUp:
@@ -242,10 +242,10 @@ class TestSetUp:
         with pytest.raises(BackendUnavailableError, match="must begin with http"):
             OpenAIBackend(base_url=url)
 
-    def test_secrets_in_the_address_stay_secret(self, nobody, question):
-        url = nobody.replace("//", "//user:hunter2@") + "/v1/?token=hunter3#hunter4"
+    def test_secrets_in_the_address_stay_secret(self, no_server, question):
+        url = no_server.replace("//", "//user:hunter2@") + "/v1/?token=hunter3#hunter4"
         model = OpenAIBackend("m", url, api_key=KEY)
-        assert model.identity == {"backend": "openai", "model": "m", "url": f"{nobody}/v1"}
+        assert model.identity == {"backend": "openai", "model": "m", "url": f"{no_server}/v1"}
         with pytest.raises(BackendUnavailableError) as caught:
             model.complete(question)
         assert "hunter" not in str(caught.value)

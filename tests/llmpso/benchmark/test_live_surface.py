@@ -24,7 +24,7 @@ def test_a_size_is_trained_with_three_seeds_that_the_surface_has_not_seen() -> N
     assert evaluation.value != SurfaceObjective("cnn").evaluate(SMALL).value
 
 
-def test_it_is_searched_and_told_as_the_surface_is() -> None:
+def test_it_is_searched_and_described_as_the_surface_is() -> None:
     live, looked_up = LiveSurface("cnn", 0, None), SurfaceObjective("cnn")
     assert list(live.space.configurations()) == list(looked_up.space.configurations())
     assert (live.metric, live.description) == (looked_up.metric, looked_up.description)

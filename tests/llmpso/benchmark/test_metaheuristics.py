@@ -22,7 +22,7 @@ from llmpso.trial import Evaluation, Failure, FailureKind, Trial
 SPACE = SearchSpace({name: Float(-5, 5) for name in "xyz"})
 
 
-def told(trial: Trial) -> Trial:
+def completed(trial: Trial) -> Trial:
     cost = sum((value - 1.5) ** 2 for value in trial.params.values())
     return trial.completed(Evaluation(cost), 0.0)
 
@@ -30,7 +30,7 @@ def told(trial: Trial) -> Trial:
 def study(optimizer: Optimizer, budget: int = 60) -> list[Trial]:
     trials: list[Trial] = []
     while len(trials) < budget:
-        batch = [told(trial) for trial in optimizer.ask(budget - len(trials))]
+        batch = [completed(trial) for trial in optimizer.ask(budget - len(trials))]
         optimizer.tell(batch)
         trials += batch
     return trials
@@ -78,9 +78,9 @@ def test_only_what_is_no_worse_takes_a_members_place() -> None:
     optimizer = MetaheuristicSearch(SPACE, DifferentialEvolution, seed=0)
     population = optimizer.population
     assert isinstance(population, DifferentialEvolution)
-    optimizer.tell([told(trial) for trial in optimizer.ask()])
+    optimizer.tell([completed(trial) for trial in optimizer.ask()])
     members, values = population.members.copy(), population.values.copy()
-    trials = [told(trial) for trial in optimizer.ask()]
+    trials = [completed(trial) for trial in optimizer.ask()]
     optimizer.tell(trials)
     for trial in trials:
         won = trial.value is not None and trial.value <= values[trial.particle]
@@ -90,7 +90,7 @@ def test_only_what_is_no_worse_takes_a_members_place() -> None:
 
 def test_a_generation_that_failed_moves_no_best() -> None:
     optimizer = MetaheuristicSearch(SPACE, cma_es(0), seed=0)
-    first = [told(trial) for trial in optimizer.ask()]
+    first = [completed(trial) for trial in optimizer.ask()]
     optimizer.tell(first)
     assert isinstance(optimizer.population, CMAES)
     before = optimizer.population.bests(0)

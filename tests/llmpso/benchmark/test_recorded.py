@@ -16,7 +16,7 @@ def question(text: str, seed: int = 0) -> Request:
 
 
 @pytest.mark.parametrize("name", ["replies.jsonl", "replies.jsonl.gz"])
-def test_a_replay_gives_the_very_replies_and_asks_nobody(tmp_path: Path, name: str) -> None:
+def test_a_replay_gives_the_very_replies_and_sends_no_request(tmp_path: Path, name: str) -> None:
     reply = Reply('{"π": 1}', prompt_tokens=7, completion_tokens=3, seconds=1.25, retries=1)
     recording = RecordedBackend(tmp_path / name, ScriptedBackend([reply, "second"]))
     recorded = [recording.complete(question("one")), recording.complete(question("two"))]

@@ -67,16 +67,16 @@ def test_figures_stay_with_their_arm_where_the_order_of_arms_differs(trials):
 
 
 def test_the_papers_claims_stand_beside_what_was_not_measured(trials):
-    told = claim_table(trials, LSTM, None).set_index("who").iloc[:, 0].to_dict()
-    assert told["paper: ChatGPT-3.5, LSTM and CNN"] == "60%"
-    assert told["here: guided, to `near`"].startswith("80%")
-    assert told["here: llama3"] == "not measured here (--advisor ollama --llm-model llama3)"
+    claims = claim_table(trials, LSTM, None).set_index("who").iloc[:, 0].to_dict()
+    assert claims["paper: ChatGPT-3.5, LSTM and CNN"] == "60%"
+    assert claims["here: guided, to `near`"].startswith("80%")
+    assert claims["here: llama3"] == "not measured here (--advisor ollama --llm-model llama3)"
     with_model = claim_table(trials, LSTM, "llama3:8b")
     assert "here: llama3" not in set(with_model["who"])
     assert "here: gpt-3.5-turbo" in set(with_model["who"])
 
 
-def test_each_scenario_is_judged_by_its_own_nearness():
+def test_each_scenario_is_evaluated_by_its_own_target():
     best, median = pd.Series([0.1]), pd.Series([0.5])
     near = {s.name: float(s.near(best, median).iloc[0]) for s in SCENARIOS}
     assert near["rastrigin"] == pytest.approx(0.108)

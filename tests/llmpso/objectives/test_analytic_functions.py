@@ -19,7 +19,7 @@ def test_seed_and_function_decide_the_shift() -> None:
     assert len({tuple(place.values()) for place in places}) == 4
 
 
-def test_the_name_gives_nothing_away_unless_plain() -> None:
+def test_the_name_reveals_nothing_unless_plain() -> None:
     hidden = AnalyticObjective("rastrigin", 2)
     assert "rastrigin" not in hidden.name + hidden.description
     plain = AnalyticObjective("rastrigin", 2, plain=True)

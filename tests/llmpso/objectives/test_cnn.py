@@ -199,7 +199,7 @@ def test_macro_f1_counts_every_class_the_same():
 
 
 @pytest.mark.slow
-def test_textures_are_told_apart_far_better_than_by_a_line():
+def test_textures_are_distinguished_far_better_than_by_a_line():
     objective = CNNObjective(load_textures(), device="cpu")
     params = {"layers": 3, "filters": 16, "learning_rate": 0.005, "dropout": 0.1}
     metrics = objective.evaluate(params, fidelity=1.0, seed=0).metrics
@@ -217,7 +217,7 @@ def test_textures_are_told_apart_far_better_than_by_a_line():
         ("cardboard,glass,metal,paper,plastic,trash", 0.58),
     ],
 )
-def test_waste_of_trashnet_is_told_apart_better_than_by_a_line(shared_data, classes, least):
+def test_waste_of_trashnet_is_distinguished_better_than_by_a_line(shared_data, classes, least):
     path = shared_data / "trashnet" / "trashnet32_all2527.npz"
     objective = CNNObjective(load_images(path, groups=parse_groups(classes)), device="cpu")
     params = {"layers": 4, "filters": 16, "learning_rate": 0.005, "dropout": 0.1}

@@ -49,7 +49,7 @@ def test_curves_and_metrics_fit_each_other(objective):
     assert evaluation.metrics["parameters"] == recurrent + (12 + 1) + (14 + 1)
 
 
-def test_windows_of_all_lengths_are_judged_by_the_same_rows(taiwan, measured):
+def test_windows_of_all_lengths_are_evaluated_on_the_same_rows(taiwan, measured):
     wide = TUNABLES.named("wide")
     objective = LSTMObjective(taiwan, max_epochs=2, device="cpu", space=wide)
     longest = LSTMObjective(taiwan, window=48, max_epochs=2, batch_size=32, device="cpu")

@@ -60,7 +60,7 @@ def test_without_dropout_the_generator_changes_nothing():
     assert torch.equal(made(inputs), made(inputs, torch.Generator().manual_seed(0)))
 
 
-def test_dropout_keeps_the_mean():
+def test_dropout_preserves_the_mean():
     made, inputs = network(layers=1, dropout=0.3), windows(1)
     generator = torch.Generator().manual_seed(0)
     many = made(inputs.expand(-1, 20_000, -1), generator)

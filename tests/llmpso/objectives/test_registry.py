@@ -19,15 +19,15 @@ def test_each_name_builds_its_objective():
 
 
 @pytest.mark.parametrize("field", ["name", "metric", "description"])
-@pytest.mark.parametrize("told", ["a\0b", "\ud83d", None, 5])
-def test_what_an_objective_says_of_itself_is_text(field, told, tmp_path, monkeypatch) -> None:
-    module = f"says_{field}_{abs(hash(told))}"
+@pytest.mark.parametrize("reported", ["a\0b", "\ud83d", None, 5])
+def test_what_an_objective_says_of_itself_is_text(field, reported, tmp_path, monkeypatch) -> None:
+    module = f"says_{field}_{abs(hash(reported))}"
     (tmp_path / f"{module}.py").write_text(
         "from llmpso import Float, SearchSpace\n"
         "class Odd:\n"
         "    name, metric, description = 'odd', 'loss', 'An objective.'\n"
         "    space = SearchSpace({'x': Float(0.0, 1.0)})\n"
-        f"    {field} = {told!r}\n"
+        f"    {field} = {reported!r}\n"
         "    def evaluate(self, params, *, fidelity, seed):\n"
         "        return 1.0\n"
     )

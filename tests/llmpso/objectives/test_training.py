@@ -66,7 +66,7 @@ def test_an_epoch_draws_no_more_than_max_samples():
     assert [len(batch) for batch in drawn] == [4, 2]
 
 
-def test_weights_of_the_best_epoch_are_kept_and_patience_ends_it():
+def test_weights_of_the_best_epoch_are_saved_and_patience_ends_it():
     network, seen = Line(), []
     errors = iter([5.0, 2.0, 4.0, 3.0, 2.5, 1.0])
 

@@ -35,7 +35,7 @@ def test_a_function_is_called_with_what_it_asks_for() -> None:
         objective.evaluate({"x": 2}, fidelity=1.0, seed=0)
 
 
-def test_a_judge_makes_it_comparable() -> None:
+def test_a_hold_out_set_makes_it_comparable() -> None:
     objective = HoldOutFunction(seeded, SPACE, lambda model: [0, 1, 1, 0])
     assert isinstance(objective, SupportsHoldOut)
     judged = objective.held_out("a model")

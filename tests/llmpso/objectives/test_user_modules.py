@@ -66,7 +66,7 @@ def test_a_script_that_reads_the_command_line_says_what_it_misses(folder: Path, 
     assert output.out == output.err == ""
 
 
-def test_what_a_module_prints_is_kept_from_standard_output(folder: Path, capsys) -> None:
+def test_what_a_module_prints_is_hidden_from_standard_output(folder: Path, capsys) -> None:
     (folder / "talks_9.py").write_text("print('hello')\ndef train(params): return 1.0\n")
     build_objective(ObjectiveSpec("talks_9:train", DataOptions(space_file="space.yaml")))
     output = capsys.readouterr()

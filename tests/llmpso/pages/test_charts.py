@@ -44,8 +44,8 @@ def value(params) -> float:
 @pytest.fixture(scope="module")
 def trials() -> list[Trial]:
     """A study in which the third trial is the language model's."""
-    told = minimize(value, SPACE, evaluations=40, method="pso", seed=3).trials
-    return [replace(t, source=Source.ADVISOR) if t.number == 2 else t for t in told]
+    results = minimize(value, SPACE, evaluations=40, method="pso", seed=3).trials
+    return [replace(t, source=Source.ADVISOR) if t.number == 2 else t for t in results]
 
 
 def named(charts: list[Chart], name: str) -> Chart:
@@ -108,8 +108,8 @@ def test_no_completed_trial_draws_nothing(tmp_path: Path, trials) -> None:
 
 def test_one_trial_in_one_dimension_can_be_drawn(tmp_path: Path) -> None:
     space = SearchSpace({"x": Float(1.0, 10.0, log=True)})
-    told = minimize(lambda params: params["x"], space, evaluations=1).trials
-    files = draw(study_charts(told, space, "x"), tmp_path, "a", "b")
+    results = minimize(lambda params: params["x"], space, evaluations=1).trials
+    files = draw(study_charts(results, space, "x"), tmp_path, "a", "b")
     assert {file.name for file in files} == {
         "convergence.png",
         "parallel.png",
@@ -121,8 +121,8 @@ def test_one_trial_in_one_dimension_can_be_drawn(tmp_path: Path) -> None:
 
 def test_a_space_of_many_dimensions_stays_readable() -> None:
     space = SearchSpace({f"x{n}": Float(0.0, 1.0) for n in range(60)})
-    told = minimize(lambda p: p["x7"] + p["x9"], space, evaluations=120, method="pso").trials
-    charts = study_charts(told, space, "sum")
+    results = minimize(lambda p: p["x7"] + p["x9"], space, evaluations=120, method="pso").trials
+    charts = study_charts(results, space, "sum")
     assert len(named(charts, "slices").panels) == 6
     (bars,) = named(charts, "importance").panels[0].marks
     assert {"x7", "x9"} <= set(bars.names[:4])
@@ -145,14 +145,14 @@ def test_the_page_holds_every_trial_and_no_foreign_script(trials) -> None:
     text = page(study_charts(trials, SPACE, METRIC), "a", "b")
     (figures,) = re.findall(r"of (\[.*\])\)\n  Plotly.newPlot", text)
     assert "</script>" not in figures
-    told = {name: traces for name, traces, _ in json.loads(figures)}
+    results = {name: traces for name, traces, _ in json.loads(figures)}
     completed = [trial for trial in trials if trial.value is not None]
-    hovered = [text for trace in told["convergence"] for text in trace.get("text", ())]
+    hovered = [text for trace in results["convergence"] for text in trace.get("text", ())]
     assert len(hovered) == len(completed)
-    assert len(told["parallel"][0]["line"]["color"]) == len(completed)
+    assert len(results["parallel"][0]["line"]["color"]) == len(completed)
 
 
-def test_names_are_told_apart_from_numbers_on_an_axis(trials) -> None:
+def test_names_are_distinguished_from_numbers_on_an_axis(trials) -> None:
     counts = [[5, 1, 0], [0, 4, 0], [0, 0, 3]]
     numbered = {"confusion.json": {"classes": ["1", "2", "ten"], "test": counts}}
     text = page(study_charts(trials, SPACE, METRIC) + model_charts(numbered), "a", "b")
@@ -202,8 +202,10 @@ def test_steps_fixed_values_none_and_lists_are_drawn(tmp_path: Path) -> None:
             "sizes": Categorical([[64, 64], [128], None]),
         }
     )
-    told = minimize(lambda params: params["units"] * params["rate"], space, evaluations=20).trials
-    charts = study_charts(told, space, METRIC)
+    results = minimize(
+        lambda params: params["units"] * params["rate"], space, evaluations=20
+    ).trials
+    charts = study_charts(results, space, METRIC)
     assert all(path.stat().st_size > 1000 for path in draw(charts, tmp_path, "title", "text"))
     axes = {panel.x.label: panel.x for panel in named(charts, "slices").panels}
     assert [text for _, text in axes["units"].ticks] == [str(n) for n in range(32, 257, 32)]
@@ -225,7 +227,7 @@ ODD = (
 
 def test_odd_names_are_drawn_and_leave_the_page_whole(tmp_path: Path) -> None:
     space = SearchSpace({name: Categorical(ODD) for name in ODD[:5]} | {"x": Float(0.0, 1.0)})
-    told = minimize(lambda params: params["x"], space, evaluations=24, method="pso").trials
+    results = minimize(lambda params: params["x"], space, evaluations=24, method="pso").trials
     images = [
         {
             "true": ODD[0],
@@ -238,7 +240,7 @@ def test_odd_names_are_drawn_and_leave_the_page_whole(tmp_path: Path) -> None:
         "forecast.json": records()["forecast.json"] | {"target": ODD[0], "unit": ODD[2]},
         "mistakes.json": {"images": images, "total": 1},
     }
-    charts = study_charts(told, space, ODD[2]) + model_charts(models)
+    charts = study_charts(results, space, ODD[2]) + model_charts(models)
     *pictures, html = draw(charts, tmp_path, ODD[0] + ODD[4], ODD[1])
     for file in pictures:
         with Image.open(file) as image:

@@ -120,7 +120,7 @@ def test_too_little_to_compare_is_refused(losses, block, n_refits, message) -> N
         compare_refits(arm, arm, Rule())
 
 
-def test_arms_judged_on_other_samples_are_refused() -> None:
+def test_arms_evaluated_on_other_samples_are_refused() -> None:
     with pytest.raises(DataError, match="not measured on the same samples"):
         compare_refits([HeldOut(np.ones(60))] * 2, [HeldOut(np.ones(61))] * 2, Rule())
 
@@ -155,7 +155,7 @@ def test_a_model_has_degraded_when_its_error_rose_with_confidence(rows) -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         [1, 0, 2],
         (1.0, 0.0, 2.0),
@@ -165,13 +165,13 @@ def test_a_model_has_degraded_when_its_error_rose_with_confidence(rows) -> None:
         HeldOut(np.array([1.0, 0.0, 2.0])),
     ],
 )
-def test_losses_may_be_whatever_holds_one_number_per_sample(told):
-    assert HeldOut.of(told).losses.tolist() == [1.0, 0.0, 2.0]
-    assert HeldOut.of(told).error == 1.0
+def test_losses_may_be_whatever_holds_one_number_per_sample(reported):
+    assert HeldOut.of(reported).losses.tolist() == [1.0, 0.0, 2.0]
+    assert HeldOut.of(reported).error == 1.0
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("reported", "message"),
     [
         (None, "one finite number per sample"),
         ([1.0, float("nan")], "one finite number per sample"),
@@ -181,6 +181,6 @@ def test_losses_may_be_whatever_holds_one_number_per_sample(told):
         ([[1.0], [1.0, 2.0]], "returned a list; it must return the losses"),
     ],
 )
-def test_what_holds_no_losses_is_refused(told, message):
+def test_what_holds_no_losses_is_refused(reported, message):
     with pytest.raises(DataError, match=message):
-        HeldOut.of(told)
+        HeldOut.of(reported)

@@ -89,7 +89,7 @@ def test_where_a_trial_came_from_does_not():
     assert evaluation_key("f", moved, 1.0) == evaluation_key("f", TRIAL, 1.0)
 
 
-def test_the_code_counts_beside_what_an_objective_tells_of_its_data(project):
+def test_the_code_counts_beside_the_fingerprint_of_an_objective(project):
     source = project / "own_hill.py"
     source.write_text(f'{OBJECTIVE}\n    fingerprint = "data of today"\n')
     before = fingerprint()
@@ -122,13 +122,13 @@ def test_without_a_fingerprint_the_data_is_not_known(project):
     assert not objective_fingerprint(silent).covers_data
 
 
-def test_a_function_is_its_module_and_what_that_tells_of_its_data(project):
+def test_a_function_is_its_module_and_its_fingerprint(project):
     (project / "own_fit.py").write_text(
         "from own_helper import height\n\ndef train(params): ...\n"
     )
     space = SearchSpace({"x": Float(0, 1)})
 
-    def told() -> Fingerprint:
+    def current() -> Fingerprint:
         for name in ("own_fit", "own_helper"):
             sys.modules.pop(name, None)
         importlib.invalidate_caches()
@@ -137,16 +137,16 @@ def test_a_function_is_its_module_and_what_that_tells_of_its_data(project):
             function_objective(train, space, "own_fit:train"), "own_fit:train"
         )
 
-    before = told()
+    before = current()
     assert (before.covers_data, before.files) == (False, ("own_fit.py", "own_helper.py"))
     with (project / "own_fit.py").open("a") as file:
         file.write("\n\ndef fingerprint():\n    return open('data.csv').read()\n")
     data = project / "data.csv"
     data.write_text("1,2\n")
     with contextlib.chdir(project):
-        known = told()
+        known = current()
         data.write_text("1,2,3\n")
-        grown = told()
+        grown = current()
     assert known.covers_data
     assert len({before.text, known.text, grown.text}) == 3
 

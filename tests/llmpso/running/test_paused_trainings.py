@@ -33,7 +33,7 @@ def test_another_process_finds_what_was_measured_half_way(tmp_path, outcome):
     assert trial_of(trial_record(pruned.trial)) == pruned.trial
 
 
-def test_a_training_that_is_told_leaves_nothing(tmp_path, outcome):
+def test_a_training_that_is_recorded_leaves_nothing(tmp_path, outcome):
     store = PausedTrainings(tmp_path)
     store.save("a", outcome)
     store.checkpoint("a").write_text("state")
@@ -55,18 +55,21 @@ def test_an_objective_that_cannot_go_on_fails_where_it_is_raced_all_the_same():
         def evaluate(self, params, *, fidelity, seed):
             raise AssertionError("this would train from zero")
 
-    told = evaluate_trial(Plain(), replace(TRIAL, checkpoint="/nowhere")).trial
-    assert told.failure.kind is FailureKind.EXCEPTION
-    assert "no train_to" in told.failure.message
+    reached = evaluate_trial(Plain(), replace(TRIAL, checkpoint="/nowhere")).trial
+    assert reached.failure.kind is FailureKind.EXCEPTION
+    assert "no train_to" in reached.failure.message
 
 
 def kept_twice(folder: Path, outcome: Outcome) -> PausedTrainings:
     """A store with a training that was measured at two rungs, and another one."""
     store, further = PausedTrainings(folder), replace(outcome.trial, fidelity=0.5)
-    for told in (outcome, Outcome(further.measured(outcome.evaluation, 1.0), outcome.evaluation)):
+    for reached in (
+        outcome,
+        Outcome(further.measured(outcome.evaluation, 1.0), outcome.evaluation),
+    ):
         for key in ("aa", "bb"):
-            store.checkpoint(key).write_text(f"state at {told.trial.rungs[-1][0]}")
-            store.save(key, told)
+            store.checkpoint(key).write_text(f"state at {reached.trial.rungs[-1][0]}")
+            store.save(key, reached)
     return store
 
 
@@ -107,7 +110,7 @@ def test_a_file_in_the_place_of_the_folder_is_set_aside(tmp_path, outcome):
 
 
 class Killed(BaseException):
-    """Stands for the end of a process: nobody catches it."""
+    """Simulates the end of a process: no code catches it."""
 
 
 @pytest.mark.parametrize("n_moved", [0, 1, 2])

@@ -63,7 +63,9 @@ def files(*modules: str) -> set[str]:
         "import own_gone, own_a",
     ],
 )
-def test_an_import_counts_wherever_and_however_it_stands(project: Write, statement: str) -> None:
+def test_an_import_counts_wherever_and_however_it_is_written(
+    project: Write, statement: str
+) -> None:
     project(own=statement, own_a="LIMIT = 1\n", own_b="LIMIT = 2\n")
     assert files("own") == {"own.py", "own_a.py"}
 

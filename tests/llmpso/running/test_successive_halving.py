@@ -54,18 +54,18 @@ class Track:
 
 
 def raced(batches, racing=RACING):
-    race, track, told = Race(racing), Track(), []
+    race, track, results = Race(racing), Track(), []
     for iteration, values in enumerate(batches):
-        told += race.run(trials_of(values, iteration, len(told)), track.train, track.prune)
-    return told, track
+        results += race.run(trials_of(values, iteration, len(results)), track.train, track.prune)
+    return results, track
 
 
 @settings(deadline=None)
 @given(BATCHES)
 def test_every_trial_is_told_once_with_a_state_that_fits_how_far_it_got(batches):
-    told, track = raced(batches)
-    assert sorted(trial.number for trial in told) == list(range(sum(map(len, batches))))
-    for trial in told:
+    results, track = raced(batches)
+    assert sorted(trial.number for trial in results) == list(range(sum(map(len, batches))))
+    for trial in results:
         reached = [fidelity for number, fidelity in track.asked if number == trial.number]
         assert reached == sorted(set(reached)) == list(SHARES[: len(reached)])
         assert trial.fidelity == reached[-1]
@@ -93,37 +93,39 @@ def test_the_same_values_make_the_same_race(batches):
 @settings(deadline=None)
 @given(VALUES)
 def test_who_goes_on_was_no_worse_than_who_stops_at_the_same_rung(values):
-    told, _ = raced([values])
+    results, _ = raced([values])
     for rung in (0.25, 0.5):
-        at = {trial.number: dict(trial.rungs).get(rung) for trial in told}
+        at = {trial.number: dict(trial.rungs).get(rung) for trial in results}
         stopped = [
-            at[t.number] for t in told if t.state is TrialState.PRUNED and t.fidelity == rung
+            at[t.number] for t in results if t.state is TrialState.PRUNED and t.fidelity == rung
         ]
-        went_on = [at[t.number] for t in told if t.fidelity > rung and at[t.number] is not None]
+        went_on = [at[t.number] for t in results if t.fidelity > rung and at[t.number] is not None]
         assert max(went_on, default=-1) <= min(stopped, default=10)
 
 
 @settings(deadline=None)
 @given(VALUES)
-def test_a_first_batch_that_does_not_fail_brings_a_value(values):
+def test_a_first_batch_that_does_not_fail_gives_a_value(values):
     whole = [tuple(0.0 if math.isnan(v) else v for v in row) for row in values]
-    told, _ = raced([whole])
-    assert any(trial.state is TrialState.COMPLETE for trial in told)
+    results, _ = raced([whole])
+    assert any(trial.state is TrialState.COMPLETE for trial in results)
 
 
 @settings(deadline=None)
 @given(st.integers(1, 64))
-def test_no_more_than_the_kept_share_goes_on(n):
-    told, track = raced([[(float(i),) * 3 for i in range(n)]])
+def test_no_more_than_the_promoted_share_continues(n):
+    results, track = raced([[(float(i),) * 3 for i in range(n)]])
     reached = Counter(fidelity for _, fidelity in track.asked)
     assert reached[0.25] == n
     assert reached[0.5] == math.ceil(n / 2)
-    assert 0 in [trial.number for trial in told if trial.state is TrialState.COMPLETE]
+    assert 0 in [trial.number for trial in results if trial.state is TrialState.COMPLETE]
 
 
-def test_a_batch_of_one_is_judged_by_the_earlier_ones():
-    told, _ = raced([[(3.0, 3.0, 3.0)], [(1.0, 1.0, 1.0)], [(3.5, 0.0, 0.0)], [(0.5, 0.5, 0.5)]])
-    states = [trial.state for trial in told]
+def test_a_batch_of_one_is_compared_with_the_earlier_ones():
+    results, _ = raced(
+        [[(3.0, 3.0, 3.0)], [(1.0, 1.0, 1.0)], [(3.5, 0.0, 0.0)], [(0.5, 0.5, 0.5)]]
+    )
+    states = [trial.state for trial in results]
     assert states == [
         TrialState.COMPLETE,
         TrialState.COMPLETE,
@@ -134,10 +136,10 @@ def test_a_batch_of_one_is_judged_by_the_earlier_ones():
 
 def test_a_training_that_ended_by_itself_is_complete_and_costs_no_more():
     track = Track(ends_itself={0})
-    told = Race(RACING).run(
+    results = Race(RACING).run(
         trials_of([(5.0,) * 3, (1.0,) * 3, (2.0,) * 3]), track.train, track.prune
     )
-    by_number = {trial.number: trial for trial in told}
+    by_number = {trial.number: trial for trial in results}
     assert by_number[0].state is TrialState.COMPLETE
     assert (by_number[0].value, by_number[0].fidelity) == (5.0, 0.25)
     assert by_number[0].metrics["epochs"] == 1
@@ -146,7 +148,7 @@ def test_a_training_that_ended_by_itself_is_complete_and_costs_no_more():
     assert by_number[1].state is TrialState.COMPLETE
 
 
-def test_seconds_add_up_and_a_failure_keeps_what_was_known():
+def test_seconds_add_up_and_a_failure_records_what_was_known():
     trial = trials_of([(1.0, 1.0, 1.0)])[0]
     first = replace(trial, fidelity=0.25).measured(Evaluation(1.0, {"epochs": 1.0}), 2.0)
     assert (first.state, first.seconds) == (TrialState.PENDING, 2.0)

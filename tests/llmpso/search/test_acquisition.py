@@ -28,7 +28,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_changes_touch_one_or_two_hyperparameters_and_stay_inside() -> None:
+def test_changes_alter_one_or_two_hyperparameters_and_stay_inside() -> None:
     best = np.array([0.125, 0.5, 0.5])
     changed = local_changes(GRID, best, 200, rng())
     touched = np.sum(changed != best, axis=1)

@@ -30,7 +30,7 @@ def paper(replies: list, **options) -> tuple[LLMPSO, ScriptedBackend]:
     return LLMPSO(SPACE, advisor, **options), backend
 
 
-def told(optimizer: PSO | LLMPSO) -> list[Trial]:
+def run_batch(optimizer: PSO | LLMPSO) -> list[Trial]:
     trials = [bowl(trial) for trial in optimizer.ask()]
     optimizer.tell(trials)
     return trials
@@ -39,7 +39,7 @@ def told(optimizer: PSO | LLMPSO) -> list[Trial]:
 def test_the_worst_take_the_best_suggestions_with_their_velocities() -> None:
     answer = [suggestion(0.5, 0.5, -10.0, 20.0), suggestion(1.5, 0.5, 0.0, 0.0)]
     optimizer, backend = paper([json.dumps({"suggestions": answer})])
-    told(optimizer)  # phase 1: values 2, 50, 162, 8
+    run_batch(optimizer)  # phase 1: values 2, 50, 162, 8
     second = optimizer.ask()
     # Phase 2: particle 2 (162) is the worst and takes the first, particle 1 (50) the second.
     assert [trial.source for trial in second] == [
@@ -61,7 +61,7 @@ def test_the_worst_take_the_best_suggestions_with_their_velocities() -> None:
 def test_a_velocity_beyond_the_limit_is_limited_as_the_swarms_own_and_the_trial_says_so() -> None:
     answer = [suggestion(0.5, 0.5, 68.0, -51.0), suggestion(1.5, 0.5, 50.0, 0.0)]
     optimizer, backend = paper([json.dumps({"suggestions": answer})])
-    told(optimizer)
+    run_batch(optimizer)
     second = optimizer.ask()
     assert [trial.source for trial in second].count(Source.ADVISOR) == 2
     limit = optimizer.particles.coefficients.velocity_limit
@@ -73,10 +73,12 @@ def test_a_velocity_beyond_the_limit_is_limited_as_the_swarms_own_and_the_trial_
     assert len(backend.requests) == 1
 
 
-def test_of_several_suggestions_the_good_ones_are_used_and_the_bad_ones_reason_is_told() -> None:
+def test_of_several_suggestions_the_good_ones_are_used_and_the_bad_ones_reason_is_reported() -> (
+    None
+):
     answer = [suggestion(0.5, 11.0, 0.0, 0.0), suggestion(1.5, 0.5, 0.0, 0.0)]
     optimizer, backend = paper([json.dumps({"suggestions": answer})])
-    told(optimizer)
+    run_batch(optimizer)
     second = optimizer.ask()
     assert second[2].source is Source.ADVISOR
     assert second[2].params == {"x": 1.5, "y": 0.5}
@@ -89,7 +91,7 @@ def test_the_others_move_as_in_plain_pso() -> None:
     answer = [suggestion(0.5, 0.5, 0, 0), suggestion(1.5, 0.5, 0, 0)]
     guided, _ = paper([json.dumps({"suggestions": answer})], seed=3)
     plain = PSO(SPACE, n_particles=4, start=START, seed=3)
-    told(guided), told(plain)
+    run_batch(guided), run_batch(plain)
     ours, theirs = guided.ask(), plain.ask()
     for particle in (0, 3):
         assert ours[particle].params == theirs[particle].params
@@ -98,7 +100,7 @@ def test_the_others_move_as_in_plain_pso() -> None:
 def test_without_usable_advice_the_particles_move_and_their_trials_say_why() -> None:
     optimizer, _ = paper(["?", "?"], seed=3)
     plain = PSO(SPACE, n_particles=4, start=START, seed=3)
-    told(optimizer), told(plain)
+    run_batch(optimizer), run_batch(plain)
     ours, theirs = optimizer.ask(), plain.ask()
     assert [trial.params for trial in ours] == [trial.params for trial in theirs]
     assert [bool(trial.note) for trial in ours] == [False, True, True, False]
@@ -108,7 +110,7 @@ def test_without_usable_advice_the_particles_move_and_their_trials_say_why() -> 
 def test_the_model_is_not_asked_during_the_warm_up() -> None:
     optimizer, backend = paper([], warm_up=3)
     for _ in range(3):
-        told(optimizer)
+        run_batch(optimizer)
     assert backend.requests == []
 
 

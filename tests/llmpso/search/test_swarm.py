@@ -72,7 +72,7 @@ def test_a_ring_informs_neighbours_only() -> None:
     assert best_informants(Topology.STAR, values).tolist() == [4]
 
 
-def test_in_a_ring_without_a_value_nearby_no_best_is_heard_of() -> None:
+def test_in_a_ring_without_a_value_nearby_there_is_no_best() -> None:
     positions = np.linspace(0.1, 0.9, 6)[:, np.newaxis]
     values = np.array([0.0, np.inf, np.inf, np.inf, np.inf, np.inf])
     swarm = swarm_of(positions, np.zeros((6, 1)), positions, values)
@@ -91,14 +91,14 @@ def test_a_ring_hides_a_far_best() -> None:
     assert star.velocities[3, 0] == pytest.approx(-0.359, abs=1e-3)  # particle 0
 
 
-def test_failures_pull_nobody() -> None:
+def test_failures_attract_no_particle() -> None:
     swarm = swarm_of([[0.5], [0.2]], [[0.0], [0.0]], [[0.1], [0.9]], [np.inf, np.inf])
     moved = move(swarm, Coefficients(), Topology.STAR, FixedRandom(0.9))
     np.testing.assert_array_equal(moved.positions, swarm.positions)
     assert swarm.gbest_index is None
 
 
-def test_telling_a_failure_touches_no_best() -> None:
+def test_a_failure_never_updates_the_best() -> None:
     swarm = swarm_of([[0.5], [0.2]], [[0.0], [0.0]], [[0.5], [0.2]], [1.0, 2.0])
     updated = swarm.updated([0, 1], np.array([[0.6], [0.7]]), np.array([np.inf, 0.5]))
     np.testing.assert_array_equal(updated.pbest_positions, [[0.5], [0.7]])

@@ -74,13 +74,13 @@ def test_more_workers_than_configurations_try_each_once(method) -> None:
 
 
 def test_named_batch_and_swarm_make_the_same_trials_with_any_number_of_workers() -> None:
-    def told(n_workers: int) -> list[tuple[object, float | None]]:
+    def reported(n_workers: int) -> list[tuple[object, float | None]]:
         result = minimize(
             bowl, SPACE, evaluations=20, n_workers=n_workers, batch=2, particles=4, seed=3
         )
         return [(trial.params, trial.value) for trial in result.trials]
 
-    assert told(1) == told(2) == told(8)
+    assert reported(1) == reported(2) == reported(8)
 
 
 def test_a_study_of_two_workers_is_the_one_with_a_batch_of_two() -> None:
@@ -95,7 +95,7 @@ def test_a_race_has_two_at_least() -> None:
     assert study_spec(evaluations=9, racing=True, batch=1).n_at_once == 1
 
 
-def test_workers_that_a_named_swarm_leaves_idle_are_told_of(caplog) -> None:
+def test_workers_that_a_named_swarm_leaves_idle_are_reported(caplog) -> None:
     with caplog.at_level(logging.WARNING, logger="llmpso"):
         minimize(bowl, SPACE, evaluations=4, n_workers=8)
         assert not caplog.messages

@@ -47,7 +47,7 @@ def test_minimize_finds_the_bottom_of_a_bowl() -> None:
     assert improvements(result.trials)[-1] == result.best
 
 
-def test_a_budget_is_kept_to_the_evaluation() -> None:
+def test_a_budget_is_spent_to_the_evaluation() -> None:
     assert len(minimize(bowl, SPACE, evaluations=8, method="pso").trials) == 8
 
 
@@ -76,10 +76,10 @@ def test_workers_change_nothing_but_the_time() -> None:
     assert [t.params for t in alone.trials] == [t.params for t in together.trials]
 
 
-def test_each_trial_is_heard_of_as_it_ends() -> None:
-    heard: list[Trial] = []
-    minimize(bowl, SPACE, evaluations=12, method="pso", on_trial=heard.append)
-    assert [trial.number for trial in heard] == list(range(12))
+def test_each_trial_is_reported_as_it_ends() -> None:
+    reported: list[Trial] = []
+    minimize(bowl, SPACE, evaluations=12, method="pso", on_trial=reported.append)
+    assert [trial.number for trial in reported] == list(range(12))
 
 
 def test_workers_run_at_once() -> None:
@@ -141,11 +141,11 @@ def ctrl_c() -> Iterator[None]:
 
 
 def test_ctrl_c_in_a_training_ends_the_study_with_what_was_measured(ctrl_c) -> None:
-    begun: list[float] = []
+    started: list[float] = []
 
     def train(params) -> float:
-        begun.append(params["x"])
-        if len(begun) == 5:
+        started.append(params["x"])
+        if len(started) == 5:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(60)
         return params["x"]
@@ -153,7 +153,7 @@ def test_ctrl_c_in_a_training_ends_the_study_with_what_was_measured(ctrl_c) -> N
     result = minimize(train, SPACE, evaluations=30, method="pso")
     assert result.stop_reason is StopReason.INTERRUPTED
     assert [trial.number for trial in result.trials] == [0, 1, 2, 3]
-    assert result.best.value == min(begun[:4])
+    assert result.best.value == min(started[:4])
 
 
 def test_ctrl_c_between_trainings_of_several_threads_loses_none_that_runs(ctrl_c) -> None:

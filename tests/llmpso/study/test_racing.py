@@ -66,12 +66,12 @@ def run(method, racing, seed=0, **options):
 
 def test_racing_costs_fewer_epochs_and_counts_them_all(method):
     whole, full_cost, _ = run(method, False)
-    raced, cost, heard = run(method, True)
+    raced, cost, reported = run(method, True)
     assert len(raced.trials) == len(whole.trials) == 40
     assert full_cost == 40 * EPOCHS
     assert cost == sum(trial.metrics["epochs"] for trial in raced.trials) < 0.7 * full_cost
     assert {trial.state for trial in raced.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
-    assert sorted(trial.number for trial in heard) == list(range(40))
+    assert sorted(trial.number for trial in reported) == list(range(40))
     assert raced.best.state is TrialState.COMPLETE
     assert 0 <= raced.best.value < 5
 
@@ -79,13 +79,13 @@ def test_racing_costs_fewer_epochs_and_counts_them_all(method):
 def test_the_same_seed_makes_the_same_race_on_any_number_of_workers(method):
     shape = {"particles": 6, "batch": 2}
 
-    def told(**options):
+    def results(**options):
         return [
             (trial.params, trial.state, trial.value, trial.rungs)
             for trial in run(method, True, seed=3, **options)[0].trials
         ]
 
-    assert told(**shape) == told(n_workers=4, **shape)
+    assert results(**shape) == results(n_workers=4, **shape)
 
 
 @pytest.mark.parametrize("kind", [PSO, SurrogateAssistedSearch])
@@ -94,17 +94,17 @@ def test_a_pruned_trial_never_updates_a_best(kind):
     swarm_of = "particles" if kind is PSO else "population"
     for _ in range(8):
         before = getattr(optimizer, swarm_of).swarm.pbest_values.copy()
-        told = []
+        results = []
         for trial in optimizer.ask():
             if trial.number % 2:
                 low = Evaluation(-1000.0, {"epochs": 1.0})
-                told.append(_at(trial, 0.25).measured(low, 0.0).pruned())
+                results.append(_at(trial, 0.25).measured(low, 0.0).pruned())
             else:
-                told.append(trial.completed(Evaluation(trial.params["x"] ** 2), 0.0))
-        optimizer.tell(told)
+                results.append(trial.completed(Evaluation(trial.params["x"] ** 2), 0.0))
+        optimizer.tell(results)
         after = getattr(optimizer, swarm_of).swarm.pbest_values
         assert after[np.isfinite(after)].min() >= 0
-        for trial in told:
+        for trial in results:
             if trial.state is TrialState.PRUNED:
                 assert after[trial.particle] == before[trial.particle]
 

@@ -43,7 +43,7 @@ def fill(folder: Path, dtype, top: int, suffix: str = "png", *, n: int = 10, fra
         (np.float32, 500, "tif"),
     ],
 )
-def test_deep_images_keep_their_levels(tmp_path, dtype, top, suffix, frame):
+def test_deep_images_preserve_their_levels(tmp_path, dtype, top, suffix, frame):
     fill(tmp_path, dtype, top, suffix, frame=frame)
     images = load_images(tmp_path)
     assert images.shape == (SIDE, SIDE, 1)
@@ -168,6 +168,6 @@ def test_values_that_are_no_numbers_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (3, 2)])
-def test_tiny_and_narrow_images_are_brought_to_size(tmp_path, size):
+def test_tiny_and_narrow_images_are_resized(tmp_path, size):
     Image.new("L", size, 7).save(tmp_path / "a.png")
     assert np.asarray(decode(tmp_path / "a.png", 8).values).shape == (8, 8, 3)

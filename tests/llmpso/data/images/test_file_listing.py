@@ -52,7 +52,7 @@ def test_all_three_parts_are_taken_as_they_are(draw, tmp_path):
     assert images.notes == ()
 
 
-def test_what_lies_beside_the_parts_is_left_out_and_named(draw, tmp_path):
+def test_what_is_beside_the_parts_is_left_out_and_named(draw, tmp_path):
     for part in ("train", "test"):
         for label in ("a", "b"):
             draw(f"{part}/{label}")

@@ -44,7 +44,7 @@ def test_no_window_crosses_a_split(frame):
         assert len(part) == rows.stop - rows.start - window - horizon + 1
 
 
-def test_targets_lie_one_horizon_after_the_last_input(frame):
+def test_targets_are_one_horizon_after_the_last_input(frame):
     windows = make_windows(series(frame), window=5, horizon=3)
     for part in parts(windows).values():
         assert (part.targets == frame["value"].to_numpy()[part.ends + 3]).all()

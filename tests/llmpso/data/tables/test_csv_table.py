@@ -103,7 +103,7 @@ def test_numbers_are_read_as_people_write_them(read, cells, expected):
     assert np.allclose(read(text).frame["load"], expected * FRAME["load"])
 
 
-def test_thousands_are_told_from_decimals(read):
+def test_thousands_are_distinguished_from_decimals(read):
     whole = FRAME.assign(load=FRAME["load"].round() + 0)
     european = whole["load"].map("{:,.0f}".format).str.replace(",", ".") + ",0"
     content = whole.assign(load=european).to_csv(index=False, sep=";", decimal=",")

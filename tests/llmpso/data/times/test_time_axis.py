@@ -110,7 +110,7 @@ def test_times_are_known_in_any_order(load, way, order):
 
 
 @pytest.mark.parametrize("way", WRITTEN)
-def test_the_kept_format_reads_what_it_writes(load, way):
+def test_the_stored_format_reads_what_it_writes(load, way):
     times, write = WRITTEN[way]
     series = load(table(time=write(times)))
     kept = series.time_format
@@ -183,7 +183,7 @@ def test_without_a_time_the_order_of_the_file_is_said(load):
         load(table(), timezone="UTC")
 
 
-def test_days_and_months_are_told_apart_by_all_rows(load):
+def test_days_and_months_are_distinguished_by_all_rows(load):
     late = pd.date_range("2024-01-01", periods=N_ROWS, freq="h")  # the 13th comes late
     for pattern in ("%d/%m/%Y", "%m/%d/%Y"):
         series = load(table(time=late.strftime(f"{pattern} %H:%M")))
@@ -191,7 +191,7 @@ def test_days_and_months_are_told_apart_by_all_rows(load):
         assert series.time_format.pattern == pattern
 
 
-def test_days_and_months_are_told_apart_by_the_steps_between_them(load):
+def test_days_and_months_are_distinguished_by_the_steps_between_them(load):
     hours = pd.date_range("2024-03-01", periods=12 * 24, freq="h")  # no day above 12
     frame = table().iloc[: len(hours)].assign(time=hours.strftime("%d/%m/%Y %H:%M"))
     series = load(frame)
@@ -200,7 +200,7 @@ def test_days_and_months_are_told_apart_by_the_steps_between_them(load):
     assert load(frame, time_format="%d/%m/%Y %H:%M").frame.index[-1] == hours[-1]
 
 
-def test_days_and_months_that_nothing_tells_apart_are_refused(load):
+def test_days_and_months_that_cannot_be_distinguished_are_refused(load):
     text = [
         f"{a:02}/{b:02}/2024 {h:02}:00" for a in range(1, 13) for b in range(1, 13) for h in (0, 9)
     ]
@@ -317,7 +317,7 @@ def test_an_empty_time_is_called_empty(load):
 
 
 @pytest.mark.parametrize("pattern", ["%d%m%Y", "%y%m%d"])
-def test_zeros_in_front_of_a_date_are_kept_or_put_back(load, pattern):
+def test_zeros_in_front_of_a_date_are_preserved_or_restored(load, pattern):
     written = DAYS.strftime(pattern)
     assert any(text[0] == "0" for text in written) == (pattern == "%d%m%Y")
     for cells in (written, written.astype(int)):

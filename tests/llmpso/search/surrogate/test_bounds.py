@@ -136,7 +136,7 @@ def test_in_many_dimensions_they_are_fitted_less_often_from_the_start(sizes) -> 
     assert sizes["fitted"] == [22, 23, 25, 30]
 
 
-def test_the_incumbent_and_its_neighbours_are_kept() -> None:
+def test_the_incumbent_and_its_neighbours_are_used() -> None:
     rng = np.random.default_rng(0)
     positions = rng.random((2_000, 2))
     scores = np.sum((positions - 0.3) ** 2, axis=1)
@@ -150,7 +150,7 @@ def test_the_incumbent_and_its_neighbours_are_kept() -> None:
     assert rows.max() > 1_900
 
 
-def test_few_observations_are_all_kept_as_they_are() -> None:
+def test_few_observations_are_all_used_as_they_are() -> None:
     positions = np.random.default_rng(0).random((MAX_OBSERVED, 2))
     every = np.arange(MAX_OBSERVED)
     assert np.array_equal(around_the_best(positions, positions[:, 0], ORDERED), every)
@@ -202,7 +202,7 @@ def test_distances_in_many_dimensions_are_held_a_few_dimensions_at_a_time(monkey
         [1.0, 2.0, *[math.nan] * 398],
     ],
 )
-def test_it_stands_repeated_places_and_any_finite_value(values: list[float]) -> None:
+def test_it_accepts_repeated_places_and_any_finite_value(values: list[float]) -> None:
     rng = np.random.default_rng(0)
     positions = np.repeat(rng.random((4, 2)), 100, axis=0)
     known = Observations(PLANE)

@@ -22,7 +22,7 @@ def test_the_edge_of_a_failing_region_is_found() -> None:
     assert model.failure_probability(np.array([[0.1, 0.5]]))[0] < 0.1
 
 
-def test_a_choice_that_fails_is_told_from_the_others() -> None:
+def test_a_choice_that_fails_is_distinguished_from_the_others() -> None:
     known = np.array([[u, v] for u in (0.1, 0.3, 0.6, 0.9) for v in (1 / 6, 0.5, 5 / 6)])
     model = fit_feasibility(known, known[:, 1] == 0.5, np.array([False, True]), PRIOR)
     first, second, third = model.failure_probability(
@@ -41,7 +41,7 @@ def test_failures_without_a_place_are_no_place_to_shun() -> None:
     assert np.median(probability) < 0.4
 
 
-def test_nothing_is_believed_where_nothing_failed() -> None:
+def test_no_failure_is_predicted_where_nothing_failed() -> None:
     assert fit_feasibility(sample(5), np.zeros(5, dtype=bool), ORDERED, PRIOR) is None
 
 
@@ -60,7 +60,7 @@ def share_failed(method: str, seed: int) -> float:
     return sum(trial.failure is not None for trial in trials) / len(trials)
 
 
-def test_a_search_keeps_away_from_a_region_that_keeps_failing() -> None:
+def test_a_search_avoids_a_region_that_keeps_failing() -> None:
     """Values promise more just beyond the edge: by them alone nearly all of its trials fail.
 
     The mean of eight searches has a standard error of 0.03; seen on ten others: 0.37.

@@ -20,7 +20,7 @@ def bowl(positions: np.ndarray) -> np.ndarray:
     return np.sum((positions - 0.3) ** 2, axis=1)
 
 
-def test_scores_keep_ranks_and_share_ties() -> None:
+def test_scores_preserve_ranks_and_share_ties() -> None:
     scores = normal_scores(np.array([5.0, 1e9, 5.0, -2.0]))
     assert scores[0] == scores[2]
     assert scores[3] < scores[0] < scores[1]
@@ -76,14 +76,14 @@ def test_improvement_shuns_failures_and_known_bad_places() -> None:
     assert near > far >= 0
 
 
-def test_believing_a_lie_leaves_less_to_gain() -> None:
+def test_a_kriging_believer_leaves_less_to_gain() -> None:
     known, place = sample(PLANE, 10), np.array([[0.3, 0.3]])
     model = fit(PLANE, known, bowl(known))
     believed = model.conditioned_on(place, model.predict(place).means)
     assert believed.predict(place).deviations[0] < model.predict(place).deviations[0]
 
 
-def test_a_trend_speaks_where_nothing_is_known() -> None:
+def test_a_trend_is_used_where_nothing_is_known() -> None:
     known = sample(PLANE, 3)
     model = fit(PLANE, known, bowl(known), prior_mean=lambda places: 10 * places[:, 0])
     low, high = model.predict(np.array([[0.0, 0.5], [1.0, 0.5]])).means
@@ -91,7 +91,7 @@ def test_a_trend_speaks_where_nothing_is_known() -> None:
 
 
 @pytest.mark.parametrize("values", [[1.0, 1.0, 1.0], [1.0, 2.0, np.inf]])
-def test_it_stands_constant_values_and_a_failure(values: list[float]) -> None:
+def test_it_accepts_constant_values_and_a_failure(values: list[float]) -> None:
     space = SearchSpace({"n": Integer(1, 9)})
     known = np.array([[0.1], [0.5], [0.9]])
     prediction = fit(space, known, np.array(values)).predict(known)
