@@ -4,14 +4,12 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field
 
 from flows.benchmarks.plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
 from flows.benchmarks.racing_suite import benchmark_racing
@@ -19,17 +17,13 @@ from flows.benchmarks.speed_suite import benchmark_speed, speed_tables
 from flows.command import Command
 from flows.command_line import run_module
 from flows.masked_logs import masked_run
+from flows.parameters import with_parameters
 from llmpso import __version__
 from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import Batch, load_trials, process_pool
 from llmpso.benchmark.scenarios import write_scenarios
 from tasks.benchmark import run_studies
 from tasks.flow_runs import without_process_tag
-
-ALL_WITHOUT_MODEL = (
-    "default-only,random,pso,pso-unique,guided,placebo,surrogate,"
-    "optuna-tpe,optuna-gp,optuna-cma,pyswarms"
-)
 
 APART = {"racing": benchmark_racing, "speed": benchmark_speed}
 """Suites that compare something other than arms."""
@@ -38,75 +32,29 @@ APART = {"racing": benchmark_racing, "speed": benchmark_speed}
 @flow(name="benchmark", version=__version__, flow_run_name="{suite} · {seeds} seeds")
 @masked_run
 @without_process_tag()
-def benchmark(
-    suite: Literal[
-        "tables-dev",
-        "tables-report",
-        "functions",
-        "plain-rastrigin",
-        "paper",
-        "live",
-        "racing",
-        "speed",
-    ] = "tables-dev",
-    *,
-    arms: str = ALL_WITHOUT_MODEL,
-    problems: str | None = None,
-    csv: str | None = None,
-    seeds: Annotated[int, Field(ge=1, le=1_000)] = 20,
-    budget: Annotated[int, Field(ge=1, le=1_000)] = 60,
-    workers: Annotated[int, Field(ge=1, le=256)] | None = None,
-    out: str = "results/benchmark",
-    report_only: bool = False,
-    advisor: Literal["recorded", "auto", "openai", "ollama", "embedded"] = "recorded",
-    llm_model: str | None = None,
-    llm_url: str | None = None,
-    replies: str | None = None,
-    experiment: str = "benchmark",
-) -> str:
+@with_parameters(BenchmarkOptions)
+def benchmark(options: BenchmarkOptions) -> str:
     """Compare search methods on problems whose best value is known.
 
     Finished studies are stored and not run again; all tables and figures are made from them.
 
-    Args:
-        suite: Problems to solve; the tables of `tables-report` are for frozen designs only, and
-            `paper` has the paper's three scenarios: Rastrigin, LSTM and CNN. `live` really
-            trains the latter two, which takes hours. `racing` compares studies with
-            racing and without; `speed` times all but training.
-        arms: Methods, with commas between; `+default` after a name starts it from a default.
-        problems: Those of the suite to solve, with commas between; all if not given. Of `speed`,
-            its tables.
-        csv: The file `city_day.csv` of air quality in Indian cities, for the LSTM of `live`.
-        seeds: Paired studies per problem and arm, with seeds from 0; repetitions in `speed`.
-        budget: Evaluations per study; those of `speed` have so many and ten times as many.
-        workers: Processes; as many as there are cores if not given. Results do not depend on it.
-        out: Folder of trials, tables and figures.
-        report_only: Make tables and figures again, from the stored trials.
-        advisor: Language model of the arms that ask one; `recorded` replays recorded replies.
-        llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
-        llm_url: Address of the OpenAI-compatible or Ollama server.
-        replies: File that the model's replies are recorded in, and replayed from; in the results'
-            folder if not given, or the library's own for `recorded`.
-        experiment: MLflow experiment.
-
     Returns:
         The table of the arms, as Markdown.
     """
-    options = BenchmarkOptions(**locals())
-    if suite in APART:
-        return APART[suite](options, options.workers or os.cpu_count() or 1)
+    if options.suite in APART:
+        return APART[options.suite](options, options.workers or os.cpu_count() or 1)
     with (
         closing(prepare_benchmark(options)) as plan,
         plan.experiment.run(
-            f"{suite} · {options.seeds} seeds",
-            params=asdict(options),
-            tags={"suite": suite},
+            f"{options.suite} · {options.seeds} seeds",
+            params=options.model_dump(),
+            tags={"suite": options.suite},
         ) as study,
     ):
         report = _run(plan, options.report_only)
         study.record_folder(plan.root / plan.suite, "report")
         study.record_summary(report.figures, f"```\n{report.headline}\n```", {})
-    create_markdown_artifact(report.text, key=f"benchmark-{suite}")
+    create_markdown_artifact(report.text, key=f"benchmark-{options.suite}")
     return f"{report.headline}\n\n{plan.root / plan.suite}"
 
 

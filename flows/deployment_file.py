@@ -17,12 +17,12 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.utilities.templating import apply_values, find_placeholders
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from flows.plan import TuneOptions
 from flows.retune import retune
 from flows.retune_plan import RetuneOptions
 from flows.schedules import ScheduleEntry
 from flows.storable import check_storable
 from flows.tune import tune
+from flows.tune_plan import TuneOptions
 from llmpso.errors import SpecError
 from llmpso.options import AllOptions
 from llmpso.text import did_you_mean

@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import get_run_logger
 
-from flows.plan import Plan
+from flows.tune_plan import Plan
 from llmpso.errors import SpecError
 from llmpso.objectives.base import notes_of
 from llmpso.options import StopOptions

@@ -10,9 +10,9 @@ import cyclopts
 from pydantic.fields import FieldInfo
 
 from llmpso.option_group import Options
-from llmpso.options import GROUPS, AllOptions
+from llmpso.options import GROUPS
 
-Asked = TypeVar("Asked", bound=AllOptions)
+Asked = TypeVar("Asked", bound=Options)
 T = TypeVar("T")
 
 
@@ -36,7 +36,7 @@ def with_parameters(kind: type[Asked]) -> Callable[[Callable[[Asked], T]], Calla
     return named
 
 
-def _parameters(kind: type[AllOptions]) -> Iterator[Parameter]:
+def _parameters(kind: type[Options]) -> Iterator[Parameter]:
     for place, (name, field, title) in enumerate(_fields(kind)):
         yield Parameter(
             name,
@@ -46,10 +46,10 @@ def _parameters(kind: type[AllOptions]) -> Iterator[Parameter]:
         )
 
 
-def _fields(kind: type[AllOptions]) -> list[tuple[str, FieldInfo, str]]:
+def _fields(kind: type[Options]) -> list[tuple[str, FieldInfo, str]]:
     """Names, fields and the titles they stand under: those of the kind itself come first."""
     found = [(name, field, "") for name, field in kind.model_fields.items() if name not in GROUPS]
-    for group in GROUPS:
+    for group in [group for group in GROUPS if group in kind.model_fields]:
         members: type[Options] = type(kind.model_fields[group].default)
         title = members.model_config.get("title") or group
         found += [(name, field, title) for name, field in members.model_fields.items()]
@@ -63,7 +63,7 @@ def _annotation(field: FieldInfo, title: str) -> Any:
     return Annotated[field.annotation, *marks] if marks else field.annotation
 
 
-def _described(kind: type[AllOptions]) -> str:
+def _described(kind: type[Options]) -> str:
     return "\n".join(
         f"{name}: {' '.join((field.description or '').split())}"
         for name, field, _ in _fields(kind)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from flows.plan import Plan, TuneOptions, prepare
+from flows.tune_plan import Plan, TuneOptions, prepare
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.base import HeldOut, SupportsDrift, SupportsHoldOut
 from llmpso.options import AllOptions, ScheduledLLMOptions, Share

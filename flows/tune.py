@@ -23,8 +23,8 @@ from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.options_flow import options_flow
 from flows.parameters import with_parameters
-from flows.plan import Plan, TuneOptions, prepare
 from flows.tracked_halving import raced
+from flows.tune_plan import Plan, TuneOptions, prepare
 from llmpso import __version__
 from llmpso.advisor import Advisor
 from llmpso.objectives.base import notes_of

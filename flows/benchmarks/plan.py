@@ -1,8 +1,11 @@
-"""From the benchmark's flat parameters to a checked plan."""
+"""The options of the benchmark, each described once, and the plan that they are checked into."""
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from flows.handover import prepared_once
 from flows.storable import check_options
@@ -14,30 +17,66 @@ from llmpso.benchmark.problems import LiveProblem, Problem, suite
 from llmpso.benchmark.recorded import RecordedBackend
 from llmpso.benchmark.runs import Batch
 from llmpso.errors import SpecError
+from llmpso.option_group import Options
 from tasks.experiment import Experiment, open_experiment
 
 PACKAGED_REPLIES = Path(benchmark.__file__).parent / "data" / "benchmark_replies.jsonl.gz"
 """Replies that come with the library: by them anyone can repeat its benchmark."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkOptions:
-    """The parameters of the flow `benchmark`, which describes them."""
+ALL_WITHOUT_MODEL = (
+    "default-only,random,pso,pso-unique,guided,placebo,surrogate,"
+    "optuna-tpe,optuna-gp,optuna-cma,pyswarms"
+)
 
-    suite: str
-    arms: str
-    problems: str | None
-    csv: str | None
-    seeds: int
-    budget: int
-    workers: int | None
-    out: str
-    report_only: bool
-    advisor: str
-    llm_model: str | None
-    llm_url: str | None
-    replies: str | None
-    experiment: str
+SuiteName = Literal[
+    "tables-dev",
+    "tables-report",
+    "functions",
+    "plain-rastrigin",
+    "paper",
+    "live",
+    "racing",
+    "speed",
+]
+
+
+class BenchmarkOptions(Options):
+    """What can be asked of the benchmark."""
+
+    suite: SuiteName = "tables-dev"
+    """Problems to solve; the tables of `tables-report` are for frozen designs only, and `paper`
+    has the paper's three scenarios: Rastrigin, LSTM and CNN. `live` really trains the
+    latter two, which takes hours. `racing` compares studies with racing and without; `speed` times
+    all but training."""
+    arms: str = ALL_WITHOUT_MODEL
+    """Methods, with commas between; `+default` after a name starts it from a default."""
+    problems: str | None = None
+    """Those of the suite to solve, with commas between; all if not given. Of `speed`, its
+    tables."""
+    csv: str | None = None
+    """The file `city_day.csv` of air quality in Indian cities, for the LSTM of `live`."""
+    seeds: Annotated[int, Field(ge=1, le=1_000)] = 20
+    """Paired studies per problem and arm, with seeds from 0; repetitions in `speed`."""
+    budget: Annotated[int, Field(ge=1, le=1_000)] = 60
+    """Evaluations per study; those of `speed` have so many and ten times as many."""
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Processes; as many as there are cores if not given. Results do not depend on it."""
+    out: str = "results/benchmark"
+    """Folder of trials, tables and figures."""
+    report_only: bool = False
+    """Make tables and figures again, from the stored trials."""
+    advisor: Literal["recorded", "auto", "openai", "ollama", "embedded"] = "recorded"
+    """Language model of the arms that ask one; `recorded` replays recorded replies."""
+    llm_model: str | None = None
+    """Model name for OpenAI or Ollama, or a GGUF file for the embedded one."""
+    llm_url: str | None = None
+    """Address of the OpenAI-compatible or Ollama server."""
+    replies: str | None = None
+    """File that the model's replies are recorded in, and replayed from; in the results' folder if
+    not given, or the library's own for `recorded`."""
+    experiment: str = "benchmark"
+    """MLflow experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +110,7 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
     Raises:
         LLMPSOError: A name is unknown, a library is missing, or the model is out of reach.
     """
-    check_options(asdict(options))
+    check_options(options.model_dump())
     problems, arms = _problems(options), _arms(options.arms)
     root = Path(options.out)
     experiment = open_experiment(options.experiment, "evaluations to the best 1%")

@@ -1,6 +1,5 @@
 """The suite `racing` of the benchmark: the same studies with racing and without."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 from flows.benchmarks.plan import BenchmarkOptions
@@ -19,7 +18,7 @@ def benchmark_racing(options: BenchmarkOptions, n_workers: int) -> str:
     name = f"racing · {options.seeds} seeds"
     folder = Path(options.out) / "racing"
     folder.mkdir(parents=True, exist_ok=True)
-    with experiment.run(name, asdict(options), {"suite": "racing"}) as study:
+    with experiment.run(name, options.model_dump(), {"suite": "racing"}) as study:
         with process_pool(n_workers) as processes:
             trials = run_races(processes, range(options.seeds), options.budget)
         report = write_races(trials, folder)

@@ -1,7 +1,7 @@
 """The suite `speed` of the benchmark: what everything but training costs, beside others."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -94,7 +94,7 @@ def benchmark_speed(options: BenchmarkOptions, n_workers: int) -> str:
     folder = Path(options.out) / "speed"
     folder.mkdir(parents=True, exist_ok=True)
     name = f"speed · {options.seeds} repetitions"
-    with experiment.run(name, asdict(options), {"suite": "speed"}) as study:
+    with experiment.run(name, options.model_dump(), {"suite": "speed"}) as study:
         write = partial(_written, options=options, n_workers=n_workers, folder=folder)
         text = "\n\n".join(write(name, table) for name, table in tables.items())
         (folder / "speed.md").write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 
 from flows.display.summary import Summary
 from flows.display.summary_markdown import description, report
-from flows.plan import Plan
+from flows.tune_plan import Plan
 from llmpso.study.result import StudyResult
 from tasks.ledger import Ledger
 from tasks.pages import draw_study, trace_calls

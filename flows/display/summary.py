@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from flows.plan import Plan
+from flows.tune_plan import Plan
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import SupportsBaselines

@@ -51,7 +51,7 @@ class Shaky:
 # Imports take longer than a whole study: they are done once, and every run is a fork.
 NURSERY = """
 import json, os, sys
-from flows import plan
+from flows import tune_plan
 from flows.tune import tune
 from llmpso.backends.base import Reply
 from scripted_backend import ScriptedBackend
@@ -65,7 +65,7 @@ def answer(request):
     ]
     return Reply(json.dumps({"suggestions": items}), 100, 20, seconds=0.5)
 
-plan._backend = lambda options: (ScriptedBackend(answer), "scripted, for a test")
+tune_plan._backend = lambda options: (ScriptedBackend(answer), "scripted, for a test")
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:

@@ -10,12 +10,12 @@ import mlflow
 import pandas as pd
 import pytest
 
-from flows import plan as plans
+from flows import tune_plan
 from flows.display.summary import Summary
 from flows.display.summary_text import as_text
 from flows.identity import study_identity
-from flows.plan import TuneOptions, prepare
 from flows.tune import tune
+from flows.tune_plan import TuneOptions, prepare
 from llmpso.backends.base import Reply, Request
 from llmpso.errors import BusyError
 from llmpso.objectives import registry
@@ -149,7 +149,7 @@ def test_the_language_model_is_not_asked_again(prefect_server, function, monkeyp
     backend = ScriptedBackend(answer)
     # Asked by several runs, each of which closes its own.
     monkeypatch.setattr(backend, "close", lambda: None)
-    monkeypatch.setattr(plans, "_backend", lambda options: (backend, "scripted, for a test"))
+    monkeypatch.setattr(tune_plan, "_backend", lambda options: (backend, "scripted, for a test"))
     first = run(evaluations=18, method="paper")
     asked = len(backend.requests)
     longer = run(evaluations=24, method="paper")

@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
 )
 
-from flows import plan
+from flows import tune_plan
 from flows.display import prefect_page
 from flows.display.prefect_page import leaderboard
 from flows.tune import tune
@@ -33,7 +33,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedBackend:
         return Reply(json.dumps({"configuration": {"x": 1.5, "n": 2}}), 50, 10, seconds=0.2)
 
     backend = ScriptedBackend(answer)
-    monkeypatch.setattr(plan, "_backend", lambda options: (backend, "scripted, for a test"))
+    monkeypatch.setattr(tune_plan, "_backend", lambda options: (backend, "scripted, for a test"))
     return backend
 
 
@@ -95,7 +95,7 @@ def test_a_model_that_does_not_answer_is_a_failed_trace(
     prefect_server, mlflow_store, bowl, monkeypatch
 ) -> None:
     backend = ScriptedBackend(lambda request: Reply("no idea", 50, 10, seconds=0.1))
-    monkeypatch.setattr(plan, "_backend", lambda options: (backend, "scripted, for a test"))
+    monkeypatch.setattr(tune_plan, "_backend", lambda options: (backend, "scripted, for a test"))
     summary = tune(bowl, evaluations=6, seed=1, workers=2)
     traces = traced(summary.run_id)
     assert len(traces) == summary.llm_calls == 2

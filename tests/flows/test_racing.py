@@ -13,8 +13,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from flows.command_line import USAGE_ERROR, run_module
-from flows.plan import _check_race
 from flows.tune import APP, as_text, tune
+from flows.tune_plan import _check_race
 from llmpso.errors import SpecError
 from llmpso.objectives import registry
 from llmpso.objectives.registry import ObjectiveSpec, build_objective

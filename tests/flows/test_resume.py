@@ -10,8 +10,8 @@ import mlflow
 import pandas as pd
 import pytest
 
-from flows import plan
 from flows import tune as module
+from flows import tune_plan
 from flows.tune import tune
 from llmpso.backends.base import Reply, Request
 from llmpso.errors import BackendError, BusyError
@@ -82,7 +82,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> ScriptedBackend:
     backend = ScriptedBackend(answer)
     # Asked by several runs, each of which closes its own.
     monkeypatch.setattr(backend, "close", lambda: None)
-    monkeypatch.setattr(plan, "_backend", lambda options: (backend, "scripted, for a test"))
+    monkeypatch.setattr(tune_plan, "_backend", lambda options: (backend, "scripted, for a test"))
     return backend
 
 
@@ -243,7 +243,7 @@ def test_a_model_that_was_silent_stays_silent_in_what_was_done(
 ) -> None:
     """An answer now would propose other trials than those that were measured then."""
     backend = ScriptedBackend(lambda request: BackendError("the server is down"))
-    monkeypatch.setattr(plan, "_backend", lambda options: (backend, "for a test"))
+    monkeypatch.setattr(tune_plan, "_backend", lambda options: (backend, "for a test"))
     breaks(3)
     with pytest.raises(RuntimeError):
         run(evaluations=24)

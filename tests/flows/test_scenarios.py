@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from flows.display.summary_text import as_text
-from flows.plan import TuneOptions, prepare
 from flows.tune import tune
+from flows.tune_plan import TuneOptions, prepare
 from llmpso.errors import LLMPSOError
 
 

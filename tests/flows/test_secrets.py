@@ -17,10 +17,10 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.display.summary_text import as_text
-from flows.plan import TuneOptions, prepare
 from flows.retune import retune
 from flows.retune_plan import RetuneOptions, check_retune
 from flows.tune import tune
+from flows.tune_plan import TuneOptions, prepare
 from llmpso.errors import SpecError
 
 KEY = "sk-planted-9f8e7d6c5b4a"

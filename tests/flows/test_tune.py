@@ -13,11 +13,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.utilities.callables import parameter_schema
 
-from flows import plan
+from flows import tune_plan
 from flows.display.summary import busy_seconds
 from flows.display.summary_text import as_text
-from flows.plan import TuneOptions, prepare
 from flows.tune import tune
+from flows.tune_plan import TuneOptions, prepare
 from llmpso.backends.base import Reply, Request
 from llmpso.errors import LLMPSOError, SpecError
 from llmpso.options import GROUP_OF
@@ -41,7 +41,7 @@ def answer(request: Request) -> Reply:
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> ScriptedBackend:
     backend = ScriptedBackend(answer)
-    monkeypatch.setattr(plan, "_backend", lambda options: (backend, "scripted, for a test"))
+    monkeypatch.setattr(tune_plan, "_backend", lambda options: (backend, "scripted, for a test"))
     return backend
 
 

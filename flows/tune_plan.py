@@ -1,4 +1,4 @@
-"""From options to a checked plan: invalid options are refused here, before any training."""
+"""The options of `tune`, and the checked plan: invalid options are refused before training."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
