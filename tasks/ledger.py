@@ -3,27 +3,21 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from llmpso.errors import StorageError
-from llmpso.running.durable_files import made_folder
-from llmpso.running.evaluate import is_transient
-from llmpso.running.fingerprint import evaluation_key, training_key
-from llmpso.running.outcome import Outcome, outcome_to_bytes
-from llmpso.running.outcome_files import unrecorded_outcomes, write_outcome
-from llmpso.running.paused_trainings import PausedTrainings
-from llmpso.running.pending_records import PendingRecord, PendingRecords
+from llmpso.running.outcome import Outcome
+from llmpso.running.pending_records import PendingRecord
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.patience import FULL, STORE_ERRORS, is_full, is_unavailable, patiently
 from tasks.reuse import reusable_trials, reused_for
 from tasks.state import forget_study, study_folder, usable_state
+from tasks.study_files import StudyFiles, way_out
 from tasks.tracker import Tracker
-from tasks.trial_runs import close_unfinished, record_trial, recorded_trials, save_files
+from tasks.trial_runs import close_unfinished, record_trial, recorded_trials
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +54,9 @@ class Ledger:
 
     def __init__(self, study: Tracker, fingerprint: str) -> None:
         self.study = study
-        self._fingerprint = fingerprint
-        self._folder = study_folder(study.run_id)
         with usable_state(study.run_id):
-            self._pending = PendingRecords(self._folder / "outcomes")
-            self._paused = PausedTrainings(self._folder / "paused")
-            self.worker_outcomes = made_folder(self._folder / "worker_outcomes")
+            self._files = StudyFiles(study_folder(study.run_id), fingerprint)
+        self.worker_outcomes = self._files.worker_outcomes
         self._lock = threading.Lock()
         self._quiet_until = 0.0
         self._refusal: Exception | None = None
@@ -78,8 +69,8 @@ class Ledger:
         self._incumbents = study.incumbents()
         self._links = {trial.number: trial.links for trial in recorded.values()}
         with usable_state(study.run_id):
-            self._take_in(recorded)
-            self._waiting = {entry.folder: entry for entry in self._left_on_disk(recorded)}
+            self._files.take_in(recorded)
+            self._waiting = {entry.folder: entry for entry in self._files.unrecorded(recorded)}
         left = [entry.trial for entry in self._waiting.values()]
         self._stored = reusable_trials([*recorded.values(), *left], fingerprint)
         self.n_reusable = self._n_known = len(self._stored)
@@ -97,8 +88,8 @@ class Ledger:
 
     def answer(self, trial: Trial) -> Trial | None:
         """The same evaluation as it was measured before; None if it must be measured."""
-        key = training_key(self._fingerprint, trial)
-        paused = self._paused.find(key) if trial.checkpoint else None
+        key = self._files.training(trial)
+        paused = self._files.paused.find(key) if trial.checkpoint else None
         stored = self._stored.get(key) or (paused.trial if paused else None)
         found = stored.at(trial.fidelity) if stored else None
         if found is None:
@@ -111,7 +102,7 @@ class Ledger:
 
     def raced(self, trial: Trial) -> Trial:
         """A trial that leaves its training's state with the study's files."""
-        path = self._paused.checkpoint(training_key(self._fingerprint, trial))
+        path = self._files.paused.checkpoint(self._files.training(trial))
         return replace(trial, checkpoint=str(path))
 
     def prune(self, trial: Trial) -> Trial:
@@ -120,14 +111,14 @@ class Ledger:
         Raises:
             StorageError: There is no room for it, or MLflow refused an earlier one.
         """
-        key = training_key(self._fingerprint, trial)
+        key = self._files.training(trial)
         stored = self._stored.pop(key, None)
         if stored is not None:
             self.reused.add(trial.number)
             return reused_for(trial, stored)
-        paused = self._paused.find(key)
+        paused = self._files.paused.find(key)
         if paused is None:
-            raise StorageError(f"evaluation {trial.number} is gone from {self._folder}")
+            raise StorageError(f"evaluation {trial.number} is gone from {self._files.folder}")
         return self.record(paused.pruned())
 
     def record(self, outcome: Outcome) -> Trial:
@@ -140,7 +131,7 @@ class Ledger:
         """
         outcome = replace(outcome, trial=replace(outcome.trial, checkpoint=""))
         trial = outcome.trial
-        entry = self._put(outcome if outcome.file else self._arrived(outcome))
+        entry = self._files.put(outcome)
         if self._refusal is not None:
             raise self._refusal
         if entry is None:
@@ -151,50 +142,6 @@ class Ledger:
         self._under_way.add(under_way)
         under_way.add_done_callback(self._under_way.discard)
         return replace(trial, warnings=entry.trial.warnings)
-
-    def _arrived(self, outcome: Outcome) -> Outcome:
-        """An outcome with a file that outlasts a kill: its model's files take far longer."""
-        # Where there is no room for it, the files that follow say so.
-        with suppress(OSError):
-            return replace(
-                outcome, file=write_outcome(outcome_to_bytes(outcome), self.worker_outcomes)
-            )
-        return outcome
-
-    def _put(self, outcome: Outcome) -> PendingRecord | None:
-        """Store an outcome on disk; None if its training continues later."""
-        trial, entry = outcome.trial, None
-        training = training_key(self._fingerprint, trial)
-        try:
-            if trial.state is TrialState.PENDING:
-                self._paused.save(training, outcome)
-            else:
-                save = partial(save_files, outcome)
-                entry = self._pending.put(self._key(trial), outcome, save)
-                self._paused.forget(training)
-            if outcome.file is not None:
-                outcome.file.unlink(missing_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"evaluation {trial.number} cannot be stored in {self._folder}: {error.strerror}; "
-                f"{_way_out(error)}, and run the same command again: it continues after the last "
-                "one stored"
-            ) from error
-        return entry
-
-    def _key(self, trial: Trial) -> str:
-        return evaluation_key(self._fingerprint, trial, trial.fidelity)
-
-    def _take_in(self, recorded: Mapping[str, Trial]) -> None:
-        """Store what worker processes had measured before the study's process was killed."""
-        known = {*recorded, *(entry.key for entry in self._pending.entries())}
-        for outcome in unrecorded_outcomes(self.worker_outcomes):
-            failure = outcome.trial.failure
-            is_of_use = failure is None or not is_transient(failure.kind)
-            if is_of_use and self._key(outcome.trial) not in known:
-                self._put(replace(outcome, trial=replace(outcome.trial, checkpoint="")))
-            elif outcome.file is not None:
-                outcome.file.unlink(missing_ok=True)
 
     def linked(self, trial: Trial) -> Trial:
         """A trial with the links that it has by now."""
@@ -235,16 +182,6 @@ class Ledger:
         """Remove the files of a study that is recorded to its end, but not what was set aside."""
         forget_study(self.study.run_id)
 
-    def _left_on_disk(self, recorded: Mapping[str, Trial]) -> list[PendingRecord]:
-        """What was measured, but not wholly recorded, when the last process ended."""
-        left = []
-        for entry in self._pending.entries():
-            if entry.key in recorded and recorded[entry.key].state == entry.trial.state:
-                self._pending.remove(entry)
-            else:
-                left.append(entry)
-        return left
-
     def _deliver_unless_quiet(self) -> None:
         if self._is_quiet():
             return
@@ -270,11 +207,11 @@ class Ledger:
                     self._waiting[entry.folder] = entry
                 raise
             self._links[found.number] = found.links
-            self._pending.remove(entry)
+            self._files.pending.remove(entry)
 
     def _recorded(self, entry: PendingRecord) -> Trial:
         with usable_state(self.study.run_id):
-            is_whole = self._pending.is_whole(entry)
+            is_whole = self._files.pending.is_whole(entry)
         if not is_whole:
             raise StorageError(
                 f"evaluation {entry.trial.number} was damaged on the disk before MLflow had it; "
@@ -288,7 +225,7 @@ class Ledger:
             reason = FULL if is_full(error) else one_line(error, 300)
             raise StorageError(
                 f"evaluation {entry.trial.number} cannot be recorded in MLflow: {reason}; "
-                f"{_way_out(error)}, and run the same command again: all measurements are stored"
+                f"{way_out(error)}, and run the same command again: all measurements are stored"
             ) from error
 
     def _taken(self) -> PendingRecord | None:
@@ -303,7 +240,3 @@ class Ledger:
         """Wait before the store is tried again."""
         self._quiet_until = time.monotonic() + QUIET_SECONDS
         logger.warning("MLflow does not answer: %d evaluations wait on disk", len(self._waiting))
-
-
-def _way_out(error: Exception) -> str:
-    return "free some space" if is_full(error) else "correct that"

@@ -96,7 +96,7 @@ def test_an_outcome_outlasts_a_kill_before_its_models_files_are_written(
 
     ledger = Ledger(study, "f")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ledger._pending, "put", killed)
+        patch.setattr(ledger._files.pending, "put", killed)
         ledger.record(Outcome(TOLD, Evaluation(0.5, model=torch.nn.Linear(2, 1))))
     ledger.close()
     again = Ledger(study, "f")
