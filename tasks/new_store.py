@@ -34,7 +34,7 @@ def make_store(uri: str) -> None:
 
 
 def database_file(uri: str) -> Path | None:
-    """The file of a SQLite store; None if a store is none, or is kept in memory."""
+    """The file of a SQLite store; None if a store is none, or is only in memory."""
     if not uri.startswith("sqlite:"):
         return None
     try:

@@ -94,7 +94,7 @@ class CurveObjective:
     def train_to(
         self, params: Params, *, fidelity: float, seed: int, checkpoint: Path
     ) -> Evaluation:
-        """As `evaluate`: all that could be kept is known."""
+        """As `evaluate`: a looked-up training needs no checkpoint."""
         return self.evaluate(params, fidelity=fidelity, seed=seed)
 
 
