@@ -73,11 +73,13 @@ def places(address: str) -> int:
 @contextmanager
 def _started(n_workers: int) -> Iterator[Client]:
     """A cluster on this machine during the block."""
+    is_asked_for = SAFE_PATH in os.environ
     # Python starts this process for the first worker, and never tells it where not to search.
     with safe_path():
         resource_tracker.ensure_running()
     with (
         dask.config.set(SETTINGS),
+        _environment_restored(),
         LocalCluster(
             n_workers=n_workers,
             threads_per_worker=1,
@@ -87,9 +89,22 @@ def _started(n_workers: int) -> Iterator[Client]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        if SAFE_PATH not in os.environ:
+        if not is_asked_for:
             client.register_worker_callbacks(_search_paths_as_usual)
         yield client
+
+
+@contextmanager
+def _environment_restored() -> Iterator[None]:
+    """Undo what Dask sets in this process too when it starts a worker, such as one thread each."""
+    names = {*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"}
+    before = {name: os.environ[name] for name in names & os.environ.keys()}
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def _search_paths_as_usual() -> None:

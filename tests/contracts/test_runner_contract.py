@@ -155,6 +155,7 @@ class Moody:
         own = [torch.get_default_dtype() == torch.float32, torch.is_grad_enabled()]
         own += [logging.root.manager.disable == 0, np.geterr()["over"] == "warn"]
         own += [matplotlib.rcParams["font.size"] < 99]
+        own += ["PYTHONSAFEPATH" not in os.environ]
         own += [not any(one[:3] == ("error", None, Warning) for one in warnings.filters)]
         return Evaluation(x, {"same": float(all(own) and os.getcwd() != "/")})
 
@@ -198,8 +199,10 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def measure(moody: ObjectiveSpec, kind: str) -> Iterator[Measure]:
+    environment = os.environ.get("PYTHONSAFEPATH"), os.environ.get("OMP_NUM_THREADS")
     with open_runner(moody, RunOptions(runner=kind), n_workers=N_WORKERS, n_threads=1) as measure:
         yield measure
+    assert (os.environ.get("PYTHONSAFEPATH"), os.environ.get("OMP_NUM_THREADS")) == environment
 
 
 def trial(mood: str, number: int = 0) -> Trial:
