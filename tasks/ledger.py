@@ -6,6 +6,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from llmpso.errors import StorageError
 from llmpso.running.outcome import Outcome
@@ -17,7 +18,7 @@ from tasks.reuse import reusable_trials, reused_for
 from tasks.state import forget_study, study_folder, usable_state
 from tasks.study_files import StudyFiles, way_out
 from tasks.tracker import Tracker
-from tasks.trial_runs import close_unfinished, record_trial, recorded_trials
+from tasks.trial_runs import close_unfinished, found_recorded, record_trial, recorded_trials
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Ledger:
         self._refusal: Exception | None = None
         self._is_closing = False
         self._under_way: set[Future[None]] = set()
+        self._attempted: set[Path] = set()
         n_writers = 1 if study.tracking_uri.startswith("sqlite") else N_WRITERS
         self._writers = ThreadPoolExecutor(n_writers, thread_name_prefix="ledger")
         close_unfinished(study)
@@ -218,6 +220,9 @@ class Ledger:
                 "run the same command again to train it again"
             )
         try:
+            if entry.folder in self._attempted and (found := found_recorded(self.study, entry)):
+                return found
+            self._attempted.add(entry.folder)
             return record_trial(self.study, entry)
         except STORE_ERRORS as error:
             if is_unavailable(error):

@@ -80,6 +80,15 @@ def record_trial(study: Tracker, entry: PendingRecord) -> Trial:
     return recorded
 
 
+def found_recorded(study: Tracker, entry: PendingRecord) -> Trial | None:
+    """The trial of an entry whose child was written completely, though MLflow did not answer."""
+    same = f"tags.`{ADDRESS_TAG}` = '{entry.key}' and attributes.status != 'RUNNING'"
+    for _, trial in _complete(study, same):
+        if trial.started_at == entry.trial.started_at:
+            return trial
+    return None
+
+
 def _record_files(study: Tracker, run: Run, folder: Path) -> dict[str, str]:
     """Write an entry's files; the link to its model if there is one."""
     # The client would ask the server for the run first, to know its folder.
@@ -122,10 +131,12 @@ def trials_within(study: Tracker, space: SearchSpace) -> list[Trial]:
     return [found[number] for number in sorted(found)]
 
 
-def _complete(study: Tracker) -> Iterator[tuple[Run, Trial]]:
+def _complete(
+    study: Tracker, condition: str = "attributes.status != 'RUNNING'"
+) -> Iterator[tuple[Run, Trial]]:
     """The children that were written completely."""
     killed = RunStatus.to_string(RunStatus.KILLED)
-    for run in _children(study, "attributes.status != 'RUNNING'"):
+    for run in _children(study, condition):
         trial = _outcome(run.data.tags)
         if trial is not None and run.info.status != killed:
             yield run, trial
