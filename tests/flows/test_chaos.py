@@ -20,6 +20,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
+from llmpso.running.outcome_files import read_outcome
+
 N_KILLS = int(os.environ.get("LLMPSO_CHAOS_KILLS", "5"))
 EVALUATIONS = 30
 
@@ -142,6 +144,9 @@ class Chaos:
         waiting = self.state.glob("llmpso/studies/*/outcomes/*/outcome.json")
         on_disk = [json.loads(path.read_text()) for path in waiting if ".half" not in str(path)]
         seeds = {record["content"]["trial"]["seed"] for record in on_disk}
+        # Written just before, so that a kill between the two loses nothing.
+        written = self.state.glob("llmpso/studies/*/worker_outcomes/*.outcome")
+        seeds |= {read_outcome(path).trial.seed for path in written}
         return seeds | set(whole["tags.seed"].astype(int) if len(whole) else [])
 
     def lines(self) -> list[tuple[str, int]]:
