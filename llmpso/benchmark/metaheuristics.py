@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from llmpso.errors import SpecError
-from llmpso.search.initial import checked_start, first_positions
+from llmpso.search.initial import checked_start, next_positions
 from llmpso.search.optimizer import (
     Archive,
     MakeMetaheuristic,
     Proposals,
     generator,
-    step_all,
     trial_seed,
 )
 from llmpso.search.swarm import folded, latin_hypercube
@@ -233,9 +232,7 @@ class MetaheuristicSearch:
         self._archive.tell(self.population, trials)
 
     def _proposals(self) -> Proposals:
-        if self.population.iteration == 0:
-            return first_positions(self.population, self._space, self._start)
-        return step_all(self.population)
+        return next_positions(self.population, self._space, self._start)
 
 
 def _engine() -> type[Any]:

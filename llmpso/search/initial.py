@@ -82,6 +82,16 @@ def first_positions(
     return own | dict.fromkeys(blind, Proposal(Source.INITIAL))
 
 
+def next_positions(
+    population: Metaheuristic, space: SearchSpace, start: Sequence[Params]
+) -> Proposals:
+    """The first positions, then in every iteration one step of each member."""
+    if population.iteration == 0:
+        return first_positions(population, space, start)
+    population.step_all()
+    return dict.fromkeys(range(population.n_members), Proposal(Source.SWARM))
+
+
 def free_members(proposals: Proposals) -> list[int]:
     """The members whose first position may be replaced: all drawn ones but the last."""
     return [m for m, proposal in proposals.items() if proposal.source is Source.INITIAL][:-1]

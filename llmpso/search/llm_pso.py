@@ -10,8 +10,8 @@ import numpy as np
 
 from llmpso.advisor import Advisor, ParticleView, SwarmView
 from llmpso.errors import SpecError
-from llmpso.search.initial import checked_start, first_positions
-from llmpso.search.optimizer import Archive, Proposal, Proposals, generator, step_all
+from llmpso.search.initial import checked_start, next_positions
+from llmpso.search.optimizer import Archive, Proposal, Proposals, generator
 from llmpso.search.pso import Particles
 from llmpso.search.swarm import LinearInertia, Topology
 from llmpso.space import Params, SearchSpace
@@ -83,13 +83,12 @@ class LLMPSO:
         self._archive.tell(self.particles, trials)
 
     def _proposals(self) -> Proposals:
-        if self.particles.iteration == 0:
-            return first_positions(self.particles, self._space, self._start)
         if self.particles.iteration < self._warm_up:
-            return step_all(self.particles)
+            return next_positions(self.particles, self._space, self._start)
         # The model sees the swarm as it was evaluated, not as it moves on.
         evaluated, worst = self._view(), self._worst()
-        return step_all(self.particles) | self._advised(evaluated, worst)
+        moved = next_positions(self.particles, self._space, self._start)
+        return moved | self._advised(evaluated, worst)
 
     def _advised(self, evaluated: SwarmView, worst: Sequence[int]) -> Proposals:
         """The model's suggestions for the worst particles, or why one has none."""

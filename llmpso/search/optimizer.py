@@ -222,12 +222,6 @@ class Archive:
                 raise TellError(f"trial {trial.number} is still pending; it needs a result")
 
 
-def step_all(population: Metaheuristic) -> Proposals:
-    """Move every member once."""
-    population.step_all()
-    return dict.fromkeys(range(population.n_members), Proposal(Source.SWARM))
-
-
 def trial_seed(seed: int, number: int) -> int:
     """The seed of one evaluation, in [0, 2**31): a function of the study's seed and its place."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)

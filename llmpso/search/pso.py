@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from llmpso.errors import SpecError
-from llmpso.search.initial import checked_start, first_positions
-from llmpso.search.optimizer import Archive, Proposals, generator, step_all
+from llmpso.search.initial import checked_start, next_positions
+from llmpso.search.optimizer import Archive, Proposals, generator
 from llmpso.search.swarm import (
     Coefficients,
     LinearInertia,
@@ -183,9 +183,7 @@ class PSO:
         self._archive.tell(self.particles, trials)
 
     def _proposals(self) -> Proposals:
-        if self.particles.iteration == 0:
-            return first_positions(self.particles, self._space, self._start)
-        return step_all(self.particles)
+        return next_positions(self.particles, self._space, self._start)
 
 
 def _topology(name: Topology | str) -> Topology:
