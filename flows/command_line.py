@@ -82,9 +82,14 @@ def run(app: cyclopts.App, arguments: Sequence[str]) -> int:
 def _missing(error: ImportError) -> str:
     """The extra that installs what the module of a command imports."""
     cause = error.__cause__ or error
-    if not isinstance(cause, ModuleNotFoundError):
+    if not isinstance(cause, ModuleNotFoundError) or _is_ours(cause):
         raise error
     return missing("this command", cause, "all,benchmark")
+
+
+def _is_ours(error: ModuleNotFoundError) -> bool:
+    """Whether our own installation is incomplete, which no extra mends."""
+    return (error.name or "").partition(".")[0] in ("flows", "tasks", "llmpso")
 
 
 def _refuse(message: str) -> int:
