@@ -165,7 +165,7 @@ def _search(
             page.show()
             return done
 
-        evaluate = raced(plan.study.racing, train, ledger, progress)
+        evaluate = raced(plan.study.racing, plan.objective, train, ledger, progress)
         result = run_study(
             optimizer,
             evaluate,

@@ -12,14 +12,13 @@ from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
 from llmpso.errors import SpecError
-from llmpso.objectives.base import DescribedObjective
+from llmpso.objectives.base import DescribedObjective, Resumable
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import AllOptions, RunOptions
 from llmpso.running.core_allocation import CoreAllocation, measured_threads, measured_workers
 from llmpso.running.evaluate import Measure
 from llmpso.running.fingerprint import Fingerprint, objective_fingerprint
 from llmpso.running.runner import cluster_capacity, open_runner
-from llmpso.running.successive_halving import check_resumable
 from llmpso.search.optimizer import Optimizer
 from llmpso.study.build_optimizer import build_optimizer
 from llmpso.study.spec import StudySpec
@@ -151,8 +150,7 @@ def prepare(options: TuneOptions) -> Plan:
 
 
 def _check_race(objective: DescribedObjective, run: RunOptions) -> None:
-    check_resumable(objective)
-    if run.address is not None:
+    if run.address is not None and isinstance(objective, Resumable):
         raise SpecError(
             f"address is {run.address!r}, and racing is on: trainings go on from checkpoints, "
             "which are stored on this machine; leave one of them out"

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from llmpso.advisor import Advisor, Task
     from llmpso.backends.base import Backend
     from llmpso.backends.choose import choose_backend
-    from llmpso.errors import LLMPSOError
+    from llmpso.errors import LLMPSOError, TrainingStoppedError
+    from llmpso.fidelity.report import checkpoint, report
+    from llmpso.fidelity.reporter import Reporter
     from llmpso.objectives.base import Objective
     from llmpso.options import SearchOptions, StopOptions
     from llmpso.pages.live_plot import LivePlot
@@ -39,6 +41,7 @@ __all__ = [
     "LLMPSOError",
     "LivePlot",
     "Objective",
+    "Reporter",
     "SearchOptions",
     "SearchSpace",
     "StopOptions",
@@ -47,17 +50,22 @@ __all__ = [
     "StudySpec",
     "SurrogateAssistedSearch",
     "Task",
+    "TrainingStoppedError",
     "Trial",
     "__version__",
+    "checkpoint",
     "choose_backend",
     "minimize",
+    "report",
 ]
 
 _NAMES = {
     "advisor": ("Advisor", "Task"),
     "backends.base": ("Backend",),
     "backends.choose": ("choose_backend",),
-    "errors": ("LLMPSOError",),
+    "errors": ("LLMPSOError", "TrainingStoppedError"),
+    "fidelity.report": ("checkpoint", "report"),
+    "fidelity.reporter": ("Reporter",),
     "objectives.base": ("Objective",),
     "options": ("SearchOptions", "StopOptions"),
     "pages.live_plot": ("LivePlot",),

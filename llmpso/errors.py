@@ -17,6 +17,14 @@ class DataError(LLMPSOError, ValueError):
     """A data set cannot be used: missing file or column, too short, or nothing to learn."""
 
 
+class TrainingStoppedError(LLMPSOError):
+    """`report` stops a training: others are better, or it pauses; let it pass.
+
+    It is an `Exception`, so that what a training does when it fails is done, too. A training that
+    catches it and goes on only wastes time: its trial ends where it was stopped.
+    """
+
+
 class TellError(LLMPSOError, ValueError):
     """`tell` was given trials that the last `ask` did not propose."""
 

@@ -65,6 +65,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What a training that reports must have reached at a step to go on."""
+
+    step: int
+    """It is checked at the first report of this step or a later one."""
+    value: float
+    """The training stops if it reports a greater value."""
+    fidelity: float
+    """Share of the full training that the step is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """What one evaluation of an objective measured."""
 
@@ -80,6 +92,8 @@ class Evaluation:
     """Whether more fidelity would change nothing, since the training ended by itself."""
     artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Small records that JSON can hold, by file name: a confusion matrix, for example."""
+    reports: tuple[tuple[int, float], ...] = ()
+    """Steps and values that the training gave to `report`; an objective does not set them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,15 @@ class Trial:
     rungs: tuple[tuple[float, float], ...] = ()
     """Lower fidelities at which it was measured, each with its value there, which is comparable
     only with other trials' values at that fidelity."""
+    limits: tuple[Limit, ...] = ()
+    """What the training must have reached at which steps, rising; none without racing."""
+    until: int = 0
+    """Step at which the training pauses; 0 if it does not."""
+    milestones: tuple[tuple[int, float], ...] = ()
+    """Steps and values that the training reported first at or after the steps 1, 2, 3, 4, 6, 8,
+    12, 16, ..."""
+    n_steps: int = 0
+    """Steps of the full training as far as it said, or reported; 0 if it never reported."""
     note: str = ""
     """Why this trial is not what the method would have proposed; empty if it is."""
     warnings: tuple[str, ...] = ()
@@ -150,6 +173,16 @@ class Trial:
     def pruned(self) -> Self:
         """This trial, stopped where it is."""
         return replace(self, state=TrialState.PRUNED)
+
+    def stopped(self, limit: Limit, seconds: float) -> Self:
+        """This trial, stopped by one of its limits; it has the values at those before."""
+        reached = [rung for rung in self.limits if rung.step <= limit.step]
+        values = [
+            (rung.fidelity, next(value for step, value in self.milestones if step >= rung.step))
+            for rung in reached
+        ]
+        trial = replace(self, fidelity=limit.fidelity, rungs=tuple(values))
+        return replace(trial, seconds=self.seconds + seconds).pruned()
 
     def at(self, fidelity: float) -> Self | None:
         """This trial as it was at a fidelity: pending if it continued, None if it never was."""

@@ -1,14 +1,16 @@
 """Running the user's own code before a study: any error becomes one line."""
 
 import io
+import numbers
 import re
 import sys
 import sysconfig
 import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llmpso.errors import LLMPSOError
 from llmpso.masking import masked
@@ -77,6 +79,20 @@ def traceback_of(error: BaseException) -> str:
     # Masked before the final cut: half a password is not recognised.
     text = masked(text[-2 * MOST_CHARACTERS :])[-MOST_CHARACTERS:]
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+
+
+def number_of(value: Any) -> float:
+    """A real number, or an array or tensor that holds one, as a float.
+
+    Raises:
+        TypeError: It is none.
+        ValueError: It holds several.
+        RuntimeError: The same, in torch's words.
+    """
+    held = value.item() if callable(getattr(value, "item", None)) else value
+    if isinstance(held, bool) or not isinstance(held, numbers.Real | Decimal):
+        raise TypeError(f"a {type(held).__name__} is no number")
+    return float(held)
 
 
 def last_line(text: str) -> str:

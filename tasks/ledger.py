@@ -14,7 +14,7 @@ from llmpso.running.pending_records import PendingRecord
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.patience import FULL, STORE_ERRORS, is_full, is_unavailable, patiently
-from tasks.reuse import reusable_trials, reused_for
+from tasks.reuse import found_for, reusable_trials, reused_for
 from tasks.state import forget_study, study_folder, usable_state
 from tasks.study_files import StudyFiles, way_out
 from tasks.tracker import Tracker
@@ -93,7 +93,7 @@ class Ledger:
         key = self._files.training(trial)
         paused = self._files.paused.find(key) if trial.checkpoint else None
         stored = self._stored.get(key) or (paused.trial if paused else None)
-        found = stored.at(trial.fidelity) if stored else None
+        found = found_for(trial, stored)
         if found is None:
             self._n_known = 0
             return None

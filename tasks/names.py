@@ -14,7 +14,12 @@ logger = logging.getLogger(__name__)
 KEY_LENGTH, NAME_LENGTH = 200, 200
 """Bytes: MLflow takes 250 characters, and prefixes of ours must find room."""
 
-OWN_METRICS = frozenset({"value", "seconds", "fidelity", "value_at_fidelity", "best_value"})
+REPORTED = "reported"
+"""The curve of the values that a training gave to `report`."""
+
+OWN_METRICS = frozenset(
+    {"value", "seconds", "fidelity", "value_at_fidelity", "best_value", REPORTED}
+)
 """Metrics that every evaluation or study has; an objective's of the same name is another one."""
 
 

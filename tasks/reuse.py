@@ -31,6 +31,17 @@ def reusable_trials(trials: Sequence[Trial], fingerprint: str) -> dict[str, Tria
     return found
 
 
+def found_for(trial: Trial, stored: Trial | None) -> Trial | None:
+    """A stored trial as the one that is asked for would end; None if it must be trained.
+
+    One that a limit stopped would be stopped again by the same limits.
+    """
+    if stored is None:
+        return None
+    is_stopped = stored.state is TrialState.PRUNED and stored.limits != ()
+    return stored if is_stopped and stored.limits == trial.limits else stored.at(trial.fidelity)
+
+
 def reused_for(trial: Trial, recorded: Trial) -> Trial:
     """A recorded trial in the place of the one that is asked for."""
     return replace(

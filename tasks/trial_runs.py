@@ -19,6 +19,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from llmpso.errors import ModelError, SpaceError
+from llmpso.fidelity.curve import Point
 from llmpso.retuning.earlier_studies import parsed_params
 from llmpso.running.outcome import Outcome, without_model
 from llmpso.running.pending_records import PendingRecord, trial_of, trial_record
@@ -27,7 +28,7 @@ from llmpso.space import SearchSpace
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.model_files import write_description
-from tasks.names import by_name, keys, metric_keys
+from tasks.names import REPORTED, by_name, keys, metric_keys
 from tasks.store import finite, milliseconds, paged
 from tasks.stored_models import MODEL, store_model
 from tasks.tracker import Tracker
@@ -71,7 +72,7 @@ def record_trial(study: Tracker, entry: PendingRecord) -> Trial:
     store.log_batch(
         run_id,
         params=[Param(names[name], str(value)) for name, value in trial.params.items()],
-        metrics=_trial_metrics(trial, entry.curves),
+        metrics=_trial_metrics(trial, entry.curves, entry.reports),
         tags=_outcome_tags(recorded),
     )
     # A pruned trial did what was asked of it; its tag distinguishes it from a complete one.
@@ -229,7 +230,9 @@ def _outcome(tags: Mapping[str, str]) -> Trial | None:
         return None
 
 
-def _trial_metrics(trial: Trial, curves: Mapping[str, Sequence[float]]) -> list[Metric]:
+def _trial_metrics(
+    trial: Trial, curves: Mapping[str, Sequence[float]], reports: Sequence[Point]
+) -> list[Metric]:
     now = milliseconds(trial.started_at + trial.seconds)
     keys_of = metric_keys({*trial.metrics, *curves})
     final = {keys_of[name]: value for name, value in trial.metrics.items()}
@@ -242,4 +245,6 @@ def _trial_metrics(trial: Trial, curves: Mapping[str, Sequence[float]]) -> list[
     for name, curve in curves.items():
         for epoch, value in enumerate(curve, start=1):
             metrics += finite({keys_of[name]: value}, now, step=epoch)
+    for step, value in reports:
+        metrics += finite({REPORTED: value}, now, step=step)
     return metrics

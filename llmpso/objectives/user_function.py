@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 from llmpso.errors import SpecError
+from llmpso.fidelity.reporter import current_reporter, silent_reporter
 from llmpso.objectives.base import HeldOut
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
 
-PASSED = ("seed", "fidelity")
+PASSED = ("seed", "fidelity", "trial")
 """What a function is given besides the configuration, if it names it."""
 
 
@@ -18,8 +19,9 @@ class PlainFunction:
     """A function that trains one configuration and returns the value to lower.
 
     Args:
-        function: Called as `function(params)`; with `seed` and `fidelity` too, where it has
-            parameters of these names. It returns a number, or an `Evaluation`.
+        function: Called as `function(params)`; with `seed`, `fidelity` and `trial` too, where it
+            has parameters of these names; `trial` is a `Reporter`. It returns a number, or an
+            `Evaluation`.
         space: What may be tried.
         path: `module:attribute` by which it was found; the name of a function that has none.
 
@@ -65,7 +67,8 @@ class PlainFunction:
         Raises:
             SpaceError: Parameters are outside the space.
         """
-        offered = {"seed": seed, "fidelity": fidelity}
+        trial = current_reporter() or silent_reporter(params)
+        offered = {"seed": seed, "fidelity": fidelity, "trial": trial}
         passed = {name: offered[name] for name in self._passed}
         returned: Any = self.function(self.space.validate(params), **passed)
         return returned if isinstance(returned, Evaluation) else Evaluation(returned)

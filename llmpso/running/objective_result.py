@@ -7,7 +7,6 @@ numbers and records; what cannot be is left out, with a warning on the trial.
 import inspect
 import json
 import math
-import numbers
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import PurePath
@@ -15,7 +14,7 @@ from typing import Any
 
 from llmpso.text import one_line
 from llmpso.trial import Evaluation
-from llmpso.user_code import described
+from llmpso.user_code import described, number_of
 
 
 def to_evaluation(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
@@ -44,7 +43,7 @@ def to_evaluation(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
 
 def _value(returned: object) -> float:
     try:
-        return _number(returned)
+        return number_of(returned)
     except (TypeError, ValueError, RuntimeError):
         if inspect.iscoroutine(returned):
             returned.close()
@@ -55,22 +54,8 @@ def _value(returned: object) -> float:
         ) from None
 
 
-def _number(value: Any) -> float:
-    """A real number, or an array or tensor that holds one, as a float.
-
-    Raises:
-        TypeError: It is none.
-        ValueError: It holds several.
-        RuntimeError: The same, in torch's words.
-    """
-    held = value.item() if callable(getattr(value, "item", None)) else value
-    if isinstance(held, bool) or not isinstance(held, numbers.Real | Decimal):
-        raise TypeError(f"a {type(held).__name__} is no number")
-    return float(held)
-
-
 def _finite(value: Any) -> float:
-    number = _number(value)
+    number = number_of(value)
     if not math.isfinite(number):
         raise ValueError(f"it is {number}")
     return number
@@ -78,7 +63,7 @@ def _finite(value: Any) -> float:
 
 def _curve(values: Any) -> tuple[float, ...]:
     listed = values.tolist() if callable(getattr(values, "tolist", None)) else values
-    return tuple(_number(value) for value in listed)
+    return tuple(number_of(value) for value in listed)
 
 
 def _record(content: Any) -> Any:

@@ -7,10 +7,11 @@ stored as a record and a checkpoint that is never written again: the training ge
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from llmpso.fidelity.curve import Point
 from llmpso.running.durable_files import (
     DAMAGED_FOLDER,
     DamagedError,
@@ -25,7 +26,14 @@ from llmpso.running.durable_files import (
     unsealed,
 )
 from llmpso.running.outcome import Outcome
-from llmpso.running.pending_records import curves_of, curves_record, trial_of, trial_record
+from llmpso.running.pending_records import (
+    curves_of,
+    curves_record,
+    reports_of,
+    reports_record,
+    trial_of,
+    trial_record,
+)
 from llmpso.trial import Evaluation, Trial
 
 
@@ -35,13 +43,15 @@ class PausedTraining:
 
     trial: Trial
     curves: Mapping[str, tuple[float, ...]]
+    reports: tuple[Point, ...]
     checkpoint: Path | None
     """The state of the training, if it left one."""
 
     def pruned(self) -> Outcome:
         """Its outcome, if it is pruned here."""
         trial = self.trial.pruned()
-        return Outcome(trial, Evaluation(trial.rungs[-1][1], trial.metrics, self.curves))
+        evaluation = Evaluation(trial.rungs[-1][1], trial.metrics, self.curves)
+        return Outcome(trial, replace(evaluation, reports=self.reports))
 
 
 class PausedTrainings:
@@ -77,6 +87,7 @@ class PausedTrainings:
         """
         trial, left = outcome.trial, self._folder / f"{key}.pt"
         record: dict[str, Any] = {"trial": trial_record(trial), "curves": curves_record(outcome)}
+        record |= {"reports": reports_record(outcome)}
         if left.exists():
             # The record before this one still has its own.
             stored = left.with_name(f"{key}.{len(trial.rungs)}.pt")
@@ -108,13 +119,13 @@ class PausedTrainings:
         record = unsealed(read(path))
         try:
             trial, curves = trial_of(record["trial"]), curves_of(record["curves"])
-            name = record.get("checkpoint")
+            reports, name = reports_of(record["reports"]), record.get("checkpoint")
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise DamagedError("another version wrote it") from error
         checkpoint = None if name is None else self._folder / name
         if checkpoint is not None and checksum(checkpoint) != record["sha256"]:
             raise DamagedError(f"{name} is not the checkpoint that was written")
-        return PausedTraining(trial, curves, checkpoint)
+        return PausedTraining(trial, curves, reports, checkpoint)
 
     def _remove_checkpoints_but(self, key: str, name: str | None) -> None:
         """Remove the checkpoints of a training but one."""

@@ -5,13 +5,14 @@ process may be killed at any instant, and the tracking server may be unreachable
 entry has the checksums of its files: one that was damaged is set aside.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from llmpso.dimensions import with_tuples
+from llmpso.fidelity.curve import Point
 from llmpso.running.durable_files import (
     DAMAGED_FOLDER,
     HALF_WRITTEN,
@@ -28,7 +29,7 @@ from llmpso.running.durable_files import (
     unsealed,
 )
 from llmpso.running.outcome import Outcome
-from llmpso.trial import Failure, FailureKind, Source, Trial, TrialState
+from llmpso.trial import Failure, FailureKind, Limit, Source, Trial, TrialState
 
 _RECORD = "outcome.json"
 
@@ -41,6 +42,7 @@ class PendingRecord:
     """What was measured; see `llmpso.running.fingerprint`."""
     trial: Trial
     curves: Mapping[str, tuple[float, ...]]
+    reports: tuple[Point, ...]
     folder: Path
     """Holds what `fill` left there: the model."""
 
@@ -71,8 +73,9 @@ class PendingRecords:
         remove(half)
         half.mkdir()
         trial = fill(half)
-        record = {"key": key, "trial": trial_record(trial)}
+        record: dict[str, Any] = {"key": key, "trial": trial_record(trial)}
         record |= {"curves": curves_record(outcome), "files": checksums(half)}
+        record |= {"reports": reports_record(outcome)}
         (half / _RECORD).write_text(sealed(record), encoding="utf-8")
         # A kill loses it until it has its name, a power cut until it is on the disk. The name
         # comes first, since the disk takes longer and checksums show a power cut in between.
@@ -125,6 +128,8 @@ def trial_of(record: Mapping[str, Any]) -> Trial:
         "failure": failure and Failure(**(failure | {"kind": FailureKind(failure["kind"])})),
         "warnings": tuple(record.get("warnings", ())),
         "rungs": tuple((fidelity, value) for fidelity, value in record.get("rungs", ())),
+        "limits": tuple(Limit(**limit) for limit in record.get("limits", ())),
+        "milestones": reports_of(record.get("milestones", ())),
     }
     return Trial(**(dict(record) | fields))
 
@@ -138,6 +143,16 @@ def curves_record(outcome: Outcome) -> dict[str, list[float]]:
 def curves_of(record: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     """The curves that `curves_record` made a record of."""
     return {name: tuple(curve) for name, curve in record.items()}
+
+
+def reports_record(outcome: Outcome) -> list[Point]:
+    """What a training reported, for JSON."""
+    return list(outcome.evaluation.reports) if outcome.evaluation else []
+
+
+def reports_of(record: Iterable[Sequence[Any]]) -> tuple[Point, ...]:
+    """The reports that `reports_record` made a record of."""
+    return tuple((step, value) for step, value in record)
 
 
 def _read_entry(folder: Path) -> PendingRecord:
@@ -155,4 +170,4 @@ def _read_entry(folder: Path) -> PendingRecord:
 
 def _entry(folder: Path, record: Mapping[str, Any]) -> PendingRecord:
     trial, curves = trial_of(record["trial"]), curves_of(record["curves"])
-    return PendingRecord(record["key"], trial, curves, folder)
+    return PendingRecord(record["key"], trial, curves, reports_of(record["reports"]), folder)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from llmpso.errors import SpecError
-from llmpso.objectives.base import Resumable
 from llmpso.trial import Trial, TrialState
 
 
@@ -35,16 +34,6 @@ class Racing:
         for name, share in (("promoted", self.promoted), ("among", self.among)):
             if not 0 < share <= 1:
                 raise SpecError(f"{name} is {share!r}; it must be in (0, 1]")
-
-
-def check_resumable(objective: object) -> None:
-    """Raise `SpecError` unless the trainings of an objective can be raced."""
-    if not isinstance(objective, Resumable):
-        name = getattr(objective, "name", type(objective).__name__)
-        raise SpecError(
-            f"racing is on, but objective {name!r} has no train_to: its trainings cannot stop "
-            "and resume from a checkpoint; leave racing off"
-        )
 
 
 Train = Callable[[Sequence[Trial]], Sequence[Trial]]

@@ -3,21 +3,21 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from llmpso.advisor import Advisor
-from llmpso.objectives.base import Objective
-from llmpso.running.successive_halving import check_resumable
+from llmpso.fidelity.limits import StepLimits, limited
+from llmpso.objectives.base import Objective, Resumable
+from llmpso.objectives.user_function import PlainFunction
 from llmpso.running.thread_evaluator import ThreadEvaluator
 from llmpso.space import Params, SearchSpace
 from llmpso.study.build_optimizer import build_optimizer
-from llmpso.study.loop import run_study
+from llmpso.study.loop import Evaluator, run_study
 from llmpso.study.result import StudyResult
 from llmpso.study.spec import study_spec, warn_of_idle_workers
-from llmpso.trial import Evaluation, Trial
+from llmpso.trial import Trial
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ def minimize(
     Ctrl-C, or the stop button of a notebook, ends it with what was measured so far.
 
     Args:
-        objective: An `Objective`, or a plain function from params to a number.
+        objective: An `Objective`, or a plain function from params to a number; it is given
+            `seed`, `fidelity` and `trial`, too, where it has parameters of these names.
         space: What may be tried.
         advisor: Asks the language model; without one the method `paper` is `pso`.
         n_workers: Evaluations that run in parallel, in threads. As many are proposed together,
@@ -49,7 +50,7 @@ def minimize(
             `method`, `start`, `stop_at` and `max_seconds`.
 
     Raises:
-        SpecError: An option is not known or out of range, or the objective cannot be raced.
+        SpecError: An option is not known or out of range, or the function cannot be called.
         SpaceError: A start configuration is outside the space.
 
     Example:
@@ -61,30 +62,19 @@ def minimize(
     """
     spec = study_spec(n_workers=n_workers, history=tuple(history), **options)
     warn_of_idle_workers(spec, n_workers, logger)
-    measured = objective if isinstance(objective, Objective) else _Function(objective)
-    if spec.racing is not None:
-        check_resumable(measured)
+    measured = objective if isinstance(objective, Objective) else PlainFunction(objective, space)
     optimizer = build_optimizer(spec, space, advisor)
     pool = ThreadPoolExecutor(max_workers=n_workers)
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        evaluate = ThreadEvaluator(
-            measured, spec.racing, pool, n_workers, Path(scratch), on_trial or (lambda trial: None)
+        race = spec.racing if isinstance(measured, Resumable) else None
+        evaluate: Evaluator = ThreadEvaluator(
+            measured, race, pool, n_workers, Path(scratch), on_trial or (lambda trial: None)
         )
+        if spec.racing is not None and race is None:
+            evaluate = limited(evaluate, StepLimits())
         budget, stop = spec.search.evaluations, spec.stop
         try:
             return run_study(optimizer, evaluate, budget, advisor, stop, returns_on_interrupt=True)
         finally:
             # What an interrupted study still trains delays only the end of the interpreter.
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Function:
-    """A plain function as an objective."""
-
-    function: Callable[[Params], float]
-
-    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
-        """What the function returns; it has no fidelity and no seed."""
-        returned: Any = self.function(params)
-        return returned if isinstance(returned, Evaluation) else Evaluation(returned)

@@ -42,7 +42,8 @@ def trial(number: int, **outcome) -> Trial:
 
 def add(study: Tracker, reported: Trial, tmp_path: Path) -> None:
     record_trial(
-        study, PendingRecord(f"address {reported.number} {reported.state}", reported, {}, tmp_path)
+        study,
+        PendingRecord(f"address {reported.number} {reported.state}", reported, {}, (), tmp_path),
     )
 
 

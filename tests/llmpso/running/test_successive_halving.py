@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmpso.errors import SpecError
-from llmpso.running.successive_halving import Race, Racing, check_resumable
+from llmpso.running.successive_halving import Race, Racing
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 
 RACING = Racing(rungs=(0.25, 0.5), promoted=0.5, among=0.5)
@@ -178,14 +178,3 @@ def test_a_race_that_makes_no_sense_is_refused(options, message):
     with pytest.raises(SpecError) as error:
         Racing(**options)
     assert message in str(error.value)
-
-
-def test_an_objective_without_fidelity_is_refused():
-    class Plain:
-        name = "plain"
-
-        def evaluate(self, params, *, fidelity, seed):
-            return Evaluation(0.0)
-
-    with pytest.raises(SpecError, match="racing is on, but objective 'plain' has no train_to"):
-        check_resumable(Plain())

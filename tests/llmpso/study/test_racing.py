@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from llmpso import Evaluation, Float, SearchSpace, minimize
-from llmpso.errors import SpecError
 from llmpso.search.pso import PSO
 from llmpso.search.surrogate.observations import Observations
 from llmpso.search.surrogate_assisted import LEAST_RANKED, SurrogateAssistedSearch
@@ -126,9 +125,10 @@ def test_without_a_value_nothing_can_be_said_of_pruned_trials():
     assert observed.n_ranked < LEAST_RANKED
 
 
-def test_a_function_without_fidelity_is_refused():
-    with pytest.raises(SpecError, match="has no train_to"):
-        minimize(lambda params: params["x"], SPACE, evaluations=4, racing=True)
+def test_a_function_that_does_not_report_is_trained_in_full_and_that_is_said(caplog):
+    result = minimize(lambda params: params["x"], SPACE, evaluations=4, racing=True)
+    assert {trial.state for trial in result.trials} == {TrialState.COMPLETE}
+    assert caplog.text.count("racing has no effect: the training did not report") == 1
 
 
 def _trial(number: int) -> Trial:

@@ -1,0 +1,120 @@
+"""What a training must have reached to go on: asynchronous successive halving, as it stops.
+
+At each rung, which is a step, a training goes on if it is among the best third of all trainings of
+the study so far at this step (Li et al., A System for Massively Parallel Hyperparameter Tuning,
+2020; the stopping form). What it must reach is known before it begins and travels with its trial.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from llmpso.fidelity.curve import milestone_until, value_at
+from llmpso.trial import Limit, Trial, TrialState
+
+logger = logging.getLogger(__name__)
+
+SHARES = (1 / 27, 1 / 9, 1 / 3)
+"""Shares of the full training after which trainings are compared; each third of those that reach
+one goes on to three times as many steps."""
+
+PROMOTED = 1 / 3
+"""Share of the best that go on."""
+
+LEAST_VALUES = 3
+"""Values at a rung from which on a training is compared with them."""
+
+Evaluate = Callable[[Sequence[Trial]], Sequence[Trial]]
+"""Turns pending trials into finished ones, in any order."""
+
+
+class StepLimits:
+    """The limits of the next trials of a study, from those that ended.
+
+    Rungs are steps, and the same for all trials. They follow from the number of steps of the first
+    completed trials; until then nothing is stopped, so a study has a value in any case.
+    """
+
+    def __init__(self) -> None:
+        self._steps: dict[float, int] = {}
+        self._values: dict[float, list[float]] = {}
+        self._is_begun = False
+
+    def set_on(self, trial: Trial) -> Trial:
+        """A pending trial with what it must reach by now."""
+        rungs = ((share, self._steps[share], values) for share, values in self._values.items())
+        limits = [
+            # Without interpolation: a diverged training counts as infinite.
+            Limit(step, float(np.quantile(values, PROMOTED, method="higher")), share)
+            for share, step, values in rungs
+            if len(values) >= LEAST_VALUES
+        ]
+        return replace(trial, limits=tuple(limits))
+
+    def read(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Ended trials, in order and with the values that they had at the rungs."""
+        trials = sorted(trials, key=lambda trial: trial.number)
+        if not self._is_begun:
+            self._begin([trial for trial in trials if trial.state is TrialState.COMPLETE])
+        for share, step in self._steps.items():
+            found = (value_at(trial.milestones, step) for trial in trials)
+            self._values[share] += [
+                value if math.isfinite(value) else math.inf for value in found if value is not None
+            ]
+        return [with_rungs(trial, self._steps) for trial in trials]
+
+    def _begin(self, completed: Sequence[Trial]) -> None:
+        """Learn the rungs from the first completed trials."""
+        if not completed:
+            return
+        self._is_begun = True
+        n_steps = max(trial.n_steps for trial in completed)
+        self._steps = rung_steps(n_steps)
+        self._values = {share: [] for share in self._steps}
+        if not n_steps:
+            logger.warning(
+                "racing has no effect: the training did not report, so it is never stopped; call "
+                "report(step, value) in its loop"
+            )
+        elif not self._steps:
+            logger.warning(
+                "racing has no effect: the training reports up to step %d only; report more often",
+                n_steps,
+            )
+
+
+def limited(evaluate: Evaluate, limits: StepLimits) -> Evaluate:
+    """What evaluates a batch whose trainings stop at their limits."""
+
+    def evaluated(trials: Sequence[Trial]) -> list[Trial]:
+        return limits.read(evaluate([limits.set_on(trial) for trial in trials]))
+
+    return evaluated
+
+
+def rung_steps(n_steps: int, shares: Sequence[float] = SHARES) -> dict[float, int]:
+    """Milestones near shares of the full training, by share; rising and each only once.
+
+    Example:
+        >>> list(rung_steps(100).values()), list(rung_steps(12).values())
+        ([3, 8, 32], [1, 4])
+    """
+    found: dict[int, float] = {}
+    for share in shares:
+        # The share of a number of steps may be a hair less than whole.
+        if (step := math.floor(share * n_steps + 1e-9)) >= 1:
+            found[milestone_until(step)] = share
+    return {share: step for step, share in found.items()}
+
+
+def with_rungs(trial: Trial, steps: dict[float, int]) -> Trial:
+    """A complete trial with its values at steps, by the fidelities that these stand for."""
+    if trial.state is not TrialState.COMPLETE or not trial.milestones:
+        return trial
+    found = ((share, value_at(trial.milestones, step)) for share, step in steps.items())
+    return replace(
+        trial, rungs=tuple((share, value) for share, value in found if value is not None)
+    )
