@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -15,7 +16,7 @@ from llmpso.options import RunnerKind, RunOptions
 from llmpso.running.evaluate import Measure, evaluate_with_retry
 from llmpso.running.outcome import Outcome
 from llmpso.running.runner import open_runner
-from llmpso.trial import FailureKind, Source, Trial, TrialState
+from llmpso.trial import FailureKind, Limit, Source, Trial, TrialState
 
 N_WORKERS = 2
 
@@ -25,7 +26,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
-from llmpso import Categorical, Evaluation, Float, SearchSpace
+from llmpso import Categorical, Evaluation, Float, SearchSpace, report
 
 BUILT = Path(BUILT_FOLDER)
 
@@ -134,6 +135,19 @@ class Moody:
 
     def recurses(self, x, seed):
         return self.recurses(x, seed)
+
+    def reports(self, x, seed):
+        for epoch in range(1, 9):
+            report(epoch, 1 / epoch + x, total=8)
+        return Evaluation(x)
+
+    def goes_on(self, x, seed):
+        for epoch in range(1, 9):
+            try:
+                report(epoch, 1 / epoch + x)
+            except Exception:
+                pass
+        return Evaluation(-1.0)
 
     def forks(self, x, seed):
         if os.fork() == 0:
@@ -318,6 +332,26 @@ def test_what_is_no_plain_value_becomes_one_or_is_left_out(measure):
         "metrics are left out: a NoneType gives no names",
         "curves are left out: a list gives no names",
     )
+
+
+@pytest.mark.parametrize("mood", ["reports", "goes_on"])
+def test_a_training_that_reports_is_stopped_by_its_limits(measure, mood):
+    limits = (Limit(2, 1.0, 0.25), Limit(4, 0.1, 0.5))
+    outcomes = at_once(measure, [replace(trial(mood), limits=limits)] * 4)
+    for outcome in outcomes:
+        ended = outcome.trial
+        assert (ended.state, ended.value, ended.fidelity) == (TrialState.PRUNED, None, 0.5)
+        assert ended.rungs == ((0.25, 0.5), (0.5, 0.25))
+        assert outcome.evaluation.reports == tuple((n, 1 / n) for n in range(1, 5))
+        assert len(ended.warnings) == (mood == "goes_on")
+
+
+def test_a_training_that_reports_pauses_where_it_is_to(measure):
+    paused = measure(replace(trial("reports"), until=3, fidelity=0.375)).trial
+    assert (paused.state, paused.rungs) == (TrialState.PENDING, ((0.375, 1 / 3),))
+    whole = measure(replace(paused, until=0, fidelity=1.0))
+    assert (whole.trial.state, whole.trial.value) == (TrialState.COMPLETE, 0.0)
+    assert [step for step, _ in whole.evaluation.reports] == list(range(1, 9))
 
 
 def test_a_copy_of_the_process_reveals_nothing(measure, kind):
