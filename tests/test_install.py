@@ -1,11 +1,13 @@
-"""What `pip install llmpso` alone can do, and what it says of the rest."""
+"""What `pip install llmpso` installs, what it can do alone, and what it says of the rest."""
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
@@ -13,15 +15,17 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
+PACKAGES = ("llmpso", "tasks", "flows")
+BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 
 CORE_ONLY = """
 import json, os, sys
 from io import StringIO
 from contextlib import redirect_stderr
 
-_, project, libraries, names = sys.argv
-sys.path += [libraries, project]
+_, installed, libraries, names = sys.argv
+sys.path += [libraries, installed]
 sys.argv = ["llmpso", "tune"]
 for statement in names.split(";"):
     exec(statement)
@@ -71,16 +75,46 @@ except SystemExit as ended:
 print(json.dumps(said))
 """
 
+COMMAND = """
+import sys
+from importlib.metadata import distribution
+
+_, installed, *libraries = sys.argv
+# First, and without files that make an editable installation visible.
+sys.path[:0] = [installed, *libraries]
+(command,) = distribution("llmpso").entry_points.select(name="llmpso")
+main = command.load()
+print(sys.modules[main.__module__].__file__)
+sys.argv = ["llmpso", "--help"]
+main()
+"""
+
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that contains what an installation that is not editable puts on the path."""
+    source, installed = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, source)
+    for name in PACKAGES:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / name, source / name, ignore=ignore)
+    command = [sys.executable, "-c", BUILD, str(source)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (wheel,) = source.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(installed)
+    return installed
+
+
+@pytest.fixture(scope="module")
+def said(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What each attempt came to, in a Python that finds the core dependencies only."""
     libraries = tmp_path_factory.mktemp("core")
     for path in core_files():
         (libraries / path.name).symlink_to(path)
     isolated = [sys.executable, "-I", "-S", "-c", CORE_ONLY]
     ended = subprocess.run(
-        [*isolated, str(PROJECT), str(libraries), ";".join(names_of_readmes())],
+        [*isolated, str(installed), str(libraries), ";".join(names_of_readmes())],
         env={"PATH": os.environ["PATH"], "OPENAI_API_KEY": "none"},
         capture_output=True,
         text=True,
@@ -111,6 +145,25 @@ def names_of_readmes() -> Iterator[str]:
     """How the READMEs import the library."""
     for readme in (PROJECT / "README.md", PROJECT / "llmpso" / "README.md"):
         yield from re.findall(r"^from llmpso import .+$", readme.read_text(), flags=re.MULTILINE)
+
+
+def test_every_module_and_every_data_file_is_installed(installed: Path) -> None:
+    assert files_of(installed) == {path for path in files_of(PROJECT) if path.suffix != ".md"}
+
+
+def files_of(folder: Path) -> set[Path]:
+    """The files of our packages, relative to a folder."""
+    files = (path for name in PACKAGES for path in (folder / name).rglob("*") if path.is_file())
+    return {path.relative_to(folder) for path in files if path.parent.name != "__pycache__"}
+
+
+def test_the_installed_command_explains_itself(installed: Path, tmp_path: Path) -> None:
+    libraries = [path for path in sys.path if Path(path).name == "site-packages"]
+    command = [sys.executable, "-I", "-S", "-c", COMMAND, str(installed), *libraries]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert str(installed / "flows") in ended.stdout
+    assert "Usage: llmpso COMMAND" in ended.stdout
 
 
 def test_a_study_runs(said: dict[str, object]) -> None:
