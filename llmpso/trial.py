@@ -124,7 +124,7 @@ class Trial:
     """Step at which the training pauses; 0 if it does not."""
     milestones: tuple[tuple[int, float], ...] = ()
     """Steps and values that the training reported first at or after the steps 1, 2, 3, 4, 6, 8,
-    12, 16, ..."""
+    12, 16, ..., and last."""
     n_steps: int = 0
     """Steps of the full training as far as it said, or reported; 0 if it never reported."""
     note: str = ""

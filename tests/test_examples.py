@@ -60,6 +60,22 @@ def test_the_scikit_learn_example() -> None:
     assert run("best = minimize")["best"].value < 0.08
 
 
+def test_a_torch_loop_that_reports_and_the_same_with_optuna() -> None:
+    names = run("report(epoch, loss)  # the added line")
+    assert names["result"].best.value < 0.5
+    optuna = pytest.importorskip("optuna")
+    with threadpool_limits(1):
+        exec(block("raise optuna.TrialPruned"), names)  # noqa: S102 - our own README
+    assert len(names["study"].trials) == 20
+    assert optuna.trial.TrialState.COMPLETE in {trial.state for trial in names["study"].trials}
+
+
+def test_a_scikit_learn_model_that_learns_in_parts() -> None:
+    raced = run("model.partial_fit(")["raced"]
+    assert raced.best.value < 0.15
+    assert sum(trial.n_steps for trial in raced.trials) < 20 * 27
+
+
 def test_the_optimizer_is_asked_and_told() -> None:
     swarm = run("swarm = PSO")["swarm"]
     assert swarm.particles.swarm.gbest_value < 1.0

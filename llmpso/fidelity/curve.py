@@ -43,14 +43,18 @@ class Curve:
     @property
     def points(self) -> tuple[Point, ...]:
         """All points, or evenly chosen ones, and the last."""
-        if self._last is None or self._points[-1] is self._last:
-            return tuple(self._points)
-        return (*self._points, self._last)
+        return _with_last(self._points, self._last)
 
     @property
     def milestones(self) -> tuple[Point, ...]:
-        """The first point at or after each milestone."""
-        return tuple(self._milestones)
+        """The first point at or after each milestone, and the last."""
+        return _with_last(self._milestones, self._last)
+
+
+def _with_last(points: list[Point], last: Point | None) -> tuple[Point, ...]:
+    if last is None or (points and points[-1] is last):
+        return tuple(points)
+    return (*points, last)
 
 
 def milestone_after(step: int) -> int:

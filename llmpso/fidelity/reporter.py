@@ -75,13 +75,14 @@ class Reporter:
 
     @property
     def milestones(self) -> tuple[Point, ...]:
-        """The values at milestones, with those from before the training was paused."""
+        """The values at milestones and at the end, with those from before a pause."""
         return self._with_earlier(self._curve.milestones)
 
     @property
     def n_steps(self) -> int:
         """The number of steps that the training said, else the last that it reported."""
-        return max(self._total, self._curve.last_step, 0)
+        earlier = self._earlier[-1][0] if self._earlier else 0
+        return max(self._total, self._curve.last_step, earlier)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -127,7 +127,8 @@ def _names(function: Callable[..., Any], path: str | None) -> tuple[str, str]:
     """Module and name of a callable; those of its path, where it has none of its own."""
     own = getattr(function, "__name__", "")
     if own.isidentifier():
-        return function.__module__.rpartition(".")[2], own
+        # Code that was not imported, as that of a notebook may be, is in no module.
+        return (getattr(function, "__module__", None) or "").rpartition(".")[2], own
     module, _, attribute = (path or "").partition(":")
     called = attribute or type(function).__name__
     return (module or defining(function).__module__).rpartition(".")[2], called.replace(".", "-")

@@ -83,7 +83,7 @@ def test_without_racing_nothing_is_stopped_and_the_curve_is_on_record() -> None:
     outcome = measured(train)
     assert outcome.evaluation.reports[0] == (1, 1 + 20 * 26 / 27)
     assert len(outcome.evaluation.reports) == outcome.trial.n_steps == EPOCHS
-    assert [step for step, _ in outcome.trial.milestones] == [1, 2, 3, 4, 6, 8, 12, 16, 24]
+    assert [step for step, _ in outcome.trial.milestones] == [1, 2, 3, 4, 6, 8, 12, 16, 24, 27]
 
 
 def test_the_same_seed_stops_the_same_trainings_on_any_number_of_workers() -> None:
@@ -117,6 +117,34 @@ def test_a_training_pauses_where_it_is_to_and_is_pending() -> None:
     assert paused.rungs == ((1 / 3, pytest.approx(1 + 20 * 18 / 27)),)
     ended = measured(lambda p: report(1, 2.0) or 2.0, replace(paused, until=9)).trial
     assert ended.state is TrialState.COMPLETE
+
+
+def test_a_paused_training_goes_on_from_its_checkpoint(tmp_path) -> None:
+    done: list[int] = []
+
+    def resumes(params, trial):
+        path = checkpoint()
+        assert path == trial.checkpoint
+        first = int(path.read_text()) + 1 if path.exists() else 1
+        for epoch in range(first, EPOCHS + 1):
+            done.append(epoch)
+            path.write_text(str(epoch))
+            report(epoch, 100.0 - epoch)
+        return 73.0
+
+    asked = replace(with_limits(until=9), fidelity=1 / 3, checkpoint=str(tmp_path / "state"))
+    paused = measured(resumes, asked).trial
+    assert paused.rungs == ((1 / 3, 91.0),)
+    # A limit that was passed before the pause is not checked again.
+    limits = (Limit(9, 0.0, 1 / 3),)
+    outcome = measured(resumes, replace(paused, until=0, fidelity=1.0, limits=limits))
+    assert (outcome.trial.state, outcome.trial.value) == (TrialState.COMPLETE, 73.0)
+    assert done == list(range(1, EPOCHS + 1))
+    assert [step for step, _ in outcome.trial.milestones] == [
+        *(1, 2, 3, 4, 6, 8, 9),
+        *(10, 12, 16, 24, 27),
+    ]
+    assert outcome.evaluation.reports[-1] == (27, 73.0)
 
 
 def test_a_training_that_catches_the_stop_is_recorded_as_stopped() -> None:
