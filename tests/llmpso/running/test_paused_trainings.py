@@ -13,11 +13,12 @@ from llmpso.trial import Evaluation, FailureKind, Source, Trial, TrialState
 
 TRIAL = Trial(4, {"x": 0.5}, Source.SWARM, iteration=2, particle=1, seed=9, fidelity=0.25)
 CURVES = {"loss": (3.0, 2.0)}
+REPORTS = ((1, 3.0), (2, 2.0))
 
 
 @pytest.fixture
 def outcome() -> Outcome:
-    evaluation = Evaluation(2.0, {"epochs": 2.0}, CURVES)
+    evaluation = Evaluation(2.0, {"epochs": 2.0}, CURVES, reports=REPORTS)
     return Outcome(TRIAL.measured(evaluation, 1.5), evaluation)
 
 
@@ -30,6 +31,7 @@ def test_another_process_finds_what_was_measured_half_way(tmp_path, outcome):
     assert pruned.trial.state is TrialState.PRUNED
     assert pruned.trial.value is None
     assert pruned.evaluation.curves == CURVES
+    assert pruned.evaluation.reports == REPORTS
     assert trial_of(trial_record(pruned.trial)) == pruned.trial
 
 

@@ -1,5 +1,6 @@
 """Outcomes on disk: whole, or set aside; nothing of them is deleted, and no other one suffers."""
 
+import math
 import os
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ import pytest
 from llmpso.running.durable_files import sealed
 from llmpso.running.outcome import Outcome
 from llmpso.running.pending_records import PendingRecords
-from llmpso.trial import Evaluation, Source, Trial
+from llmpso.trial import Evaluation, Limit, Source, Trial
 
 FILES = ("outcome.json", "model/data/weights", "records/matrix.json")
 
@@ -54,6 +55,18 @@ def test_another_process_finds_what_was_put(folder):
     assert [entry.trial for entry in entries] == [outcome(number).trial for number in range(3)]
     assert entries[0].curves == {"loss": (3.0, 2.0)}
     assert (entries[0].folder / FILES[1]).read_bytes() == b"some content" * 50
+
+
+def test_what_a_training_reported_is_there_again_with_its_limits(tmp_path):
+    limits = (Limit(2, math.inf, 0.125), Limit(4, 0.5, 0.25))
+    reports = ((0, math.inf), (1, math.nan), (2, 3.0), (4, 1.5))
+    asked = replace(outcome(0).trial, limits=limits, milestones=reports[2:], n_steps=16)
+    stopped = Outcome(asked.stopped(limits[1], 1.0), Evaluation(1.5, reports=reports))
+    PendingRecords(tmp_path / "outcomes").put("aa", stopped, lambda folder: stopped.trial)
+    (entry,) = PendingRecords(tmp_path / "outcomes").entries()
+    assert entry.trial == stopped.trial
+    assert entry.trial.rungs == ((0.125, 3.0), (0.25, 1.5))
+    assert repr(entry.reports) == repr(reports)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,0 +1,29 @@
+"""Which stored trials stand in for those that are asked for."""
+
+from dataclasses import replace
+
+from llmpso.running.fingerprint import evaluation_key, training_key
+from llmpso.trial import Evaluation, Limit, Source, Trial
+from tasks.reuse import found_for
+
+LIMITS = (Limit(2, 9.0, 0.125), Limit(4, 0.5, 0.25))
+ASKED = replace(Trial(3, {"x": 0.1}, Source.SWARM, iteration=1, particle=0, seed=7), limits=LIMITS)
+STOPPED = replace(ASKED, milestones=((2, 3.0), (4, 1.5)), n_steps=4).stopped(LIMITS[1], 1.0)
+
+
+def test_a_stopped_trial_is_reused_for_the_same_limits_only() -> None:
+    assert found_for(ASKED, STOPPED) is STOPPED
+    assert found_for(replace(ASKED, limits=()), STOPPED) is None
+    assert found_for(replace(ASKED, limits=(LIMITS[0], Limit(4, 2.0, 0.25))), STOPPED) is None
+    assert found_for(ASKED, None) is None
+
+
+def test_a_complete_trial_is_reused_whatever_its_limits() -> None:
+    complete = ASKED.completed(Evaluation(0.2), 1.0)
+    assert found_for(replace(ASKED, limits=()), complete) is complete
+
+
+def test_a_training_is_the_same_with_any_limits() -> None:
+    plain = replace(ASKED, limits=(), until=5)
+    assert training_key("f", ASKED) == training_key("f", plain) == training_key("f", STOPPED)
+    assert evaluation_key("f", ASKED, 1.0) == evaluation_key("f", plain, 1.0)
