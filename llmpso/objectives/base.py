@@ -31,7 +31,8 @@ class Objective(Protocol):
 
         Returns:
             The value to minimise (flip a metric that is better when higher), and what else
-            was measured. Exceptions, NaN and running out of memory make a failed trial.
+            was measured. Exceptions, NaN and running out of memory make a failed trial. One that
+            calls `llmpso.report` as it trains can be stopped early.
         """
         ...
 
