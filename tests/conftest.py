@@ -1,5 +1,6 @@
 """Shared by all rooms: where real data is, and a study's own stores."""
 
+import io
 import os
 import shutil
 import signal
@@ -187,6 +188,22 @@ def mlflow_store(
     mlflow.set_tracking_uri(before)
 
 
+@pytest.fixture(scope="session")
+def blank_picture() -> bytes:
+    """A PNG of one pixel."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def blank_pictures(monkeypatch: pytest.MonkeyPatch, blank_picture: bytes) -> None:
+    """For tests that look at no figure: drawing takes half of a small study's time."""
+    monkeypatch.setattr("llmpso.pages.matplotlib_picture.picture", lambda chart: blank_picture)
+
+
 @pytest.fixture
 def ends() -> Callable[..., bool]:
     """Whether a process ends in some seconds; one that was not waited for has ended too."""
@@ -249,7 +266,8 @@ class Services:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with suppress(httpx.HTTPError):
-                if httpx.get(url).is_success:
+                # Reading the certificates, of no use here, takes as long as several requests.
+                if httpx.get(url, verify=False).is_success:
                     return
             time.sleep(0.25)
         logs = "".join(log.read_text()[-2000:] for log in sorted(self.folder.glob("*.log")))

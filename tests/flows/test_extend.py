@@ -23,6 +23,8 @@ from scripted_backend import ScriptedBackend
 from tasks.lock_targets import study_lock
 from tasks.tracker import Tracker
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 FUNCTION = """
 from pathlib import Path
 import torch

@@ -5,6 +5,8 @@ import pytest
 
 from flows.tune import tune
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 def trials() -> list[list[str]]:
     """What every child of the latest study was and came to, in order."""

@@ -15,6 +15,8 @@ from flows.command_line import INTERRUPTED, USAGE_ERROR, run_module
 from flows.handover import handed_over, prepared_once
 from llmpso.backends.openai import OpenAIBackend
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @dataclass
 class Plan:

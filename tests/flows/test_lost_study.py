@@ -23,6 +23,8 @@ from llmpso.trial import Trial
 from tasks import ledger
 from tasks.state import study_folder
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 FUNCTION = """
 from pathlib import Path
 import torch

@@ -8,6 +8,8 @@ import pytest
 
 from flows.masked_logs import Masking, mask_logs
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SECRET = "canary-9f8e7d6c"
 
 

@@ -20,6 +20,8 @@ from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import RunOptions
 from tasks.state import study_folder
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SOURCE = '''
 import json, math, os, signal
 from pathlib import Path

@@ -24,6 +24,8 @@ from tasks.lock_targets import study_lock
 from tasks.state import study_folder
 from tasks.tracker import Tracker
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 OUTCOME = ["tags.mlflow.runName", "params.x", "params.n", "metrics.value", "tags.failure"]
 
 

@@ -41,6 +41,8 @@ from tasks.iterate import iterate
 from tasks.lock import Lock
 from tasks.registry import Registry
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 OBJECTIVE = '''
 """PM2.5 three hours ahead by ridge regression: an exact fit in milliseconds."""
 

@@ -14,6 +14,8 @@ from mlflow import MlflowClient
 from flows.tune import tune
 from llmpso.errors import LLMPSOError
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 OBJECTIVE = '''
 import functools, os, sys, threading
 import mlflow
