@@ -1,19 +1,18 @@
 """Evaluates one trial; a failure of the user's code, of any kind, becomes the result."""
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from llmpso.errors import TrainingStoppedError
-from llmpso.fidelity.reporter import Reporter, Stop, reporting
+from llmpso.fidelity.reporter import Reporter, reporting
 from llmpso.objectives.base import Objective, Resumable
 from llmpso.running.objective_result import to_evaluation
 from llmpso.running.outcome import Outcome
-from llmpso.trial import Evaluation, Failure, FailureKind, Trial
+from llmpso.running.reports import reported
+from llmpso.trial import Failure, FailureKind, Trial
 from llmpso.user_code import described, traceback_of
 
 logger = logging.getLogger(__name__)
@@ -39,67 +38,25 @@ def evaluate_trial(
     """
     trial = replace(trial, started_at=trial.started_at or time.time())
     begin, process, reporter = time.perf_counter(), os.getpid(), Reporter(trial)
-    result: tuple[Evaluation, tuple[str, ...]] | BaseException
     try:
         with reporting(reporter):
-            result = to_evaluation(_returned(objective, trial))
+            evaluation, warnings = to_evaluation(_returned(objective, trial))
     except BaseException as error:  # noqa: BLE001 - user code may raise anything; it is on record
         if is_interruptible and isinstance(error, KeyboardInterrupt):
             raise
-        result = error
-    outcome = _outcome(trial, reporter, result, time.perf_counter() - begin)
+        outcome = failed_outcome(trial, error, time.perf_counter() - begin)
+        outcome = reported(outcome, trial, reporter, error)
+    else:
+        # A training that ended before the step where it was to pause is whole.
+        is_final = evaluation.is_final or trial.until > 0
+        evaluation = replace(evaluation, is_final=is_final)
+        measured = trial.measured(evaluation, time.perf_counter() - begin)
+        outcome = Outcome(replace(measured, warnings=warnings), evaluation)
+        outcome = reported(outcome, trial, reporter)
     if os.getpid() != process:
         # A fork of this process made by the objective: it must not run our clean-up.
         os._exit(0)
     return outcome
-
-
-def _outcome(
-    trial: Trial,
-    reporter: Reporter,
-    result: tuple[Evaluation, tuple[str, ...]] | BaseException,
-    seconds: float,
-) -> Outcome:
-    """What a training came to; what it reported counts, whatever it did after it was stopped."""
-    trial = replace(trial, milestones=reporter.milestones, n_steps=reporter.n_steps)
-    if reporter.stop is not None:
-        outcome = stopped_outcome(trial, reporter.stop, result, seconds)
-    elif isinstance(result, BaseException):
-        outcome = failed_outcome(trial, result, seconds)
-    else:
-        evaluation, warnings = result
-        # A training that ended before the step where it was to pause is whole.
-        is_final = evaluation.is_final or trial.until > 0
-        measured = trial.measured(replace(evaluation, is_final=is_final), seconds)
-        outcome = Outcome(replace(measured, warnings=warnings), evaluation)
-    return with_reports(outcome, reporter)
-
-
-def stopped_outcome(trial: Trial, stop: Stop, result: object, seconds: float) -> Outcome:
-    """The outcome of a trial whose training `report` stopped; it diverged, is pruned or pauses."""
-    evaluation = Evaluation(stop.value)
-    if not math.isfinite(stop.value):
-        message = f"the training reported {stop.value} at step {stop.step}, where it is compared"
-        trial = trial.failed(Failure(FailureKind.NAN, message), seconds)
-    elif stop.limit is not None:
-        trial = trial.stopped(stop.limit, seconds)
-    else:
-        trial = trial.measured(evaluation, seconds)
-    if isinstance(result, TrainingStoppedError):
-        return Outcome(trial, evaluation)
-    ended = f"raised {described(result)}" if isinstance(result, BaseException) else "returned"
-    warning = f"report stopped the training at step {stop.step}, but it went on and {ended}"
-    return Outcome(replace(trial, warnings=(*trial.warnings, warning)), evaluation)
-
-
-def with_reports(outcome: Outcome, reporter: Reporter) -> Outcome:
-    """An outcome with the curve that was reported, and with what was wrong with it."""
-    warnings = (*outcome.trial.warnings, *reporter.warnings)
-    evaluation = outcome.evaluation
-    if reporter.points:
-        # What was reported before a failure is on record, too.
-        evaluation = replace(evaluation or Evaluation(math.nan), reports=reporter.points)
-    return Outcome(replace(outcome.trial, warnings=warnings), evaluation)
 
 
 def evaluate_with_retry(measure: Measure, trial: Trial) -> Outcome:
