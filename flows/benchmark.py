@@ -20,7 +20,7 @@ from flows.masked_logs import masked_run
 from flows.parameters import with_parameters
 from llmpso import __version__
 from llmpso.benchmark.report import Report, write_report
-from llmpso.benchmark.runs import Batch, load_trials, process_pool
+from llmpso.benchmark.runs import StudyGroup, load_trials, one_core_processes
 from llmpso.benchmark.scenarios import write_scenarios
 from tasks.benchmark import run_studies
 from tasks.flow_runs import without_process_tag
@@ -63,38 +63,38 @@ def _run(plan: BenchmarkPlan, report_only: bool) -> Report:
         _run_missing(plan)
     folder = plan.root / plan.suite
     folder.mkdir(parents=True, exist_ok=True)
-    trials = load_trials(plan.batches, plan.root)
+    trials = load_trials(plan.groups, plan.root)
     if plan.suite in ("paper", "live"):
         return write_scenarios(trials, folder, plan.model)
     return write_report(trials, plan.suite, folder)
 
 
 def _run_missing(plan: BenchmarkPlan) -> None:
-    """Run all batches in parallel on the cores; then those that use a live model, one by one."""
-    asks = [batch for batch in plan.batches if plan.is_live and batch.arm.voice.is_model]
-    others = [batch for batch in plan.batches if batch not in asks]
-    with process_pool(plan.n_workers) as processes:
-        _run_batches(plan, others, processes, plan.n_workers)
+    """Run all groups in parallel on the cores; then those that use a live model, one by one."""
+    asks = [group for group in plan.groups if plan.is_live and group.arm.voice.is_model]
+    others = [group for group in plan.groups if group not in asks]
+    with one_core_processes(plan.n_workers) as processes:
+        _run_groups(plan, others, processes, plan.n_workers)
     # A model needs all cores, and one process records its replies.
     with ThreadPoolExecutor(1) as thread:
-        _run_batches(plan, asks, thread, 1)
+        _run_groups(plan, asks, thread, 1)
 
 
-def _run_batches(
-    plan: BenchmarkPlan, batches: Sequence[Batch], executor: Executor, n_at_once: int
+def _run_groups(
+    plan: BenchmarkPlan, groups: Sequence[StudyGroup], executor: Executor, n_at_once: int
 ) -> None:
     with ThreadPoolTaskRunner[int](max_workers=n_at_once) as runner:
         futures: list[PrefectFuture[int]] = [
             runner.submit(
                 run_studies,
                 parameters={
-                    "batch": batch,
+                    "group": group,
                     "root": plan.root,
                     "executor": executor,
-                    "backend": plan.backend if batch.arm.voice.is_model else None,
+                    "backend": plan.backend if group.arm.voice.is_model else None,
                 },
             )
-            for batch in batches
+            for group in groups
         ]
         wait(futures)
         n_run = sum(future.result() for future in futures)

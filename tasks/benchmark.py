@@ -9,7 +9,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from llmpso.backends.base import Backend
-from llmpso.benchmark.runs import Batch, run_batch
+from llmpso.benchmark.runs import StudyGroup, run_group
 from llmpso.benchmark.surfaces import Cell, Surface, SurfaceFile, train_cell
 from llmpso.objectives.torch_threads import limit_threads
 from tasks.storable_errors import storable_errors
@@ -20,14 +20,14 @@ _WRITING = Lock()
 # Finished studies and trainings are stored as files, which outlive any cache.
 @task(
     name="studies",
-    task_run_name="{batch.problem.name} · {batch.arm.name}",
+    task_run_name="{group.problem.name} · {group.arm.name}",
     cache_policy=NO_CACHE,
 )
 @storable_errors
-def run_studies(batch: Batch, root: Path, executor: Executor, backend: Backend | None) -> int:
+def run_studies(group: StudyGroup, root: Path, executor: Executor, backend: Backend | None) -> int:
     """Run the studies of one arm on one problem that were not run yet; how many that were."""
-    n_run = run_batch(batch, root, executor, backend)
-    get_run_logger().info("%d of %d studies run", n_run, len(batch.seeds))
+    n_run = run_group(group, root, executor, backend)
+    get_run_logger().info("%d of %d studies run", n_run, len(group.seeds))
     return n_run
 
 

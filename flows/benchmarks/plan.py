@@ -15,7 +15,7 @@ from llmpso.backends.choose import choose_backend
 from llmpso.benchmark.arms import Arm, build_search, find_arm
 from llmpso.benchmark.problems import LiveProblem, Problem, suite
 from llmpso.benchmark.recorded import RecordedBackend
-from llmpso.benchmark.runs import Batch
+from llmpso.benchmark.runs import StudyGroup
 from llmpso.errors import SpecError
 from llmpso.option_group import Options
 from tasks.experiment import Experiment, open_experiment
@@ -84,7 +84,7 @@ class BenchmarkPlan:
     """Everything a benchmark needs, checked."""
 
     suite: str
-    batches: tuple[Batch, ...]
+    groups: tuple[StudyGroup, ...]
     backend: Backend | None
     is_live: bool
     """A model is available; if not, its recorded replies are replayed, if there are any."""
@@ -121,7 +121,7 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
         problem.objective(0)
     return BenchmarkPlan(
         suite=options.suite,
-        batches=tuple(_batch(p, a, options, backend) for p in problems for a in arms),
+        groups=tuple(_group(p, a, options, backend) for p in problems for a in arms),
         backend=backend,
         is_live=options.advisor != "recorded",
         root=root,
@@ -150,11 +150,11 @@ def _arms(names: str) -> list[Arm]:
     return arms
 
 
-def _batch(
+def _group(
     problem: Problem, arm: Arm, options: BenchmarkOptions, backend: Backend | None
-) -> Batch:
+) -> StudyGroup:
     key = arm.key(options.budget, backend.identity if backend else {})
-    return Batch(problem, arm, tuple(range(options.seeds)), options.budget, key)
+    return StudyGroup(problem, arm, tuple(range(options.seeds)), options.budget, key)
 
 
 def _backend(options: BenchmarkOptions, root: Path) -> Backend:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flows.benchmarks.plan import BenchmarkOptions
 from llmpso.benchmark.epochs_saved import run_races, write_races
-from llmpso.benchmark.runs import process_pool
+from llmpso.benchmark.runs import one_core_processes
 from tasks.experiment import open_experiment
 
 
@@ -19,7 +19,7 @@ def benchmark_racing(options: BenchmarkOptions, n_workers: int) -> str:
     folder = Path(options.out) / "racing"
     folder.mkdir(parents=True, exist_ok=True)
     with experiment.run(name, options.model_dump(), {"suite": "racing"}) as study:
-        with process_pool(n_workers) as processes:
+        with one_core_processes(n_workers) as processes:
             trials = run_races(processes, range(options.seeds), options.budget)
         report = write_races(trials, folder)
         study.record_folder(folder, "report")

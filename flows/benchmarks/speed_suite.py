@@ -12,7 +12,7 @@ from flows.benchmarks.overhead import machinery_table, measure_machinery
 from flows.benchmarks.plan import BenchmarkOptions, names_of
 from llmpso.benchmark.epochs_saved import race_table, run_races, study_table
 from llmpso.benchmark.report import markdown
-from llmpso.benchmark.runs import process_pool
+from llmpso.benchmark.runs import one_core_processes
 from llmpso.benchmark.scaling import measure_runners, runner_table
 from llmpso.benchmark.steps import (
     measure_steps,
@@ -38,7 +38,7 @@ class SpeedTable:
 
 
 def _races(options: BenchmarkOptions, n_workers: int) -> Iterable[dict[str, Any]]:
-    with process_pool(n_workers) as processes:
+    with one_core_processes(n_workers) as processes:
         trials = run_races(processes, range(options.seeds), N_RACE_EVALUATIONS)
     return cast(list[dict[str, Any]], trials.to_dict("records"))
 

@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class StudyGroup:
     """The studies of one arm on one problem: one per seed."""
 
     problem: Problem
@@ -56,17 +56,17 @@ class Batch:
         return tuple(seed for seed in self.seeds if seed not in done)
 
 
-def run_batch(batch: Batch, root: Path, executor: Executor, backend: Backend | None) -> int:
-    """Run what is missing of a batch, and keep each study as it ends.
+def run_group(group: StudyGroup, root: Path, executor: Executor, backend: Backend | None) -> int:
+    """Run what is missing of a group, and keep each study as it ends.
 
     Returns:
         How many studies were run.
     """
-    seeds = batch.missing(root)
+    seeds = group.missing(root)
     if seeds:
-        run = partial(study_rows, batch.problem, batch.arm, batch.budget)
+        run = partial(study_rows, group.problem, group.arm, group.budget)
         for rows in executor.map(run, seeds, repeat(backend)):
-            _write(batch, root, rows)
+            _write(group, root, rows)
     return len(seeds)
 
 
@@ -88,18 +88,18 @@ def study_rows(
     return [shared | trial for trial in _trial_rows(result.trials, objective.space)]
 
 
-def load_trials(batches: Iterable[Batch], root: Path) -> pd.DataFrame:
-    """All trials of finished batches.
+def load_trials(groups: Iterable[StudyGroup], root: Path) -> pd.DataFrame:
+    """All trials of finished groups.
 
     Raises:
         DataError: A study of one of them was not run yet.
     """
-    frames = [_load(batch, root) for batch in batches]
+    frames = [_load(group, root) for group in groups]
     return pd.concat(frames, ignore_index=True)
 
 
 @contextmanager
-def process_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
+def one_core_processes(n_workers: int) -> Iterator[ProcessPoolExecutor]:
     """Fresh processes, one core each: what a study does must not depend on their number."""
     context = get_context("spawn")
     with ProcessPoolExecutor(n_workers, mp_context=context, initializer=_prepare_worker) as pool:
@@ -142,9 +142,9 @@ def _trial_rows(trials: Sequence[Trial], space: SearchSpace) -> Iterator[Row]:
         seen.add(key)
 
 
-def _write(batch: Batch, root: Path, study: list[Row]) -> None:
+def _write(group: StudyGroup, root: Path, study: list[Row]) -> None:
     """One file, whole or not at all."""
-    folder = batch.folder(root)
+    folder = group.folder(root)
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"seed-{study[0]['seed']}.parquet"
     unfinished = part.with_suffix(".unfinished")
@@ -152,13 +152,13 @@ def _write(batch: Batch, root: Path, study: list[Row]) -> None:
     unfinished.replace(part)
 
 
-def _load(batch: Batch, root: Path) -> pd.DataFrame:
-    missing = batch.missing(root)
+def _load(group: StudyGroup, root: Path) -> pd.DataFrame:
+    missing = group.missing(root)
     if missing:
         raise DataError(
-            f"{len(missing)} studies of {batch.arm.name!r} on {batch.problem.name!r} are not in "
+            f"{len(missing)} studies of {group.arm.name!r} on {group.problem.name!r} are not in "
             f"{root}; run the benchmark without report-only"
         )
-    parts = [pd.read_parquet(part) for part in sorted(batch.folder(root).glob("*.parquet"))]
+    parts = [pd.read_parquet(part) for part in sorted(group.folder(root).glob("*.parquet"))]
     trials = pd.concat(parts)
-    return trials[trials["seed"].isin(batch.seeds)].sort_values(["seed", "number"])
+    return trials[trials["seed"].isin(group.seeds)].sort_values(["seed", "number"])

@@ -19,7 +19,7 @@ from llmpso.benchmark import arms, problems
 from llmpso.benchmark.arms import find_arm
 from llmpso.benchmark.nonsense import RandomBackend
 from llmpso.benchmark.problems import FunctionProblem
-from llmpso.benchmark.runs import Batch, load_trials, process_pool, run_batch
+from llmpso.benchmark.runs import StudyGroup, load_trials, one_core_processes, run_group
 from llmpso.errors import DataError
 from llmpso.search.acquisition import PoolSize
 from scripted_backend import ScriptedBackend
@@ -45,9 +45,9 @@ def parts(out: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def batch(name: str, seeds: int = 2) -> Batch:
+def group(name: str, seeds: int = 2) -> StudyGroup:
     arm = find_arm(name)
-    return Batch(FunctionProblem("levy", 2), arm, tuple(range(seeds)), 10, arm.key(10, {}))
+    return StudyGroup(FunctionProblem("levy", 2), arm, tuple(range(seeds)), 10, arm.key(10, {}))
 
 
 def test_a_benchmark_leaves_trials_tables_and_figures(prefect_server, mlflow_store, tmp_path):
@@ -80,35 +80,35 @@ def test_a_benchmark_leaves_trials_tables_and_figures(prefect_server, mlflow_sto
 
 
 def test_finished_studies_are_not_run_again_and_new_seeds_are(tmp_path):
-    with process_pool(1) as pool:
-        assert run_batch(batch("pso"), tmp_path, pool, None) == 2
+    with one_core_processes(1) as pool:
+        assert run_group(group("pso"), tmp_path, pool, None) == 2
         before = parts(tmp_path)
-        assert run_batch(batch("pso"), tmp_path, pool, None) == 0
+        assert run_group(group("pso"), tmp_path, pool, None) == 0
         assert parts(tmp_path) == before
-        assert run_batch(batch("pso", seeds=3), tmp_path, pool, None) == 1
-    trials = load_trials([batch("pso", seeds=3)], tmp_path)
+        assert run_group(group("pso", seeds=3), tmp_path, pool, None) == 1
+    trials = load_trials([group("pso", seeds=3)], tmp_path)
     assert trials.groupby("seed").size().tolist() == [10, 10, 10]
-    assert set(load_trials([batch("pso")], tmp_path)["seed"]) == {0, 1}
+    assert set(load_trials([group("pso")], tmp_path)["seed"]) == {0, 1}
 
 
 def test_results_do_not_depend_on_the_number_of_workers(tmp_path):
     for n_workers in (1, 2):
-        with process_pool(n_workers) as pool:
-            run_batch(batch("guided"), tmp_path / str(n_workers), pool, None)
+        with one_core_processes(n_workers) as pool:
+            run_group(group("guided"), tmp_path / str(n_workers), pool, None)
     one, two = (list(parts(tmp_path / str(n)).values()) for n in (1, 2))
     assert [content for _, content in one] == [content for _, content in two]
 
 
 def test_a_changed_arm_is_run_again(tmp_path):
-    guided = batch("guided")
+    guided = group("guided")
     arm = replace(guided.arm, options={"pool_size": PoolSize(n_steps=7)})
     changed = replace(guided, arm=arm, key=arm.key(10, {}))
-    with process_pool(1) as pool:
-        run_batch(guided, tmp_path, pool, None)
+    with one_core_processes(1) as pool:
+        run_group(guided, tmp_path, pool, None)
         assert changed.missing(tmp_path) == (0, 1)
         with pytest.raises(DataError, match="2 studies of 'guided' on 'levy-2' are not in"):
             load_trials([changed], tmp_path)
-        assert run_batch(changed, tmp_path, pool, None) == 2
+        assert run_group(changed, tmp_path, pool, None) == 2
     assert len(parts(tmp_path)) == 4
 
 
@@ -119,8 +119,8 @@ def test_what_is_interrupted_saves_the_studies_that_have_ended(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_batch(batch("pso", seeds=3), tmp_path, Interrupted(), None)
-    assert batch("pso", seeds=3).missing(tmp_path) == (1, 2)
+        run_group(group("pso", seeds=3), tmp_path, Interrupted(), None)
+    assert group("pso", seeds=3).missing(tmp_path) == (1, 2)
 
 
 def test_a_new_version_of_the_code_lets_old_results_expire(tmp_path, monkeypatch):
@@ -180,9 +180,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 
 def test_the_trials_contain_all_that_is_reported(tmp_path):
-    with process_pool(1) as pool:
-        run_batch(batch("random"), tmp_path, pool, None)
-    row = load_trials([batch("random")], tmp_path).iloc[0]
+    with one_core_processes(1) as pool:
+        run_group(group("random"), tmp_path, pool, None)
+    row = load_trials([group("random")], tmp_path).iloc[0]
     assert row["best"] < row["target"] < row["median"]
     assert set(json.loads(row["params"])) == {"x1", "x2"}
 

@@ -3,11 +3,11 @@
 import torch
 from threadpoolctl import threadpool_info
 
-from llmpso.benchmark.runs import process_pool
+from llmpso.benchmark.runs import one_core_processes
 
 
 def test_a_worker_has_one_thread_in_every_library_that_it_has_loaded() -> None:
-    with process_pool(1) as pool:
+    with one_core_processes(1) as pool:
         libraries = pool.submit(threadpool_info).result()
         assert {library["user_api"] for library in libraries} == {"blas", "openmp"}
         assert {library["num_threads"] for library in libraries} == {1}
