@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from scipy.stats import t as student
+# Quantiles of Student's t, as in `scipy.stats`, whose import takes a second.
+from scipy.special import stdtrit
 
 from llmpso.errors import SpecError
 from llmpso.objectives.base import HeldOut
@@ -57,7 +58,5 @@ def degradation(now: HeldOut, recorded: float, *, confidence: float = 0.95) -> D
         raise SpecError(f"recorded error is {recorded!r}; it must be 0 or more")
     means = block_means(now.losses, now.block)
     deviation = float(means.std(ddof=1)) / math.sqrt(len(means))
-    low = max(
-        0.0, float(means.mean()) - float(student.ppf(confidence, len(means) - 1)) * deviation
-    )
+    low = max(0.0, float(means.mean()) - float(stdtrit(len(means) - 1, confidence)) * deviation)
     return Degradation(now.error, math.sqrt(low) if now.squared else low, recorded)

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from llmpso.escaping import literal
 from llmpso.retuning.drift import PSI_THRESHOLD, ColumnDrift
 from llmpso.text import brief
@@ -15,6 +13,9 @@ DRIFTED, STEADY = "#D55E00", "#0072B2"
 
 def draw_drift(drift: Sequence[ColumnDrift], path: Path) -> None:
     """The stability index of every column, the one that moved most on top."""
+    # Drawing takes half a second to import, which no import of a command should.
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7.5, 1.2 + 0.32 * len(drift)), layout="constrained")
     axes = figure.subplots()
     ordered = list(reversed(drift))

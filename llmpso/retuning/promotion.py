@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+
+# Quantiles of Student's t, as in `scipy.stats`, whose import takes a second.
+from scipy.special import stdtrit
 
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.base import HeldOut
@@ -100,7 +102,7 @@ def compare_refits(
     by_block = root * (new.mean(axis=0) / new.mean() - old.mean(axis=0) / old.mean())
     by_seed = [root * np.log(means.mean(axis=1)) for means in (new, old)]
     deviation, freedom = _uncertainty([by_block, *by_seed])
-    quantile = float(student.ppf(rule.confidence, freedom))
+    quantile = float(stdtrit(freedom, rule.confidence))
     return Verdict(
         champion_error=float(np.mean([refit.error for refit in champion])),
         challenger_error=float(np.mean([refit.error for refit in challenger])),
