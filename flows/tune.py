@@ -1,10 +1,12 @@
 """One study as a Prefect flow, and as a command: `python -m flows.tune`."""
 
+import itertools
 import json
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict
+from functools import partial
 
 from prefect import get_run_logger, runtime
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -23,7 +25,7 @@ from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.options_flow import options_flow
 from flows.parameters import with_parameters
-from flows.tracked_halving import raced
+from flows.tracked_trainings import pruned, trained
 from flows.tune_plan import Plan, TuneOptions, prepare
 from llmpso import __version__
 from llmpso.advisor import Advisor
@@ -146,6 +148,8 @@ def _search(
 ) -> StudyResult:
     page = PrefectPage(progress)
     page.show()
+    # A paused training goes on in a later step than the one that it began in.
+    numbers, pauses = itertools.count(), plan.study.pauses(plan.objective)
     with (
         ThreadPoolTaskRunner[Trial](max_workers=plan.n_workers) as runner,
         plan.open_runner(ledger.worker_outcomes) as measure,
@@ -158,20 +162,22 @@ def _search(
                 progress(trial)
             known = {trial.number for trial in done}
             if missing := [trial for trial in trials if trial.number not in known]:
-                number = trials[0].iteration
+                number = next(numbers) if pauses else trials[0].iteration
                 progress.begin(len(missing))
                 done += iterate(number, missing, measure, ledger, runner, progress)
             ledger.note_incumbent(progress.best)
             page.show()
             return done
 
-        evaluate = raced(plan.study.racing, plan.objective, train, ledger, progress)
+        prune = partial(pruned, ledger, progress)
+        evaluate = trained(plan.study, plan.objective, train, ledger, prune)
         result = run_study(
             optimizer,
             evaluate,
             plan.study.search.evaluations,
             advisor,
             plan.study.stop,
+            prune=prune,
             n_known=lambda: ledger.n_known,
         )
     page.show(is_last=True)

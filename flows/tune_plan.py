@@ -105,7 +105,8 @@ class Plan:
 
     def optimizer(self, advisor: Advisor | None) -> Optimizer:
         """The optimizer at its start."""
-        return build_optimizer(self.study, self.objective.space, advisor)
+        pauses = self.study.pauses(self.objective)
+        return build_optimizer(self.study, self.objective.space, advisor, pauses=pauses)
 
 
 @prepared_once

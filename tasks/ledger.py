@@ -115,7 +115,7 @@ class Ledger:
         """
         key = self._files.training(trial)
         stored = self._stored.pop(key, None)
-        if stored is not None:
+        if stored is not None and stored.fidelity >= trial.fidelity:
             self.reused.add(trial.number)
             return reused_for(trial, stored)
         paused = self._files.paused.find(key)

@@ -64,7 +64,8 @@ class PrefectPage:
         self._next = time.monotonic() + PAUSE_SECONDS
 
     def _show_progress(self) -> None:
-        share, text = 100.0 * len(self._study.trials) / self._study.budget, self._description()
+        share = min(100.0, 100.0 * self._study.spent / self._study.budget)
+        text = self._description()
         if self._progress is None:
             made = create_progress_artifact(share, key="progress", description=text)
             self._progress = cast(UUID, made)
@@ -73,7 +74,9 @@ class PrefectPage:
 
     def _description(self) -> str:
         study, seconds = self._study, self._study.seconds_left
-        text = f"{len(study.trials)} of {study.budget} evaluations"
+        text = f"{study.done} of {study.budget} evaluations"
+        if study.paused:
+            text += f", {len(study.paused)} trainings paused"
         if study.best is not None:
             best = short(study.best.value)
             text += f", best {markdown(study.metric)} {best} (from {study.best.source})"

@@ -14,7 +14,7 @@ class StudyProgress:
     """Counts the trials as they end, and those that are running.
 
     Args:
-        budget: Evaluations in all.
+        budget: Evaluations in all; a training to a rung counts its share.
         metric: Name and unit of the value.
         logger: Gets a line per trial.
         notes: What users should know of the data; each is logged as a warning.
@@ -31,40 +31,54 @@ class StudyProgress:
         self.metric = metric
         self.notes = tuple(notes)
         self.trials: list[Trial] = []
+        """Those that have ended."""
+        self.paused: dict[int, Trial] = {}
+        """By number, those whose training may go on."""
+        self.spent = 0.0
+        """Evaluations so far."""
         self.best: Trial | None = None
         self.n_asked = 0
         """Requests to the language model."""
         self.is_asking = False
         """Whether a request to the language model is open."""
         self.began_at = time.monotonic()
-        self._n_submitted = 0
+        self._n_submitted = self._n_returned = 0
         self._logger = logger
         self._lock = threading.Lock()
         for note in self.notes:
             logger.warning("%s", note)
 
     def __call__(self, trial: Trial) -> None:
-        """Count one trial, unless its training continues."""
-        if trial.state is TrialState.PENDING:
-            return
+        """Count one trial, or one more part of its training."""
         with self._lock:
-            self.trials.append(trial)
+            before = self.paused.pop(trial.number, None)
+            self.spent += trial.fidelity - (before.fidelity if before else 0.0)
+            self._n_returned += 1
+            if trial.state is TrialState.PENDING:
+                self.paused[trial.number] = trial
+            else:
+                self.trials.append(trial)
             improved = trial.value is not None and (
                 self.best is None or self.best.value is None or trial.value < self.best.value
             )
             if improved:
                 self.best = trial
-            done = len(self.trials)
-        self._logger.info("%d/%d  %s", done, self.budget, _line(trial, improved))
+            done = self.done
+        self._logger.info("%s/%d  %s", done, self.budget, _line(trial, improved))
+
+    @property
+    def done(self) -> str:
+        """The evaluations so far, for people."""
+        return f"{round(self.spent, 1):g}"
 
     def begin(self, n_trials: int) -> None:
         """Note that `n_trials` more trials were given to the workers."""
-        self._n_submitted = len(self.trials) + n_trials
+        self._n_submitted = self._n_returned + n_trials
 
     @property
     def n_in_flight(self) -> int:
-        """Trials that were given to the workers and have not ended."""
-        return max(0, self._n_submitted - len(self.trials))
+        """Trials that were given to the workers and have not come back."""
+        return max(0, self._n_submitted - self._n_returned)
 
     @property
     def n_failed(self) -> int:
@@ -74,10 +88,10 @@ class StudyProgress:
     @property
     def seconds_left(self) -> float | None:
         """Estimated time for the remaining trials; None before the first one."""
-        if not self.trials:
+        if not self.spent:
             return None
-        spent = time.monotonic() - self.began_at
-        return spent / len(self.trials) * (self.budget - len(self.trials))
+        seconds = time.monotonic() - self.began_at
+        return seconds / self.spent * max(0.0, self.budget - self.spent)
 
 
 class ReportingBackend(BackendAround):
@@ -106,10 +120,11 @@ def _line(trial: Trial, improved: bool) -> str:
     warned = f"  ({'; '.join(trial.warnings)})" if trial.warnings else ""
     if trial.failure is not None:
         return f"failed ({trial.failure.kind}: {trial.failure.message})  {trial.source}  {params}"
-    if trial.state is TrialState.PRUNED:
+    if trial.value is None:
+        ended = "paused" if trial.state is TrialState.PENDING else "pruned"
         fidelity, value = trial.rungs[-1]
         return (
-            f"pruned at {fidelity:.0%} of the training with {value:.5g}  {trial.source}  {params}"
+            f"{ended} at {fidelity:.0%} of the training with {value:.5g}  {trial.source}  {params}"
         )
     mark = "  ← best so far" if improved else ""
     return f"{trial.value:.5g}  {trial.source}  {params}{mark}{warned}"

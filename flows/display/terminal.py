@@ -51,11 +51,11 @@ def view(progress: StudyProgress, n_workers: int) -> Group:
 
 def _bar(progress: StudyProgress) -> Table:
     bar = Table.grid(padding=(0, 2))
-    done = len(progress.trials)
+    paused = f", {len(progress.paused)} paused" if progress.paused else ""
     failed = f", {progress.n_failed} failed" if progress.n_failed else ""
     bar.add_row(
-        ProgressBar(total=progress.budget, completed=done, width=36),
-        f"{done}/{progress.budget}{failed}",
+        ProgressBar(total=progress.budget, completed=progress.spent, width=36),
+        f"{progress.done}/{progress.budget}{paused}{failed}",
         Text(_left(progress.seconds_left), style="dim"),
     )
     return bar

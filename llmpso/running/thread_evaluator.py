@@ -31,11 +31,12 @@ class ThreadEvaluator:
 
     Args:
         objective: What is evaluated.
-        racing: How a batch is raced; each trial is trained in full if None.
+        racing: How a batch is raced; each trial is trained to its fidelity if None.
         pool: The threads.
         n_workers: How many there are.
-        scratch: Folder for the checkpoints of a race.
+        scratch: Folder for the checkpoints.
         on_trial: Called with each trial as it ends.
+        pauses: Whether trainings leave checkpoints, from which they go on.
     """
 
     def __init__(
@@ -46,12 +47,15 @@ class ThreadEvaluator:
         n_workers: int,
         scratch: Path,
         on_trial: Callable[[Trial], None],
+        *,
+        pauses: bool = False,
     ) -> None:
         self._objective = objective
         self._race = None if racing is None else Race(racing)
         self._pool, self._n_workers = pool, n_workers
         self._scratch = scratch
         self._on_trial = on_trial
+        self._pauses = pauses
         self._state = GlobalState.captured()
         self._ended: list[Trial] = []
 
@@ -64,11 +68,15 @@ class ThreadEvaluator:
         """
         self._ended = []
         try:
-            if self._race is None:
-                return self._train(trials)
-            return self._race.run(trials, train=self._train_on, prune=self._reported)
+            if self._race is not None:
+                return self._race.run(trials, train=self._train_on, prune=self._reported)
+            return self._train_on(trials) if self._pauses else self._train(trials)
         except KeyboardInterrupt as error:
             raise InterruptedBatchError(self._ended) from error
+
+    def prune(self, trial: Trial) -> Trial:
+        """End a trial that is paused."""
+        return self._reported(trial.pruned())
 
     def _train_on(self, trials: Sequence[Trial]) -> list[Trial]:
         """Train each from its checkpoint."""

@@ -135,7 +135,9 @@ class Batch:
         Returns:
             None if all of the pool was evaluated before.
         """
-        pool = self._pool(steps, bests, rng)
+        pool = draw_pool(
+            self._space, self._pool_size, steps, bests, rng, seen=self._picked, known=self._known
+        )
         if not pool:
             return None
         pick = _best(self._posterior(), self._space, pool)
@@ -153,17 +155,35 @@ class Batch:
             self._surrogate, self._last_pick = self._surrogate.conditioned_on(at, score), None
         return self._surrogate
 
-    def _pool(
-        self, steps: Floats, bests: Sequence[Position], rng: np.random.Generator
-    ) -> list[Candidate]:
-        space, size = self._space, self._pool_size
-        changed = [local_changes(space, best, size.n_changes, rng) for best in bests]
-        is_wide = len(space) > EXPLORED_DIMS and not is_grid(space)
-        anywhere = rng.random((0 if is_wide else size.n_anywhere, len(space)))
-        seen = set(self._picked)
-        own = unseen(space, steps, Source.SWARM, seen, self._known)
-        others = np.vstack([*changed, anywhere])
-        return own + unseen(space, others, Source.SURROGATE, seen, self._known)
+
+def draw_pool(
+    space: SearchSpace,
+    size: PoolSize,
+    steps: Floats,
+    bests: Sequence[Position],
+    rng: np.random.Generator,
+    *,
+    seen: Set[Key] = frozenset(),
+    known: Set[Key],
+) -> list[Candidate]:
+    """The candidates for one trial, without those in `seen` or `known`.
+
+    Args:
+        space: What may be tried.
+        size: How many candidates of each kind are drawn.
+        steps: Where the metaheuristic might go, shape (n_steps, n_dims).
+        bests: Positions to change a little.
+        rng: Draws the changes and the rest.
+        seen: Configurations that are left out.
+        known: Further ones.
+    """
+    changed = [local_changes(space, best, size.n_changes, rng) for best in bests]
+    is_wide = len(space) > EXPLORED_DIMS and not is_grid(space)
+    anywhere = rng.random((0 if is_wide else size.n_anywhere, len(space)))
+    drawn = set(seen)
+    own = unseen(space, steps, Source.SWARM, drawn, known)
+    others = np.vstack([*changed, anywhere])
+    return own + unseen(space, others, Source.SURROGATE, drawn, known)
 
 
 def is_grid(space: SearchSpace) -> bool:

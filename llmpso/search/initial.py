@@ -82,6 +82,24 @@ def first_positions(
     return own | dict.fromkeys(blind, Proposal(Source.INITIAL))
 
 
+def informed_positions(
+    population: Metaheuristic,
+    space: SearchSpace,
+    start: Sequence[Params],
+    earlier_best: Params | None,
+    advisor: StartAdvisor | None,
+    is_known: IsKnown,
+) -> Proposals:
+    """The user's configurations, the earlier study's best, the advisor's, and blind ones."""
+    proposals = first_positions(population, space, start)
+    free = free_members(proposals)
+    known: list[Start] = [] if earlier_best is None else [(Source.HISTORY, earlier_best)]
+    if advisor is not None and len(free) > len(known):
+        params = advisor.suggest(space, is_known)
+        known += [] if params is None else [(advisor.source, params)]
+    return proposals | place(population, space, free, known)
+
+
 def next_positions(
     population: Metaheuristic, space: SearchSpace, start: Sequence[Params]
 ) -> Proposals:

@@ -155,25 +155,16 @@ class Archive:
                 f"ask was called before trials {list(self._pending)} have results; call tell first"
             )
         proposals = list(propose().items())[:limit]
-        trials = [self._trial(population, *proposal) for proposal in proposals]
+        trials = [self.trial(population, *proposal) for proposal in proposals]
         self._pending = {trial.number: trial for trial in trials if trial is not None}
         return list(self._pending.values())
 
-    def tell(self, population: Metaheuristic, trials: Sequence[Trial]) -> None:
-        """Update the members with the results of the last batch.
+    def trial(self, population: Metaheuristic, member: int, proposal: Proposal) -> Trial | None:
+        """The trial at a member's position, or near it if that was evaluated before.
 
-        Raises:
-            TellError: The trials are not those asked, or one has no result yet.
+        Returns:
+            None if no configuration is left.
         """
-        self._check(trials)
-        by_member = sorted(trials, key=lambda trial: trial.particle)
-        evaluated = np.array([self._space.encode(trial.params) for trial in by_member])
-        values = np.array([math.inf if t.value is None else t.value for t in by_member])
-        population.update([trial.particle for trial in by_member], evaluated, values)
-        self._pending = {}
-
-    def _trial(self, population: Metaheuristic, member: int, proposal: Proposal) -> Trial | None:
-        """The trial at a member's position, or near it if that was evaluated before."""
         params, note = proposal.params, proposal.note
         if params is None:
             params = self._space.decode(population.position(member))
@@ -194,6 +185,19 @@ class Archive:
             seed=trial_seed(self._seed, number),
             note=note,
         )
+
+    def tell(self, population: Metaheuristic, trials: Sequence[Trial]) -> None:
+        """Update the members with the results of the last batch.
+
+        Raises:
+            TellError: The trials are not those asked, or one has no result yet.
+        """
+        self._check(trials)
+        by_member = sorted(trials, key=lambda trial: trial.particle)
+        evaluated = np.array([self._space.encode(trial.params) for trial in by_member])
+        values = np.array([math.inf if t.value is None else t.value for t in by_member])
+        population.update([trial.particle for trial in by_member], evaluated, values)
+        self._pending = {}
 
     def _unseen_near(self, position: Position) -> Position | None:
         """A place whose configuration was not evaluated, the nearer the better."""

@@ -8,28 +8,17 @@ it took, and bests are updated as usual: the members remain a swarm.
 
 from collections.abc import Sequence
 
-from threadpoolctl import threadpool_limits
-
 from llmpso.errors import SpecError
 from llmpso.search.acquisition import POOL_SIZE, Batch, PoolSize, is_grid
-from llmpso.search.initial import (
-    Start,
-    StartAdvisor,
-    checked_start,
-    first_positions,
-    free_members,
-    place,
-)
+from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
 from llmpso.search.optimizer import Archive, MakeMetaheuristic, Proposal, Proposals, generator
 from llmpso.search.pso import Particles
 from llmpso.search.surrogate.fitter import Fitter
-from llmpso.search.surrogate.observations import MAX_OBSERVED, Observations
+from llmpso.search.surrogate.gaussian_process import one_thread
+from llmpso.search.surrogate.observations import LEAST_RANKED, MAX_OBSERVED, Observations
 from llmpso.search.surrogate.prior_mean import EarlierStudy
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Source, Trial
-
-LEAST_RANKED = 2
-"""Trials with a value, measured or likely, without which there is nothing to rank."""
 
 
 class SurrogateAssistedSearch:
@@ -100,7 +89,15 @@ class SurrogateAssistedSearch:
 
     def _proposals(self, limit: int | None) -> Proposals:
         if self.population.iteration == 0:
-            return self._first_positions()
+            best = self._earlier.best if self._earlier else None
+            return informed_positions(
+                self.population,
+                self._space,
+                self._start,
+                best,
+                self._advisor,
+                self._archive.is_known,
+            )
         members = self._next_members()[:limit]
         if not self._is_ready:
             return {member: self._own_step(member) for member in members}
@@ -108,21 +105,6 @@ class SurrogateAssistedSearch:
             surrogate = self._fitter.fitted(self._observed)
             batch = Batch(self._space, self._pool_size, surrogate, self._archive.keys)
             return {member: self._picked(member, batch) for member in members}
-
-    def _first_positions(self) -> Proposals:
-        """The user's configurations, the earlier study's best, the advisor's, and blind ones."""
-        proposals = first_positions(self.population, self._space, self._start)
-        free = free_members(proposals)
-        return proposals | place(self.population, self._space, free, self._known(len(free)))
-
-    def _known(self, n_free: int) -> list[Start]:
-        known: list[Start] = []
-        if self._earlier is not None:
-            known.append((Source.HISTORY, self._earlier.best))
-        if self._advisor is not None and n_free > len(known):
-            params = self._advisor.suggest(self._space, self._archive.is_known)
-            known += [] if params is None else [(self._advisor.source, params)]
-        return known
 
     @property
     def _is_ready(self) -> bool:
@@ -154,12 +136,3 @@ class SurrogateAssistedSearch:
         first, n = self._turn, self.population.n_members
         self._turn = (first + self._batch_size) % n
         return [(first + offset) % n for offset in range(self._batch_size)]
-
-
-def one_thread() -> threadpool_limits:
-    """Limit linear algebra to one thread; entered once per batch.
-
-    The matrices are so small that threads only wait for each other: 60 evaluations took 30
-    seconds on two busy cores, and 0.8 on one.
-    """
-    return threadpool_limits(limits=1, user_api="blas")

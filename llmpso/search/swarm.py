@@ -124,6 +124,20 @@ class Swarm:
             iteration=self.iteration + 1,
         )
 
+    def following(self, positions: Floats, values: Floats) -> Self:
+        """The swarm with other bests, in its next iteration.
+
+        Args:
+            positions: Shape (n_particles, n_dims).
+            values: Shape (n_particles,); inf for a particle without a best.
+        """
+        return replace(
+            self,
+            pbest_positions=positions,
+            pbest_values=values,
+            iteration=self.iteration + 1,
+        )
+
 
 def initial_swarm(
     n_particles: int, n_dims: int, coefficients: Coefficients, rng: np.random.Generator

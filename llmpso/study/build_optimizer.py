@@ -15,8 +15,17 @@ from llmpso.study.spec import StudySpec
 logger = logging.getLogger(__name__)
 
 
-def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None) -> Optimizer:
-    """The optimizer that a specification asks for; the paper's without an advisor is PSO."""
+def build_optimizer(
+    spec: StudySpec, space: SearchSpace, advisor: Advisor | None, *, pauses: bool = False
+) -> Optimizer:
+    """The optimizer that a specification asks for; the paper's without an advisor is PSO.
+
+    Args:
+        spec: Its options.
+        space: What may be tried.
+        advisor: Asks the language model.
+        pauses: Whether trainings pause at rungs, see `StudySpec.pauses`.
+    """
     search = spec.search
     common: dict[str, Any] = {
         "n_particles": spec.swarm_size,
@@ -25,7 +34,7 @@ def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None
     }
     swarm: dict[str, Any] = {"topology": search.topology, "schedule": _schedule(spec)}
     if spec.is_guided:
-        return _surrogate_assisted(spec, space, advisor, common, swarm)
+        return _guided(spec, space, advisor, common, swarm, pauses=pauses)
     if search.method == "pso":
         return PSO(space, **common, **swarm)
     if advisor is None:
@@ -41,26 +50,30 @@ def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None
     )
 
 
-def _surrogate_assisted(
+def _guided(
     spec: StudySpec,
     space: SearchSpace,
     advisor: Advisor | None,
     common: dict[str, Any],
     swarm: dict[str, Any],
+    *,
+    pauses: bool,
 ) -> Optimizer:
     # These bring scipy, which no other method needs.
     from llmpso.advisor.start_question import ModelStart
+    from llmpso.search.multi_fidelity import MultiFidelitySearch
     from llmpso.search.pso import Particles
     from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 
-    return SurrogateAssistedSearch(
-        space,
-        batch_size=spec.n_at_once,
-        advisor=None if advisor is None else ModelStart(advisor),
-        history=spec.history,
-        make_population=partial(Particles, **swarm),
-        **common,
-    )
+    guided: dict[str, Any] = common | {
+        "batch_size": spec.n_at_once,
+        "advisor": None if advisor is None else ModelStart(advisor),
+        "history": spec.history,
+    }
+    particles = partial(Particles, **swarm)
+    if pauses:
+        return MultiFidelitySearch(space, make_particles=particles, **guided)
+    return SurrogateAssistedSearch(space, make_population=particles, **guided)
 
 
 def _schedule(spec: StudySpec) -> LinearInertia | None:

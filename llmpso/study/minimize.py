@@ -63,18 +63,33 @@ def minimize(
     spec = study_spec(n_workers=n_workers, history=tuple(history), **options)
     warn_of_idle_workers(spec, n_workers, logger)
     measured = objective if isinstance(objective, Objective) else PlainFunction(objective, space)
-    optimizer = build_optimizer(spec, space, advisor)
+    pauses = spec.pauses(measured)
+    optimizer = build_optimizer(spec, space, advisor, pauses=pauses)
     pool = ThreadPoolExecutor(max_workers=n_workers)
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        race = spec.racing if isinstance(measured, Resumable) else None
-        evaluate: Evaluator = ThreadEvaluator(
-            measured, race, pool, n_workers, Path(scratch), on_trial or (lambda trial: None)
+        threads = ThreadEvaluator(
+            measured,
+            spec.race(measured),
+            pool,
+            n_workers,
+            Path(scratch),
+            on_trial or (lambda trial: None),
+            pauses=pauses,
         )
-        if spec.racing is not None and race is None:
+        evaluate: Evaluator = threads
+        if spec.racing is not None and not isinstance(measured, Resumable):
             evaluate = limited(evaluate, StepLimits())
         budget, stop = spec.search.evaluations, spec.stop
         try:
-            return run_study(optimizer, evaluate, budget, advisor, stop, returns_on_interrupt=True)
+            return run_study(
+                optimizer,
+                evaluate,
+                budget,
+                advisor,
+                stop,
+                prune=threads.prune,
+                returns_on_interrupt=True,
+            )
         finally:
             # What an interrupted study still trains delays only the end of the interpreter.
             pool.shutdown(wait=False, cancel_futures=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmpso.errors import SpecError
+from llmpso.objectives.base import Resumable
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.successive_halving import Racing
 from llmpso.space import Params
@@ -37,6 +38,15 @@ class StudySpec:
     def racing(self) -> Racing | None:
         """How the worse trainings are stopped early; None if all are trained in full."""
         return Racing() if self.search.racing else None
+
+    def pauses(self, objective: object) -> bool:
+        """Whether trainings pause at rungs and go on later, where the surrogate chooses."""
+        return self.search.racing and self.is_guided and isinstance(objective, Resumable)
+
+    def race(self, objective: object) -> Racing | None:
+        """How each batch is raced, in methods that need all of its values; None if it is not."""
+        is_raced = not self.is_guided and isinstance(objective, Resumable)
+        return self.racing if is_raced else None
 
     @property
     def swarm_size(self) -> int:

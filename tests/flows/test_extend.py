@@ -128,13 +128,17 @@ def test_another_limit_goes_on_and_a_lower_one_hides_nothing(prefect_server, fun
 
 def test_a_race_goes_on(prefect_server, mlflow_store) -> None:
     options = {"workers": 2, "threads": 1, "advisor": "none", "racing": True, "last": 300}
-    first = tune("lstm", evaluations=4, space="paper", **options)
+    first = tune("lstm", evaluations=3, space="paper", **options)
     before = trials(first.run_id)
-    longer = tune("lstm", evaluations=6, space="paper", **options)
-    assert (longer.run_id, longer.evaluations, longer.reused) == (first.run_id, 6, 4)
+    longer = tune("lstm", evaluations=5, space="paper", **options)
+    assert (longer.run_id, longer.reused) == (first.run_id, first.evaluations)
+    assert first.full_trainings >= 3
+    assert longer.full_trainings >= 5
     after = trials(first.run_id)
-    assert after[:4] == before
-    assert len(after) == 6
+    # A training that was pruned at the end of the first may be promoted in the longer one.
+    assert [trial for trial in before if trial[1] == "complete"] == [
+        trial for trial in after[: len(before)] if trial in before and trial[1] == "complete"
+    ]
     assert "pruned" in {state for _, state, *_ in before}
     assert longer.notes == ()
 

@@ -16,6 +16,26 @@ GROWTH = 1.05
 """Beyond, as many times more observations than at the last fit make the next one due."""
 
 
+class FitRule:
+    """When the hyperparameters are fitted again, in a study that grows.
+
+    Args:
+        n_dims: Dimensions of the inputs.
+    """
+
+    def __init__(self, n_dims: int) -> None:
+        self._n_dims = n_dims
+        self._n_fitted = 0
+
+    def is_due(self, n: int) -> bool:
+        """Whether a fit of `n` observations is due; if so, it is taken to be made."""
+        is_quick = n <= MAX_FITTED and self._n_dims * n**2 <= QUICK
+        is_due = not self._n_fitted or is_quick or n >= GROWTH * self._n_fitted
+        if is_due:
+            self._n_fitted = n
+        return is_due
+
+
 class Fitter:
     """Fits the surrogate to a study that grows.
 
@@ -28,12 +48,12 @@ class Fitter:
         self._space = space
         self._earlier = earlier
         self._last: Surrogate | None = None
-        self._n_fitted = 0
+        self._rule = FitRule(len(space))
 
     def fitted(self, observed: Observations) -> Surrogate:
         """The surrogate of all observations, with the last fit's hyperparameters if they do."""
         positions, values = observed.positions, observed.values
-        is_due = self._is_due(len(values))
+        is_due = self._rule.is_due(len(values))
         self._last = fit(
             self._space,
             positions,
@@ -41,13 +61,7 @@ class Fitter:
             prior_mean=self._prior_mean(positions, values),
             like=None if is_due else self._last,
         )
-        if is_due:
-            self._n_fitted = len(values)
         return self._last
-
-    def _is_due(self, n: int) -> bool:
-        is_quick = n <= MAX_FITTED and len(self._space) * n**2 <= QUICK
-        return self._last is None or is_quick or n >= GROWTH * self._n_fitted
 
     def _prior_mean(self, positions: Floats, values: Floats) -> PriorMean | None:
         """What the earlier study expects, as far as this one agrees with it."""

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from llmpso.space import Floats, SearchSpace
 from llmpso.trial import Trial, TrialState
 
+LEAST_RANKED = 2
+"""Trials with a value, measured or likely, without which there is nothing to rank."""
+
 MAX_OBSERVED = 300
 """Observations that a surrogate is made of at most."""
 

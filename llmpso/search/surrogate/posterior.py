@@ -131,7 +131,7 @@ def fit(
     rows = around_the_best(known, scores, unordered)
     known, scores = known[rows], scores[rows]
     rest = scores - _expected(prior_mean, known)
-    theta = like.theta if like else _most_probable(known, scores, rest, unordered, prior)
+    theta = like.theta if like else probable_theta(known, scores, rest, unordered, prior)
     factor, weights = conditioned(theta, known, rest, unordered)
     at = around(positions, known[np.argmin(scores)], unordered)
     feasibility = fit_feasibility(
@@ -140,7 +140,7 @@ def fit(
     return Surrogate(unordered, known, scores, theta, factor, weights, prior_mean, feasibility)
 
 
-def _most_probable(
+def probable_theta(
     positions: Floats, scores: Floats, rest: Floats, unordered: NDArray[np.bool_], prior: Prior
 ) -> Floats:
     """The hyperparameters by at most `MAX_FITTED` of the observations."""
@@ -148,8 +148,8 @@ def _most_probable(
     return most_probable(apart(positions[rows], positions[rows], unordered), rest[rows], prior)
 
 
-def clipped_scores(values: Floats) -> Floats:
-    """Values with the worst `CLIPPED` cut off, then standardised; zeros if nothing differs.
+def clipped_scores(values: Floats, clipped: float = CLIPPED) -> Floats:
+    """Values with the worst share cut off, then standardised; zeros if nothing differs.
 
     How bad a bad place is must not bend the model where it matters; how good a good place is
     must: ranks (see `normal_scores`) flatten the way down to a minimum.
@@ -157,7 +157,7 @@ def clipped_scores(values: Floats) -> Floats:
     largest = np.abs(values).max(initial=0.0)
     if largest > HUGE:
         values = values / largest
-    cut = np.minimum(values, np.quantile(values, 1 - CLIPPED))
+    cut = np.minimum(values, np.quantile(values, 1 - clipped))
     spread = float(cut.std())
     scores: Floats = (cut - cut.mean()) / spread if spread > 0 else np.zeros(len(cut))
     return scores

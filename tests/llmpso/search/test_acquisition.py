@@ -6,11 +6,10 @@ import pytest
 from llmpso.search.acquisition import (
     EXPLORED_DIMS,
     POOL_SIZE,
-    Batch,
+    draw_pool,
     local_changes,
     unseen,
 )
-from llmpso.search.surrogate.posterior import fit
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 from llmpso.trial import Source
 
@@ -63,9 +62,8 @@ def pool_size(dimension: Float | Integer, n_dims: int) -> int:
     space = SearchSpace({f"x{i}": dimension for i in range(n_dims)})
     rng = np.random.default_rng(0)
     positions = np.full((8, n_dims), 0.5) + 0.01 * rng.standard_normal((8, n_dims))
-    surrogate = fit(space, positions, np.arange(8.0))
-    batch = Batch(space, POOL_SIZE, surrogate, set())
-    return len(batch._pool(np.empty((0, n_dims)), [positions[0]], rng))
+    steps = np.empty((0, n_dims))
+    return len(draw_pool(space, POOL_SIZE, steps, [positions[0]], rng, known=set()))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 from llmpso import Evaluation, Float, SearchSpace, minimize
 from llmpso.search.pso import PSO
-from llmpso.search.surrogate.observations import Observations
-from llmpso.search.surrogate_assisted import LEAST_RANKED, SurrogateAssistedSearch
+from llmpso.search.surrogate.observations import LEAST_RANKED, Observations
+from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.trial import Source, Trial, TrialState
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
@@ -63,14 +63,16 @@ def run(method, racing, seed=0, **options):
     return result, objective.spent, trials
 
 
-def test_racing_costs_fewer_epochs_and_counts_them_all(method):
+def test_racing_tries_more_for_the_same_epochs_and_counts_them_all(method):
     whole, full_cost, _ = run(method, False)
     raced, cost, reported = run(method, True)
-    assert len(raced.trials) == len(whole.trials) == 40
+    assert len(whole.trials) == 40
+    assert len(raced.trials) > 1.4 * 40
     assert full_cost == 40 * EPOCHS
-    assert cost == sum(trial.metrics["epochs"] for trial in raced.trials) < 0.7 * full_cost
+    assert cost == sum(trial.metrics["epochs"] for trial in raced.trials)
+    assert 0.99 * full_cost <= cost <= full_cost + 2 * EPOCHS
     assert {trial.state for trial in raced.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
-    assert sorted(trial.number for trial in reported) == list(range(40))
+    assert sorted(trial.number for trial in reported) == list(range(len(raced.trials)))
     assert raced.best.state is TrialState.COMPLETE
     assert 0 <= raced.best.value < 5
 

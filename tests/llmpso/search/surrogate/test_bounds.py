@@ -16,7 +16,7 @@ from llmpso.search.surrogate import (
     posterior,
 )
 from llmpso.search.surrogate.fitter import Fitter
-from llmpso.search.surrogate.gaussian_process import AT_ONCE, MAX_FITTED
+from llmpso.search.surrogate.gaussian_process import AT_ONCE, MAX_FITTED, one_thread
 from llmpso.search.surrogate.observations import (
     MAX_OBSERVED,
     Observations,
@@ -24,7 +24,6 @@ from llmpso.search.surrogate.observations import (
     around_the_best,
 )
 from llmpso.search.surrogate.posterior import clipped_scores
-from llmpso.search.surrogate_assisted import one_thread
 from llmpso.space import Floats, Params
 from llmpso.study.stopping import StopConditions
 from llmpso.trial import Failure, FailureKind, Source, Trial

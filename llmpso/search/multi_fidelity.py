@@ -1,0 +1,286 @@
+"""Short trainings first: which configuration is trained next, and how far.
+
+A training pauses at each rung. Whatever is free next either begins a new configuration or goes on
+with a paused one, to its next rung: the one of highest expected improvement of the full training,
+per epoch that this still takes. So a paused training is promoted as soon as it is worth more than
+a new one, and never if it is not.
+
+Pausing and promoting: Li et al., A System for Massively Parallel Hyperparameter Tuning, 2020
+(ASHA). The fidelity as an input of the surrogate: Kandasamy et al., Multi-fidelity Bayesian
+Optimisation with Continuous Approximations, 2017.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from llmpso.errors import SpecError, TellError
+from llmpso.search.acquisition import POOL_SIZE, Candidate, draw_pool, expected_improvement
+from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
+from llmpso.search.optimizer import Archive, Proposal, generator
+from llmpso.search.pso import Particles
+from llmpso.search.surrogate.fidelity_surrogate import (
+    FidelitySurrogate,
+    Training,
+    fit_fidelities,
+)
+from llmpso.search.surrogate.fitter import FitRule
+from llmpso.search.surrogate.gaussian_process import one_thread, unordered_dimensions
+from llmpso.search.surrogate.observations import LEAST_RANKED
+from llmpso.search.surrogate.prior_mean import EarlierStudy
+from llmpso.space import Floats, Params, SearchSpace
+from llmpso.trial import Source, Trial, TrialState
+
+RUNGS = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
+"""Shares of the full training at which trainings pause."""
+
+
+class MultiFidelitySearch:
+    """A swarm whose trainings pause at rungs, and go on where the surrogate expects most of it.
+
+    Trials may be asked for while others are under way.
+
+    Args:
+        space: What may be tried.
+        n_particles: Number of particles; their first positions are all the surrogate starts from.
+        batch_size: Trainings that are proposed together.
+        rungs: Shares of the full training, rising, at which trainings pause.
+        advisor: Suggests a configuration to start from, for example a language model.
+        history: An earlier study's configurations with their values, NaN for failed ones.
+        seed: The only source of randomness beside the advisor.
+        start: Known configurations; they take the first particles' first positions.
+        make_particles: Makes the swarm.
+
+    Attributes:
+        population: The swarm. Its bests are those that the surrogate expects of full trainings.
+
+    Raises:
+        SpecError: An option is out of range.
+        SpaceError: A configuration of `start` or `history` is outside the space.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        n_particles: int = 4,
+        batch_size: int = 1,
+        rungs: Sequence[float] = RUNGS,
+        advisor: StartAdvisor | None = None,
+        history: Sequence[tuple[Params, float]] = (),
+        seed: int = 0,
+        start: Sequence[Params] = (),
+        make_particles: partial[Particles] | type[Particles] = Particles,
+    ) -> None:
+        if batch_size < 1:
+            raise SpecError(f"batch_size is {batch_size!r}; it must be at least 1")
+        self._space = space
+        self._start = checked_start(space, start, n_particles)
+        self._batch_size = batch_size
+        self._levels = (*check_rungs(rungs), 1.0)
+        self._advisor = advisor
+        self._rng = generator(seed)
+        self.population = make_particles(n_particles, len(space), self._rng)
+        self._archive = Archive(space, self._rng, seed=seed)
+        with one_thread():
+            self._earlier = EarlierStudy(space, history) if history else None
+        self._unordered = unordered_dimensions(space)
+        self._trials: dict[int, Trial] = {}
+        self._under_way: dict[int, Trial] = {}
+        self._rule = FitRule(len(space) + 1)
+        self._model: FidelitySurrogate | None = None
+        self._turn = 0
+
+    def ask(self, limit: int | None = None) -> list[Trial]:
+        """Begin new trainings or promote paused ones: at first one of each particle, then a batch.
+
+        Args:
+            limit: Full trainings that may still be spent. It shortens no batch, so that a study
+                can be extended. But if it is one and none has been completed, the training of
+                which most is expected is trained in full.
+
+        Returns:
+            Each pending at the fidelity that it is trained to next; fewer, in the end none, when
+            too few configurations are left.
+        """
+        if limit == 1 and not self._has_completed:
+            return self._underway([self._last_chance()])
+        if not self._trials and not self._under_way:
+            return self._first()
+        with one_thread():
+            return self._next(self._batch_size)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Learn from trainings that were under way: paused at their fidelity, or ended.
+
+        Raises:
+            TellError: One was not under way, or has no value at its fidelity.
+        """
+        for trial in trials:
+            if trial.number not in self._under_way:
+                raise TellError(
+                    f"tell got trial {trial.number}; under way are {list(self._under_way)}"
+                )
+            if trial.state is TrialState.PENDING and trial.fidelity not in dict(trial.rungs):
+                raise TellError(f"trial {trial.number} is still pending; it needs a result")
+        for trial in trials:
+            del self._under_way[trial.number]
+            self._trials[trial.number] = trial
+
+    @property
+    def paused(self) -> list[Trial]:
+        """The trainings that may be promoted."""
+        return [
+            trial
+            for number, trial in self._trials.items()
+            if trial.state is TrialState.PENDING and number not in self._under_way
+        ]
+
+    @property
+    def _has_completed(self) -> bool:
+        return any(trial.state is TrialState.COMPLETE for trial in self._trials.values())
+
+    def _first(self) -> list[Trial]:
+        """The first positions of all particles, at the lowest rung."""
+        best = self._earlier.best if self._earlier else None
+        proposals = informed_positions(
+            self.population,
+            self._space,
+            self._start,
+            best,
+            self._advisor,
+            self._archive.is_known,
+        )
+        return self._underway([self._new(*proposal) for proposal in proposals.items()])
+
+    def _next(self, n_asked: int) -> list[Trial]:
+        asked: list[Trial] = []
+        trainings = self._trainings()
+        if sum(bool(training.values) for training in trainings) < LEAST_RANKED:
+            return self._underway([self._own_step() for _ in range(n_asked)])
+        model = self._fitted(trainings)
+        self._follow(model)
+        for pending in self._under_way.values():
+            model = self._believing(model, pending)
+        while len(asked) < n_asked and (trial := self._picked(model)) is not None:
+            model = self._believing(model, trial)
+            asked += self._underway([trial])
+        return asked
+
+    def _trainings(self) -> list[Training]:
+        return [self._training(trial) for trial in self._trials.values()]
+
+    def _training(self, trial: Trial) -> Training:
+        values = dict(trial.rungs)
+        if trial.value is not None:
+            values[1.0] = trial.value
+        has_failed = trial.state is TrialState.FAILED
+        return Training(self._space.encode(trial.params), values, has_failed)
+
+    def _fitted(self, trainings: Sequence[Training]) -> FidelitySurrogate:
+        prior_mean = None
+        if (earlier := self._earlier) is not None:
+            weight = earlier.weight(*_furthest(trainings))
+            prior_mean = lambda places: weight * earlier.scores(places)  # noqa: E731
+        is_due = self._rule.is_due(sum(len(training.values) for training in trainings))
+        self._model = fit_fidelities(
+            trainings,
+            self._levels[0],
+            self._unordered,
+            prior_mean,
+            like=None if is_due else self._model,
+        )
+        return self._model
+
+    def _follow(self, model: FidelitySurrogate) -> None:
+        """Make the best that is expected of each particle's trainings its best."""
+        swarm = self.population.swarm
+        positions, values = swarm.positions.copy(), np.full(swarm.n_particles, np.inf)
+        ranked = [trial for trial in self._trials.values() if self._training(trial).values]
+        at = np.array([self._space.encode(trial.params) for trial in ranked])
+        for trial, place, mean in zip(ranked, at, model.predict(at).means, strict=True):
+            if mean < values[trial.particle]:
+                positions[trial.particle], values[trial.particle] = place, mean
+        self.population.swarm = swarm.following(positions, values)
+
+    def _believing(self, model: FidelitySurrogate, trial: Trial) -> FidelitySurrogate:
+        return model.believing(self._space.encode(trial.params), trial.fidelity)
+
+    def _picked(self, model: FidelitySurrogate) -> Trial | None:
+        """The most promising next training: a new configuration, or a paused one."""
+        member = self._turn % self.population.n_members
+        pool, paused = self._pool(member), self.paused
+        configurations = [c.params for c in pool] + [trial.params for trial in paused]
+        if not configurations:
+            return None
+        positions = np.array([self._space.encode(params) for params in configurations])
+        gain = expected_improvement(model.predict(positions), model.best)
+        to_go = 1 - np.array([0.0] * len(pool) + [trial.fidelity for trial in paused])
+        best = int(np.argmax(gain / to_go))
+        if best >= len(pool):
+            return self._promoted(paused[best - len(pool)])
+        self._turn += 1
+        self.population.step_to(member, positions[best])
+        return self._new(member, Proposal(pool[best].source, pool[best].params))
+
+    def _pool(self, member: int) -> list[Candidate]:
+        steps = self.population.draw_steps(member, POOL_SIZE.n_steps)
+        bests = self.population.bests(member)
+        return draw_pool(self._space, POOL_SIZE, steps, bests, self._rng, known=self._archive.keys)
+
+    def _own_step(self) -> Trial | None:
+        member = self._turn % self.population.n_members
+        self._turn += 1
+        self.population.step(member)
+        return self._new(member, Proposal(Source.SWARM))
+
+    def _last_chance(self) -> Trial | None:
+        """The training that is most likely to end well, to be trained in full."""
+        if paused := self.paused:
+            trial: Trial | None = self._most_promising(paused)
+        else:
+            trial = self._own_step() if self._trials else self._first_position()
+        return trial and replace(trial, fidelity=1.0)
+
+    def _most_promising(self, paused: Sequence[Trial]) -> Trial:
+        if self._model is None:
+            return min(paused, key=lambda trial: (-trial.fidelity, trial.rungs[-1][1]))
+        positions = np.array([self._space.encode(trial.params) for trial in paused])
+        return paused[int(np.argmin(self._model.predict(positions).means))]
+
+    def _first_position(self) -> Trial | None:
+        first = self._first()[0]
+        self._under_way.clear()
+        return first
+
+    def _new(self, member: int, proposal: Proposal) -> Trial | None:
+        trial = self._archive.trial(self.population, member, proposal)
+        return trial and replace(trial, fidelity=self._levels[0])
+
+    def _promoted(self, trial: Trial) -> Trial:
+        return replace(trial, fidelity=next(at for at in self._levels if at > trial.fidelity))
+
+    def _underway(self, trials: Sequence[Trial | None]) -> list[Trial]:
+        begun = [trial for trial in trials if trial is not None]
+        self._under_way |= {trial.number: trial for trial in begun}
+        return begun
+
+
+def check_rungs(rungs: Sequence[float]) -> Sequence[float]:
+    """Raise `SpecError` unless rungs rise between 0 and 1."""
+    rising = all(low < high for low, high in zip(rungs, rungs[1:], strict=False))
+    if not (rungs and rising and rungs[0] > 0 and rungs[-1] < 1):
+        raise SpecError(f"rungs is {rungs!r}; it must rise between 0 and 1")
+    return rungs
+
+
+def _furthest(trainings: Sequence[Training]) -> tuple[Floats, Floats]:
+    """Positions and values at the highest fidelity that at least three trainings reached."""
+    for fidelity in sorted({at for t in trainings for at in t.values}, reverse=True):
+        reached = [t for t in trainings if fidelity in t.values]
+        if len(reached) > LEAST_RANKED:
+            break
+    positions = np.array([training.position for training in reached])
+    return positions, np.array([training.values[fidelity] for training in reached])
