@@ -92,7 +92,7 @@ class SearchOptions(Options):
     model_config = ConfigDict(title="Search")
 
     evaluations: Annotated[int, Field(ge=1)] = 30
-    """Trainings to spend, failed ones included."""
+    """Full trainings to spend, failed ones included; one that stops early counts its share."""
     method: MethodName = "guided"
     """In `guided` a surrogate picks among the swarm's moves and the language model names one
     start; `paper` lets the model replace the worst particles (arXiv 2504.14126); `pso` is plain
@@ -112,7 +112,7 @@ class SearchOptions(Options):
     replaced: AtLeast1 = 2
     """Particles that take its advice in each later iteration (`paper`)."""
     racing: bool = False
-    """Train all configurations briefly, stop the worse ones and continue the others: far fewer
+    """Train configurations briefly, pause them, and continue the most promising: far fewer
     epochs."""
     start: Configurations = ()
     """Known configuration to evaluate first, as JSON; may be given several times."""

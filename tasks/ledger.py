@@ -92,8 +92,9 @@ class Ledger:
         """The same evaluation as it was measured before; None if it must be measured."""
         key = self._files.training(trial)
         paused = self._files.paused.find(key) if trial.checkpoint else None
-        stored = self._stored.get(key) or (paused.trial if paused else None)
-        found = found_for(trial, stored)
+        # A trial that was pruned at the end of a study may have gone further in its extension.
+        earlier = (self._stored.get(key), paused.trial if paused else None)
+        found = next((as_asked for one in earlier if (as_asked := found_for(trial, one))), None)
         if found is None:
             self._n_known = 0
             return None

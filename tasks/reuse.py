@@ -26,7 +26,7 @@ def reusable_trials(trials: Sequence[Trial], fingerprint: str) -> dict[str, Tria
         if trial.failure and is_transient(trial.failure.kind) and trial.iteration == last:
             continue
         key = training_key(fingerprint, trial)
-        if key not in found or _progress(trial) >= _progress(found[key]):
+        if key not in found or progress(trial) >= progress(found[key]):
             found[key] = trial
     return found
 
@@ -54,5 +54,6 @@ def reused_for(trial: Trial, recorded: Trial) -> Trial:
     )
 
 
-def _progress(trial: Trial) -> int:
-    return PROGRESS.index(trial.state)
+def progress(trial: Trial) -> tuple[int, float]:
+    """How far the training of a trial that has ended got, to be compared with another."""
+    return PROGRESS.index(trial.state), trial.fidelity

@@ -29,6 +29,7 @@ from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.model_files import write_description
 from tasks.names import REPORTED, by_name, keys, metric_keys
+from tasks.reuse import progress
 from tasks.store import finite, milliseconds, paged
 from tasks.stored_models import MODEL, store_model
 from tasks.tracker import Tracker
@@ -108,12 +109,13 @@ def _record_files(study: Tracker, run: Run, folder: Path) -> dict[str, str]:
 def recorded_trials(study: Tracker) -> dict[str, Trial]:
     """The trials that a study's children hold, by the address of their evaluation.
 
-    Of two records of one evaluation the completed one counts: a failure was then retried.
+    Of two records of one evaluation the one counts that got further: a failure was then retried,
+    or a pruned training went on when the study was extended.
     """
     found: dict[str, Trial] = {}
     for run, trial in _complete(study):
         address = run.data.tags.get(ADDRESS_TAG, "")
-        if address not in found or trial.state is TrialState.COMPLETE:
+        if address not in found or progress(trial) > progress(found[address]):
             found[address] = trial
     return found
 
@@ -121,13 +123,14 @@ def recorded_trials(study: Tracker) -> dict[str, Trial]:
 def trials_within(study: Tracker, space: SearchSpace) -> list[Trial]:
     """The trials of a study's children, without those whose parameters are outside a space.
 
-    They are as they were recorded, state included; one that was retried occurs once.
+    They are as they were recorded, state included; one that was retried or went on occurs once.
     """
     found: dict[int, Trial] = {}
     for run, trial in _complete(study):
         with suppress(SpaceError):
             params = parsed_params(space, by_name(run.data.params, space))
-            if trial.number not in found or trial.state is TrialState.COMPLETE:
+            known = found.get(trial.number)
+            if known is None or progress(trial) > progress(known):
                 found[trial.number] = replace(trial, params=params)
     return [found[number] for number in sorted(found)]
 
