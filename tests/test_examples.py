@@ -22,6 +22,8 @@ from llmpso.backends.base import Reply, Request
 from llmpso.errors import BackendError
 from llmpso.space_file import load_space
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 PROJECT = Path(__file__).parents[1]
 READMES = [PROJECT / "README.md", *PROJECT.glob("[a-z]*/**/README.md")]
 BLOCKS = [

@@ -68,6 +68,16 @@ def _found(
         return found
     if problems:
         raise problems[0]
+    _refuse_what_needs_a_time(table, options)
+    return None
+
+
+def _refuse_what_needs_a_time(table: pd.DataFrame, options: CsvOptions) -> None:
+    """Where no time was found, no option may ask for one.
+
+    Raises:
+        DataError: One does.
+    """
     if options.time:
         cell = str(table[_split_name(table, options.time)[0]].iloc[0])
         raise DataError(
@@ -80,7 +90,6 @@ def _found(
                 f"{name} is {getattr(options, name)!r}, but no column of times is found; name it "
                 "with time"
             )
-    return None
 
 
 def _candidates(
