@@ -11,8 +11,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.benchmarks.curves_suite import benchmark_curves, curve_problems
 from flows.benchmarks.plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
-from flows.benchmarks.racing_suite import benchmark_racing
 from flows.benchmarks.speed_suite import benchmark_speed, speed_tables
 from flows.command import Command
 from flows.command_line import run_module
@@ -25,7 +25,7 @@ from llmpso.benchmark.scenarios import write_scenarios
 from tasks.benchmark import run_studies
 from tasks.flow_runs import without_process_tag
 
-APART = {"racing": benchmark_racing, "speed": benchmark_speed}
+APART = {"curves": benchmark_curves, "speed": benchmark_speed}
 """Suites that compare something other than arms."""
 
 
@@ -105,6 +105,8 @@ def _check(arguments: dict[str, Any]) -> None:
     options = BenchmarkOptions(**arguments)
     if options.suite == "speed":
         speed_tables(options)
+    elif options.suite == "curves":
+        curve_problems(options)
     elif options.suite not in APART:
         prepare_benchmark(options)
 

@@ -4,15 +4,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
 from flows.benchmarks.overhead import machinery_table, measure_machinery
 from flows.benchmarks.plan import BenchmarkOptions, names_of
-from llmpso.benchmark.epochs_saved import race_table, run_races, study_table
 from llmpso.benchmark.report import markdown
-from llmpso.benchmark.runs import one_core_processes
 from llmpso.benchmark.scaling import measure_runners, runner_table
 from llmpso.benchmark.steps import (
     measure_steps,
@@ -24,7 +22,6 @@ from llmpso.errors import SpecError
 from tasks.experiment import open_experiment
 
 N_TRAININGS = 12
-N_RACE_EVALUATIONS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +34,11 @@ class SpeedTable:
     condense: Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def _races(options: BenchmarkOptions, n_workers: int) -> Iterable[dict[str, Any]]:
-    with one_core_processes(n_workers) as processes:
-        trials = run_races(processes, range(options.seeds), N_RACE_EVALUATIONS)
-    return cast(list[dict[str, Any]], trials.to_dict("records"))
-
-
 TABLES = {
     "machinery": SpeedTable(
         "Time per evaluation beyond training",
         lambda options, _: measure_machinery(options.budget, options.seeds),
         machinery_table,
-    ),
-    "racing": SpeedTable(
-        "Epochs until the target, with racing and without",
-        _races,
-        lambda raw: race_table(study_table(raw)),
     ),
     "runners": SpeedTable(
         "Trainings of the default LSTM a minute",

@@ -162,7 +162,7 @@ class _Optuna:
         }
         self._space = space
         self._failed = optuna.trial.TrialState.FAIL
-        self._distributions = {name: _distribution(dim) for name, dim in space.items()}
+        self._distributions = optuna_distributions(space)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(sampler=makers[sampler](seed=seed))
         for params in start:
@@ -174,8 +174,7 @@ class _Optuna:
 
     def propose(self) -> list[dict[str, Any]]:
         self._open = [self._study.ask(self._distributions)]
-        drawn = self._open[0].params
-        return [{name: _chosen(dim, drawn[name]) for name, dim in self._space.items()}]
+        return [from_optuna(self._space, self._open[0].params)]
 
     def learn(self, values: Sequence[float]) -> None:
         for trial, value in zip(self._open, values, strict=True):
@@ -250,6 +249,16 @@ def pyswarms_backend() -> Any:
 
 def _missing(package: str) -> SpecError:
     return SpecError(f"{package} is not installed: pip install 'llmpso[benchmark]'")
+
+
+def optuna_distributions(space: SearchSpace) -> dict[str, Any]:
+    """A space as Optuna describes it."""
+    return {name: _distribution(dimension) for name, dimension in space.items()}
+
+
+def from_optuna(space: SearchSpace, drawn: Params) -> dict[str, Any]:
+    """A configuration of Optuna's as this library holds it."""
+    return {name: _chosen(dimension, drawn[name]) for name, dimension in space.items()}
 
 
 def _distribution(dimension: Dimension) -> Any:

@@ -17,6 +17,7 @@ from llmpso.backends.base import Reply, Request
 from llmpso.backends.choose import ChosenBackend
 from llmpso.benchmark import arms, problems
 from llmpso.benchmark.arms import find_arm
+from llmpso.benchmark.epochs import ARMS
 from llmpso.benchmark.nonsense import RandomBackend
 from llmpso.benchmark.problems import FunctionProblem
 from llmpso.benchmark.runs import StudyGroup, load_trials, one_core_processes, run_group
@@ -191,14 +192,28 @@ def test_options_and_flow_name_the_same_parameters():
     assert set(BenchmarkOptions.__annotations__) == set(COMMAND.flow.parameters.properties)
 
 
-def test_racing_is_measured_and_its_raw_trials_saved(prefect_server, mlflow_store, tmp_path):
+def test_epochs_are_measured_and_their_raw_figures_saved(prefect_server, mlflow_store, tmp_path):
     out = tmp_path / "out"
-    text = benchmark("racing", seeds=1, budget=6, workers=1, out=str(out))
-    assert text.startswith("| scenario ")
+    text = benchmark("curves", problems="cnn", seeds=1, budget=3, workers=1, out=str(out))
+    assert text.startswith("**cnn**")
     (run_id,) = mlflow.search_runs(experiment_names=["benchmark"])["run_id"]
     kept = {file.path for file in mlflow.MlflowClient().list_artifacts(run_id, "report")}
-    assert kept == {f"report/{path.name}" for path in (out / "racing").iterdir()}
-    assert len(pd.read_csv(out / "racing" / "racing-trials.csv")) == 2 * 2 * 2 * 6
+    assert kept == {f"report/{path.name}" for path in (out / "curves").iterdir()}
+    trainings = pd.read_csv(out / "curves" / "curves-trainings.csv")
+    assert set(trainings["arm"]) == set(ARMS)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--problems", "3945"], "'3945'; it must be one of: lstm, cnn, or a data set of LCBench"),
+        (["--lcbench", "nowhere"], "config_space.json in it cannot be read"),
+    ],
+)
+def test_unknown_curves_are_refused(monkeypatch, capsys, options, problem):
+    monkeypatch.setattr(sys, "argv", ["flows.benchmark", "--suite", "curves", *options])
+    assert run_module(APP, "flows.benchmark") == USAGE_ERROR
+    assert problem in capsys.readouterr().err
 
 
 def test_speed_is_measured_and_its_raw_figures_saved(prefect_server, mlflow_store, tmp_path):
@@ -226,4 +241,4 @@ def test_an_unknown_table_of_speed_is_refused(monkeypatch, capsys):
         sys, "argv", ["flows.benchmark", "--suite", "speed", "--problems", "taste"]
     )
     assert run_module(APP, "flows.benchmark") == USAGE_ERROR
-    assert "machinery, racing, runners, steps, surrogate" in capsys.readouterr().err
+    assert "machinery, runners, steps, surrogate" in capsys.readouterr().err

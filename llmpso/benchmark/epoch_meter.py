@@ -1,0 +1,90 @@
+"""Counts the epochs of a study on learning curves, in the order in which they are spent."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from llmpso.objectives.base import Resumable
+from llmpso.space import Params, SearchSpace
+from llmpso.trial import Evaluation
+
+
+class Curves(Resumable, Protocol):
+    """An objective whose trainings are looked up; `epochs` is one of its metrics."""
+
+    space: SearchSpace
+    max_epochs: int
+
+
+class EpochMeter:
+    """An objective that counts.
+
+    Args:
+        curves: What is looked up.
+        budget: Epochs after which the study is over.
+
+    Attributes:
+        spent: Epochs so far.
+        completed: Of each full training, the epochs spent by its end and its value.
+    """
+
+    def __init__(self, curves: Curves, budget: int) -> None:
+        self._curves, self._budget = curves, budget
+        self.space, self.max_epochs = curves.space, curves.max_epochs
+        self.spent = 0
+        self.completed: list[tuple[int, float]] = []
+
+    @property
+    def n_left(self) -> int:
+        """Full trainings that may still be spent."""
+        return math.ceil((self._budget - self.spent) / self.max_epochs)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the study is over."""
+        return self.spent >= self._budget
+
+    def begin(self, params: Params) -> "MeteredTraining":
+        """A training from its beginning."""
+        return MeteredTraining(self, params)
+
+    def looked_up(self, params: Params, epochs: int, before: int) -> Evaluation:
+        """The training after so many epochs; those since `before` are counted."""
+        # Half an epoch less: it is rounded up, and must not be by a rounding error.
+        share = (epochs - 0.5) / self.max_epochs
+        evaluation = self._curves.evaluate(params, fidelity=share, seed=0)
+        self.spent += max(0, int(evaluation.metrics["epochs"]) - before)
+        is_final = epochs == self.max_epochs or evaluation.is_final
+        if is_final:
+            self.completed.append((self.spent, evaluation.value))
+        return replace(evaluation, is_final=is_final)
+
+    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
+        """A training from its beginning to a share of its epochs."""
+        return self.looked_up(params, self._epochs(fidelity), 0)
+
+    def train_to(
+        self, params: Params, *, fidelity: float, seed: int, checkpoint: Path
+    ) -> Evaluation:
+        """A training from where its checkpoint got to."""
+        before = int(checkpoint.read_text()) if checkpoint.exists() else 0
+        evaluation = self.looked_up(params, self._epochs(fidelity), before)
+        checkpoint.write_text(str(int(evaluation.metrics["epochs"])))
+        return evaluation
+
+    def _epochs(self, fidelity: float) -> int:
+        return math.ceil(fidelity * self.max_epochs)
+
+
+class MeteredTraining:
+    """One training, continued epoch by epoch."""
+
+    def __init__(self, meter: EpochMeter, params: Params) -> None:
+        self._meter, self._params, self._done = meter, params, 0
+
+    def to(self, epoch: int) -> tuple[float, bool]:
+        """The value after an epoch, and whether the training has ended."""
+        evaluation = self._meter.looked_up(self._params, epoch, self._done)
+        self._done = int(evaluation.metrics["epochs"])
+        return evaluation.value, evaluation.is_final

@@ -1,0 +1,54 @@
+"""Optuna's early stopping on learning curves, as its users write it: report, should_prune."""
+
+from typing import Any
+
+from llmpso.benchmark.epoch_meter import EpochMeter
+from llmpso.benchmark.rivals import from_optuna, optuna_distributions
+
+PRUNERS = ("none", "median", "halving", "hyperband")
+"""Pruners of Optuna by short name, each with its defaults."""
+
+
+def optuna_study(meter: EpochMeter, pruner: str, seed: int) -> None:
+    """TPE with a pruner that looks after every epoch, until the epochs are spent."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=seed), pruner=_pruner(pruner, meter.max_epochs)
+    )
+    distributions = optuna_distributions(meter.space)
+    while not meter.is_spent:
+        trial = study.ask(distributions)
+        value = _trained(meter, trial)
+        if value is None:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            study.tell(trial, value)
+
+
+def _trained(meter: EpochMeter, trial: Any) -> float | None:
+    """The value of a full training; None if it was pruned."""
+    params, value = from_optuna(meter.space, trial.params), 0.0
+    training = meter.begin(params)
+    for epoch in range(1, meter.max_epochs + 1):
+        value, is_final = training.to(epoch)
+        trial.report(value, epoch)
+        if is_final:
+            break
+        if trial.should_prune():
+            return None
+    return value
+
+
+def _pruner(name: str, max_epochs: int) -> Any:
+    from optuna import pruners
+
+    match name:
+        case "median":
+            return pruners.MedianPruner()
+        case "halving":
+            return pruners.SuccessiveHalvingPruner()
+        case "hyperband":
+            return pruners.HyperbandPruner(max_resource=max_epochs)
+    return pruners.NopPruner()
