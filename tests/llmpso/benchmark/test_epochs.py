@@ -27,7 +27,7 @@ LCBENCH = Path(__file__).parents[4] / "shared" / "data" / "lcbench"
 
 
 class Line:
-    """Falls to x by a tenth in each of ten epochs; outside the space, below 0.2, it ends after five."""
+    """Falls to x by a tenth in each of ten epochs; below 0.2 it ends after five."""
 
     space = SearchSpace({"x": Float(0.2, 1.0)})
     max_epochs = 10
@@ -61,7 +61,7 @@ def test_optuna_spends_the_epochs_and_no_more_than_one_training_beyond(pruner):
     optuna_study(meter, pruner, seed=0)
     assert 200 <= meter.spent < 210
     assert meter.completed == sorted(meter.completed, key=lambda end: end[0])
-    assert (len(meter.completed) < 20) == (pruner != "none")
+    assert (10 * len(meter.completed) < meter.spent) == (pruner != "none")
 
 
 @pytest.fixture(scope="module")
