@@ -29,6 +29,7 @@ from llmpso.search.surrogate.fidelity_surrogate import (
 from llmpso.search.surrogate.fitter import FitRule
 from llmpso.search.surrogate.gaussian_process import one_thread, unordered_dimensions
 from llmpso.search.surrogate.observations import LEAST_RANKED
+from llmpso.search.surrogate.posterior import PriorMean
 from llmpso.search.surrogate.prior_mean import EarlierStudy
 from llmpso.space import Floats, Params, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
@@ -107,8 +108,8 @@ class MultiFidelitySearch:
         """
         if limit == 1 and not self._has_completed:
             return self._underway([self._last_chance()])
-        if not self._trials and not self._under_way:
-            return self._first()
+        if not (self._trials or self._under_way):
+            return self._underway(self._first())
         with one_thread():
             return self._next(self._batch_size)
 
@@ -142,8 +143,8 @@ class MultiFidelitySearch:
     def _has_completed(self) -> bool:
         return any(trial.state is TrialState.COMPLETE for trial in self._trials.values())
 
-    def _first(self) -> list[Trial]:
-        """The first positions of all particles, at the lowest rung."""
+    def _first(self, n_particles: int | None = None) -> list[Trial | None]:
+        """The first positions of so many particles, or of all, at the lowest rung."""
         best = self._earlier.best if self._earlier else None
         proposals = informed_positions(
             self.population,
@@ -153,7 +154,7 @@ class MultiFidelitySearch:
             self._advisor,
             self._archive.is_known,
         )
-        return self._underway([self._new(*proposal) for proposal in proposals.items()])
+        return [self._new(*proposal) for proposal in list(proposals.items())[:n_particles]]
 
     def _next(self, n_asked: int) -> list[Trial]:
         asked: list[Trial] = []
@@ -180,19 +181,22 @@ class MultiFidelitySearch:
         return Training(self._space.encode(trial.params), values, has_failed)
 
     def _fitted(self, trainings: Sequence[Training]) -> FidelitySurrogate:
-        prior_mean = None
-        if (earlier := self._earlier) is not None:
-            weight = earlier.weight(*_furthest(trainings))
-            prior_mean = lambda places: weight * earlier.scores(places)  # noqa: E731
         is_due = self._rule.is_due(sum(len(training.values) for training in trainings))
         self._model = fit_fidelities(
             trainings,
             self._levels[0],
             self._unordered,
-            prior_mean,
+            self._prior_mean(trainings),
             like=None if is_due else self._model,
         )
         return self._model
+
+    def _prior_mean(self, trainings: Sequence[Training]) -> PriorMean | None:
+        """What the earlier study expects, as far as this one agrees with it."""
+        if (earlier := self._earlier) is None:
+            return None
+        weight = earlier.weight(*_furthest(trainings))
+        return lambda places: weight * earlier.scores(places)
 
     def _follow(self, model: FidelitySurrogate) -> None:
         """Make the best that is expected of each particle's trainings its best."""
@@ -241,7 +245,7 @@ class MultiFidelitySearch:
         if paused := self.paused:
             trial: Trial | None = self._most_promising(paused)
         else:
-            trial = self._own_step() if self._trials else self._first_position()
+            trial = self._own_step() if self._trials else self._first(1)[0]
         return trial and replace(trial, fidelity=1.0)
 
     def _most_promising(self, paused: Sequence[Trial]) -> Trial:
@@ -249,11 +253,6 @@ class MultiFidelitySearch:
             return min(paused, key=lambda trial: (-trial.fidelity, trial.rungs[-1][1]))
         positions = np.array([self._space.encode(trial.params) for trial in paused])
         return paused[int(np.argmin(self._model.predict(positions).means))]
-
-    def _first_position(self) -> Trial | None:
-        first = self._first()[0]
-        self._under_way.clear()
-        return first
 
     def _new(self, member: int, proposal: Proposal) -> Trial | None:
         trial = self._archive.trial(self.population, member, proposal)
