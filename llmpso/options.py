@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from llmpso.errors import SpecError
 from llmpso.option_group import Configurations, Options, Texts
@@ -138,8 +138,9 @@ class StopOptions(Options):
 
     stop_at: float | None = None
     """Value that is good enough."""
-    patience: AtLeast1 | None = None
-    """Trainings in a row without a better value."""
+    patience: int | Literal["auto"] | None = None
+    """Trainings in a row without a better value; `auto` ends a study of the method `guided` when
+    its surrogate expects nothing more of the next ones."""
     max_seconds: Positive | None = None
     """Wall time; trainings that run are finished."""
     max_llm_calls: AtLeast1 | None = None
@@ -149,6 +150,15 @@ class StopOptions(Options):
     max_failures: AtLeast1 | None = None
     """Failed trainings. If not given, a study of which the first trainings all fail with the same
     exception ends, too."""
+
+    @field_validator("patience", mode="before")
+    @classmethod
+    def _is_patience(cls, patience: Any) -> Any:
+        """Refuse another one in the words of the option, not in those of its type."""
+        is_number = isinstance(patience, int) and not isinstance(patience, bool)
+        if patience is None or patience == "auto" or (is_number and patience >= 1):
+            return patience
+        raise SpecError(f"patience is {patience!r}; it must be at least 1, or 'auto'")
 
 
 class LLMOptions(Options):

@@ -75,7 +75,7 @@ def test_a_torch_loop_that_reports_and_the_same_with_optuna() -> None:
 def test_a_scikit_learn_model_that_learns_in_parts() -> None:
     raced = run("model.partial_fit(")["raced"]
     assert raced.best.value < 0.15
-    assert sum(trial.n_steps for trial in raced.trials) < 20 * 27
+    assert sum(trial.n_steps for trial in raced.trials) < 0.9 * len(raced.trials) * 27
 
 
 def test_the_optimizer_is_asked_and_told() -> None:

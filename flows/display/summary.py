@@ -11,6 +11,7 @@ from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import SupportsBaselines
 from llmpso.study.result import StudyResult, improvements
 from llmpso.study.stopping import StopReason
+from llmpso.text import short
 from llmpso.trial import Source, Trial, TrialState
 from llmpso.urls import masked_url
 from llmpso.user_code import run_user_code
@@ -22,6 +23,7 @@ STOPPED = {
     StopReason.EXHAUSTED: "every possible configuration was evaluated",
     StopReason.TARGET: "stopped early: the target value was reached",
     StopReason.PATIENCE: "stopped early: no improvement for too long",
+    StopReason.NO_GAIN: "stopped early: nothing more was expected of the next trainings",
     StopReason.SECONDS: "stopped early: the time limit was reached",
     StopReason.LLM_CALLS: "stopped early: the limit of LLM calls was reached",
     StopReason.LLM_TOKENS: "stopped early: the limit of LLM tokens was reached",
@@ -167,7 +169,7 @@ def summarise(
         study=plan.name,
         objective=objective.name,
         description=objective.description,
-        notes=(*notes, *problems, *_warnings(result.trials)),
+        notes=(*notes, *problems, *_warnings(result.trials), *_outlook(result)),
         metric=objective.metric,
         method=plan.study.search.method,
         seed=plan.study.search.seed,
@@ -227,6 +229,17 @@ def _plain(baselines: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, 
         str(name): {str(figure): float(value) for figure, value in figures.items()}
         for name, figures in baselines.items()
     }
+
+
+def _outlook(result: StudyResult) -> list[str]:
+    """Why a study ended by itself, in the units of its metric."""
+    outlook = result.outlook
+    if result.stop_reason is not StopReason.NO_GAIN or outlook is None:
+        return []
+    return [
+        f"the study ended by itself: the next training was expected to improve by "
+        f"{short(outlook.gain)} at most, far below the noise of {short(outlook.noise)}"
+    ]
 
 
 def _warnings(trials: Sequence[Trial]) -> list[str]:

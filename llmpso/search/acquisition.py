@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from llmpso.errors import SpecError
-from llmpso.search.optimizer import Key
+from llmpso.search.optimizer import Key, Outlook
 from llmpso.search.surrogate.gaussian_process import unordered_dimensions
 from llmpso.search.surrogate.posterior import Prediction, Surrogate
 from llmpso.search.swarm import folded
@@ -86,6 +86,8 @@ class Pick:
     position: Position
     score: float
     """What the surrogate expects of it."""
+    gain: float
+    """Its expected improvement, as a score."""
 
 
 class Batch:
@@ -144,6 +146,11 @@ class Batch:
         self._picked.add(self._space.key(pick.candidate.params))
         self._last_pick = pick
         return pick
+
+    def outlook(self, pick: Pick) -> Outlook:
+        """What is expected of a pick, in units of the value."""
+        unit = self._surrogate.unit
+        return Outlook(unit * pick.gain, unit * self._surrogate.noise)
 
     def _posterior(self) -> Surrogate:
         """The surrogate, conditioned on the last pick as if it had its expected score.
@@ -251,8 +258,10 @@ def _best(surrogate: Surrogate, space: SearchSpace, pool: Sequence[Candidate]) -
     """The candidate with the highest expected improvement."""
     positions = np.array([space.encode(candidate.params) for candidate in pool])
     prediction = surrogate.predict(positions)
-    best = int(np.argmax(expected_improvement(prediction, surrogate.best)))
-    return Pick(pool[best], positions[best], float(prediction.means[best]))
+    gains = expected_improvement(prediction, surrogate.best)
+    best = int(np.argmax(gains))
+    score, gain = float(prediction.means[best]), float(gains[best])
+    return Pick(pool[best], positions[best], score, gain)
 
 
 def _smooth(space: SearchSpace) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ import numpy as np
 from llmpso.errors import SpecError, TellError
 from llmpso.search.acquisition import POOL_SIZE, Candidate, draw_pool, expected_improvement
 from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
-from llmpso.search.optimizer import Archive, Proposal, generator
+from llmpso.search.optimizer import Archive, Outlook, Proposal, generator
 from llmpso.search.pso import Particles
 from llmpso.search.surrogate.fidelity_surrogate import (
     FidelitySurrogate,
@@ -93,6 +93,12 @@ class MultiFidelitySearch:
         self._rule = FitRule(len(space) + 1)
         self._model: FidelitySurrogate | None = None
         self._turn = 0
+        self._outlook: Outlook | None = None
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """What is expected of the most promising training of the last batch, in full."""
+        return self._outlook
 
     def ask(self, limit: int | None = None) -> list[Trial]:
         """Begin new trainings or promote paused ones: at first one of each particle, then a batch.
@@ -163,6 +169,7 @@ class MultiFidelitySearch:
             return self._underway([self._own_step() for _ in range(n_asked)])
         model = self._fitted(trainings)
         self._follow(model)
+        self._outlook = None
         for pending in self._under_way.values():
             model = self._believing(model, pending)
         while len(asked) < n_asked and (trial := self._picked(model)) is not None:
@@ -223,11 +230,18 @@ class MultiFidelitySearch:
         gain = expected_improvement(model.predict(positions), model.best)
         to_go = 1 - np.array([0.0] * len(pool) + [trial.fidelity for trial in paused])
         best = int(np.argmax(gain / to_go))
+        self._look(model, float(gain[best]))
         if best >= len(pool):
             return self._promoted(paused[best - len(pool)])
         self._turn += 1
         self.population.step_to(member, positions[best])
         return self._new(member, Proposal(pool[best].source, pool[best].params))
+
+    def _look(self, model: FidelitySurrogate, gain: float) -> None:
+        unit = model.surrogate.unit
+        outlook = Outlook(unit * gain, unit * model.surrogate.noise)
+        if self._outlook is None or outlook.gain > self._outlook.gain:
+            self._outlook = outlook
 
     def _pool(self, member: int) -> list[Candidate]:
         steps = self.population.draw_steps(member, POOL_SIZE.n_steps)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,6 +33,26 @@ class Optimizer(Protocol):
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Learn from the results of the batch that the last `ask` proposed, in any order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a surrogate expects of the next training."""
+
+    gain: float
+    """Expected improvement over the best so far, in units of the value."""
+    noise: float
+    """Standard deviation of what it cannot explain of a value, in units of the value."""
+
+
+@runtime_checkable
+class HasOutlook(Protocol):
+    """A search that says what it expects of the trials that it proposed last."""
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """That of the most promising one; None while nothing can be expected."""
         ...
 
 

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from llmpso.errors import SpecError
 from llmpso.search.acquisition import POOL_SIZE, Batch, PoolSize, is_grid
 from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
-from llmpso.search.optimizer import Archive, MakeMetaheuristic, Proposal, Proposals, generator
+from llmpso.search.optimizer import (
+    Archive,
+    MakeMetaheuristic,
+    Outlook,
+    Proposal,
+    Proposals,
+    generator,
+)
 from llmpso.search.pso import Particles
 from llmpso.search.surrogate.fitter import Fitter
 from llmpso.search.surrogate.gaussian_process import one_thread
@@ -73,6 +80,12 @@ class SurrogateAssistedSearch:
         self._observed = Observations(space)
         self._fitter = Fitter(space, self._earlier)
         self._turn = 0
+        self._outlook: Outlook | None = None
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """What is expected of the most promising trial of the last batch."""
+        return self._outlook
 
     def ask(self, limit: int | None = None) -> list[Trial]:
         """Move the members whose turn it is and propose one trial for each, at most `limit`.
@@ -104,6 +117,7 @@ class SurrogateAssistedSearch:
         with one_thread():
             surrogate = self._fitter.fitted(self._observed)
             batch = Batch(self._space, self._pool_size, surrogate, self._archive.keys)
+            self._outlook = None
             return {member: self._picked(member, batch) for member in members}
 
     @property
@@ -125,6 +139,9 @@ class SurrogateAssistedSearch:
         if pick is None:
             return self._own_step(member)
         self.population.step_to(member, pick.position)
+        outlook = batch.outlook(pick)
+        if self._outlook is None or outlook.gain > self._outlook.gain:
+            self._outlook = outlook
         return Proposal(pick.candidate.source, pick.candidate.params)
 
     def _own_step(self, member: int) -> Proposal:

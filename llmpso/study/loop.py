@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from llmpso.advisor import Advisor
 from llmpso.options import StopOptions
 from llmpso.running.thread_evaluator import InterruptedBatchError
-from llmpso.search.optimizer import Optimizer
+from llmpso.search.optimizer import HasOutlook, Optimizer, Outlook
 from llmpso.study.result import StudyResult
 from llmpso.study.stopping import StopConditions, StopReason
 from llmpso.trial import Trial, TrialState
@@ -27,6 +27,7 @@ class _Progress:
         self.paused: dict[int, Trial] = {}
         self.spent = 0.0
         """A training to a rung costs its share of a full one."""
+        self.outlook: Outlook | None = None
 
     @property
     def n_trials(self) -> int:
@@ -84,7 +85,7 @@ def run_study(
         progress.add(error.ended if isinstance(error, InterruptedBatchError) else ())
         stop_reason = StopReason.INTERRUPTED
     calls = tuple(advisor.calls) if advisor else ()
-    return StudyResult(progress.end(prune), stop_reason, calls)
+    return StudyResult(progress.end(prune), stop_reason, calls, progress.outlook)
 
 
 def _searched(
@@ -106,7 +107,8 @@ def _searched(
         progress.add(finished)
         if progress.n_trials < n_known():
             continue
-        if reason := meter.reached(progress.ended):
+        progress.outlook = optimizer.outlook if isinstance(optimizer, HasOutlook) else None
+        if reason := meter.reached(progress.ended, progress.outlook):
             return reason
         if progress.spent >= budget:
             return StopReason.BUDGET

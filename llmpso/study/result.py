@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
+from llmpso.search.optimizer import Outlook
 from llmpso.study.stopping import StopReason
 from llmpso.trial import Trial, TrialState
 from llmpso.user_code import last_line
@@ -20,6 +21,8 @@ class StudyResult:
     stop_reason: StopReason
     calls: tuple[Call, ...] = ()
     """Every exchange with the language model."""
+    outlook: Outlook | None = None
+    """What the surrogate expected of the last trials; None without one."""
 
     @property
     def best(self) -> Trial:

@@ -28,6 +28,11 @@ class StudySpec:
             raise SpecError(f"n_workers is {self.n_workers!r}; it must be at least 1")
         if self.history and not self.is_guided:
             raise SpecError(f"history needs the method 'guided'; it is {self.search.method!r}")
+        if self.stop.patience == "auto" and not self.is_guided:
+            raise SpecError(
+                "patience is 'auto', which needs the method 'guided'; it is "
+                f"{self.search.method!r}"
+            )
 
     @property
     def is_guided(self) -> bool:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from llmpso.advisor import Advisor
 from llmpso.options import StopOptions
+from llmpso.search.optimizer import Outlook
 from llmpso.trial import Failure, FailureKind, Trial, TrialState
 
 
@@ -19,6 +20,8 @@ class StopReason(StrEnum):
     """Every configuration of a finite space was evaluated."""
     TARGET = "target"
     PATIENCE = "patience"
+    NO_GAIN = "no_gain"
+    """The surrogate expects next to nothing more: `patience` is `auto`."""
     SECONDS = "seconds"
     LLM_CALLS = "llm_calls"
     LLM_TOKENS = "llm_tokens"
@@ -31,6 +34,15 @@ class StopReason(StrEnum):
 
 N_ALIKE = 6
 """If so many evaluations fail alike and none succeeds, the objective is taken to be broken."""
+
+
+LEAST_TRIALS, N_HOPELESS, SHARE_OF_NOISE = 10, 5, 0.05
+"""With `patience` at `auto` a study ends if, after so many trials, so many in a row were expected
+to improve by less than this share of the noise.
+
+The expected improvement against the noise as the end of a search: Makarova et al., Automatic
+Termination for Hyperparameter Optimization, 2022. The three numbers were chosen on the development
+tables."""
 
 
 class StopConditions:
@@ -56,20 +68,28 @@ class StopConditions:
         self._best = math.inf
         self._n_calls, self._asked, self._tokens = 0, 0, 0
         self._endings: set[Failure | None] = set()
+        self._n_hopeless = 0
 
-    def reached(self, trials: Sequence[Trial]) -> StopReason | None:
+    def reached(
+        self, trials: Sequence[Trial], outlook: Outlook | None = None
+    ) -> StopReason | None:
         """The first limit that the study has reached; None while it may continue.
 
         Args:
             trials: All so far; those that were counted before are not looked at again.
+            outlook: What was expected of the last batch.
         """
+        self._count_hopeless(len(trials) - self._n_trials, outlook)
         self._count_trials(trials)
         self._count_calls()
         stop = self._stop
         if stop.stop_at is not None and self._best <= stop.stop_at:
             return StopReason.TARGET
+        if self._has_no_outlook:
+            return StopReason.NO_GAIN
+        patience = None if stop.patience == "auto" else stop.patience
         spent = (
-            (StopReason.PATIENCE, self._since, stop.patience),
+            (StopReason.PATIENCE, self._since, patience),
             (StopReason.SECONDS, self._clock() - self._begin, stop.max_seconds),
             (StopReason.LLM_CALLS, self._asked, stop.max_llm_calls),
             (StopReason.LLM_TOKENS, self._tokens, stop.max_llm_tokens),
@@ -78,6 +98,18 @@ class StopConditions:
         )
         over = (reason for reason, used, limit in spent if limit is not None and used >= limit)
         return next(over, None)
+
+    @property
+    def _has_no_outlook(self) -> bool:
+        is_auto = self._stop.patience == "auto"
+        return is_auto and self._n_trials >= LEAST_TRIALS and self._n_hopeless >= N_HOPELESS
+
+    def _count_hopeless(self, n_new: int, outlook: Outlook | None) -> None:
+        """Trials in a row of which nothing was expected."""
+        if outlook is None or outlook.gain >= SHARE_OF_NOISE * outlook.noise:
+            self._n_hopeless = 0
+        else:
+            self._n_hopeless += n_new
 
     def _count_trials(self, trials: Sequence[Trial]) -> None:
         """The best value, how many trials came after it, and how many failed."""

@@ -74,7 +74,7 @@ def test_help_explains_every_option(monkeypatch, capsys) -> None:
         "--json",
     ):
         assert option in text
-    assert "Trainings to spend" in text
+    assert "Full trainings to spend" in text
 
 
 @pytest.mark.slow

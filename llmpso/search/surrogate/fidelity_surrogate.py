@@ -22,6 +22,7 @@ from llmpso.search.surrogate.posterior import (
     Surrogate,
     clipped_scores,
     probable_theta,
+    score_unit,
 )
 from llmpso.space import Floats
 
@@ -102,7 +103,8 @@ def fit_fidelities(
     ranked = [training for training in trainings if training.values]
     rows = [(t.position, at, value) for t in ranked for at, value in t.values.items()]
     positions, fidelities, values = (np.array(column) for column in zip(*rows, strict=True))
-    scores = clipped_scores(values - _gains(ranked, fidelities), CLIPPED)
+    leveled = values - _gains(ranked, fidelities)
+    scores = clipped_scores(leveled, CLIPPED)
     inputs = _with_fidelity(positions, fidelities, lowest)
     with_fidelity = np.append(unordered, False)
     chosen = around_the_best(inputs, scores, with_fidelity)
@@ -115,7 +117,8 @@ def fit_fidelities(
         else probable_theta(inputs, scores, rest, with_fidelity, PRIOR)
     )
     factor, weights = conditioned(theta, inputs, rest, with_fidelity)
-    surrogate = Surrogate(with_fidelity, inputs, rest, theta, factor, weights)
+    unit = score_unit(leveled, CLIPPED)
+    surrogate = Surrogate(with_fidelity, inputs, rest, theta, factor, weights, unit=unit)
     feasibility = _feasibility(trainings, inputs[np.argmin(scores), :-1], unordered, like)
     fitted = FidelitySurrogate(surrogate, lowest, feasibility, prior_mean, math.inf)
     if full.any():

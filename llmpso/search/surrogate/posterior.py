@@ -5,6 +5,7 @@ predicted by a separate process: the way down to a minimum may be long and smoot
 beyond which trainings fail short and sharp.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
@@ -64,11 +65,18 @@ class Surrogate:
     """What is expected before any observation; nothing if None."""
     feasibility: FeasibilityModel | None = None
     """Where trials fail; None if none has."""
+    unit: float = 1.0
+    """One score in units of the value."""
 
     @property
     def best(self) -> float:
         """The lowest score observed."""
         return float(self.scores.min())
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of what is not explained of a score."""
+        return math.exp(0.5 * float(self.theta[-1]))
 
     @property
     def skill(self) -> float:
@@ -128,6 +136,7 @@ def fit(
     unordered = unordered_dimensions(space)
     succeeded = np.isfinite(values)
     known, scores = positions[succeeded], clipped_scores(values[succeeded])
+    unit = score_unit(values[succeeded])
     rows = around_the_best(known, scores, unordered)
     known, scores = known[rows], scores[rows]
     rest = scores - _expected(prior_mean, known)
@@ -137,7 +146,9 @@ def fit(
     feasibility = fit_feasibility(
         positions[at], ~succeeded[at], unordered, prior, like.feasibility if like else None
     )
-    return Surrogate(unordered, known, scores, theta, factor, weights, prior_mean, feasibility)
+    return Surrogate(
+        unordered, known, scores, theta, factor, weights, prior_mean, feasibility, unit
+    )
 
 
 def probable_theta(
@@ -161,6 +172,13 @@ def clipped_scores(values: Floats, clipped: float = CLIPPED) -> Floats:
     spread = float(cut.std())
     scores: Floats = (cut - cut.mean()) / spread if spread > 0 else np.zeros(len(cut))
     return scores
+
+
+def score_unit(values: Floats, clipped: float = CLIPPED) -> float:
+    """One of `clipped_scores` in units of the value; 1 if nothing differs."""
+    cut = np.minimum(values, np.quantile(values, 1 - clipped))
+    spread = float(cut.std())
+    return spread if 0 < spread < math.inf else 1.0
 
 
 def normal_scores(values: Floats) -> Floats:

@@ -1,6 +1,7 @@
 """Whichever limit is reached first ends a study, and the result says which."""
 
 import json
+import random
 import time
 
 import pytest
@@ -9,6 +10,8 @@ from llmpso import Advisor, Float, SearchSpace, StopReason, Task, minimize
 from llmpso.backends.base import Reply, Request
 from llmpso.errors import SpecError
 from llmpso.options import StopOptions
+from llmpso.search.optimizer import Outlook
+from llmpso.study.stopping import LEAST_TRIALS, N_HOPELESS, SHARE_OF_NOISE, StopConditions
 from scripted_backend import ScriptedBackend
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
@@ -45,6 +48,43 @@ def test_patience_counts_evaluations_since_the_best() -> None:
     assert result.stop_reason is StopReason.PATIENCE
     assert result.best.number == 0
     assert len(result.trials) == 18
+
+
+def noisy(params) -> float:
+    """A bowl whose height is known to a tenth."""
+    return bowl(params) + 0.1 * random.Random(str(params)).gauss(0, 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_study_ends_by_itself_when_nothing_more_is_expected(seed) -> None:
+    result = minimize(noisy, SPACE, evaluations=150, patience="auto", seed=seed)
+    assert result.stop_reason is StopReason.NO_GAIN
+    assert LEAST_TRIALS <= len(result.trials) < 150
+    assert bowl(result.best.params) < 0.5
+    assert result.outlook is not None
+    assert result.outlook.gain < SHARE_OF_NOISE * result.outlook.noise
+
+
+def test_it_takes_some_trials_in_a_row_of_which_nothing_is_expected() -> None:
+    trials = minimize(bowl, SPACE, evaluations=40).trials
+    little, much = Outlook(0.01, 1.0), Outlook(0.2, 1.0)
+    meter = StopConditions(StopOptions(patience="auto"))
+    reasons = [meter.reached(trials[:n], much if n <= 14 else little) for n in range(1, 25)]
+    first = 1 + reasons.index(StopReason.NO_GAIN)
+    assert first == 14 + N_HOPELESS
+    without = StopConditions(StopOptions())
+    assert all(without.reached(trials[:n], little) is None for n in range(10, 20))
+
+
+def test_only_a_surrogate_can_say_that_nothing_more_is_expected() -> None:
+    with pytest.raises(SpecError, match="patience is 'auto', which needs the method 'guided'"):
+        minimize(bowl, SPACE, evaluations=10, method="pso", patience="auto")
+
+
+@pytest.mark.parametrize("patience", [0, -1, "soon"])
+def test_another_patience_is_refused(patience) -> None:
+    with pytest.raises(SpecError, match=f"patience is {patience!r}"):
+        StopOptions(patience=patience)
 
 
 def test_the_time_ends_a_study_between_batches() -> None:
@@ -91,7 +131,7 @@ def test_the_last_evaluation_may_also_reach_the_target() -> None:
     ("limit", "message"),
     [
         ({"max_seconds": 0}, "max_seconds is 0; it must be greater than 0"),
-        ({"patience": -1}, "patience is -1; it must be at least 1"),
+        ({"patience": -1}, "patience is -1; it must be at least 1, or 'auto'"),
         ({"max_llm_calls": 0}, "max_llm_calls is 0; it must be at least 1"),
         ({"max_llm_tokens": float("nan")}, "max_llm_tokens is nan; it must be a finite number"),
         ({"stop_at": float("inf")}, "stop_at is inf; it must be a finite number"),
