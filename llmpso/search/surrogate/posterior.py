@@ -165,10 +165,7 @@ def clipped_scores(values: Floats, clipped: float = CLIPPED) -> Floats:
     How bad a bad place is must not bend the model where it matters; how good a good place is
     must: ranks (see `normal_scores`) flatten the way down to a minimum.
     """
-    largest = np.abs(values).max(initial=0.0)
-    if largest > HUGE:
-        values = values / largest
-    cut = np.minimum(values, np.quantile(values, 1 - clipped))
+    cut, _ = _cut(values, clipped)
     spread = float(cut.std())
     scores: Floats = (cut - cut.mean()) / spread if spread > 0 else np.zeros(len(cut))
     return scores
@@ -176,9 +173,17 @@ def clipped_scores(values: Floats, clipped: float = CLIPPED) -> Floats:
 
 def score_unit(values: Floats, clipped: float = CLIPPED) -> float:
     """One of `clipped_scores` in units of the value; 1 if nothing differs."""
-    cut = np.minimum(values, np.quantile(values, 1 - clipped))
-    spread = float(cut.std())
+    cut, scale = _cut(values, clipped)
+    spread = float(cut.std()) * scale
     return spread if 0 < spread < math.inf else 1.0
+
+
+def _cut(values: Floats, clipped: float) -> tuple[Floats, float]:
+    """Values with the worst share cut off, divided by a number that keeps squares finite."""
+    largest = float(np.abs(values).max(initial=0.0))
+    scale = largest if largest > HUGE else 1.0
+    values = values / scale
+    return np.minimum(values, np.quantile(values, 1 - clipped)), scale
 
 
 def normal_scores(values: Floats) -> Floats:
