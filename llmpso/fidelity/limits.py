@@ -14,13 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from llmpso.fidelity.curve import milestone_until, value_at
+from llmpso.fidelity.rungs import RUNGS
 from llmpso.trial import Limit, Trial, TrialState
 
 logger = logging.getLogger(__name__)
-
-SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
-"""Shares of the full training after which trainings are compared. A rung at 1/27 pruned the best
-configurations of our own curves for good in half of the studies."""
 
 PROMOTED = 1 / 2
 """Share of the best that go on."""
@@ -95,7 +92,7 @@ def limited(evaluate: Evaluate, limits: StepLimits) -> Evaluate:
     return evaluated
 
 
-def rung_steps(n_steps: int, shares: Sequence[float] = SHARES) -> dict[float, int]:
+def rung_steps(n_steps: int, shares: Sequence[float] = RUNGS) -> dict[float, int]:
     """Milestones near shares of the full training, by the fidelity that each is; rising.
 
     Example:

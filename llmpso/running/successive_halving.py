@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from llmpso.errors import SpecError
+from llmpso.fidelity.rungs import RUNGS, check_rungs
 from llmpso.trial import Trial, TrialState
 
 
@@ -19,7 +20,7 @@ from llmpso.trial import Trial, TrialState
 class Racing:
     """At which fidelities trainings are compared, and which of them continue."""
 
-    rungs: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
+    rungs: tuple[float, ...] = RUNGS
     """Shares of the full training, rising, at which the worse ones stop."""
     promoted: float = 1 / 2
     """Share of a batch that is promoted from each rung, rounded up."""
@@ -28,9 +29,7 @@ class Racing:
 
     def __post_init__(self) -> None:
         """Refuse a race that would not end or would prune nothing."""
-        rising = all(low < high for low, high in zip(self.rungs, self.rungs[1:], strict=False))
-        if not (self.rungs and rising and self.rungs[0] > 0 and self.rungs[-1] < 1):
-            raise SpecError(f"rungs is {self.rungs!r}; it must rise between 0 and 1")
+        check_rungs(self.rungs)
         for name, share in (("promoted", self.promoted), ("among", self.among)):
             if not 0 < share <= 1:
                 raise SpecError(f"{name} is {share!r}; it must be in (0, 1]")

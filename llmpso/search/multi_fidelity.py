@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from llmpso.errors import SpecError, TellError
+from llmpso.fidelity.rungs import RUNGS, check_rungs
 from llmpso.search.acquisition import POOL_SIZE, Candidate, draw_pool, expected_improvement
 from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
 from llmpso.search.optimizer import Archive, Outlook, Proposal, generator
@@ -33,9 +34,6 @@ from llmpso.search.surrogate.posterior import PriorMean
 from llmpso.search.surrogate.prior_mean import EarlierStudy
 from llmpso.space import Floats, Params, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
-
-RUNGS = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
-"""Shares of the full training at which trainings pause."""
 
 
 class MultiFidelitySearch:
@@ -80,7 +78,8 @@ class MultiFidelitySearch:
         self._space = space
         self._start = checked_start(space, start, n_particles)
         self._batch_size = batch_size
-        self._levels = (*check_rungs(rungs), 1.0)
+        check_rungs(rungs)
+        self._levels = (*rungs, 1.0)
         self._advisor = advisor
         self._rng = generator(seed)
         self.population = make_particles(n_particles, len(space), self._rng)
@@ -279,14 +278,6 @@ class MultiFidelitySearch:
         begun = [trial for trial in trials if trial is not None]
         self._under_way |= {trial.number: trial for trial in begun}
         return begun
-
-
-def check_rungs(rungs: Sequence[float]) -> Sequence[float]:
-    """Raise `SpecError` unless rungs rise between 0 and 1."""
-    rising = all(low < high for low, high in zip(rungs, rungs[1:], strict=False))
-    if not (rungs and rising and rungs[0] > 0 and rungs[-1] < 1):
-        raise SpecError(f"rungs is {rungs!r}; it must rise between 0 and 1")
-    return rungs
 
 
 def _furthest(trainings: Sequence[Training]) -> tuple[Floats, Floats]:

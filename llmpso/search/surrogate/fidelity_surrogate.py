@@ -43,11 +43,6 @@ class Training:
     """By fidelity; that of a full training at 1."""
     has_failed: bool = False
 
-    @property
-    def fidelity(self) -> float:
-        """The highest one; 0 before the first."""
-        return max(self.values, default=0.0)
-
 
 @dataclass(frozen=True, slots=True)
 class FidelitySurrogate:

@@ -8,7 +8,8 @@ import pytest
 
 from llmpso import Categorical, Evaluation, Float, SearchSpace
 from llmpso.errors import SpecError, TellError
-from llmpso.search.multi_fidelity import RUNGS, MultiFidelitySearch
+from llmpso.fidelity.rungs import RUNGS
+from llmpso.search.multi_fidelity import MultiFidelitySearch
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.trial import Failure, FailureKind, Trial, TrialState
 
