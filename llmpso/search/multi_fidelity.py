@@ -167,7 +167,7 @@ class MultiFidelitySearch:
         if sum(bool(training.values) for training in trainings) < LEAST_RANKED:
             return self._underway([self._own_step() for _ in range(n_asked)])
         model = self._fitted(trainings)
-        self._follow(model)
+        self._follow(model, trainings)
         self._outlook = None
         for pending in self._under_way.values():
             model = self._believing(model, pending)
@@ -204,15 +204,15 @@ class MultiFidelitySearch:
         weight = earlier.weight(*_furthest(trainings))
         return lambda places: weight * earlier.scores(places)
 
-    def _follow(self, model: FidelitySurrogate) -> None:
+    def _follow(self, model: FidelitySurrogate, trainings: Sequence[Training]) -> None:
         """Make the best that is expected of each particle's trainings its best."""
         swarm = self.population.swarm
         positions, values = swarm.positions.copy(), np.full(swarm.n_particles, np.inf)
-        ranked = [trial for trial in self._trials.values() if self._training(trial).values]
-        at = np.array([self._space.encode(trial.params) for trial in ranked])
-        for trial, place, mean in zip(ranked, at, model.predict(at).means, strict=True):
-            if mean < values[trial.particle]:
-                positions[trial.particle], values[trial.particle] = place, mean
+        at = np.array([training.position for training in trainings])
+        means = model.predict(at).means
+        for trial, training, mean in zip(self._trials.values(), trainings, means, strict=True):
+            if training.values and mean < values[trial.particle]:
+                positions[trial.particle], values[trial.particle] = training.position, mean
         self.population.swarm = swarm.following(positions, values)
 
     def _believing(self, model: FidelitySurrogate, trial: Trial) -> FidelitySurrogate:
