@@ -203,7 +203,7 @@ class RunOptions(Options):
     """Trainings that share one GPU; each worker sees one GPU only."""
     timeout: Positive | None = None
     """Seconds after which a training is killed and counts as failed."""
-    memory: AtLeast1 | None = None
+    max_memory: AtLeast1 | None = None
     """MiB that the process of a training may take before it is killed."""
     fresh: bool = False
     """Start the study again instead of resuming it where it was interrupted."""
@@ -220,14 +220,14 @@ class RunOptions(Options):
                 f"address is {self.address!r}, but {where} has none; add --runner dask or "
                 "--runner ray"
             )
-        for name, limit in (("timeout", self.timeout), ("memory", self.memory)):
+        for name, limit in (("timeout", self.timeout), ("max_memory", self.max_memory)):
             if limit is not None and self.runner != "process":
                 raise SpecError(
                     f"{name} is {limit!r}, but {where} cannot stop an evaluation; add "
                     "--runner process"
                 )
-        if self.memory is not None and not Path("/proc/self/statm").exists():
-            raise SpecError(f"memory is {self.memory!r}; it can only be limited on Linux")
+        if self.max_memory is not None and not Path("/proc/self/statm").exists():
+            raise SpecError(f"max_memory is {self.max_memory!r}; it can only be limited on Linux")
         if self.per_gpu is not None and self.runner == "thread":
             raise SpecError(
                 f"per_gpu is {self.per_gpu!r}, but threads share their devices; add "

@@ -43,7 +43,7 @@ def open_runner(
     context = WorkerContext.here(spec, n_threads, run.per_gpu, around)
     match run.runner:
         case "process":
-            limits = ProcessLimits(run.timeout, run.memory)
+            limits = ProcessLimits(run.timeout, run.max_memory)
             return process_pool(context, n_workers, limits, worker_outcomes)
         case "dask":
             from llmpso.running.dask_cluster import dask_cluster

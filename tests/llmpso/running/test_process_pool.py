@@ -98,7 +98,7 @@ def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectiveSpec:
 
 @pytest.fixture
 def measure(moody: ObjectiveSpec) -> Iterator[Measure]:
-    runner = RunOptions(runner="process", timeout=4.0, memory=900)
+    runner = RunOptions(runner="process", timeout=4.0, max_memory=900)
     with open_runner(moody, runner, n_workers=1, n_threads=1) as measure:
         yield measure
 
@@ -193,7 +193,7 @@ with open_runner(spec, run, n_workers=1, n_threads=1) as m:
     ],
 )
 def test_what_a_worker_started_counts_and_dies_with_it(moody, tmp_path, ends, x, kind):
-    runner = RunOptions(runner="process", timeout=8.0, memory=900)
+    runner = RunOptions(runner="process", timeout=8.0, max_memory=900)
     with open_runner(moody, runner, n_workers=1, n_threads=1) as measure:
         assert measure(trial("starts_others", x=x)).trial.failure.kind is kind
         pids = list(map(int, (tmp_path / "markchildren").read_text().split()))
