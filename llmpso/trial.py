@@ -24,6 +24,8 @@ class Source(StrEnum):
     """A change of a best position in a few hyperparameters, picked by the surrogate."""
     DEFAULT = "default"
     """What the language model would start from without having seen a trial."""
+    MEMORY = "memory"
+    """Chosen from earlier studies, see `llmpso.memory`."""
     HISTORY = "history"
     """One of the best configurations of an earlier study."""
     REFIT = "refit"

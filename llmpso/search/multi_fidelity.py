@@ -19,7 +19,13 @@ import numpy as np
 from llmpso.errors import SpecError, TellError
 from llmpso.fidelity.rungs import RUNGS, check_rungs
 from llmpso.search.acquisition import POOL_SIZE, Candidate, draw_pool, expected_improvement
-from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
+from llmpso.search.initial import (
+    Memory,
+    StartAdvisor,
+    checked_start,
+    earlier_starts,
+    informed_positions,
+)
 from llmpso.search.optimizer import Archive, Outlook, Proposal, generator
 from llmpso.search.pso import Particles
 from llmpso.search.surrogate.fidelity_surrogate import (
@@ -48,6 +54,7 @@ class MultiFidelitySearch:
         rungs: Shares of the full training, rising, at which trainings pause.
         advisor: Suggests a configuration to start from, for example a language model.
         history: An earlier study's configurations with their values, NaN for failed ones.
+        memory: What earlier studies teach: where to start.
         seed: The only source of randomness beside the advisor.
         start: Known configurations; they take the first particles' first positions.
         make_particles: Makes the swarm.
@@ -69,6 +76,7 @@ class MultiFidelitySearch:
         rungs: Sequence[float] = RUNGS,
         advisor: StartAdvisor | None = None,
         history: Sequence[tuple[Params, float]] = (),
+        memory: Memory | None = None,
         seed: int = 0,
         start: Sequence[Params] = (),
         make_particles: partial[Particles] | type[Particles] = Particles,
@@ -81,6 +89,7 @@ class MultiFidelitySearch:
         check_rungs(rungs)
         self._levels = (*rungs, 1.0)
         self._advisor = advisor
+        self._memory = memory
         self._rng = generator(seed)
         self.population = make_particles(n_particles, len(space), self._rng)
         self._archive = Archive(space, self._rng, seed=seed)
@@ -151,11 +160,12 @@ class MultiFidelitySearch:
     def _first(self, n_particles: int | None = None) -> list[Trial | None]:
         """The first positions of so many particles, or of all, at the lowest rung."""
         best = self._earlier.best if self._earlier else None
+        earlier = earlier_starts(best, self._memory)
         proposals = informed_positions(
             self.population,
             self._space,
             self._start,
-            best,
+            earlier,
             self._advisor,
             self._archive.is_known,
         )

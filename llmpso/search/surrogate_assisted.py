@@ -10,7 +10,13 @@ from collections.abc import Sequence
 
 from llmpso.errors import SpecError
 from llmpso.search.acquisition import POOL_SIZE, Batch, PoolSize, is_grid
-from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
+from llmpso.search.initial import (
+    Memory,
+    StartAdvisor,
+    checked_start,
+    earlier_starts,
+    informed_positions,
+)
 from llmpso.search.optimizer import (
     Archive,
     MakeMetaheuristic,
@@ -40,6 +46,7 @@ class SurrogateAssistedSearch:
         advisor: Suggests a configuration to start from, for example a language model.
         history: An earlier study's configurations with their values, NaN for failed ones. The best
             takes a first position; the trend is followed as far as this study agrees with it.
+        memory: What earlier studies teach: where to start.
         seed: The only source of randomness beside the advisor.
         start: Known configurations; they take the first members' first positions.
         make_population: Makes the metaheuristic; a swarm if not given.
@@ -61,6 +68,7 @@ class SurrogateAssistedSearch:
         pool_size: PoolSize = POOL_SIZE,
         advisor: StartAdvisor | None = None,
         history: Sequence[tuple[Params, float]] = (),
+        memory: Memory | None = None,
         seed: int = 0,
         start: Sequence[Params] = (),
         make_population: MakeMetaheuristic = Particles,
@@ -72,6 +80,7 @@ class SurrogateAssistedSearch:
         self._batch_size = min(batch_size, n_particles)
         self._pool_size = pool_size
         self._advisor = advisor
+        self._memory = memory
         self._rng = generator(seed)
         self.population = make_population(n_particles, len(space), self._rng)
         self._archive = Archive(space, self._rng, seed=seed)
@@ -103,11 +112,12 @@ class SurrogateAssistedSearch:
     def _proposals(self, limit: int | None) -> Proposals:
         if self.population.iteration == 0:
             best = self._earlier.best if self._earlier else None
+            earlier = earlier_starts(best, self._memory)
             return informed_positions(
                 self.population,
                 self._space,
                 self._start,
-                best,
+                earlier,
                 self._advisor,
                 self._archive.is_known,
             )

@@ -61,6 +61,7 @@ def _guided(
 ) -> Optimizer:
     # These bring scipy, which no other method needs.
     from llmpso.advisor.start_question import ModelStart
+    from llmpso.memory.memory import Memory
     from llmpso.search.multi_fidelity import MultiFidelitySearch
     from llmpso.search.pso import Particles
     from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
@@ -69,6 +70,7 @@ def _guided(
         "batch_size": spec.n_at_once,
         "advisor": None if advisor is None else ModelStart(advisor),
         "history": spec.history,
+        "memory": Memory(space, spec.memory) if spec.memory else None,
     }
     particles = partial(Particles, **swarm)
     if pauses:

@@ -9,6 +9,7 @@ from typing import Any
 
 from llmpso.advisor import Advisor
 from llmpso.fidelity.limits import StepLimits, limited
+from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.base import Objective, Resumable
 from llmpso.objectives.user_function import PlainFunction
 from llmpso.running.thread_evaluator import ThreadEvaluator
@@ -29,6 +30,7 @@ def minimize(
     advisor: Advisor | None = None,
     n_workers: int = 1,
     history: Sequence[tuple[Params, float]] = (),
+    memory: Sequence[PastStudy] = (),
     on_trial: Callable[[Trial], None] | None = None,
     **options: Any,
 ) -> StudyResult:
@@ -44,6 +46,7 @@ def minimize(
         n_workers: Evaluations that run in parallel, in threads. As many are proposed together,
             so another number gives another search, unless `batch` and `particles` are given.
         history: Configurations of earlier studies with their values, NaN for failed ones.
+        memory: Earlier studies of other data, the newest first; see `llmpso.memory`.
         on_trial: Called with each trial as it ends, from the thread that ran it; of one worker
             that is the caller's.
         **options: Fields of `SearchOptions` and `StopOptions`, such as `evaluations`, `seed`,
@@ -60,7 +63,7 @@ def minimize(
         >>> len(result.trials), result.best.value < 0.1
         (60, True)
     """
-    spec = study_spec(n_workers=n_workers, history=tuple(history), **options)
+    spec = study_spec(n_workers=n_workers, history=tuple(history), memory=tuple(memory), **options)
     warn_of_idle_workers(spec, n_workers, logger)
     measured = objective if isinstance(objective, Objective) else PlainFunction(objective, space)
     pauses = spec.pauses(measured)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmpso.errors import SpecError
+from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.base import Resumable
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.successive_halving import Racing
@@ -19,6 +20,8 @@ class StudySpec:
     stop: StopOptions = StopOptions()
     history: tuple[tuple[Params, float], ...] = field(default=(), repr=False)
     """Configurations of earlier studies with their values, NaN for failed ones (`guided`)."""
+    memory: tuple[PastStudy, ...] = field(default=(), repr=False)
+    """Earlier studies, on other data and perhaps in other ranges (`guided`)."""
     n_workers: int = 1
     """Evaluations that may run in parallel: the size of batch and swarm where none is named."""
 
@@ -28,6 +31,8 @@ class StudySpec:
             raise SpecError(f"n_workers is {self.n_workers!r}; it must be at least 1")
         if self.history and not self.is_guided:
             raise SpecError(f"history needs the method 'guided'; it is {self.search.method!r}")
+        if self.memory and not self.is_guided:
+            raise SpecError(f"memory needs the method 'guided'; it is {self.search.method!r}")
         if self.stop.patience == "auto" and not self.is_guided:
             raise SpecError(
                 "patience is 'auto', which needs the method 'guided'; it is "
@@ -74,7 +79,11 @@ class StudySpec:
 
 
 def study_spec(
-    *, n_workers: int = 1, history: tuple[tuple[Params, float], ...] = (), **options: Any
+    *,
+    n_workers: int = 1,
+    history: tuple[tuple[Params, float], ...] = (),
+    memory: tuple[PastStudy, ...] = (),
+    **options: Any,
 ) -> StudySpec:
     """A specification from options by their names: those of `SearchOptions` and `StopOptions`.
 
@@ -84,7 +93,7 @@ def study_spec(
     if other := [n for n in options if GROUP_OF.get(n, "search") not in ("search", "stop")]:
         raise SpecError(f"{other[0]} is an option of the flows, not of a study in a notebook")
     asked = AllOptions(**options)
-    return StudySpec(asked.search, asked.stop, history, n_workers)
+    return StudySpec(asked.search, asked.stop, history, memory, n_workers)
 
 
 def warn_of_idle_workers(

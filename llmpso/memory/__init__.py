@@ -1,0 +1,1 @@
+"""Memory: what earlier studies of other data teach a new one."""
