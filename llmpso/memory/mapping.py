@@ -106,9 +106,7 @@ def _value(trial: PastTrial, best: PastTrial) -> float:
     return trial.value if trial.has_value else math.inf
 
 
-def _fitted(
-    space: SearchSpace, trial: PastTrial, filled: dict[str, Any]
-) -> dict[str, Any] | None:
+def _fitted(space: SearchSpace, trial: PastTrial, filled: dict[str, Any]) -> dict[str, Any] | None:
     """A trial's configuration in the space; None where it does not fit."""
     given = {name: value for name, value in trial.params.items() if name in space}
     try:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmpso import Categorical, Float, Integer, SearchSpace
@@ -119,6 +119,7 @@ anything = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.dictionaries(st.sampled_from([*SPACE, "other"]), anything), st.floats()),
