@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from llmpso.errors import SpecError, TellError
+from llmpso.errors import SpecError
 from llmpso.fidelity.rungs import RUNGS, check_rungs
 from llmpso.search.acquisition import POOL_SIZE, Candidate, draw_pool, expected_improvement
 from llmpso.search.initial import (
@@ -38,6 +38,7 @@ from llmpso.search.surrogate.gaussian_process import one_thread, unordered_dimen
 from llmpso.search.surrogate.observations import LEAST_RANKED
 from llmpso.search.surrogate.posterior import PriorMean
 from llmpso.search.surrogate.prior_mean import EarlierStudy
+from llmpso.search.under_way import UnderWay
 from llmpso.space import Floats, Params, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
 
@@ -50,7 +51,7 @@ class MultiFidelitySearch:
     Args:
         space: What may be tried.
         n_particles: Number of particles; their first positions are all the surrogate starts from.
-        batch_size: Trainings that are proposed together.
+        batch_size: Trainings that are under way together.
         rungs: Shares of the full training, rising, at which trainings pause.
         advisor: Suggests a configuration to start from, for example a language model.
         history: An earlier study's configurations with their values, NaN for failed ones.
@@ -97,10 +98,10 @@ class MultiFidelitySearch:
             self._earlier = EarlierStudy(space, history) if history else None
         self._unordered = unordered_dimensions(space)
         self._trials: dict[int, Trial] = {}
-        self._under_way: dict[int, Trial] = {}
+        self._under_way = UnderWay()
         self._rule = FitRule(len(space) + 1)
         self._model: FidelitySurrogate | None = None
-        self._turn = 0
+        self._turn = self._n_next = 0
         self._outlook: Outlook | None = None
 
     @property
@@ -109,23 +110,27 @@ class MultiFidelitySearch:
         return self._outlook
 
     def ask(self, limit: int | None = None) -> list[Trial]:
-        """Begin new trainings or promote paused ones: at first one of each particle, then a batch.
+        """Begin new trainings or promote paused ones.
+
+        At first one of each particle, then as many as may be under way beside those that are.
 
         Args:
             limit: Full trainings that may still be spent. It shortens no batch, so that a study
-                can be extended. But if it is one and none has been completed, the training of
-                which most is expected is trained in full.
+                can be extended. But if it is one and none has been or will be completed, the
+                training of which most is expected is trained in full.
 
         Returns:
             Each pending at the fidelity that it is trained to next; fewer, in the end none, when
             too few configurations are left.
         """
-        if limit == 1 and not self._has_completed:
-            return self._underway([self._last_chance()])
+        if limit == 1 and not self._completes_one:
+            return self._begun([self._last_chance()])
         if not (self._trials or self._under_way):
-            return self._underway(self._first())
+            return self._begun(self._first())
         with one_thread():
-            return self._next(self._batch_size)
+            asked = self._next(self._batch_size - len(self._under_way))
+        self._n_next += len(asked)
+        return asked
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Learn from trainings that were under way: paused at their fidelity, or ended.
@@ -133,16 +138,8 @@ class MultiFidelitySearch:
         Raises:
             TellError: One was not under way, or has no value at its fidelity.
         """
-        for trial in trials:
-            if trial.number not in self._under_way:
-                raise TellError(
-                    f"tell got trial {trial.number}; under way are {list(self._under_way)}"
-                )
-            if trial.state is TrialState.PENDING and trial.fidelity not in dict(trial.rungs):
-                raise TellError(f"trial {trial.number} is still pending; it needs a result")
-        for trial in trials:
-            del self._under_way[trial.number]
-            self._trials[trial.number] = trial
+        self._under_way.end(trials)
+        self._trials |= {trial.number: trial for trial in trials}
 
     @property
     def paused(self) -> list[Trial]:
@@ -154,8 +151,10 @@ class MultiFidelitySearch:
         ]
 
     @property
-    def _has_completed(self) -> bool:
-        return any(trial.state is TrialState.COMPLETE for trial in self._trials.values())
+    def _completes_one(self) -> bool:
+        """Whether a training was completed, or is under way to its end."""
+        is_any = any(trial.state is TrialState.COMPLETE for trial in self._trials.values())
+        return is_any or any(trial.fidelity == 1 for trial in self._under_way)
 
     def _first(self, n_particles: int | None = None) -> list[Trial | None]:
         """The first positions of so many particles, or of all, at the lowest rung."""
@@ -175,15 +174,15 @@ class MultiFidelitySearch:
         asked: list[Trial] = []
         trainings = self._trainings()
         if sum(bool(training.values) for training in trainings) < LEAST_RANKED:
-            return self._underway([self._own_step() for _ in range(n_asked)])
+            return self._begun([self._own_step() for _ in range(n_asked)])
         model = self._fitted(trainings)
         self._follow(model, trainings)
         self._outlook = None
-        for pending in self._under_way.values():
+        for pending in self._under_way:
             model = self._believing(model, pending)
         while len(asked) < n_asked and (trial := self._picked(model)) is not None:
             model = self._believing(model, trial)
-            asked += self._underway([trial])
+            asked += self._begun([trial])
         return asked
 
     def _trainings(self) -> list[Training]:
@@ -265,9 +264,10 @@ class MultiFidelitySearch:
 
     def _last_chance(self) -> Trial | None:
         """The training that is most likely to end well, to be trained in full."""
+        trial: Trial | None = None
         if paused := self.paused:
-            trial: Trial | None = self._most_promising(paused)
-        else:
+            trial = self._most_promising(paused)
+        elif not self._under_way:
             trial = self._own_step() if self._trials else self._first(1)[0]
         return trial and replace(trial, fidelity=1.0)
 
@@ -279,14 +279,20 @@ class MultiFidelitySearch:
 
     def _new(self, member: int, proposal: Proposal) -> Trial | None:
         trial = self._archive.trial(self.population, member, proposal)
-        return trial and replace(trial, fidelity=self._levels[0])
+        return trial and replace(trial, fidelity=self._levels[0], iteration=self._iteration)
 
     def _promoted(self, trial: Trial) -> Trial:
         return replace(trial, fidelity=next(at for at in self._levels if at > trial.fidelity))
 
-    def _underway(self, trials: Sequence[Trial | None]) -> list[Trial]:
+    @property
+    def _iteration(self) -> int:
+        """As many trainings as are under way together make one, after the first positions."""
+        has_begun = bool(self._trials or self._under_way)
+        return 1 + self._n_next // self._batch_size if has_begun else 0
+
+    def _begun(self, trials: Sequence[Trial | None]) -> list[Trial]:
         begun = [trial for trial in trials if trial is not None]
-        self._under_way |= {trial.number: trial for trial in begun}
+        self._under_way.add(begun)
         return begun
 
 

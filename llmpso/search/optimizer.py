@@ -32,7 +32,12 @@ class Optimizer(Protocol):
         ...
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Learn from the results of the batch that the last `ask` proposed, in any order."""
+        """Learn from results, in any order.
+
+        Args:
+            trials: What the last `ask` proposed; searches that may be asked while trials are
+                under way take some of these.
+        """
         ...
 
 
@@ -213,11 +218,15 @@ class Archive:
             TellError: The trials are not those asked, or one has no result yet.
         """
         self._check(trials)
+        self.learn(population, trials)
+        self._pending = {}
+
+    def learn(self, population: Metaheuristic, trials: Sequence[Trial]) -> None:
+        """Update the members with results."""
         by_member = sorted(trials, key=lambda trial: trial.particle)
         evaluated = np.array([self._space.encode(trial.params) for trial in by_member])
         values = np.array([math.inf if t.value is None else t.value for t in by_member])
         population.update([trial.particle for trial in by_member], evaluated, values)
-        self._pending = {}
 
     def _unseen_near(self, position: Position) -> Position | None:
         """A place whose configuration was not evaluated, the nearer the better."""

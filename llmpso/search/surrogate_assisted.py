@@ -7,6 +7,9 @@ it took, and bests are updated as usual: the members remain a swarm.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from llmpso.errors import SpecError
 from llmpso.search.acquisition import POOL_SIZE, Batch, PoolSize, is_grid
@@ -29,7 +32,9 @@ from llmpso.search.pso import Particles
 from llmpso.search.surrogate.fitter import Fitter
 from llmpso.search.surrogate.gaussian_process import one_thread
 from llmpso.search.surrogate.observations import LEAST_RANKED, MAX_OBSERVED, Observations
+from llmpso.search.surrogate.posterior import Surrogate
 from llmpso.search.surrogate.prior_mean import EarlierStudy
+from llmpso.search.under_way import UnderWay
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Source, Trial
 
@@ -37,11 +42,13 @@ from llmpso.trial import Source, Trial
 class SurrogateAssistedSearch:
     """Members of a metaheuristic, each evaluated where the surrogate expects most of it.
 
+    Trials may be asked for while others are under way.
+
     Args:
         space: What may be tried.
         n_particles: Number of members; their first positions are all the surrogate starts from.
-        batch_size: Members that move per batch. Small batches save evaluations, large ones wall
-            time.
+        batch_size: Trials that are under way together, after the first positions. Small batches
+            save evaluations, large ones wall time.
         pool_size: How many candidates are drawn for each trial.
         advisor: Suggests a configuration to start from, for example a language model.
         history: An earlier study's configurations with their values, NaN for failed ones. The best
@@ -88,7 +95,9 @@ class SurrogateAssistedSearch:
             self._earlier = EarlierStudy(space, history) if history else None
         self._observed = Observations(space)
         self._fitter = Fitter(space, self._earlier)
-        self._turn = 0
+        self._under_way = UnderWay()
+        self._has_begun = False
+        self._turn = self._n_moves = 0
         self._outlook: Outlook | None = None
 
     @property
@@ -100,35 +109,57 @@ class SurrogateAssistedSearch:
         """Move the members whose turn it is and propose one trial for each, at most `limit`.
 
         Returns:
-            Fewer trials, in the end none, when too few configurations are left.
+            At first one of each member, then as many as may be under way beside those that are;
+            fewer, in the end none, when too few configurations are left.
         """
-        return self._archive.ask(self.population, lambda: self._proposals(limit), limit)
+        iteration = 1 + self._n_moves // self._batch_size if self._has_begun else 0
+        proposals = self._proposals(limit) if self._has_begun else self._first_proposals()
+        self._has_begun = True
+        asked = (
+            self._archive.trial(self.population, *proposal)
+            for proposal in list(proposals.items())[:limit]
+        )
+        begun = [replace(trial, iteration=iteration) for trial in asked if trial is not None]
+        self._under_way.add(begun)
+        return begun
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Learn from the results of the batch that the last `ask` proposed, in any order."""
-        self._archive.tell(self.population, trials)
+        """Learn from the results of some of the trials that are under way, in any order.
+
+        Raises:
+            TellError: One was not under way, or has no result.
+        """
+        self._under_way.end(trials)
+        self._archive.learn(self.population, trials)
         self._observed.add(trials)
 
+    def _first_proposals(self) -> Proposals:
+        best = self._earlier.best if self._earlier else None
+        return informed_positions(
+            self.population,
+            self._space,
+            self._start,
+            earlier_starts(best, self._memory),
+            self._advisor,
+            self._archive.is_known,
+        )
+
     def _proposals(self, limit: int | None) -> Proposals:
-        if self.population.iteration == 0:
-            best = self._earlier.best if self._earlier else None
-            earlier = earlier_starts(best, self._memory)
-            return informed_positions(
-                self.population,
-                self._space,
-                self._start,
-                earlier,
-                self._advisor,
-                self._archive.is_known,
-            )
-        members = self._next_members()[:limit]
+        members = self._next_members(self._batch_size - len(self._under_way))[:limit]
         if not self._is_ready:
             return {member: self._own_step(member) for member in members}
         with one_thread():
-            surrogate = self._fitter.fitted(self._observed)
-            batch = Batch(self._space, self._pool_size, surrogate, self._archive.keys)
+            batch = Batch(self._space, self._pool_size, self._surrogate(), self._archive.keys)
             self._outlook = None
             return {member: self._picked(member, batch) for member in members}
+
+    def _surrogate(self) -> Surrogate:
+        """Fitted to the results, as if the trials under way had their expected ones."""
+        surrogate = self._fitter.fitted(self._observed)
+        if not self._under_way:
+            return surrogate
+        at = np.array([self._space.encode(trial.params) for trial in self._under_way])
+        return surrogate.conditioned_on(at, surrogate.predict(at).means)
 
     @property
     def _is_ready(self) -> bool:
@@ -158,8 +189,13 @@ class SurrogateAssistedSearch:
         self.population.step(member)
         return Proposal(Source.SWARM)
 
-    def _next_members(self) -> list[int]:
-        """The members whose turn it is."""
-        first, n = self._turn, self.population.n_members
-        self._turn = (first + self._batch_size) % n
-        return [(first + offset) % n for offset in range(self._batch_size)]
+    def _next_members(self, n_members: int) -> list[int]:
+        """The members whose turn it is, of those that have no trial under way."""
+        busy = {trial.particle for trial in self._under_way}
+        members: list[int] = []
+        while len(members) < n_members:
+            member, self._turn = self._turn, (self._turn + 1) % self.population.n_members
+            if member not in busy:
+                members.append(member)
+        self._n_moves += len(members)
+        return members

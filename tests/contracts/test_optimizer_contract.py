@@ -263,18 +263,41 @@ def test_an_unknown_topology_is_refused() -> None:
         PSO(SPACE, topology="web")
 
 
-def test_ask_twice_is_refused(case: Case) -> None:
+def test_asking_again_is_refused_or_waits(case: Case) -> None:
     optimizer = case.build(SPACE, seed=0)
     optimizer.ask()
-    with pytest.raises(TellError, match="before trial"):
-        optimizer.ask()
+    if isinstance(optimizer, SurrogateAssistedSearch):
+        assert optimizer.ask() == []
+    else:
+        with pytest.raises(TellError, match="before trial"):
+            optimizer.ask()
 
 
 def test_telling_what_was_not_asked_is_refused(case: Case) -> None:
     optimizer = case.build(SPACE, seed=0)
     asked = optimizer.ask()
-    with pytest.raises(TellError, match="last ask"):
+    with pytest.raises(TellError, match="last ask|under way"):
         optimizer.tell([completed(trial) for trial in asked] * 2)
+    optimizer.tell([completed(trial) for trial in asked])
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "guided" in name], ids=str)
+def test_some_may_be_told_while_others_are_under_way(name: str) -> None:
+    case = CASES[name]
+    if case.needs and importlib.util.find_spec(case.needs) is None:
+        pytest.skip(f"needs {case.needs}")
+    optimizer, seen = case.build(SPACE, batch_size=3, seed=0), list[Trial]()
+    under_way = optimizer.ask()
+    while len(seen) < 25:
+        # The last that began ends first.
+        seen.append(completed(under_way.pop()))
+        optimizer.tell(seen[-1:])
+        under_way += (asked := optimizer.ask())
+        assert len(under_way) == 3 or not asked
+        members = [trial.particle for trial in under_way]
+        assert len(set(members)) == len(members)
+    configurations = {SPACE.key(trial.params) for trial in (*seen, *under_way)}
+    assert len(configurations) == len(seen) + len(under_way)
 
 
 def test_pending_trials_are_refused(case: Case) -> None:

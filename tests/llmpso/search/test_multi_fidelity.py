@@ -91,12 +91,14 @@ def test_a_small_budget_ends_with_a_full_training(budget) -> None:
 
 
 def test_trials_may_be_proposed_while_others_are_under_way() -> None:
-    search = MultiFidelitySearch(SPACE, batch_size=1, seed=2)
+    search = MultiFidelitySearch(SPACE, batch_size=3, seed=2)
     search.tell([trained(trial) for trial in search.ask()])
-    waiting = [search.ask()[0] for _ in range(3)]
+    waiting = search.ask()
     assert len({trial.number for trial in waiting}) == 3
+    assert search.ask() == []
     search.tell([trained(waiting[1])])
-    assert search.ask()[0].number not in {waiting[0].number, waiting[2].number}
+    (further,) = search.ask()
+    assert further.number not in {waiting[0].number, waiting[2].number}
 
 
 def test_failed_trainings_are_not_promoted_and_their_region_is_left() -> None:
