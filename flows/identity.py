@@ -9,8 +9,7 @@ from llmpso.errors import SpecError
 from llmpso.objectives.base import notes_of
 from llmpso.options import StopOptions
 from llmpso.running.fingerprint import Fingerprint, digest, objective_fingerprint
-from tasks.earlier_studies import MODEL_TAG
-from tasks.experiment import STUDY_TAG
+from tasks.experiment import MODEL_TAG, SPACE_PREFIX, STUDY_TAG
 from tasks.ledger import Ledger
 from tasks.names import keys
 from tasks.registry import RETUNE_TAG
@@ -81,7 +80,7 @@ def _decisive(plan: Plan) -> dict[str, Any]:
     model = dict(plan.backend.identity) | {"temperature": plan.temperature} if plan.backend else {}
     return {
         "search": search,
-        "history": plan.study.history,
+        "memory": plan.past.model_dump() if plan.remembers else None,
         "objective": plan.objective.name,
         "space": repr(plan.objective.space),
         "model": model,
@@ -91,10 +90,12 @@ def _decisive(plan: Plan) -> dict[str, Any]:
 def _params(plan: Plan) -> dict[str, Any]:
     """The parameters of the study in MLflow, which cannot be changed later."""
     dimensions = plan.objective.space
-    space = {f"space.{key}": repr(dimensions[name]) for name, key in keys(dimensions).items()}
+    space = {
+        f"{SPACE_PREFIX}{key}": repr(dimensions[name]) for name, key in keys(dimensions).items()
+    }
     spec = plan.study
-    shape = {"particles": spec.swarm_size, "batch": spec.n_at_once, "history": len(spec.history)}
-    search = spec.search.model_dump(exclude={"evaluations"})
+    shape = {"particles": spec.swarm_size, "batch": spec.n_at_once}
+    search = spec.search.model_dump(exclude={"evaluations"}) | plan.past.model_dump()
     data = {"objective": plan.objective_spec.name} | plan.objective_spec.data.model_dump()
     layout = {"workers": plan.layout.n_workers, "threads": plan.layout.n_threads}
     return search | shape | data | layout | space

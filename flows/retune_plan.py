@@ -12,12 +12,10 @@ from llmpso.errors import DataError, SpecError
 from llmpso.objectives.base import HeldOut, SupportsDrift, SupportsHoldOut
 from llmpso.options import AllOptions, ScheduledLLMOptions, Share
 from llmpso.retuning.drift import check_schema, n_rows_since
-from llmpso.retuning.earlier_studies import pooled_history
 from llmpso.retuning.promotion import Rule
 from llmpso.running.fingerprint import digest
 from tasks.artifacts import load_model
 from tasks.champion import Champion, champion_lost, find_champion
-from tasks.earlier_studies import known_trials
 from tasks.names import model_name
 from tasks.registry import Registry
 from tasks.studies import StudyIdentity, close_left_open
@@ -55,6 +53,7 @@ class RetuneOptions(AllOptions):
             objective=self.objective,
             data=self.data,
             search=self.search,
+            past=self.past,
             stop=self.stop,
             llm=self.llm,
             run=self.run,
@@ -99,7 +98,7 @@ class RetunePlan:
             key=digest(self._decisive() | {"fingerprint": fingerprint}),
             fingerprint=fingerprint,
             name=f"retune {self.name}",
-            params=self._params() | {"history": len(tune.study.history)},
+            params=self._params(),
             tags={"retunes": self.name},
         )
 
@@ -126,6 +125,7 @@ class RetunePlan:
         tune = self.tune
         return self._params() | {
             "search": tune.study.search.model_dump(),
+            "memory": tune.past.model_dump(),
             "stop": tune.study.stop.model_dump(),
             "workers": tune.study.n_workers,
             "objective": tune.objective.name,
@@ -232,15 +232,10 @@ def _check_data(plan: RetunePlan) -> None:
 
 
 def _warm_started(plan: Plan, champion: Champion | None) -> Plan:
-    """The same study, beginning with what is known."""
-    space, search = plan.objective.space, plan.study.search
-    earlier = known_trials(plan.experiment, plan.registry.name, space)
+    """The same study, beginning with the champion's configuration."""
+    search = plan.study.search
     first = () if champion is None else (dict(champion.params),)
-    study = replace(
-        plan.study,
-        search=search.model_copy(update={"start": first + search.start}),
-        history=pooled_history(earlier) if plan.study.is_guided else (),
-    )
-    warm = replace(plan, study=study, registers=False)
+    begins = search.model_copy(update={"start": first + search.start})
+    warm = replace(plan, study=replace(plan.study, search=begins), registers=False)
     warm.optimizer(None)
     return warm

@@ -20,6 +20,7 @@ from flows.display.publish import publish
 from flows.display.summary import Summary, summarise
 from flows.display.summary_text import as_text
 from flows.display.terminal import shown_on_terminal
+from flows.earlier_studies import memory_notes, with_memory
 from flows.identity import check_unchanged, log_code, reuse_notes, study_identity
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
@@ -71,7 +72,8 @@ def run_plan(plan: Plan) -> Summary:
     log_code(plan.fingerprint)
     identity, run_id = study_identity(plan), str(runtime.flow_run.id)
     with closing(plan), open_study(identity, run_id, resume=not plan.run.fresh) as ledger:
-        return _run(_with_first_sizes(plan, ledger.study), ledger)
+        begun = _with_first_sizes(plan, ledger.study)
+        return _run(with_memory(begun, ledger.study), ledger)
 
 
 def _with_first_sizes(plan: Plan, study: Tracker) -> Plan:
@@ -94,7 +96,7 @@ def _with_first_sizes(plan: Plan, study: Tracker) -> Plan:
 def _run(plan: Plan, ledger: Ledger) -> Summary:
     begin, study = time.perf_counter(), ledger.study
     budget = max(plan.study.search.evaluations, ledger.n_reusable)
-    notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger))
+    notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger), *memory_notes(plan))
     progress = StudyProgress(budget, plan.objective.metric, get_run_logger(), notes)
     advisor = plan.advisor(
         lambda backend: ReportingBackend(StudyReplies(CachedBackend(backend), study), progress)

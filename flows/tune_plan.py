@@ -14,7 +14,7 @@ from llmpso.backends.choose import choose_backend
 from llmpso.errors import SpecError
 from llmpso.objectives.base import DescribedObjective, Resumable
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
-from llmpso.options import AllOptions, RunOptions
+from llmpso.options import AllOptions, MemoryOptions, RunOptions
 from llmpso.running.core_allocation import CoreAllocation, measured_threads, measured_workers
 from llmpso.running.evaluate import Measure
 from llmpso.running.fingerprint import Fingerprint, objective_fingerprint
@@ -23,6 +23,7 @@ from llmpso.search.optimizer import Optimizer
 from llmpso.study.build_optimizer import build_optimizer
 from llmpso.study.spec import StudySpec
 from tasks.experiment import Experiment, open_experiment
+from tasks.memory import check_experiments
 from tasks.names import experiment_name, model_name
 from tasks.own_runs import apart
 from tasks.registry import Registry
@@ -55,6 +56,8 @@ class Plan:
     temperature: float
     layout: CoreAllocation
     run: RunOptions
+    past: MemoryOptions
+    """Which earlier studies it learns from."""
     experiment: Experiment
     registry: Registry
     """Registered model that the study is for."""
@@ -62,12 +65,19 @@ class Plan:
     """Whether the best model is registered as a version of it when the study ends."""
     retune_run: str = ""
     """MLflow run of the retuning that the study is part of."""
+    left_out: tuple[str, ...] = ()
+    """Earlier studies that are not used, and why."""
 
     @property
     def name(self) -> str:
         """Of the study, for people."""
         search = self.study.search
         return f"{self.objective.name} · {search.method} · seed {search.seed}"
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it begins from earlier studies."""
+        return self.past.memory == "auto" and self.study.is_guided
 
     def laid_out_for(self, n_workers: int) -> Self:
         """The same plan, with batch and swarm for so many workers where they are not named."""
@@ -129,6 +139,7 @@ def prepare(options: TuneOptions) -> Plan:
     experiment = open_experiment(
         experiment_name(options.run.experiment, objective.name), objective.metric
     )
+    check_experiments(experiment.tracking_uri, options.past.memory_experiments)
     backend, reason = _backend(options)
     plan = Plan(
         objective_spec=objective_spec,
@@ -140,6 +151,7 @@ def prepare(options: TuneOptions) -> Plan:
         temperature=options.llm.temperature,
         layout=layout,
         run=options.run,
+        past=options.past,
         experiment=experiment,
         registry=Registry(experiment.tracking_uri, registered),
     )

@@ -1,4 +1,4 @@
-"""What can be asked of a study: five groups of options, each described and checked here once.
+"""What can be asked of a study: six groups of options, each described and checked here once.
 
 The command line, the parameters and the form of the Prefect flows, the deployments, `tune`,
 `retune` and `minimize` all read these classes: an option is added in one place.
@@ -120,6 +120,22 @@ class SearchOptions(Options):
     """Makes the study repeatable."""
 
 
+class MemoryOptions(Options):
+    """Which earlier studies teach a new one: of any model, in the same tracking store."""
+
+    model_config = ConfigDict(title="Memory")
+
+    memory: Literal["auto", "off"] = "auto"
+    """Begin from what earlier studies of the same hyperparameters and metric found (`auto`, with
+    the method `guided`), or from nothing (`off`)."""
+    memory_studies: Annotated[int, Field(ge=1, le=200)] = 20
+    """Earlier studies to learn from, at most: the most alike, and of these the newest."""
+    memory_days: Positive | None = None
+    """Age of the oldest of them; any if not given."""
+    memory_experiments: Texts = ()
+    """MLflow experiment to look for them in, all if none is given; may be given several times."""
+
+
 class StopOptions(Options):
     """What ends a study before its evaluations are spent.
 
@@ -237,7 +253,7 @@ class RunOptions(Options):
 
 
 class AllOptions(Options):
-    """The five groups; an option may also be given by its name alone, as a command line has it.
+    """The six groups; an option may also be given by its name alone, as a command line has it.
 
     Example:
         >>> asked = AllOptions(evaluations=60, max_seconds=3600)
@@ -247,6 +263,7 @@ class AllOptions(Options):
 
     data: DataOptions = DataOptions()
     search: SearchOptions = SearchOptions()
+    past: MemoryOptions = MemoryOptions()
     stop: StopOptions = StopOptions()
     llm: LLMOptions = LLMOptions()
     run: RunOptions = RunOptions()
@@ -283,6 +300,7 @@ RENAMED: Mapping[str, str] = {"budget": "evaluations", "resume": "fresh, which i
 GROUPS: Mapping[str, type[Options]] = {
     "data": DataOptions,
     "search": SearchOptions,
+    "past": MemoryOptions,
     "stop": StopOptions,
     "llm": LLMOptions,
     "run": RunOptions,

@@ -27,6 +27,12 @@ from tasks.tracker import Tracker
 STUDY_TAG = "llmpso.study"
 """What a study is, as a hash."""
 
+MODEL_TAG = "model"
+"""On a study: the registered model that it was for."""
+
+SPACE_PREFIX = "space."
+"""Of the parameters of a study that are its hyperparameters, each with its range."""
+
 KIND_TAG, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
 """Else MLflow takes an experiment for one about prompts, because a model's replies are traced, and
 hides descriptions and curves."""

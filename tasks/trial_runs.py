@@ -1,16 +1,15 @@
 """A trial as MLflow stores it: a child run with its outcome to the last bit, and its model."""
 
-import itertools
 import json
 import logging
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import islice, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,17 +17,15 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from llmpso.errors import ModelError, SpaceError
+from llmpso.errors import ModelError
 from llmpso.fidelity.curve import Point
-from llmpso.retuning.earlier_studies import parsed_params
 from llmpso.running.outcome import Outcome, without_model
 from llmpso.running.pending_records import PendingRecord, trial_of, trial_record
 from llmpso.safe_names import file_name, twins
-from llmpso.space import SearchSpace
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.model_files import write_description
-from tasks.names import REPORTED, by_name, keys, metric_keys
+from tasks.names import REPORTED, keys, metric_keys
 from tasks.reuse import progress
 from tasks.store import finite, milliseconds, paged
 from tasks.stored_models import MODEL, store_model
@@ -53,6 +50,9 @@ ADDRESS_TAG, OUTCOME_TAG = "llmpso.evaluation", "llmpso.outcome"
 """What a child measured, as a hash; and its trial, as JSON."""
 
 TAG_LENGTH = 4000
+
+MOST_READ = 10_000
+"""Trials of an earlier study that are read, the newest, where it left no file."""
 
 
 def record_trial(study: Tracker, entry: PendingRecord) -> Trial:
@@ -120,18 +120,16 @@ def recorded_trials(study: Tracker) -> dict[str, Trial]:
     return found
 
 
-def trials_within(study: Tracker, space: SearchSpace) -> list[Trial]:
-    """The trials of a study's children, without those whose parameters are outside a space.
+def ended_trials(study: Tracker) -> list[Trial]:
+    """The trials of a study's children by number, newest first where there are too many.
 
-    They are as they were recorded, state included; one that was retried or went on occurs once.
+    They are as they were recorded; one that was retried or went on occurs once.
     """
     found: dict[int, Trial] = {}
-    for run, trial in _complete(study):
-        with suppress(SpaceError):
-            params = parsed_params(space, by_name(run.data.params, space))
-            known = found.get(trial.number)
-            if known is None or progress(trial) > progress(known):
-                found[trial.number] = replace(trial, params=params)
+    for _, trial in islice(_complete(study), MOST_READ):
+        known = found.get(trial.number)
+        if known is None or progress(trial) > progress(known):
+            found[trial.number] = trial
     return [found[number] for number in sorted(found)]
 
 
@@ -220,9 +218,7 @@ def _outcome_tags(trial: Trial) -> list[RunTag]:
 
 
 def _outcome(tags: Mapping[str, str]) -> Trial | None:
-    pieces = itertools.takewhile(
-        tags.__contains__, (f"{OUTCOME_TAG}.{n}" for n in range(len(tags)))
-    )
+    pieces = takewhile(tags.__contains__, (f"{OUTCOME_TAG}.{n}" for n in range(len(tags))))
     text = "".join(tags[name] for name in pieces)
     try:
         return trial_of(json.loads(text)) if text else None

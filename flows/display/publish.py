@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import get_run_logger
@@ -11,9 +12,12 @@ from prefect.client.schemas.objects import State
 from flows.display.summary import Summary
 from flows.display.summary_markdown import description, report
 from flows.tune_plan import Plan
+from llmpso.memory.finished import past_trials
+from llmpso.memory.past_study import PastStudy
 from llmpso.study.result import StudyResult
 from tasks.ledger import Ledger
 from tasks.pages import draw_study, trace_calls
+from tasks.past_studies import record_past_study
 from tasks.patience import STORE_ERRORS
 from tasks.tracker import Tracker
 
@@ -29,6 +33,7 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
     """
     study = ledger.study
     study.record_text(SUMMARY_FILE, json.dumps(summary.record(), indent=2))
+    record_past_study(study, _for_later(plan, result))
     tags = {"stop_reason": summary.stop_reason, "source": summary.best_source}
     study.record_summary(summary.figures(), description(summary), tags)
     drawn = _result_of(
@@ -49,6 +54,18 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
             study, trace_calls(study, result.calls, plan.backend.identity, return_state=True)
         )
     create_markdown_artifact(report(summary, drawn or {}), key="report")
+
+
+def _for_later(plan: Plan, result: StudyResult) -> PastStudy:
+    """The study as later ones read it."""
+    return PastStudy(
+        name=plan.name,
+        reference="",
+        metric=plan.objective.metric,
+        ended=datetime.now(UTC),
+        description={"task": plan.objective.description},
+        trials=past_trials(result.trials),
+    )
 
 
 def _result_of(study: Tracker, state: State[Any]) -> Any:

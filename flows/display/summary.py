@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from flows.display.began_from import earlier_records, start_records
 from flows.tune_plan import Plan
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
@@ -79,6 +80,10 @@ class Summary:
     llm_problems: int
     """Replies that were not fully usable, and requests without a reply."""
     llm_tokens: int
+    began_from: list[dict[str, Any]]
+    """Earlier studies that it learned from, the most alike first."""
+    starts: list[dict[str, Any]]
+    """What each start from them was worth."""
     reused: int
     """Evaluations of an earlier run of the same study."""
     wall_seconds: float
@@ -192,6 +197,8 @@ def summarise(
         llm_cached=len(calls) - len(asked),
         llm_problems=sum(bool(call.problems) for call in calls),
         llm_tokens=_tokens(asked),
+        began_from=earlier_records(plan.study.memory),
+        starts=start_records(objective.space, plan.study.memory, result.trials),
         reused=sum(trial.number in reused for trial in result.trials),
         wall_seconds=wall_seconds,
         training_seconds=busy_seconds([t for t in result.trials if t.number not in reused]),

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 
+from flows.display.began_from import began_from_table, worth_table
 from flows.display.summary import STOPPED, Summary
 from llmpso.escaping import code, markdown, paragraphs
 from llmpso.study.stopping import StopReason
@@ -21,6 +22,7 @@ def description(summary: Summary) -> str:
         _result(summary),
         _table(["", *map(markdown, _figure_names(summary))], _compared(summary)),
         _table(["hyperparameter", "best"], _params(summary)),
+        *_memory(summary),
         _loading(summary),
         f"Figures are among the artifacts: `{FIGURES}/study.html` (interactive) and PNG."
         + (f" [The run in Prefect]({summary.prefect_run})" if summary.prefect_run else ""),
@@ -73,6 +75,14 @@ def _compared(summary: Summary) -> list[list[str]]:
         [model, *(short(figures[name]) if name in figures else "" for name in names)]
         for model, figures in rows.items()
     ]
+
+
+def _memory(summary: Summary) -> list[str]:
+    """What it began from, with links, and what each start was worth."""
+    earlier = began_from_table(summary.began_from)
+    head = ["began from", "its best", "of", "trials", "ended"]
+    starts = worth_table(summary.starts)
+    return [_table(head, earlier), _table(["start", "first tried in", "its worth here"], starts)]
 
 
 def _loading(summary: Summary) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from flows.display.began_from import began_from_line, worth_line
 from flows.display.summary import STOPPED, Summary, n_from_llm
 from llmpso.study.stopping import StopReason
 from llmpso.text import brief, printable, short
@@ -22,6 +23,7 @@ def as_text(summary: Summary) -> str:
         *(f"  {name}: {_joined(figures)}" for name, figures in summary.baselines.items()),
         "",
         *(f"note              {note}" for note in summary.notes),
+        *(f"memory            {line}" for line in _memory(summary)),
         f"advisor           {summary.advisor}",
         f"LLM requests      {_llm(summary)}",
         f"trials by source  {_joined(summary.by_source)}",
@@ -35,6 +37,13 @@ def as_text(summary: Summary) -> str:
         f"Prefect           {summary.prefect_run}   (to open it later: prefect server start)",
     ]
     return printable("\n".join(lines))
+
+
+def _memory(summary: Summary) -> list[str]:
+    """What it began from, and what each start was worth."""
+    if not summary.began_from:
+        return []
+    return [began_from_line(summary.began_from), *map(worth_line, summary.starts)]
 
 
 def _pruned(summary: Summary) -> str:

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from llmpso.errors import SpaceError
-from llmpso.search.surrogate.observations import Observations
 from llmpso.search.surrogate.prior_mean import LEAST_TRIALS
 from llmpso.space import Categorical, Integer, Params, SearchSpace
-from llmpso.trial import Trial, TrialState
 
 Known = tuple[Params, float]
 """A configuration with its value; NaN for a failed one."""
@@ -19,21 +17,6 @@ Key = tuple[tuple[str, Any], ...]
 
 MOST_TRIALS = 150
 """More make the surrogate slow, and older ones say less."""
-
-
-def known_outcomes(space: SearchSpace, trials: Sequence[Trial]) -> list[Known]:
-    """The value of each configuration that a study tried.
-
-    A completed trial has its value, a failed one none (NaN), and a pruned one its predicted
-    final value: it was worse than others, but it did not fail.
-    """
-    seen = Observations(space)
-    seen.add(trials)
-    ended = [trial for trial in trials if trial.state is not TrialState.PRUNED]
-    pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
-    values = [(trial, float(seen.values[seen.row(trial.number)])) for trial in (*ended, *pruned)]
-    known = [(trial, value if math.isfinite(value) else math.nan) for trial, value in values]
-    return [(t.params, v) for t, v in known if math.isfinite(v) or t.failure is not None]
 
 
 def pooled_history(studies: Sequence[Sequence[Known]]) -> tuple[Known, ...]:

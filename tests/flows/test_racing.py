@@ -64,7 +64,7 @@ def note(line):
         file.write(line + "\\n")
 '''
 BUDGET = 8
-OPTIONS = {"evaluations": BUDGET, "seed": 2, "workers": 2, "racing": True}
+OPTIONS = {"evaluations": BUDGET, "seed": 2, "workers": 2, "racing": True, "memory": "off"}
 METHODS = ["pso", "guided"]
 
 

@@ -165,6 +165,7 @@ def test_a_study_goes_on_with_the_batch_that_it_began_with(
 ) -> None:
     """Another machine has other workers, and a busy one measures fewer."""
     shared = {"method": "guided", "advisor": "none", "evaluations": 15, "threads": 1}
+    shared["memory"] = "off"
     breaks(2)
     with pytest.raises(RuntimeError, match="the power went"):
         run(workers=5, **shared)

@@ -39,7 +39,9 @@ from llmpso.retuning.degradation import Degradation
 from llmpso.trial import Source
 from tasks.iterate import iterate
 from tasks.lock import Lock
+from tasks.memory import recorded
 from tasks.registry import Registry
+from tasks.tracker import Tracker
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -238,14 +240,17 @@ def test_a_model_is_left_unchanged_until_its_data_drifts(champion, measurements)
 
 
 def test_a_study_learns_from_the_trials_of_the_ones_before(
-    champion, measurements, monkeypatch
+    champion, measurements, mlflow_store
 ) -> None:
     until(measurements, "2012-12-31")
     with locked_plan(RetuneOptions(**arguments(champion))) as plan:
         pass
-    assert len(plan.tune.study.history) == 8
     assert plan.tune.study.search.start == (dict(plan.champion.params),)
-    assert np.isclose(np.median([value for _, value in plan.tune.study.history]), 0.0)
+    again = retune(objective=champion, **FAST)
+    (first,) = recorded(Tracker(mlflow_store, "1", again.study.run_id)).studies
+    assert len(first.trials) == 8
+    assert first.metric == plan.tune.objective.metric
+    assert [each["reference"] for each in again.study.began_from] == [first.reference]
 
 
 def test_rolling_back_lets_the_previous_version_serve_again(

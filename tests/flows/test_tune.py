@@ -150,8 +150,9 @@ def test_the_same_question_is_asked_once_in_two_runs(
 
 def test_the_same_seed_gives_the_same_trials(prefect_server, mlflow_store, bowl) -> None:
     """Also with other workers, as long as as many particles move together."""
-    tune(bowl, advisor="none", evaluations=12, seed=1, workers=2)
-    tune(bowl, advisor="none", evaluations=12, seed=1, workers=1, batch=2)
+    shared = {"advisor": "none", "evaluations": 12, "seed": 1, "memory": "off"}
+    tune(bowl, workers=2, **shared)
+    tune(bowl, workers=1, batch=2, **shared)
     children = runs(mlflow_store, parent=False)
     columns = ["tags.mlflow.runName", "params.x", "params.n", "metrics.value"]
     for _, trial in children.groupby("tags.mlflow.runName"):

@@ -16,8 +16,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingSt
 from llmpso import Float, SearchSpace
 from llmpso.errors import ChampionChangedError, RegistryError
 from tasks.champion import REFERENCE_FILE, champion_lost, find_champion, record_confirmation
-from tasks.earlier_studies import known_trials
 from tasks.experiment import Experiment
+from tasks.memory import Recalled, Sought, found
 from tasks.model_files import write_description
 from tasks.registry import Promotion, Registry
 from tasks.serving import CHANGE_TAG
@@ -265,7 +265,8 @@ def test_a_model_may_have_any_name_that_mlflow_takes(promoted, mlflow_store: str
     assert promoted(name, "1") == "2"
     assert served(mlflow_store, name) == [1, 2]
     assert find_champion(Registry(mlflow_store, name), SPACE).version == "2"
-    assert known_trials(Experiment(mlflow_store, "0"), name, SPACE) == []
+    sought = Sought(Experiment(mlflow_store, "0"), SPACE, "cost", "objective", name)
+    assert found(sought) == Recalled()
     assert Registry(mlflow_store, name).roll_back() == ("2", "1")
 
 

@@ -1,0 +1,115 @@
+"""What a study began from, and what each start was worth in it, as plain values and as text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmpso.escaping import code, markdown
+from llmpso.memory.mapping import MappedStudy, mapped
+from llmpso.memory.past_study import PastStudy
+from llmpso.space import SearchSpace
+from llmpso.text import brief, short
+from llmpso.trial import Source, Trial
+from tasks.memory import counted
+
+MOST_NAMED = 3
+"""Earlier studies that a terminal shows by name."""
+
+MOST_ROWS = 10
+"""Earlier studies in a table; a description in MLflow takes a few thousand characters."""
+
+Record = Mapping[str, Any]
+
+
+def earlier_records(studies: Sequence[PastStudy]) -> list[dict[str, Any]]:
+    """The earlier studies: name, run or file, address, metric, best value, and when they ended."""
+    return [
+        {
+            "name": study.name,
+            "reference": study.reference,
+            "url": study.url,
+            "metric": study.metric,
+            "trials": len(study.trials),
+            "best": study.best.value if study.best else None,
+            "ended": study.ended.date().isoformat() if study.ended else "",
+        }
+        for study in studies
+    ]
+
+
+def start_records(
+    space: SearchSpace, studies: Sequence[PastStudy], trials: Sequence[Trial]
+) -> list[dict[str, Any]]:
+    """What each start from an earlier study was worth: its value, and its rank in this study."""
+    starts = [trial for trial in trials if trial.source is Source.MEMORY]
+    fitted = (mapped(space, study) for study in studies)
+    known = [found for found in fitted if isinstance(found, MappedStudy)]
+    values = sorted(trial.value for trial in trials if trial.value is not None)
+    return [
+        {
+            "trial": trial.number,
+            "studies": [each.study.name for each in known if _has_tried(space, each, trial)],
+            "state": str(trial.state),
+            "value": trial.value,
+            "rank": None if trial.value is None else 1 + values.index(trial.value),
+            "of": len(values),
+        }
+        for trial in starts
+    ]
+
+
+def began_from_line(earlier: Sequence[Record]) -> str:
+    """From how many studies, and the most alike by name."""
+    named = [f"{brief(study['name'])}{_best(study)}" for study in earlier[:MOST_NAMED]]
+    more = f" and {len(earlier) - MOST_NAMED} more" if len(earlier) > MOST_NAMED else ""
+    return f"began from {counted(len(earlier))}: {'; '.join(named)}{more}"
+
+
+def worth_line(start: Record) -> str:
+    """One start: where it came from, and what it was worth here."""
+    origin = f" from {brief(start['studies'][0])}" if start["studies"] else ""
+    return f"start {start['trial']}{origin}: {_worth(start)}"
+
+
+def began_from_table(earlier: Sequence[Record]) -> list[list[str]]:
+    """Rows in Markdown: a link to the study, its best value, its trials and its end."""
+    rows = [
+        [
+            _linked(study),
+            "" if study["best"] is None else short(study["best"]),
+            markdown(study["metric"]),
+            str(study["trials"]),
+            study["ended"],
+        ]
+        for study in earlier[:MOST_ROWS]
+    ]
+    n_more = len(earlier) - len(rows)
+    return rows + [[f"and {n_more} more", *[""] * 4]] * bool(n_more)
+
+
+def worth_table(starts: Sequence[Record]) -> list[list[str]]:
+    """Rows in Markdown: trial, the studies that it comes from, and what it was worth here."""
+    return [
+        [str(start["trial"]), markdown(", ".join(start["studies"]), 500), _worth(start)]
+        for start in starts
+    ]
+
+
+def _worth(start: Record) -> str:
+    if start["value"] is None:
+        return str(start["state"])
+    return f"{short(start['value'])}, rank {start['rank']} of {start['of']}"
+
+
+def _best(study: Record) -> str:
+    return "" if study["best"] is None else f" (best {short(study['best'])})"
+
+
+def _linked(study: Record) -> str:
+    name = markdown(study["name"])
+    if study["url"]:
+        return f"[{name}]({study['url']})"
+    return f"{name} ({code(study['reference'])})"
+
+
+def _has_tried(space: SearchSpace, study: MappedStudy, trial: Trial) -> bool:
+    return space.key(trial.params) in {space.key(params) for params in study.params}
