@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmpso.search.llm_pso import LLMPSO
     from llmpso.search.pso import PSO
     from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
-    from llmpso.space import Categorical, Float, Integer, SearchSpace
+    from llmpso.space import Categorical, Fixed, Float, Integer, Ordinal, SearchSpace
     from llmpso.study.minimize import minimize
     from llmpso.study.result import StudyResult
     from llmpso.study.spec import StudySpec
@@ -36,11 +36,13 @@ __all__ = [
     "Backend",
     "Categorical",
     "Evaluation",
+    "Fixed",
     "Float",
     "Integer",
     "LLMPSOError",
     "LivePlot",
     "Objective",
+    "Ordinal",
     "Reporter",
     "SearchOptions",
     "SearchSpace",
@@ -72,7 +74,7 @@ _NAMES = {
     "search.surrogate_assisted": ("SurrogateAssistedSearch",),
     "search.llm_pso": ("LLMPSO",),
     "search.pso": ("PSO",),
-    "space": ("Categorical", "Float", "Integer", "SearchSpace"),
+    "space": ("Categorical", "Fixed", "Float", "Integer", "Ordinal", "SearchSpace"),
     "study.minimize": ("minimize",),
     "study.result": ("StudyResult",),
     "study.spec": ("StudySpec",),

@@ -58,7 +58,7 @@ def check_step(dimension: Any, step: float) -> None:
     if dimension.log:
         raise SpaceError(
             f"{name}(step={shown}, log=True): steps are equal on the linear scale only; leave one "
-            "of them out, or list the values as ordered choices"
+            "of them out, or list the values in an Ordinal"
         )
     if step > dimension.high - dimension.low:
         raise SpaceError(f"{name}(step={shown}): the step must not be greater than high - low")
@@ -74,14 +74,28 @@ def check_flag(dimension: Any, name: str, flag: object) -> None:
         )
 
 
-def listed(choices: object) -> Iterable[Any]:
+def plain_when(dimension: Any, when: object) -> dict[str, Any]:
+    """The values of other hyperparameters that a dimension depends on, by name, as plain values.
+
+    Raises:
+        SpaceError: It is no mapping of names to values.
+    """
+    name = type(dimension).__name__
+    if not isinstance(when, Mapping) or not all(isinstance(parent, str) for parent in when):
+        raise SpaceError(
+            f"{name}(when={clipped(when)}): it must be a mapping from names of other "
+            'hyperparameters to values, such as {"optimizer": "sgd"}'
+        )
+    return {parent: plain_choice(value) for parent, value in when.items()}
+
+
+def listed(kind: str, choices: object) -> Iterable[Any]:
     """Choices in their order; text would be split into letters, and a set has no order."""
     if isinstance(choices, str | bytes | Mapping | AbstractSet) or not isinstance(
         choices, Iterable
     ):
         raise SpaceError(
-            f"Categorical(choices={clipped(choices)}): choices must be a list, such as "
-            '["adam", "sgd"]'
+            f'{kind}(choices={clipped(choices)}): choices must be a list, such as ["adam", "sgd"]'
         )
     return choices
 

@@ -1,14 +1,14 @@
 """One hyperparameter: what it may be, in the user's units, and its image in [0, 1]."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from llmpso.dimension_checks import (
     LARGEST_WHOLE,
     check_bounds,
-    check_flag,
     check_step,
     clipped,
     is_integer,
@@ -17,8 +17,13 @@ from llmpso.dimension_checks import (
     listed,
     plain_choice,
     plain_number,
+    plain_when,
 )
 from llmpso.errors import SpaceError
+
+When = Mapping[str, Any]
+"""What other hyperparameters must be for this one to count, by name: a value, a list of values, or
+a comparison such as `">= 2"`. Empty if it always counts."""
 
 _OF_GRID = 1e-9
 """Share of a step by which a value may miss its place, as 0.1 + 0.2 does."""
@@ -42,16 +47,18 @@ class Float:
     high: float
     log: bool = False
     step: float | None = None
+    when: When = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Refuse bounds that are no interval."""
-        for field, bound in (("low", self.low), ("high", self.high), ("step", self.step)):
-            if field == "step" and bound is None:
+        for name, bound in (("low", self.low), ("high", self.high), ("step", self.step)):
+            if name == "step" and bound is None:
                 continue
             if not is_real(bound):
-                named = "bound" if field != "step" else field
-                raise SpaceError(f"Float({field}={clipped(bound)}): the {named} must be a number")
-            object.__setattr__(self, field, plain_number(bound))
+                named = "bound" if name != "step" else name
+                raise SpaceError(f"Float({name}={clipped(bound)}): the {named} must be a number")
+            object.__setattr__(self, name, plain_number(bound))
+        object.__setattr__(self, "when", plain_when(self, self.when))
         check_bounds(self)
         if self.step is not None:
             check_step(self, self.step)
@@ -121,15 +128,17 @@ class Integer:
     high: int
     log: bool = False
     step: int = 1
+    when: When = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Refuse bounds that are no interval of whole numbers."""
-        for field, bound in (("low", self.low), ("high", self.high), ("step", self.step)):
+        for name, bound in (("low", self.low), ("high", self.high), ("step", self.step)):
             if not is_whole(bound):
-                named = "bound" if field != "step" else field
+                named = "bound" if name != "step" else name
                 shown = clipped(bound)
-                raise SpaceError(f"Integer({field}={shown}): the {named} must be a whole number")
-            object.__setattr__(self, field, int(bound))
+                raise SpaceError(f"Integer({name}={shown}): the {named} must be a whole number")
+            object.__setattr__(self, name, int(bound))
+        object.__setattr__(self, "when", plain_when(self, self.when))
         check_bounds(self)
         if max(abs(self.low), abs(self.high)) > LARGEST_WHOLE:
             raise SpaceError(
@@ -161,8 +170,12 @@ class Integer:
     def decode(self, u: float) -> int:
         """The value that owns a place in [0, 1]."""
         if self.step != 1:
-            return self.low + self.step * self._indices.decode(u)
+            return self.at(self._indices.decode(u))
         return min(max(round(_value(u, *self._stretched, self.log)), self.low), self.high)
+
+    def at(self, index: int) -> int:
+        """The value so many steps above the lowest."""
+        return self.low + self.step * index
 
     @property
     def _indices(self) -> "Integer":
@@ -176,31 +189,30 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Categorical:
-    """One of several choices; `ordered` if neighbours in the list are alike.
+    """One of several choices, which have no order.
 
-    A choice is a string, a number, a bool, None, or a list of these, which becomes a tuple. An
-    ordered list of numbers is a grid. A single choice is a fixed value.
+    A choice is a string, a number, a bool, None, or a list of these, which becomes a tuple.
 
     Example:
-        >>> Categorical((16, 32, 64, 128), ordered=True).decode(0.6)
-        64
         >>> Categorical([[64, 64], [128], None]).choices
         ((64, 64), (128,), None)
     """
 
     choices: tuple[Any, ...]
-    ordered: bool = False
+    when: When = field(default_factory=dict, hash=False)
+
+    ordered: ClassVar[bool] = False
+    """Whether neighbours in the list are alike."""
 
     def __post_init__(self) -> None:
         """Refuse choices that are empty, repeated or no plain values."""
-        object.__setattr__(self, "choices", tuple(map(plain_choice, listed(self.choices))))
-        check_flag(self, "ordered", self.ordered)
+        kind = type(self).__name__
+        object.__setattr__(self, "choices", tuple(map(plain_choice, listed(kind, self.choices))))
+        object.__setattr__(self, "when", plain_when(self, self.when))
         if not self.choices:
-            raise SpaceError("Categorical(choices=[]): at least one choice is needed")
+            raise SpaceError(f"{kind}(choices=[]): at least one choice is needed")
         if len({identity(choice) for choice in self.choices}) < len(self.choices):
-            raise SpaceError(
-                f"Categorical(choices={clipped(list(self.choices))}): choices must differ"
-            )
+            raise SpaceError(f"{kind}(choices={clipped(list(self.choices))}): choices must differ")
 
     @property
     def size(self) -> float:
@@ -222,6 +234,33 @@ class Categorical:
     def decode(self, u: float) -> Any:
         """The choice that owns a place in [0, 1]."""
         return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ordinal(Categorical):
+    """One of several choices in their order: neighbours in the list are alike.
+
+    Example:
+        >>> Ordinal([16, 32, 64, 128]).decode(0.6)
+        64
+    """
+
+    ordered: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Fixed(Categorical):
+    """A value that is not searched, but is part of every configuration.
+
+    Example:
+        >>> Fixed(3).choices
+        (3,)
+    """
+
+    def __init__(self, value: Any, when: When | None = None) -> None:
+        object.__setattr__(self, "choices", (value,))
+        object.__setattr__(self, "when", {} if when is None else when)
+        self.__post_init__()
 
 
 Dimension = Float | Integer | Categorical

@@ -3,21 +3,35 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpso.dimensions import Categorical, Dimension, Float, Integer, identity, values
+from llmpso.conditions import Conditions
+from llmpso.dimensions import (
+    Categorical,
+    Dimension,
+    Fixed,
+    Float,
+    Integer,
+    Ordinal,
+    identity,
+    values,
+)
 from llmpso.errors import SpaceError
 from llmpso.text import did_you_mean, is_storable
 
 __all__ = [
     "Categorical",
     "Dimension",
+    "Fixed",
     "Float",
     "Floats",
     "Integer",
+    "Ordinal",
     "Params",
     "Position",
     "SearchSpace",
@@ -33,13 +47,30 @@ Position = Floats
 """A point of the unit cube, shape (n_dims,); the same shape serves for velocities."""
 
 
+UNUSED = 0.5
+"""Coordinate of a hyperparameter that does not count, unless it is unordered."""
+
+
 class SearchSpace(Mapping[str, Dimension]):
     """Named hyperparameters, and the map between their values and the unit cube.
+
+    A configuration has a value for each hyperparameter that counts in it, and no other.
+
+    Attributes:
+        conditions: Which of them count when.
 
     Example:
         >>> space = SearchSpace({"layers": Integer(1, 3), "dropout": Float(0.0, 0.5)})
         >>> space.decode(space.encode({"layers": 2, "dropout": 0.25}))
         {'layers': 2, 'dropout': 0.25}
+        >>> space = SearchSpace(
+        ...     {
+        ...         "optimizer": Categorical(["adam", "sgd"]),
+        ...         "momentum": Float(0.0, 0.99, when={"optimizer": "sgd"}),
+        ...     }
+        ... )
+        >>> space.validate({"optimizer": "adam"})
+        {'optimizer': 'adam'}
     """
 
     def __init__(self, dimensions: Mapping[str, Dimension]) -> None:
@@ -60,9 +91,18 @@ class SearchSpace(Mapping[str, Dimension]):
                 )
             if not isinstance(dimension, Float | Integer | Categorical):
                 raise SpaceError(
-                    f"{name} is {dimension!r}; it must be a Float, an Integer or a Categorical"
+                    f"{name} is {dimension!r}; it must be a Float, an Integer, a Categorical, an "
+                    "Ordinal or a Fixed"
                 )
         self._dimensions = dict(dimensions)
+        self.conditions = Conditions(self._dimensions)
+        self._unused = np.array(
+            [
+                # Like none of the choices, which lie in the middle of their shares.
+                0.0 if isinstance(dim, Categorical) and not dim.ordered else UNUSED
+                for dim in self.values()
+            ]
+        )
 
     def __getitem__(self, name: str) -> Dimension:
         return self._dimensions[name]
@@ -79,28 +119,61 @@ class SearchSpace(Mapping[str, Dimension]):
     @property
     def size(self) -> float:
         """Number of distinct configurations; infinite with any `Float`."""
-        return math.prod(dimension.size for dimension in self.values())
+        at_most = math.prod(dimension.size for dimension in self.values())
+        return self._n_configurations if self.conditions and at_most < math.inf else at_most
+
+    @cached_property
+    def _n_configurations(self) -> float:
+        return self.conditions.n_configurations()
 
     def validate(self, params: Params) -> dict[str, Any]:
         """The same configuration in the order and the plain types of the space.
 
         Raises:
-            SpaceError: A name is unknown or missing, or a value is not allowed; the message
-                names all that is wrong.
+            SpaceError: A name is unknown, missing, or does not count in this configuration, or a
+                value is not allowed; the message names all that is wrong.
         """
         problems = [self.unknown(name) for name in params if name not in self]
         valid: dict[str, Any] = {}
+        wrong: dict[str, str] = {}
         for name, dimension in self.items():
             if name not in params:
-                problems.append(f"{name} is missing")
                 continue
             try:
                 valid[name] = dimension.validate(params[name])
             except SpaceError as error:
-                problems.append(f"{name} is {params[name]!r}; it {error}")
+                wrong[name] = f"{name} is {params[name]!r}; it {error}"
+        needed = self.conditions.needed(valid) if self.conditions else set(self)
+        for name in self:
+            if name in wrong:
+                problems.append(wrong[name])
+            elif name in needed and name not in params:
+                problems.append(f"{name} is missing")
+            elif name in valid and name not in needed and not wrong:
+                problems.append(f"{name} {self._why_unused(name)}; leave it out")
         if problems:
             raise SpaceError("; ".join(problems))
         return valid
+
+    def without_unused(self, params: Params) -> tuple[dict[str, Any], str]:
+        """A configuration without hyperparameters that do not count in it, and what was left out.
+
+        Returns:
+            The rest, and a sentence for people, which is empty if nothing was left out. What is
+            wrong with the configuration otherwise is still wrong with the rest.
+        """
+        with suppress(SpaceError):
+            valid = {n: self[n].validate(value) for n, value in params.items() if n in self}
+            unused = set(valid) - self.conditions.needed(valid) if self.conditions else set()
+            left_out = [
+                f"{n} {self._why_unused(n)}, so it is left out" for n in self if n in unused
+            ]
+            note = "; ".join(left_out)
+            return {n: value for n, value in params.items() if n not in unused}, note
+        return dict(params), ""
+
+    def _why_unused(self, name: str) -> str:
+        return f"counts only if {self.conditions.text(name)}"
 
     def unknown(self, name: str) -> str:
         """What to say of a name that is not the space's."""
@@ -108,23 +181,48 @@ class SearchSpace(Mapping[str, Dimension]):
 
     def key(self, params: Params) -> tuple[Any, ...]:
         """What two equal configurations share; hashable."""
+        if self.conditions:
+            return tuple(identity(params[name]) if name in params else None for name in self)
         return tuple(identity(params[name]) for name in self)
 
-    def encode(self, params: Params) -> Position:
-        """The place of a valid configuration in the unit cube, shape (n_dims,)."""
-        return np.array([dim.encode(params[name]) for name, dim in self.items()])
+    def encode(self, params: Params, unused: Position | None = None) -> Position:
+        """The place of a valid configuration in the unit cube, shape (n_dims,).
+
+        Args:
+            params: The configuration.
+            unused: Coordinates of hyperparameters that do not count in it, shape (n_dims,). By
+                default always the same, so that equal configurations have the same place.
+        """
+        if not self.conditions:
+            return np.array([dim.encode(params[name]) for name, dim in self.items()])
+        position = (self._unused if unused is None else unused).copy()
+        for index, (name, dimension) in enumerate(self.items()):
+            if name in params:
+                position[index] = dimension.encode(params[name])
+        return position
 
     def decode(self, position: Position) -> dict[str, Any]:
         """The configuration at a place in the unit cube."""
         coordinates = np.clip(position, 0.0, 1.0).tolist()
-        return {
+        decoded = {
             name: dimension.decode(u)
             for (name, dimension), u in zip(self.items(), coordinates, strict=True)
         }
+        if not self.conditions:
+            return decoded
+        active = self.conditions.active(decoded)
+        return {name: value for name, value in decoded.items() if name in active}
+
+    def is_used(self, params: Params) -> NDArray[np.bool_]:
+        """Which hyperparameters count in a valid configuration, shape (n_dims,)."""
+        return np.array([name in params for name in self])
 
     def encode_velocity(self, velocities: Mapping[str, float]) -> Position:
-        """Moves per iteration in percent of the range as a velocity, shape (n_dims,)."""
-        return np.array([velocities[name] / 100 for name in self])
+        """Moves per iteration in percent of the range as a velocity, shape (n_dims,).
+
+        A hyperparameter without one does not move.
+        """
+        return np.array([velocities.get(name, 0.0) / 100 for name in self])
 
     def decode_velocity(self, velocity: Position) -> dict[str, float]:
         """A velocity in the unit cube as moves per iteration in percent of the range, by name.
@@ -135,7 +233,10 @@ class SearchSpace(Mapping[str, Dimension]):
 
     def configurations(self) -> Iterator[dict[str, Any]]:
         """Every configuration of a finite space."""
-        if not math.isfinite(self.size):
+        if self.size == math.inf:
             raise SpaceError("a space with a Float has no end; it cannot be listed")
+        if self.conditions:
+            yield from self.conditions.configurations()
+            return
         for chosen in itertools.product(*map(values, self.values())):
             yield dict(zip(self, chosen, strict=True))

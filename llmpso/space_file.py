@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from llmpso.errors import SpaceError
-from llmpso.space import Categorical, Dimension, Float, Integer, SearchSpace
+from llmpso.space import Categorical, Dimension, Fixed, Float, Integer, Ordinal, SearchSpace
 from llmpso.text import did_you_mean, one_line
 from llmpso.user_code import UserCodeError, run_user_code
 from llmpso.yaml_keys import repeated_key
@@ -21,6 +21,8 @@ KINDS: Mapping[str, type[Dimension]] = {
     "float": Float,
     "integer": Integer,
     "categorical": Categorical,
+    "ordinal": Ordinal,
+    "fixed": Fixed,
 }
 """What `type` of a hyperparameter may be."""
 
@@ -31,11 +33,15 @@ TRUTH_VALUES = {"yes": True, "on": True, "no": False, "off": False}
 def load_space(path: str | Path) -> SearchSpace:
     """The space that a file describes.
 
-    YAML has one entry per hyperparameter, with the fields of `Float`, `Integer` or `Categorical`:
+    YAML has one entry per hyperparameter, with the fields of `Float`, `Integer`, `Categorical`,
+    `Ordinal` or `Fixed`, or the only value that it has:
 
         rate: {type: float, low: 0.0001, high: 0.1, log: true}
         units: {type: integer, low: 32, high: 256, step: 32}
+        batch: {type: ordinal, choices: [16, 32, 64]}
         optimizer: {type: categorical, choices: [adam, sgd, null]}
+        momentum: {type: float, low: 0, high: 0.99, when: {optimizer: sgd}}
+        epochs: 20
 
     It is read as YAML 1.2: `no` is text, `1e-4` a number, `010` ten, and JSON is YAML, too. A
     Python file has a `SearchSpace` under the name `space`.
@@ -102,6 +108,10 @@ def _described(error: Exception) -> str:
 
 
 def _dimension(name: str, entry: object) -> Dimension:
+    if isinstance(entry, bool | int | float) or (
+        isinstance(entry, str) and entry.lower() not in KINDS
+    ):
+        return _named(name, Fixed, {"value": entry})
     kind = _kind(name, entry)
     fields = {key: value for key, value in dict(entry).items() if key != "type"}  # type: ignore[call-overload]
     parameters = signature(kind).parameters
@@ -113,6 +123,11 @@ def _dimension(name: str, entry: object) -> Dimension:
     missing = [key for key, p in parameters.items() if p.default is p.empty and key not in fields]
     if missing:
         raise SpaceError(f"{name} lacks {' and '.join(missing)}")
+    return _named(name, kind, fields)
+
+
+def _named(name: str, kind: type[Dimension], fields: Mapping[str, Any]) -> Dimension:
+    """A dimension; what is wrong with it is said with its name."""
     try:
         _check_quotes(fields)
         _check_meant(fields.get("choices"))
@@ -124,6 +139,12 @@ def _dimension(name: str, entry: object) -> Dimension:
 def _kind(name: object, entry: object) -> type[Dimension]:
     if isinstance(entry, dict) and "type" not in entry:
         raise SpaceError(f"{name} has no type; it must be one of: {', '.join(KINDS)}")
+    if entry is None or isinstance(entry, list):
+        shown = one_line(repr(entry), 100)
+        raise SpaceError(
+            f"{name} is {shown}; write {{type: fixed, value: …}} for a fixed value, or "
+            "{type: categorical, choices: […]} for several"
+        )
     kind = entry["type"] if isinstance(entry, dict) else entry
     if not isinstance(kind, str) or kind not in KINDS or not isinstance(entry, dict):
         shown = one_line(repr(kind), 100)
@@ -133,7 +154,7 @@ def _kind(name: object, entry: object) -> type[Dimension]:
 
 def _flag(field: str, value: Any) -> Any:
     """`yes` and `no` as truth values, in the fields that are true or false."""
-    if field not in ("log", "ordered") or not isinstance(value, str):
+    if field != "log" or not isinstance(value, str):
         return value
     return TRUTH_VALUES.get(value.lower(), value)
 

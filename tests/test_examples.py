@@ -20,6 +20,7 @@ from flows.tune import tune
 from llmpso import Evaluation
 from llmpso.backends.base import Reply, Request
 from llmpso.errors import BackendError
+from llmpso.space import Fixed
 from llmpso.space_file import load_space
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
@@ -60,6 +61,16 @@ def test_the_notebook_example() -> None:
 
 def test_the_scikit_learn_example() -> None:
     assert run("best = minimize")["best"].value < 0.08
+
+
+def test_a_conditional_space_in_python_and_in_a_file(tmp_path: Path) -> None:
+    names = run('"momentum": Float(0, 0.99, when')
+    assert names["best"].value < 2
+    assert ("momentum" in names["best"].params) == (names["best"].params["optimizer"] == "sgd")
+    (tmp_path / "conditional.yaml").write_text(block("# conditional.yaml"))
+    space = load_space(tmp_path / "conditional.yaml")
+    assert {name: space[name] for name in names["space"]} == dict(names["space"])
+    assert space["epochs"] == Fixed(20)
 
 
 def test_a_torch_loop_that_reports_and_the_same_with_optuna() -> None:

@@ -102,7 +102,9 @@ def leaders(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def leaderboard(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
-    """The best trials, one row each."""
+    """The best trials, one row each; a dash where a hyperparameter does not count."""
+    best = leaders(trials)[:MOST_ROWS]
+    names = list(dict.fromkeys(name for trial in best for name in trial.params))
     return [
         {
             "rank": rank,
@@ -111,8 +113,8 @@ def leaderboard(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
             "source": str(trial.source),
             "seconds": f"{trial.seconds:.1f}",
         }
-        | {_column(name, metric): short(value) for name, value in trial.params.items()}
-        for rank, trial in enumerate(leaders(trials)[:MOST_ROWS], start=1)
+        | {_column(n, metric): short(trial.params[n]) if n in trial.params else "–" for n in names}
+        for rank, trial in enumerate(best, start=1)
     ]
 
 

@@ -1,7 +1,8 @@
 """What the language model may answer: parsed and checked; no value is corrected.
 
-One exception: a velocity beyond the limit is clipped, as the swarm clips its own. Reading 32.0 as
-32 is no correction: JSON has one type for both.
+Two exceptions: a velocity beyond the limit is clipped, as the swarm clips its own, and a value for
+a hyperparameter that does not count is left out; the record says so. Reading 32.0 as 32 is no
+correction: JSON has one type for both.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from llmpso.advisor.answer_model import refusal, suggestion_model
+from llmpso.advisor.answer_model import ABSENT, refusal, suggestion_model
 from llmpso.advisor.reply_json import (
     MAX_REPLY_CHARACTERS,
     check_keys,
@@ -20,7 +21,7 @@ from llmpso.advisor.reply_json import (
     without_extras,
 )
 from llmpso.backends.base import Message
-from llmpso.errors import AdviceError
+from llmpso.errors import AdviceError, SpaceError
 from llmpso.space import Params, SearchSpace
 
 
@@ -32,7 +33,7 @@ class Suggestion:
     velocity: Mapping[str, float]
     """Moves per iteration in percent of the range, by name."""
     note: str = ""
-    """Which velocities were clipped; empty if none was."""
+    """Which velocities were clipped and which values left out; empty if none was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Call:
     cached: bool = False
     """Answered from the cache, without a call to the model."""
     notes: tuple[str, ...] = ()
-    """Velocities that were clipped, and options that the server refused."""
+    """Velocities that were clipped, values left out, and options that the server refused."""
     asked_at: float = field(default=0.0, compare=False)
     """When it was asked, in seconds since the epoch."""
 
@@ -124,11 +125,22 @@ class AdviceParser:
             found = self._model.model_validate(item).model_dump(by_alias=True)
         except ValidationError as error:
             raise AdviceError(refusal(error, self._space, self._parts)) from error
+        position, note = self._position(found["position"])
         if self._velocity_limit is None:
-            return Suggestion(found["position"], {})
-        return Suggestion(
-            found["position"], *_limited(found["velocity"], 100 * self._velocity_limit)
-        )
+            return Suggestion(position, {}, note)
+        velocity, limited = _limited(found["velocity"], 100 * self._velocity_limit)
+        return Suggestion(position, velocity, "; ".join(filter(None, (note, limited))))
+
+    def _position(self, found: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """A valid configuration, and which hyperparameters were left out of it."""
+        given = {name: value for name, value in found.items() if value is not ABSENT}
+        if not self._space.conditions:
+            return given, ""
+        position, note = self._space.without_unused(given)
+        try:
+            return self._space.validate(position), note
+        except SpaceError as error:
+            raise AdviceError(str(error)) from error
 
     def _taken_once(self, suggestion: Suggestion) -> Suggestion:
         key = self._space.key(suggestion.position)

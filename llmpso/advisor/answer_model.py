@@ -4,6 +4,7 @@ The values themselves are checked by the dimensions of the space, as those of a 
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import (
@@ -53,6 +54,10 @@ class _Object(BaseModel):
     model_config = ConfigDict(json_schema_extra=_close)
 
 
+ABSENT = object()
+"""Of a hyperparameter that an answer leaves out, or gives as null, because it does not count."""
+
+
 class _Position(_Object):
     """A configuration: a name that is not the space's may be a wrong spelling of one that is."""
 
@@ -61,13 +66,15 @@ class _Position(_Object):
 
 def suggestion_model(space: SearchSpace, velocity_limit: float | None) -> type[BaseModel]:
     """One suggestion: a position, and a velocity where a limit for it is given."""
-    position = _model(_Position, {name: _value_type(dim) for name, dim in space.items()})
+    optional = dict.fromkeys(space.conditions.of, ABSENT)
+    types = {name: _value_type(dim, name in optional) for name, dim in space.items()}
+    position = _model(_Position, types, optional)
     if velocity_limit is None:
         return _model(_Object, {"position": _inlined(position)})
     largest = 100 * velocity_limit
     move = {"type": "number", "minimum": -largest, "maximum": largest}
     moves = Annotated[float, PlainValidator(_move), WithJsonSchema(move)]
-    velocity = _model(_Object, dict.fromkeys(space, moves))
+    velocity = _model(_Object, dict.fromkeys(space, moves), dict.fromkeys(optional, 0.0))
     return _model(_Object, {"position": _inlined(position), "velocity": _inlined(velocity)})
 
 
@@ -130,10 +137,18 @@ def _position_problem(problem: Mapping[str, Any], space: SearchSpace) -> str:
     return f"{name} is {problem['input']!r}; it {problem['ctx']['error']}"
 
 
-def _model(base: type[BaseModel], fields: Mapping[str, Any]) -> type[BaseModel]:
+def _model(
+    base: type[BaseModel], fields: Mapping[str, Any], defaults: Mapping[str, Any] = {}
+) -> type[BaseModel]:
     """A model with these fields; any text may be a hyperparameter's name, so each is an alias."""
     named: dict[str, Any] = {
-        f"field_{place}": (kind, Field(alias=name))
+        f"field_{place}": (
+            kind,
+            # By a factory, because the schema need not show a default.
+            Field(alias=name, default_factory=partial(defaults.get, name))
+            if name in defaults
+            else Field(alias=name),
+        )
         for place, (name, kind) in enumerate(fields.items())
     }
     return create_model(base.__name__.strip("_"), __base__=base, **named)
@@ -148,13 +163,30 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema(schema_generator=_Unsorted)
 
 
-def _value_type(dimension: Dimension) -> Any:
+def _value_type(dimension: Dimension, is_optional: bool) -> Any:
+    schema = _value_schema(dimension)
     return Annotated[
         Any,
-        PlainValidator(dimension.validate),
+        PlainValidator(
+            partial(_valid_or_absent, dimension) if is_optional else dimension.validate
+        ),
         BeforeValidator(lambda value: _as_in(dimension, value)),
-        WithJsonSchema(_value_schema(dimension)),
+        WithJsonSchema(_nullable(schema) if is_optional else schema),
     ]
+
+
+def _valid_or_absent(dimension: Dimension, value: Any) -> Any:
+    """A valid value; null is none, unless it is a choice."""
+    is_choice = isinstance(dimension, Categorical) and None in dimension.choices
+    return ABSENT if value is None and not is_choice else dimension.validate(value)
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that null is valid for, too: OpenAI takes no property that may be left out."""
+    if "enum" in schema:
+        choices = schema["enum"]
+        return {"enum": choices if None in choices else [*choices, None]}
+    return schema | {"type": [schema["type"], "null"]}
 
 
 def _value_schema(dimension: Dimension) -> dict[str, Any]:

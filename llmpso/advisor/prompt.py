@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmpso.backends.base import Message
-from llmpso.space import Categorical, Dimension, Float, Params, SearchSpace
+from llmpso.space import Categorical, Dimension, Fixed, Float, Params, SearchSpace
 
 PAPER_PROMPT = "paper@1"
 """Name and version of the prompt below; changes whenever its text does."""
@@ -78,13 +78,13 @@ def paper_prompt(
 We minimise: {task.metric}. Lower is better.
 
 Hyperparameters:
-{lines(dimension_text(name, dimension) for name, dimension in space.items())}
+{space_text(space)}
 
 A velocity is a move in one iteration, in percent of the range, \
 from {-100 * velocity_limit:g} to {100 * velocity_limit:g}.
 
 Particles, best first, as value | position | velocity, in the order {", ".join(space)}:
-{lines(_particle_text(particle) for particle in best_first)}
+{lines(_particle_text(particle, space) for particle in best_first)}
 
 Best so far: {_best_text(swarm.best)}
 
@@ -112,8 +112,25 @@ def lines(items: Iterable[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
 
 
+def space_text(space: SearchSpace) -> str:
+    """The hyperparameters with their ranges and conditions, one per line."""
+    text = lines(
+        dimension_text(name, dimension) + _condition_text(space, name)
+        for name, dimension in space.items()
+    )
+    hint = "\nWhere a hyperparameter does not count, its value is null."
+    return text + hint if space.conditions else text
+
+
+def _condition_text(space: SearchSpace, name: str) -> str:
+    condition = space.conditions.text(name)
+    return f"; counts only if {condition}" if condition else ""
+
+
 def dimension_text(name: str, dimension: Dimension) -> str:
     """A hyperparameter's name, kind and range."""
+    if isinstance(dimension, Fixed):
+        return f"{name}: always {json.dumps(dimension.choices[0])}"
     if isinstance(dimension, Categorical):
         kind = "ordered choices" if dimension.ordered else "choices"
         return f"{name}: {kind} {json.dumps(list(dimension.choices))}"
@@ -126,14 +143,14 @@ def dimension_text(name: str, dimension: Dimension) -> str:
     return f"{name}: {kind} from {dimension.low:g} to {dimension.high:g}{scale}"
 
 
-def _particle_text(particle: ParticleView) -> str:
+def _particle_text(particle: ParticleView, space: SearchSpace) -> str:
     value = number(particle.value) if math.isfinite(particle.value) else "failed"
-    return f"{value} | {_row(particle.position)} | {_row(particle.velocity)}"
+    return f"{value} | {_row(particle.position, space)} | {_row(particle.velocity, space)}"
 
 
-def _row(values: Mapping[str, Any]) -> str:
+def _row(values: Mapping[str, Any], space: SearchSpace) -> str:
     """The values alone: repeating the names for each particle doubles the prompt."""
-    return ", ".join(map(_cell, values.values()))
+    return ", ".join(_cell(values.get(name)) for name in space)
 
 
 def _cell(value: Any) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from llmpso.advisor.advice import AdviceParser
 from llmpso.advisor.advisor import Advisor
 from llmpso.advisor.answer_model import configuration_schema, reasoned_schema
-from llmpso.advisor.prompt import Question, Task, dimension_text, lines
+from llmpso.advisor.prompt import Question, Task, space_text
 from llmpso.advisor.start_prompts import StartChoice, chosen_start
 from llmpso.backends.base import Message
 from llmpso.space import Params, SearchSpace
@@ -62,4 +62,4 @@ def _task_text(task: Task, space: SearchSpace) -> str:
 We minimise: {task.metric}. Lower is better.
 
 Hyperparameters:
-{lines(dimension_text(name, dimension) for name, dimension in space.items())}"""
+{space_text(space)}"""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llmpso.errors import DataError, SpecError
-from llmpso.space import Categorical, Params, SearchSpace
+from llmpso.space import Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -36,9 +36,7 @@ class Curves:
     @property
     def space(self) -> SearchSpace:
         """The grid."""
-        return SearchSpace(
-            {name: Categorical(tried, ordered=True) for name, tried in self.choices.items()}
-        )
+        return SearchSpace({name: Ordinal(tried) for name, tried in self.choices.items()})
 
 
 CURVES = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpso.space import Categorical, Params, SearchSpace
+from llmpso.space import Categorical, Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 TOP_SHARE = 0.01
@@ -63,4 +63,4 @@ class Grid:
 
 
 def _dimension(choices: tuple[Any, ...]) -> Categorical:
-    return Categorical(choices, ordered=not isinstance(choices[0], str))
+    return Categorical(choices) if isinstance(choices[0], str) else Ordinal(choices)

@@ -87,6 +87,6 @@ def _value(rule: Mapping[str, Any], u: float) -> Any:
     if "enum" in rule:
         return rule["enum"][int(u * len(rule["enum"]))]
     low, high = rule["minimum"], rule["maximum"]
-    if rule["type"] == "integer":
+    if "integer" in rule["type"]:
         return low + int(u * (high - low + 1))
     return low + u * (high - low)

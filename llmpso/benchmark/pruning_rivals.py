@@ -3,7 +3,7 @@
 from typing import Any
 
 from llmpso.benchmark.epoch_meter import EpochMeter
-from llmpso.benchmark.rivals import from_optuna, optuna_distributions
+from llmpso.benchmark.rivals import drawn_by_optuna
 
 PRUNERS = ("none", "median", "halving", "hyperband")
 """Pruners of Optuna by short name, each with its defaults."""
@@ -17,9 +17,8 @@ def optuna_study(meter: EpochMeter, pruner: str, seed: int) -> None:
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=seed), pruner=_pruner(pruner, meter.max_epochs)
     )
-    distributions = optuna_distributions(meter.space)
     while not meter.is_spent:
-        trial = study.ask(distributions)
+        trial = study.ask()
         value = _trained(meter, trial)
         if value is None:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
@@ -29,7 +28,7 @@ def optuna_study(meter: EpochMeter, pruner: str, seed: int) -> None:
 
 def _trained(meter: EpochMeter, trial: Any) -> float | None:
     """The value of a full training; None if it was pruned."""
-    params, value = from_optuna(meter.space, trial.params), 0.0
+    params, value = drawn_by_optuna(meter.space, trial), 0.0
     training = meter.begin(params)
     for epoch in range(1, meter.max_epochs + 1):
         value, is_final = training.to(epoch)

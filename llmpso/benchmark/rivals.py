@@ -162,19 +162,18 @@ class _Optuna:
         }
         self._space = space
         self._failed = optuna.trial.TrialState.FAIL
-        self._distributions = optuna_distributions(space)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(sampler=makers[sampler](seed=seed))
         for params in start:
             known = space.validate(params)
             self._study.enqueue_trial(
-                {name: _indexed(dim, known[name]) for name, dim in space.items()}
+                {name: _indexed(space[name], value) for name, value in known.items()}
             )
         self._open: list[Any] = []
 
     def propose(self) -> list[dict[str, Any]]:
-        self._open = [self._study.ask(self._distributions)]
-        return [from_optuna(self._space, self._open[0].params)]
+        self._open = [self._study.ask()]
+        return [drawn_by_optuna(self._space, self._open[0])]
 
     def learn(self, values: Sequence[float]) -> None:
         for trial, value in zip(self._open, values, strict=True):
@@ -251,37 +250,27 @@ def _missing(package: str) -> SpecError:
     return SpecError(f"{package} is not installed: pip install 'llmpso[benchmark]'")
 
 
-def optuna_distributions(space: SearchSpace) -> dict[str, Any]:
-    """A space as Optuna describes it."""
-    return {name: _distribution(dimension) for name, dimension in space.items()}
+def drawn_by_optuna(space: SearchSpace, trial: Any) -> dict[str, Any]:
+    """The configuration of a trial of Optuna's; what does not count in it is not drawn."""
+    drawn: dict[str, Any] = {}
+    for name in space.conditions.order:
+        if space.conditions.counts(name, drawn):
+            drawn[name] = _drawn(name, space[name], trial)
+    return space.validate(drawn)
 
 
-def from_optuna(space: SearchSpace, drawn: Params) -> dict[str, Any]:
-    """A configuration of Optuna's as this library holds it."""
-    return {name: _chosen(dimension, drawn[name]) for name, dimension in space.items()}
-
-
-def _distribution(dimension: Dimension) -> Any:
-    from optuna import distributions
-
+def _drawn(name: str, dimension: Dimension, trial: Any) -> Any:
     if isinstance(dimension, Categorical):
         if dimension.ordered:
-            return distributions.IntDistribution(0, len(dimension.choices) - 1)
-        return distributions.CategoricalDistribution(dimension.choices)
-    whole = isinstance(dimension, Integer)
-    kind: Any = distributions.IntDistribution if whole else distributions.FloatDistribution
-    return kind(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+            return dimension.choices[trial.suggest_int(name, 0, len(dimension.choices) - 1)]
+        return trial.suggest_categorical(name, dimension.choices)
+    is_whole = isinstance(dimension, Integer)
+    suggest = trial.suggest_int if is_whole else trial.suggest_float
+    return suggest(name, dimension.low, dimension.high, log=dimension.log, step=dimension.step)
 
 
 def _indexed(dimension: Dimension, value: Any) -> Any:
     """A value as Optuna holds it: ordered choices by their index."""
     if isinstance(dimension, Categorical) and dimension.ordered:
         return dimension.choices.index(value)
-    return value
-
-
-def _chosen(dimension: Dimension, value: Any) -> Any:
-    """A value as this library holds it."""
-    if isinstance(dimension, Categorical) and dimension.ordered:
-        return dimension.choices[value]
     return value

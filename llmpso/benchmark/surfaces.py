@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from llmpso.benchmark.lookup_table import Grid
 from llmpso.errors import DataError, SpecError
-from llmpso.space import Categorical, Params, SearchSpace
+from llmpso.space import Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 LAYERS = (1, 2, 3, 4, 5, 6)
@@ -49,8 +49,8 @@ class Surface:
         """The grid."""
         return SearchSpace(
             {
-                "layers": Categorical(LAYERS, ordered=True),
-                self.width: Categorical(self.widths, ordered=True),
+                "layers": Ordinal(LAYERS),
+                self.width: Ordinal(self.widths),
             }
         )
 

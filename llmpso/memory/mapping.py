@@ -111,7 +111,7 @@ def _fitted(space: SearchSpace, trial: PastTrial, filled: dict[str, Any]) -> dic
     given = {name: value for name, value in trial.params.items() if name in space}
     try:
         read = {name: parsed_value(space[name], value) for name, value in given.items()}
-        return space.validate(filled | read)
+        return space.validate(space.without_unused(filled | read)[0])
     except SpaceError:
         return None
 

@@ -27,7 +27,7 @@ from llmpso.objectives.image_baselines import image_baselines
 from llmpso.objectives.network import FitProblem, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
 from llmpso.objectives.tunables import Tunables
-from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
+from llmpso.space import Dimension, Float, Integer, Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 CODE_VERSION = 1
@@ -42,7 +42,7 @@ _STANDARD: dict[str, Dimension] = _PAPER | {
     "dropout": Float(0.0, 0.5),
 }
 _WIDE: dict[str, Dimension] = _STANDARD | {
-    "kernel": Categorical((3, 5, 7), ordered=True),
+    "kernel": Ordinal((3, 5, 7)),
     "weight_decay": Float(1e-5, 1e-1, log=True),
     "augmentation": Float(0.0, 1.0),
 }

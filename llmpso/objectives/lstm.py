@@ -21,7 +21,7 @@ from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, 
 from llmpso.objectives.network import FitProblem, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
 from llmpso.objectives.tunables import Tunables
-from llmpso.space import Categorical, Dimension, Float, Integer, Params, SearchSpace
+from llmpso.space import Dimension, Float, Integer, Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 CODE_VERSION = 1
@@ -38,7 +38,7 @@ _STANDARD: dict[str, Dimension] = _PAPER | {
 }
 _WIDE: dict[str, Dimension] = _STANDARD | {
     "window": Integer(6, 48, log=True),
-    "batch_size": Categorical((32, 64, 128, 256), ordered=True),
+    "batch_size": Ordinal((32, 64, 128, 256)),
 }
 
 TUNABLES = Tunables(

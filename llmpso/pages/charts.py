@@ -71,7 +71,8 @@ class Parallel:
 
     axes: Sequence[Axis]
     lines: Sequence[Sequence[float]]
-    """Shape (n_trials, n_axes), each axis from 0 to 1; ticks of the axes count the same way."""
+    """Shape (n_trials, n_axes), each axis from 0 to 1, or below for what has no value; ticks of
+    the axes count the same way."""
     shades: Sequence[float]
     """Colour of each line: 0 for the best, 1 for the worst."""
 

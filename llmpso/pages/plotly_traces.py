@@ -110,7 +110,7 @@ def _(mark: Parallel) -> Trace:
             {
                 "label": in_html(axis.label),
                 "values": list(values),
-                "range": [0, 1],
+                "range": [min([0, *(place for place, _ in axis.ticks)]), 1],
                 "tickvals": [place for place, _ in axis.ticks],
                 # Plotly shows these as they are, unlike any other text.
                 "ticktext": [name for _, name in axis.ticks],

@@ -16,6 +16,9 @@ from llmpso.trial import Source, Trial, TrialState
 Place = Callable[[Trial], tuple[float, float]]
 """The place of a trial in a panel."""
 
+BELOW = -0.12
+"""Where a line crosses the axis of a hyperparameter that does not count."""
+
 MOST_SLICES, MOST_AXES, MOST_PATHS = 6, 8, 12
 """More panels, axes and particles than these cannot be distinguished."""
 
@@ -36,7 +39,9 @@ def study_charts(trials: Sequence[Trial], space: SearchSpace, metric: str) -> li
     charts = [convergence(trials, points), parallel(points, names)]
     charts += [importance(shares)] if shares else []
     charts.append(slices(points, names))
-    charts += [trajectory(points, names)] if len(space) > 1 else []
+    plane = sorted(names, key=lambda name: bool(space[name].when))[:2]
+    if len(plane) > 1 and (both := points.with_values(plane)).trials:
+        charts.append(trajectory(both, plane))
     return [*charts, sources(points)]
 
 
@@ -79,7 +84,8 @@ def parallel(points: Points, names: Sequence[str]) -> Chart:
     heights = (points.values - low) / ((high - low) or 1.0)
     # The best are drawn last, above the others.
     order = np.argsort(-points.values, kind="stable")
-    lines = np.column_stack([points.cube[:, places], heights])[order]
+    crossings = np.where(points.used, points.cube, BELOW)[:, places]
+    lines = np.column_stack([crossings, heights])[order]
     value_ticks = ((0.0, short(low)), (1.0, short(high)))
     axes = [_cube_axis(name, points.space[name]) for name in names]
     bundle = Parallel(
@@ -123,14 +129,15 @@ def slices(points: Points, names: Sequence[str]) -> Chart:
 def _slice(points: Points, name: str) -> Panel:
     dimension = points.space[name]
     dots = _by_source(
-        points, lambda trial: (coordinate(dimension, trial.params[name]), trial.value or 0.0)
+        points.with_values([name]),
+        lambda trial: (coordinate(dimension, trial.params[name]), trial.value or 0.0),
     )
     return Panel(tuple(dots), axis(name, dimension), points.value_axis)
 
 
 def trajectory(points: Points, names: Sequence[str]) -> Chart:
-    """The paths of the particles through the two most important dimensions."""
-    x, y = names[:2]
+    """The paths of the particles through two dimensions, which all points have values for."""
+    x, y = names
 
     def place(trial: Trial) -> tuple[float, float]:
         return (
@@ -228,11 +235,14 @@ def _ways(points: Points) -> list[list[Trial]]:
 
 def _cube_axis(name: str, dimension: Dimension) -> Axis:
     """An axis from 0 to 1 with the names of its choices, or of its ends and middle."""
+    ticks = _cube_ticks(dimension)
+    return Axis(label(name), ticks=((BELOW, "not used"), *ticks) if dimension.when else ticks)
+
+
+def _cube_ticks(dimension: Dimension) -> tuple[tuple[float, str], ...]:
     if isinstance(dimension, Categorical):
-        ticks = tuple((dimension.encode(choice), label(choice)) for choice in dimension.choices)
-        return Axis(label(name), ticks=ticks)
+        return tuple((dimension.encode(choice), label(choice)) for choice in dimension.choices)
     if dimension.low == dimension.high:
-        return Axis(label(name), ticks=((0.5, f"{dimension.low:.3g}"),))
+        return ((0.5, f"{dimension.low:.3g}"),)
     places = (dimension.decode(0.0), dimension.decode(0.5), dimension.decode(1.0))
-    ticks = tuple((dimension.encode(place), f"{place:.3g}") for place in places)  # type: ignore[arg-type]
-    return Axis(label(name), ticks=ticks)
+    return tuple((dimension.encode(place), f"{place:.3g}") for place in places)  # type: ignore[arg-type]

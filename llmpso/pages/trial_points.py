@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmpso.dimensions import values
 from llmpso.pages.charts import Axis
@@ -37,6 +38,11 @@ class Points:
         completed = [trial for trial in trials if trial.value is not None]
         return cls(tuple(sorted(completed, key=lambda trial: trial.number)), space, metric)
 
+    def with_values(self, names: Sequence[str]) -> "Points":
+        """Those in which all of these hyperparameters count."""
+        found = [trial for trial in self.trials if all(name in trial.params for name in names)]
+        return replace(self, trials=tuple(found))
+
     @property
     def values(self) -> Floats:
         """What was measured, shape (n_trials,)."""
@@ -46,6 +52,11 @@ class Points:
     def cube(self) -> Floats:
         """Where it was measured, shape (n_trials, n_dims), unit cube."""
         return np.array([self.space.encode(trial.params) for trial in self.trials])
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """Which hyperparameters count in each, shape (n_trials, n_dims)."""
+        return np.array([self.space.is_used(trial.params) for trial in self.trials])
 
     @property
     def value_axis(self) -> Axis:

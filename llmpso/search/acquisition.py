@@ -195,7 +195,8 @@ def draw_pool(
 
 def is_grid(space: SearchSpace) -> bool:
     """Whether it has no real numbers."""
-    return math.isfinite(space.size)
+    # Not `isfinite`: a whole number may be beyond any float.
+    return space.size < math.inf
 
 
 def expected_improvement(prediction: Prediction, best: float) -> Floats:
@@ -218,10 +219,44 @@ def local_changes(
     """A configuration changed a little, shape (n_draws, n_dims).
 
     One or two hyperparameters change; or, in half of the draws from a space with real numbers,
-    all of these move together, for valleys that are not parallel to an axis.
+    all of these move together, for valleys that are not parallel to an axis. Those that do not
+    count are drawn anew, for the changes that make them count.
     """
+    if space.conditions:
+        return _conditional_changes(space, best, n_draws, rng)
     shape, smooth = (n_draws, len(space)), _smooth(space)
     changed = rng.random(shape).argsort(axis=1) < rng.integers(1, 3, size=(n_draws, 1))
+    return _changed(space, best, changed, smooth, rng)
+
+
+def _conditional_changes(
+    space: SearchSpace, best: Position, n_draws: int, rng: np.random.Generator
+) -> Floats:
+    used = space.is_used(space.decode(best))
+    order = rng.random((n_draws, int(used.sum()))).argsort(axis=1)
+    changed = np.zeros((n_draws, len(space)), dtype=bool)
+    changed[:, used] = order < rng.integers(1, 3, size=(n_draws, 1))
+    drawn = _changed(space, best, changed, _smooth(space) & used, rng)
+    return np.where(used, drawn, rng.random(drawn.shape))
+
+
+def _changed(
+    space: SearchSpace,
+    best: Position,
+    changed: NDArray[np.bool_],
+    smooth: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> Floats:
+    """A configuration with one change per draw, shape (n_draws, n_dims).
+
+    Args:
+        space: What may be tried.
+        best: What is changed.
+        changed: What changes in each draw, shape (n_draws, n_dims).
+        smooth: What moves together in half of the draws, shape (n_dims,).
+        rng: Draws the changes.
+    """
+    shape, n_draws = changed.shape, len(changed)
     redrawn = unordered_dimensions(space) | (rng.random(shape) < REDRAWN)
     if smooth.any():
         changed[: n_draws // 2], redrawn[: n_draws // 2] = smooth, False

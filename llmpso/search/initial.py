@@ -3,6 +3,7 @@
 The other members keep the first positions that the metaheuristic drew for them.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -10,6 +11,8 @@ from llmpso.errors import SpaceError, SpecError
 from llmpso.search.optimizer import Metaheuristic, Proposal, Proposals
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Source
+
+logger = logging.getLogger(__name__)
 
 IsKnown = Callable[[Params], bool]
 """Whether a configuration was proposed before."""
@@ -66,15 +69,18 @@ def checked_start(
 def validated(
     space: SearchSpace, option: str, configurations: Sequence[Params]
 ) -> list[dict[str, Any]]:
-    """Configurations in the types of the space.
+    """Configurations in the types of the space, without what does not count in them.
 
     Raises:
         SpaceError: One is outside the space; the message names the option and its place.
     """
     checked: list[dict[str, Any]] = []
     for index, params in enumerate(configurations):
+        used, note = space.without_unused(params) if space.conditions else (params, "")
+        if note:
+            logger.warning("%s[%d]: %s", option, index, note)
         try:
-            checked.append(space.validate(params))
+            checked.append(space.validate(used))
         except SpaceError as error:
             raise SpaceError(f"{option}[{index}]: {error}") from None
     return checked
@@ -85,7 +91,7 @@ def first_positions(
 ) -> Proposals:
     """The user's own configurations, then the positions that the metaheuristic drew."""
     for member, params in enumerate(start):
-        population.put(member, space.encode(params))
+        population.put(member, space.encode(params, unused=population.position(member)))
     own = {member: Proposal(Source.START, params) for member, params in enumerate(start)}
     blind = range(len(start), population.n_members)
     return own | dict.fromkeys(blind, Proposal(Source.INITIAL))
@@ -146,6 +152,6 @@ def place(
     """Put known good configurations in place of first positions, as far as there are members."""
     placed: Proposals = {}
     for member, (source, params) in zip(members, known, strict=False):
-        population.put(member, space.encode(params))
+        population.put(member, space.encode(params, unused=population.position(member)))
         placed[member] = Proposal(source, params)
     return placed

@@ -102,7 +102,8 @@ class LLMPSO:
         )
         proposals = dict.fromkeys(worst, Proposal(Source.SWARM, note=advice.problem))
         for particle, suggestion in zip(worst, advice.suggestions, strict=False):
-            position = self._space.encode(suggestion.position)
+            unused = self.particles.position(particle)
+            position = self._space.encode(suggestion.position, unused)
             velocity = self._space.encode_velocity(suggestion.velocity)
             self.particles.swarm = self.particles.swarm.placed([particle], position, velocity)
             proposals[particle] = Proposal(Source.ADVISOR, suggestion.position, suggestion.note)

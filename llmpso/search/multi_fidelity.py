@@ -221,7 +221,9 @@ class MultiFidelitySearch:
         means = model.predict(at).means
         for trial, training, mean in zip(self._trials.values(), trainings, means, strict=True):
             if training.values and mean < values[trial.particle]:
-                positions[trial.particle], values[trial.particle] = training.position, mean
+                own = swarm.positions[trial.particle]
+                positions[trial.particle] = self._space.encode(trial.params, unused=own)
+                values[trial.particle] = mean
         self.population.swarm = swarm.following(positions, values)
 
     def _believing(self, model: FidelitySurrogate, trial: Trial) -> FidelitySurrogate:
@@ -242,7 +244,8 @@ class MultiFidelitySearch:
         if best >= len(pool):
             return self._promoted(paused[best - len(pool)])
         self._turn += 1
-        self.population.step_to(member, positions[best])
+        own = self.population.position(member)
+        self.population.step_to(member, self._space.encode(pool[best].params, unused=own))
         return self._new(member, Proposal(pool[best].source, pool[best].params))
 
     def _look(self, model: FidelitySurrogate, gain: float) -> None:

@@ -224,7 +224,13 @@ class Archive:
     def learn(self, population: Metaheuristic, trials: Sequence[Trial]) -> None:
         """Update the members with results."""
         by_member = sorted(trials, key=lambda trial: trial.particle)
-        evaluated = np.array([self._space.encode(trial.params) for trial in by_member])
+        evaluated = np.array(
+            [
+                # What a configuration does not use, its member keeps.
+                self._space.encode(trial.params, unused=population.position(trial.particle))
+                for trial in by_member
+            ]
+        )
         values = np.array([math.inf if t.value is None else t.value for t in by_member])
         population.update([trial.particle for trial in by_member], evaluated, values)
 

@@ -179,7 +179,8 @@ class SurrogateAssistedSearch:
             pick = batch.pick(steps, self.population.bests(member), self._rng)
         if pick is None:
             return self._own_step(member)
-        self.population.step_to(member, pick.position)
+        params, own = pick.candidate.params, self.population.position(member)
+        self.population.step_to(member, self._space.encode(params, unused=own))
         outlook = batch.outlook(pick)
         if self._outlook is None or outlook.gain > self._outlook.gain:
             self._outlook = outlook

@@ -19,7 +19,7 @@ from llmpso.search.optimizer import Optimizer
 from llmpso.search.pso import PSO
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.search.swarm import Swarm
-from llmpso.space import Categorical, Float, Integer, SearchSpace
+from llmpso.space import Categorical, Fixed, Float, Integer, Ordinal, SearchSpace
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
 from scripted_backend import ScriptedBackend
 
@@ -27,8 +27,36 @@ SPACE = SearchSpace(
     {
         "rate": Float(1e-4, 1.0, log=True),
         "layers": Integer(1, 4),
-        "units": Categorical([16, 32, 64, 128], ordered=True),
+        "units": Ordinal([16, 32, 64, 128]),
         "kind": Categorical(["gru", "lstm", "rnn"]),
+    }
+)
+FOREST = SearchSpace(
+    {
+        "learner": Categorical(["svm", "glmnet", "ranger", "xgboost"]),
+        "svm.cost": Float(1e-4, 1e3, log=True, when={"learner": "svm"}),
+        "svm.kernel": Categorical(["linear", "polynomial", "radial"], when={"learner": "svm"}),
+        "svm.gamma": Float(1e-4, 1e3, log=True, when={"svm.kernel": "radial"}),
+        "svm.degree": Integer(2, 5, when={"svm.kernel": "polynomial"}),
+        "glmnet.alpha": Float(0, 1, step=0.1, when={"learner": "glmnet"}),
+        "ranger.trees": Integer(1, 200, log=True, when={"learner": "ranger"}),
+        "ranger.rule": Categorical(["gini", "extratrees"], when={"learner": "ranger"}),
+        "ranger.splits": Integer(1, 10, when={"ranger.rule": "extratrees"}),
+        "xgb.booster": Categorical(["gblinear", "gbtree", "dart"], when={"learner": "xgboost"}),
+        "xgb.eta": Float(1e-3, 1, log=True, when={"xgb.booster": ["gbtree", "dart"]}),
+        "xgb.depth": Integer(1, 15, when={"xgb.booster": ["gbtree", "dart"]}),
+        "xgb.bin": Ordinal([64, 128, 256], when={"xgb.depth": "> 6", "learner": "xgboost"}),
+        "imputation": Categorical(["mean", "median", None, (0, 1)]),
+    }
+)
+"""Fourteen hyperparameters, most of which count for one learner only."""
+FINITE_FOREST = SearchSpace(
+    {
+        "a": Integer(1, 4),
+        "b": Categorical(["x", "y", "z"]),
+        "c": Integer(1, 3, when={"a": ">= 3", "b": ["x", "y"]}),
+        "d": Categorical([True, None], when={"c": 2}),
+        "e": Fixed(1, when={"b": "z"}),
     }
 )
 FINITE = SearchSpace({"a": Integer(1, 4), "b": Categorical(["x", "y", "z"])})
@@ -55,7 +83,7 @@ def _middle(rule: dict[str, Any]) -> object:
     if "enum" in rule:
         return rule["enum"][0]
     middle = (rule["minimum"] + rule["maximum"]) / 2
-    return int(middle) if rule["type"] == "integer" else middle
+    return int(middle) if "integer" in rule["type"] else middle
 
 
 def _paper(space: SearchSpace, **options: Any) -> LLMPSO:
@@ -103,6 +131,9 @@ def value(trial: Trial) -> float:
     params = trial.params
     if "a" in params:
         return abs(params["a"] - 3) + "xyz".index(params["b"])
+    if "learner" in params:
+        places = [FOREST[n].encode(v) for n, v in params.items() if FOREST[n].when]
+        return sum((place - 0.6) ** 2 for place in places) + len(params["learner"]) / 10
     penalty = {"gru": 0.2, "lstm": 0.0, "rnn": 1.0}[params["kind"]]
     return abs(params["rate"] - 0.01) * 10 + (params["layers"] - 2) ** 2 + penalty
 
@@ -150,6 +181,45 @@ def test_other_seed_other_study(case: Case) -> None:
 def test_never_outside_the_space(case: Case) -> None:
     for trial in study(case.build(SPACE, seed=0), 30):
         assert SPACE.validate(trial.params) == trial.params
+
+
+def test_a_conditional_space_is_searched(case: Case) -> None:
+    trials = study(case.build(FOREST, seed=0), 30)
+    assert trials == study(case.build(FOREST, seed=0), 30)
+    assert all(FOREST.validate(trial.params) == trial.params for trial in trials)
+    if not case.repeats:
+        assert len({FOREST.key(trial.params) for trial in trials}) == 30
+    members = getattr(case.build(FOREST, seed=0), "particles", None)
+    assert members is None or members.swarm.positions.shape[1] == len(FOREST)
+
+
+def test_members_stay_in_the_cube_of_a_conditional_space(case: Case) -> None:
+    optimizer = case.build(FOREST, seed=1)
+    study(optimizer, 30, tell=lambda t: failed(t) if t.number % 3 else completed(t))
+    members = getattr(optimizer, "particles", getattr(optimizer, "population", None))
+    if members is None:
+        pytest.skip("no members")
+    places = [members.position(member) for member in range(members.n_members)]
+    assert all(((place >= 0) & (place <= 1)).all() for place in places)
+
+
+def test_every_conditional_configuration_once_then_the_end(case: Case) -> None:
+    if case.repeats:
+        pytest.skip("this method may repeat itself")
+    trials = study(case.build(FINITE_FOREST, seed=0), 100)
+    assert len({FINITE_FOREST.key(trial.params) for trial in trials}) == FINITE_FOREST.size
+    assert len(trials) == FINITE_FOREST.size == 24
+
+
+def test_what_does_not_count_in_a_start_is_left_out(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    if case.repeats:
+        pytest.skip("a start of our own methods")
+    start = {"a": 1, "b": "x", "c": 3}
+    optimizer = case.build(FINITE_FOREST, seed=0, start=[start])
+    assert optimizer.ask()[0].params == {"a": 1, "b": "x"}
+    assert "start[0]: c counts only if a >= 3 and b is 'x' or 'y', so it is left" in caplog.text
 
 
 def test_trials_are_numbered_in_order(case: Case) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmpso import Categorical, Float, Integer, SearchSpace, StopReason, minimize
+from llmpso import Categorical, Float, Integer, Ordinal, SearchSpace, StopReason, minimize
 from llmpso.errors import SpaceError
 from llmpso.options import MethodName
 
@@ -38,7 +38,9 @@ choices = st.lists(
     max_size=6,
     unique_by=lambda value: (type(value), value),
 )
-categoricals = st.builds(Categorical, choices.map(tuple), ordered=st.booleans())
+categoricals = st.builds(
+    lambda kind, listed: kind(listed), st.sampled_from([Categorical, Ordinal]), choices
+)
 dimensions = st.one_of(floats(), integers(), categoricals)
 spaces = st.dictionaries(texts.filter(bool), dimensions, min_size=1, max_size=5).map(SearchSpace)
 
@@ -117,7 +119,7 @@ def test_every_integer_owns_an_equal_share_on_the_linear_scale() -> None:
         (
             lambda: Integer(1, 9, step=2, log=True),
             "Integer(step=2, log=True): steps are equal on the linear scale only; leave one of "
-            "them out, or list the values as ordered choices",
+            "them out, or list the values in an Ordinal",
         ),
         (lambda: Categorical([]), "Categorical(choices=[]): at least one choice is needed"),
         (lambda: Categorical(["a", "a"]), "Categorical(choices=['a', 'a']): choices must differ"),
@@ -150,7 +152,7 @@ def test_every_integer_owns_an_equal_share_on_the_linear_scale() -> None:
         (lambda: SearchSpace({}), "SearchSpace({}): at least one hyperparameter is needed"),
         (
             lambda: SearchSpace({"a": 3}),
-            "a is 3; it must be a Float, an Integer or a Categorical",
+            "a is 3; it must be a Float, an Integer, a Categorical, an Ordinal or a Fixed",
         ),
     ],
 )

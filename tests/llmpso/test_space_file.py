@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from llmpso import Categorical, Float, Integer
+from llmpso import Categorical, Fixed, Float, Integer, Ordinal
 from llmpso.errors import SpaceError
 from llmpso.space_file import load_space
 
@@ -41,7 +42,11 @@ ENDLESS = "&b0 [1, 2, 3], " + ", ".join(f"&b{n} [{f'*b{n - 1}, ' * 9}]" for n in
         ("space.toml", "{}", "it must end in .yaml, .yml, .json or .py"),
         ("space.json", "{}", "it must hold one entry per hyperparameter"),
         ("space.yaml", "a: {<<: {low: 1}, low: 2, low: 3}", '(line 1: found duplicate key "low")'),
-        ("space.yaml", "a: &a [*a]", "a has the type [[...]]; it must be one of"),
+        (
+            "space.yaml",
+            "a: &a [*a]",
+            "a is [[...]]; write {type: fixed, value: …} for a",
+        ),
         ("space.yaml", "a: {type: categorical, choices: &c [1, *c]}", "lists within each other"),
         ("space.yaml", f"a: {{type: categorical, choices: [{ENDLESS}]}}", "lists within each oth"),
         (
@@ -53,7 +58,22 @@ ENDLESS = "&b0 [1, 2, 3], " + ", ".join(f"&b{n} [{f'*b{n - 1}, ' * 9}]" for n in
         ("no.yaml", None, "does not exist; check the path"),
         ("space.yaml", "", "it must hold one entry per hyperparameter"),
         ("space.yaml", "{rate: [1", "it is no YAML"),
-        ("space.yaml", "rate: 3", "rate has the type 3; it must be one of: float, integer, cat"),
+        ("space.yaml", "rate: float", "rate has the type 'float'; it must be one of: float, int"),
+        ("space.yaml", "rate:", "rate is None; write {type: fixed, value: …} for a fixed value"),
+        ("space.yaml", "rate: [1, 2]", "or {type: categorical, choices: […]} for several"),
+        ("space.yaml", "rate: .nan", "choice nan must be a string, a finite number"),
+        ("space.yaml", "a: {type: ordinal, choices: 3}", "Ordinal(choices=3): choices must be a"),
+        ("space.yaml", "a: {type: fixed}", "a lacks value"),
+        (
+            "space.yaml",
+            "a: {type: float, low: 0, high: 1, when: {b: 1}}",
+            "a depends on 'b', which is no hyperparameter (known: a)",
+        ),
+        (
+            "space.yaml",
+            "a: {type: float, low: 0, high: 1, when: b}",
+            "a: Float(when='b'): it must be a mapping from names of other hyperparameters to val",
+        ),
         ("space.yaml", "space: {rate: {type: float}}", "space has no type; it must be one of: fl"),
         ("space.yaml", "a: 1\nb: 2\na: 3", 'it is no YAML (line 3: found duplicate key "a")'),
         ("space.yaml", "a:\n  type: float\n  low: 0\n  low: 1", "(line 4: found duplicate key"),
@@ -137,6 +157,43 @@ def test_yaml_means_what_is_written(tmp_path: Path, entry: str, expected: object
             load_space(tmp_path / "space.yaml")
     else:
         assert dict(load_space(tmp_path / "space.yaml")) == {"no": expected}
+
+
+CONDITIONAL = """
+optimizer: {type: categorical, choices: [adam, sgd, rmsprop]}
+momentum: {type: float, low: 0, high: 0.99, when: {optimizer: [sgd, rmsprop]}}
+layers: {type: integer, low: 1, high: 3}
+units_2: {type: ordinal, choices: [16, 32, 64], when: {layers: ">= 2"}}
+skip: {type: categorical, choices: [true, null], when: {layers: 3, optimizer: adam}}
+epochs: 20
+cell: lstm
+bias: true
+window: {type: fixed, value: [3, 5]}
+"""
+
+
+def test_conditions_fixed_values_and_ordinals_are_read(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(CONDITIONAL)
+    space = load_space(tmp_path / "space.yaml")
+    assert dict(space) == {
+        "optimizer": Categorical(["adam", "sgd", "rmsprop"]),
+        "momentum": Float(0, 0.99, when={"optimizer": ["sgd", "rmsprop"]}),
+        "layers": Integer(1, 3),
+        "units_2": Ordinal([16, 32, 64], when={"layers": ">= 2"}),
+        "skip": Categorical([True, None], when={"layers": 3, "optimizer": "adam"}),
+        "epochs": Fixed(20),
+        "cell": Fixed("lstm"),
+        "bias": Fixed(True),
+        "window": Fixed((3, 5)),
+    }
+    assert space.decode(np.zeros(9)) == {
+        "optimizer": "adam",
+        "layers": 1,
+        "epochs": 20,
+        "cell": "lstm",
+        "bias": True,
+        "window": (3, 5),
+    }
 
 
 def test_json_and_the_files_of_powershell_are_read(tmp_path: Path) -> None:

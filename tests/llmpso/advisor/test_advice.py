@@ -4,8 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmpso import Categorical, Float, Integer, SearchSpace
+from llmpso import Categorical, Fixed, Float, Integer, SearchSpace, Task
+from llmpso.advisor import ParticleView, SwarmView
 from llmpso.advisor.advice import AdviceParser
+from llmpso.advisor.answer_model import advice_schema, configuration_schema
+from llmpso.advisor.prompt import paper_prompt
+from llmpso.backends.chat_completion import is_strict
 
 SPACE = SearchSpace(
     {
@@ -259,3 +263,102 @@ def test_no_reply_raises_or_leaves_the_space(text: str) -> None:
     assert parsed.suggestions or parsed.problems
     for suggestion in parsed.suggestions:
         assert SPACE.validate(suggestion.position) == suggestion.position
+
+
+CONDITIONAL = SearchSpace(
+    {
+        "optimizer": Categorical(["adam", "sgd"]),
+        "momentum": Float(0.0, 0.99, when={"optimizer": "sgd"}),
+        "units": Integer(8, 64),
+        "units_2": Integer(8, 64, when={"units": ">= 32"}),
+        "norm": Categorical(["batch", None], when={"optimizer": "sgd"}),
+    }
+)
+
+
+def configuration(**params: object) -> str:
+    return json.dumps({"configuration": params})
+
+
+def test_the_schema_of_a_conditional_hyperparameter_takes_null_and_stays_strict() -> None:
+    schema = configuration_schema(CONDITIONAL)
+    position = schema["properties"]["configuration"]
+    assert position["properties"] == {
+        "optimizer": {"enum": ["adam", "sgd"]},
+        "momentum": {"type": ["number", "null"], "minimum": 0.0, "maximum": 0.99},
+        "units": {"type": "integer", "minimum": 8, "maximum": 64},
+        "units_2": {"type": ["integer", "null"], "minimum": 8, "maximum": 64},
+        "norm": {"enum": ["batch", None]},
+    }
+    assert is_strict(schema)
+    assert is_strict(advice_schema(CONDITIONAL, 2, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("params", "expected", "note"),
+    [
+        ({"optimizer": "adam", "units": 8}, {"optimizer": "adam", "units": 8}, ""),
+        (
+            {"optimizer": "adam", "units": 8, "momentum": None, "units_2": None},
+            {"optimizer": "adam", "units": 8},
+            "",
+        ),
+        (
+            {"optimizer": "adam", "units": 32.0, "momentum": 0.9, "units_2": 16.0},
+            {"optimizer": "adam", "units": 32, "units_2": 16},
+            "momentum counts only if optimizer is 'sgd', so it is left out",
+        ),
+        (
+            {"optimizer": "sgd", "units": 8, "momentum": 0.9, "norm": None},
+            {"optimizer": "sgd", "momentum": 0.9, "units": 8, "norm": None},
+            "",
+        ),
+    ],
+)
+def test_an_answer_without_what_does_not_count_is_used(params, expected, note) -> None:
+    reader = AdviceParser(CONDITIONAL, None, lambda params: False, "configuration")
+    parsed = reader.parse(configuration(**params))
+    assert parsed.problems == ()
+    assert (parsed.suggestions[0].position, parsed.suggestions[0].note) == (expected, note)
+
+
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        ({"optimizer": "sgd", "units": 8, "momentum": None, "norm": None}, "momentum is missing"),
+        ({"optimizer": "sgd", "units": 8, "momentum": 1, "norm": "batch"}, "momentum is 1; it mu"),
+        ({"optimizer": "adam", "units": None}, "units is None; it must be a whole number"),
+        ({"optimizer": "adam", "units": 40}, "units_2 is missing"),
+        ({"units": 8}, "optimizer is missing"),
+    ],
+)
+def test_an_answer_without_what_counts_is_refused(params, problem) -> None:
+    reader = AdviceParser(CONDITIONAL, None, lambda params: False, "configuration")
+    parsed = reader.parse(configuration(**params))
+    assert parsed.suggestions == ()
+    assert problem in parsed.problems[0]
+
+
+def test_velocities_of_what_does_not_count_may_be_left_out() -> None:
+    reader = AdviceParser(CONDITIONAL, 0.5, lambda params: False)
+    position = {"optimizer": "adam", "units": 8}
+    parsed = reader.parse(reply({"position": position, "velocity": {"optimizer": 0, "units": 9}}))
+    assert parsed.suggestions[0].velocity == {
+        "optimizer": 0.0,
+        "momentum": 0.0,
+        "units": 9.0,
+        "units_2": 0.0,
+        "norm": 0.0,
+    }
+
+
+def test_a_prompt_says_when_a_hyperparameter_counts() -> None:
+    space = SearchSpace({**CONDITIONAL, "epochs": Fixed(20)})
+    rest = {"units": 8, "epochs": 20}
+    view = ParticleView({"optimizer": "adam", **rest}, dict.fromkeys(space, 1.0), 0.5)
+    swarm = SwarmView((view,), view)
+    text = paper_prompt(Task("A test.", "error"), space, swarm, 1, 0.5)[1].content
+    assert "- momentum: number from 0 to 0.99; counts only if optimizer is 'sgd'" in text
+    assert "counts only if units >= 32" in text
+    assert "- epochs: always 20\nWhere a hyperparameter does not count, its value is" in (text)
+    assert "0.5 | adam, null, 8, null, null, 20 | 1, 1, 1, 1, 1, 1" in text

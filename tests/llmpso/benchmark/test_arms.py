@@ -20,7 +20,7 @@ from llmpso.benchmark.problems import SUITES, TABLE_DEFAULTS, FunctionProblem, T
 from llmpso.benchmark.runs import study_rows
 from llmpso.errors import SpecError
 from llmpso.search.acquisition import PoolSize
-from llmpso.space import Categorical, Float, Integer, SearchSpace
+from llmpso.space import Categorical, Float, Integer, Ordinal, SearchSpace
 from llmpso.trial import Source
 from scripted_backend import ScriptedBackend
 
@@ -29,7 +29,7 @@ SPACE = SearchSpace(
     {
         "rate": Float(1e-4, 1.0, log=True),
         "layers": Integer(1, 4),
-        "units": Categorical([16, 32, 64, 128], ordered=True),
+        "units": Ordinal([16, 32, 64, 128]),
         "kind": Categorical(["gru", "lstm", "rnn"]),
     }
 )

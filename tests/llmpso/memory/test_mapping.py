@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmpso import Categorical, Float, Integer, SearchSpace
+from llmpso import Categorical, Float, Integer, Ordinal, SearchSpace
 from llmpso.memory.mapping import MappedStudy, mapped
 from llmpso.memory.past_study import PastState, PastStudy, PastTrial
 
@@ -15,7 +15,7 @@ SPACE = SearchSpace(
     {
         "rate": Float(1e-4, 1e-1, log=True),
         "layers": Integer(1, 4),
-        "batch": Categorical((16, 32, 64), ordered=True),
+        "batch": Ordinal((16, 32, 64)),
         "kind": Categorical(("relu", "tanh")),
         "share": Float(0.0, 0.5, step=0.1),
     }

@@ -254,3 +254,36 @@ def test_odd_names_are_drawn_and_leave_the_page_whole(tmp_path: Path) -> None:
 
 def _plotly() -> str:
     return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+def test_what_does_not_count_is_drawn_below_its_axis_or_left_out(tmp_path: Path) -> None:
+    space = SearchSpace(
+        {
+            "momentum": Float(0.0, 0.99, when={"optimizer": "sgd"}),
+            "optimizer": Categorical(["adam", "sgd"]),
+            "layers": Integer(1, 3),
+            "units": Integer(8, 64, when={"layers": ">= 2"}),
+        }
+    )
+
+    def error(params) -> float:
+        return params.get("momentum", 0.5) + params["layers"] / 10
+
+    trials = minimize(error, space, evaluations=30, method="pso", seed=1).trials
+    charts = study_charts(trials, space, METRIC)
+    with_momentum = sum("momentum" in trial.params for trial in trials)
+    assert 0 < with_momentum < len(trials)
+    bundle = named(charts, "parallel").panels[0].marks[0]
+    assert isinstance(bundle, Parallel)
+    place = [axis.label for axis in bundle.axes].index("momentum")
+    below = [line[place] for line in bundle.lines if line[place] < 0]
+    assert len(below) == len(trials) - with_momentum
+    assert (min(below), "not used") in bundle.axes[place].ticks
+    slices = {panel.x.label: panel for panel in named(charts, "slices").panels}
+    assert sum(len(dots.x) for dots in slices["momentum"].marks) == with_momentum
+    assert "optimizer and layers" in named(charts, "trajectory").title.replace(
+        "layers and optimizer", "optimizer and layers"
+    )
+    assert set(importances(Points.of(trials, space, METRIC))) <= set(space)
+    *_, html = draw(charts, tmp_path, "title", "text")
+    assert re.search(r'"range": ?\[-0\.12, ?1\]', html.read_text(encoding="utf-8"))

@@ -10,12 +10,12 @@ from llmpso.search.acquisition import (
     local_changes,
     unseen,
 )
-from llmpso.space import Categorical, Float, Integer, SearchSpace
+from llmpso.space import Categorical, Float, Integer, Ordinal, SearchSpace
 from llmpso.trial import Source
 
 GRID = SearchSpace(
     {
-        "units": Categorical([16, 32, 64, 128], ordered=True),
+        "units": Ordinal([16, 32, 64, 128]),
         "layers": Integer(1, 5),
         "kind": Categorical(["a", "b", "c"]),
     }
@@ -37,7 +37,7 @@ def test_changes_alter_one_or_two_hyperparameters_and_stay_inside() -> None:
 
 
 def test_a_small_change_of_a_grid_still_leaves_the_value() -> None:
-    space = SearchSpace({"units": Categorical(range(4), ordered=True)})
+    space = SearchSpace({"units": Ordinal(range(4))})
     moved = local_changes(space, np.array([0.375]), 200, rng())
     stayed = np.mean([space.decode(place)["units"] == 1 for place in moved])
     assert stayed < 0.2
