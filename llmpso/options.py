@@ -63,9 +63,10 @@ class DataOptions(Options):
     """Classes of the images to use, several of them as one: `fibre=paper+cardboard`."""
     dims: Annotated[int, Field(ge=2, le=1_000)] = 5
     """Variables of `rastrigin`."""
-    space: Literal["paper", "standard", "wide"] = "standard"
+    space: Literal["paper", "standard", "wide", "layers"] = "standard"
     """What is tuned of a network: layers and width (`paper`), learning rate and dropout besides
-    (`standard`), or all there is (`wide`)."""
+    (`standard`), all there is (`wide`), or `standard` with a width of its own for each layer
+    (`layers`)."""
     space_file: str | None = None
     """Space of a plain function of yours: a YAML file, or Python that names `space`."""
 

@@ -26,7 +26,7 @@ from llmpso.objectives.cnn_network import (
 from llmpso.objectives.image_baselines import image_baselines
 from llmpso.objectives.network import FitProblem, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
-from llmpso.objectives.tunables import Tunables
+from llmpso.objectives.tunables import Tunables, per_layer
 from llmpso.space import Dimension, Float, Integer, Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
@@ -36,11 +36,13 @@ CODE_VERSION = 1
 MAX_IMAGES = 2048
 """Training images per epoch (others each time), so that a large set costs no more than minutes."""
 
-_PAPER: dict[str, Dimension] = {"layers": Integer(1, 6), "filters": Integer(4, 64, log=True)}
-_STANDARD: dict[str, Dimension] = _PAPER | {
+_LAYERS, _FILTERS = Integer(1, 6), Integer(4, 64, log=True)
+_PAPER: dict[str, Dimension] = {"layers": _LAYERS, "filters": _FILTERS}
+_TRAINING: dict[str, Dimension] = {
     "learning_rate": Float(1e-4, 3e-2, log=True),
     "dropout": Float(0.0, 0.5),
 }
+_STANDARD = _PAPER | _TRAINING
 _WIDE: dict[str, Dimension] = _STANDARD | {
     "kernel": Ordinal((3, 5, 7)),
     "weight_decay": Float(1e-5, 1e-1, log=True),
@@ -52,7 +54,11 @@ TUNABLES = Tunables(
         "paper": SearchSpace(_PAPER),
         "standard": SearchSpace(_STANDARD),
         "wide": SearchSpace(_WIDE),
+        "layers": SearchSpace(
+            {"layers": _LAYERS, **per_layer("filters", _FILTERS, 6), **_TRAINING}
+        ),
     },
+    width="filters",
     fixed={
         "learning_rate": 0.003,
         "dropout": 0.0,
@@ -82,8 +88,8 @@ class CNNObjective(NetworkObjective[CNNetwork]):
             max_epochs: Epochs at fidelity 1.
             batch_size: Images per step.
             device: `auto`, `cpu` or `cuda`.
-            space: What may be tried; it must name layers and filters, and may name all else in
-                the space `wide`. By default the space `standard`.
+            space: What may be tried; it must name layers and filters, or filters_1 and so on, and
+                may name all else in the space `wide`. By default the space `standard`.
 
         Raises:
             SpecError: An option is out of range.
@@ -112,11 +118,12 @@ class CNNObjective(NetworkObjective[CNNetwork]):
     def description(self) -> str:
         """The task, the size of the data and the training, in three sentences."""
         images, (height, width, channels) = self.images, self.images.shape
+        number = "the same" if "filters" in self.space else "its own"
         return (
             f"A convolutional network tells {', '.join(images.class_names)} apart: "
-            f"{images.description}. Each layer of it is a convolution with the same number of "
-            "filters, batch normalisation, ReLU and pooling; the last is averaged, thinned by "
-            f"dropout and read by a linear layer. Adam minimises cross-entropy on "
+            f"{images.description}. Each layer of it is a convolution with {number} "
+            "number of filters, batch normalisation, ReLU and pooling; the last is averaged, "
+            f"thinned by dropout and read by a linear layer. Adam minimises cross-entropy on "
             f"{len(images.train):,} images of {width} × {height} pixels and {channels} "
             f"channel{'s' if channels > 1 else ''} in batches of {self.batch_size} for at most "
             f"{self.max_epochs} epochs, with early stopping on {len(images.validation):,} "
@@ -165,12 +172,13 @@ class CNNObjective(NetworkObjective[CNNetwork]):
 
     def _network(self, chosen: Params, generator: torch.Generator) -> CNNetwork:
         height, width, channels = self.images.shape
-        sizes = {name: chosen[name] for name in ("layers", "filters", "kernel", "dropout")}
+        sizes = {name: chosen[name] for name in ("layers", "kernel", "dropout")}
         network = CNNetwork(
             CNNArchitecture(
                 side=min(height, width),
                 channels=channels,
                 classes=len(self.images.class_names),
+                filters=self._tunables.widths(chosen),
                 **sizes,
             )
         )

@@ -32,9 +32,17 @@ class CNNArchitecture:
     channels: int
     classes: int
     layers: int
-    filters: int
+    filters: int | Sequence[int]
+    """Of all layers, or of each."""
     kernel: int
     dropout: float
+
+    @property
+    def widths(self) -> list[int]:
+        """Filters of each layer."""
+        return (
+            [self.filters] * self.layers if isinstance(self.filters, int) else list(self.filters)
+        )
 
 
 class CNNetwork(nn.Module):
@@ -53,7 +61,9 @@ class CNNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(architecture.channels, 1, 1))
         self.register_buffer("deviation", torch.ones(architecture.channels, 1, 1))
         self.body = nn.Sequential(*_body(architecture))
-        self.head = _undrawn(nn.Linear(architecture.filters, architecture.classes, device="meta"))
+        self.head = _undrawn(
+            nn.Linear(architecture.widths[-1], architecture.classes, device="meta")
+        )
         # The overloads of torch's stubs leave this argument out.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -132,9 +142,8 @@ def _shifted(side: int, draws: Tensor, strength: float) -> Tensor:
 
 
 def _body(architecture: CNNArchitecture) -> Iterator[nn.Module]:
-    side, n_inputs, n_filters = architecture.side, architecture.channels, architecture.filters
-    kernel = architecture.kernel
-    for _ in range(architecture.layers):
+    side, n_inputs, kernel = architecture.side, architecture.channels, architecture.kernel
+    for n_filters in architecture.widths:
         # Batch normalisation has a bias of its own.
         convolution = nn.Conv2d(
             n_inputs, n_filters, kernel, padding=kernel // 2, bias=False, device="meta"

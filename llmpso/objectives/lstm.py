@@ -20,7 +20,7 @@ from llmpso.objectives.forecaster import Forecaster
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
 from llmpso.objectives.network import FitProblem, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
-from llmpso.objectives.tunables import Tunables
+from llmpso.objectives.tunables import Tunables, per_layer
 from llmpso.space import Dimension, Float, Integer, Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
@@ -31,11 +31,13 @@ MAX_WINDOWS = 2048
 """Training windows per epoch (others each time) and validation windows at all, so that a long
 series costs no more than minutes; neighbouring windows share all rows but one."""
 
-_PAPER: dict[str, Dimension] = {"layers": Integer(1, 3), "hidden_units": Integer(8, 128, log=True)}
-_STANDARD: dict[str, Dimension] = _PAPER | {
+_LAYERS, _UNITS = Integer(1, 3), Integer(8, 128, log=True)
+_PAPER: dict[str, Dimension] = {"layers": _LAYERS, "hidden_units": _UNITS}
+_TRAINING: dict[str, Dimension] = {
     "learning_rate": Float(1e-4, 3e-2, log=True),
     "dropout": Float(0.0, 0.5),
 }
+_STANDARD = _PAPER | _TRAINING
 _WIDE: dict[str, Dimension] = _STANDARD | {
     "window": Integer(6, 48, log=True),
     "batch_size": Ordinal((32, 64, 128, 256)),
@@ -46,7 +48,11 @@ TUNABLES = Tunables(
         "paper": SearchSpace(_PAPER),
         "standard": SearchSpace(_STANDARD),
         "wide": SearchSpace(_WIDE),
+        "layers": SearchSpace(
+            {"layers": _LAYERS, **per_layer("hidden_units", _UNITS, 3), **_TRAINING}
+        ),
     },
+    width="hidden_units",
     fixed={"learning_rate": 0.005, "dropout": 0.1, "window": 24, "batch_size": 64},
 )
 
@@ -75,8 +81,8 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
             batch_size: Windows per step, where the space does not name it; by default 64, or 128
                 from 2,048 windows on.
             device: `auto`, `cpu` or `cuda`.
-            space: What may be tried; it must name layers and hidden_units, and may name all else
-                in the space `wide`. By default the space `standard`.
+            space: What may be tried; it must name layers and hidden_units, or hidden_units_1 and
+                so on, and may name all else in the space `wide`. By default the space `standard`.
 
         Raises:
             DataError: Window and horizon do not fit the series.
@@ -183,8 +189,14 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         return {"forecast.json": forecast_record(self.series, self.windows, model)}
 
     def _network(self, chosen: Params, generator: torch.Generator) -> LSTMNetwork:
-        sizes = {name: chosen[name] for name in ("layers", "hidden_units", "dropout")}
-        network = LSTMNetwork(Architecture(n_inputs=self.windows.inputs.shape[1], **sizes))
+        network = LSTMNetwork(
+            Architecture(
+                n_inputs=self.windows.inputs.shape[1],
+                layers=chosen["layers"],
+                hidden_units=self._tunables.widths(chosen),
+                dropout=chosen["dropout"],
+            )
+        )
         network.initialise(generator)
         return network
 

@@ -4,7 +4,7 @@ LSTM: Hochreiter and Schmidhuber 1997; forget-gate bias of 1: Gers et al. 2000; 
 and states, one mask for all time steps: Gal and Ghahramani 2016; linear path: Lai et al. 2018.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,8 +22,16 @@ class Architecture:
 
     n_inputs: int
     layers: int
-    hidden_units: int
+    hidden_units: int | Sequence[int]
+    """Of all layers, or of each."""
     dropout: float
+
+    @property
+    def widths(self) -> list[int]:
+        """Units of each layer."""
+        if isinstance(self.hidden_units, int):
+            return [self.hidden_units] * self.layers
+        return list(self.hidden_units)
 
 
 class LSTMNetwork(nn.Module):
@@ -37,13 +45,13 @@ class LSTMNetwork(nn.Module):
         """Leave the weights undefined: call `initialise`, or load them."""
         super().__init__()
         self.architecture = architecture
-        n_inputs, units = architecture.n_inputs, architecture.hidden_units
+        n_inputs, widths = architecture.n_inputs, architecture.widths
         # By way of "meta", because a constructor draws from torch's global generator.
         self.recurrent = nn.ModuleList(
-            nn.LSTM(size, units, device="meta").to_empty(device="cpu")
-            for size in (n_inputs, *[units] * (architecture.layers - 1))
+            nn.LSTM(n_below, units, device="meta").to_empty(device="cpu")
+            for n_below, units in zip([n_inputs, *widths], widths, strict=False)
         )
-        self.head = nn.Linear(units, 1, device="meta").to_empty(device="cpu")
+        self.head = nn.Linear(widths[-1], 1, device="meta").to_empty(device="cpu")
         self.linear = nn.Linear(n_inputs, 1, device="meta").to_empty(device="cpu")
 
     @torch.no_grad()

@@ -239,3 +239,14 @@ def test_cuda_gives_about_the_same(images):
     }
     assert on["cuda"].value == pytest.approx(on["cpu"].value, abs=0.1)
     assert next(on["cuda"].model.network.parameters()).device.type == "cpu"
+
+
+def test_each_layer_may_have_filters_of_its_own(images, tmp_path):
+    objective = CNNObjective(images, max_epochs=1, device="cpu", space=TUNABLES.named("layers"))
+    assert "is a convolution with its own number of filters" in objective.description
+    params = {"layers": 2, "filters_1": 5, "filters_2": 7, "learning_rate": 0.01, "dropout": 0.0}
+    model = objective.evaluate(params, fidelity=1.0, seed=0).model
+    assert [part.out_channels for part in model.network.body[::4]] == [5, 7]
+    model.save(tmp_path)
+    same = objective.read_model(tmp_path).predict(images.test.pixels)
+    assert same.equals(model.predict(images.test.pixels))

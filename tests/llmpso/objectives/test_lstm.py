@@ -216,3 +216,27 @@ def test_how_times_are_written_is_part_of_the_fingerprint(tmp_path):
     assert first.fingerprint != second.fingerprint
     assert first.notes == ("time is read from 'time', dates as %d/%m/%Y",)
     assert second.notes == ()
+
+
+def test_equal_widths_of_all_layers_are_the_same_network(taiwan, measured):
+    space = TUNABLES.named("layers")
+    objective = LSTMObjective(taiwan, max_epochs=2, device="cpu", space=space)
+    plain = LSTMObjective(taiwan, max_epochs=2, device="cpu")
+    rest = {"layers": 2, "learning_rate": 0.01, "dropout": 0.1}
+    each = {"hidden_units_1": 12, "hidden_units_2": 12}
+    assert measured(objective.evaluate(rest | each, fidelity=1.0, seed=0)) == measured(
+        plain.evaluate(rest | {"hidden_units": 12}, fidelity=1.0, seed=0)
+    )
+    other = objective.evaluate(rest | each | {"hidden_units_2": 8}, fidelity=1.0, seed=0)
+    assert [layer.hidden_size for layer in other.model.network.recurrent] == [12, 8]
+
+
+def test_a_model_of_other_widths_is_saved_and_read_back(taiwan, tmp_path):
+    objective = LSTMObjective(taiwan, max_epochs=1, device="cpu", space=TUNABLES.named("layers"))
+    params = {"layers": 2, "hidden_units_1": 9, "hidden_units_2": 8}
+    params |= {"learning_rate": 0.01, "dropout": 0.1}
+    model = objective.evaluate(params, fidelity=1.0, seed=0).model
+    model.save(tmp_path)
+    again = objective.read_model(tmp_path)
+    frame = taiwan.frame.iloc[-60:]
+    assert (again.predict(frame).to_numpy() == model.predict(frame).to_numpy()).all()

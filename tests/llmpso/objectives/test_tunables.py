@@ -9,7 +9,7 @@ from llmpso.space import Float, SearchSpace
 @pytest.mark.parametrize("tunables", [cnn.TUNABLES, lstm.TUNABLES], ids=["cnn", "lstm"])
 def test_each_space_holds_the_one_before_it(tunables):
     assert tuple(tunables.spaces) == SPACE_NAMES
-    paper, standard, wide = (tunables.named(name) for name in SPACE_NAMES)
+    paper, standard, wide = (tunables.named(name) for name in SPACE_NAMES[:3])
     assert len(paper) == 2
     assert set(paper) < set(standard) < set(wide)
     assert set(tunables.fixed) == set(wide) - set(paper)
@@ -30,3 +30,20 @@ def test_a_space_that_does_not_fit_is_refused():
         cnn.TUNABLES.named("huge")
     with pytest.raises(SpecError, match=r"space names \['rate'\]; it must name \['filters', 'la"):
         cnn.TUNABLES.check(SearchSpace({"rate": Float(0, 1)}))
+
+
+@pytest.mark.parametrize(
+    ("tunables", "most"), [(cnn.TUNABLES, 6), (lstm.TUNABLES, 3)], ids=["cnn", "lstm"]
+)
+def test_the_width_of_each_layer_counts_if_there_is_the_layer(tunables, most):
+    space = tunables.named("layers")
+    tunables.check(space)
+    for layers in range(1, most + 1):
+        widths = {f"{tunables.width}_{n}": 8 + n for n in range(1, layers + 1)}
+        params = {"layers": layers, **widths, "learning_rate": 0.01, "dropout": 0.1}
+        chosen = tunables.complete(space, params)
+        assert tunables.widths(chosen) == tuple(widths.values())
+    with pytest.raises(SpaceError, match="_2 counts only if layers >= 2"):
+        tunables.complete(space, params | {"layers": 1})
+    with pytest.raises(SpecError, match="it must name"):
+        tunables.check(SearchSpace({f"{tunables.width}_1": space[f"{tunables.width}_1"]}))
