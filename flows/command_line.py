@@ -21,6 +21,8 @@ COMMANDS = {
     "tune": "Tune a model, and register the best.",
     "retune": "Tune again on the newest data, and let the better model serve.",
     "rollback": "Let the previous version of a model serve again.",
+    "import": "Read a study from a CSV file or from Optuna, for later ones to begin from.",
+    "export": "Write a study as a CSV file, or into a storage of Optuna.",
     "serve": "Run what deployments schedule, without a worker.",
     "benchmark": "Compare search methods on problems whose best value is known.",
     "select-prompt": "Find the prompt that suits a language model.",
@@ -29,13 +31,16 @@ COMMANDS = {
 }
 """Each is the `APP` of the module of its name, which is imported when the command is used."""
 
+MODULES = {"import": "import_study", "export": "export_study"}
+"""Of commands whose names no module can have."""
+
 
 def joined_app() -> cyclopts.App:
     """All commands as one."""
     app = new_app("llmpso")
     app.help = "Tune hyperparameters with a particle swarm that a language model guides."
     for name, text in COMMANDS.items():
-        app.command(f"flows.{name.replace('-', '_')}:APP", name=name, help=text)
+        app.command(f"flows.{MODULES.get(name, name.replace('-', '_'))}:APP", name=name, help=text)
     app.register_install_completion_command(help="Complete commands and options with Tab.")
     return app
 

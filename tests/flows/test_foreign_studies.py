@@ -1,0 +1,98 @@
+"""Studies read from other tools, and written for them, as the commands do it."""
+
+import math
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from flows.command_line import USAGE_ERROR, joined_app, run
+from flows.tune import tune
+from llmpso.memory.csv_study import read_csv_study
+from llmpso.memory.optuna_study import read_optuna_study
+from llmpso.space import Float, Integer, SearchSpace
+
+optuna = pytest.importorskip("optuna", reason="pip install '.[optuna]'")
+
+SPACE = SearchSpace({"x": Float(-5.0, 5.0), "n": Integer(1, 8)})
+OPTIONS = {"advisor": "none", "workers": 1, "evaluations": 8}
+
+
+def llmpso(*arguments: str) -> int:
+    return run(joined_app(), arguments)
+
+
+def imported() -> str:
+    """The run of the study that was read from elsewhere."""
+    (found,) = mlflow.search_runs(
+        search_all_experiments=True, filter_string="tags.imported != ''", output_format="list"
+    )
+    return found.info.run_id
+
+
+def test_a_study_begins_from_one_of_a_csv_file(
+    prefect_server, mlflow_store, bowl, blank_pictures, capsys
+) -> None:
+    rows = [f"{x},{n},{(x - 1) ** 2 + n / 8}" for x in (-3.0, 0.0, 1.125) for n in (1, 5)]
+    Path("bowls.csv").write_text("\n".join(["x,n,height", *rows, "4.5,1,", "1.0,9,1.1"]))
+    assert llmpso("import", "bowls.csv", "--objective", bowl, "--value", "height") == 0
+    out = capsys.readouterr().out
+    assert "bowls: 8 trials (7 complete, 1 failed), best height (m): 0.1406" in out
+    assert "note: 1 trials are outside this space" in out
+    summary = tune(bowl, **OPTIONS)
+    assert [study["name"] for study in summary.began_from] == ["bowls"]
+    assert summary.starts[0]["value"] == 0.125**2 + 1 / 8
+
+
+def test_a_study_of_ours_goes_to_optuna_and_comes_back(
+    prefect_server, mlflow_store, bowl, blank_pictures, capsys
+) -> None:
+    ours = tune(bowl, **OPTIONS)
+    storage = "sqlite:///optuna.db"
+    assert llmpso("export", ours.run_id, storage, "--study-name", "bowl") == 0
+    assert f"8 trials of {ours.study} written to {storage}" in capsys.readouterr().out
+    theirs = optuna.load_study(study_name="bowl", storage=storage)
+    assert theirs.best_value == ours.best_value
+    assert theirs.best_params == ours.best_params
+    theirs.optimize(
+        lambda trial: (
+            (trial.suggest_float("x", -5.0, 5.0) - 1) ** 2 + trial.suggest_int("n", 1, 8) / 8
+        ),
+        n_trials=3,
+    )
+    assert llmpso("import", storage) == 0
+    run_id = imported()
+    assert mlflow.get_run(run_id).data.tags["metric"] == "height (m)"
+    assert llmpso("export", run_id, "back.csv") == 0
+    back = read_csv_study(Path("back.csv"), SPACE).trials
+    there = read_optuna_study(storage)[0].trials
+    assert len(back) == 11
+    assert [(dict(t.params), t.state) for t in back] == [(dict(t.params), t.state) for t in there]
+    values = [trial.value for trial in back if math.isfinite(trial.value)]
+    assert values == [trial.value for trial in there if math.isfinite(trial.value)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["import", "none.csv", "--metric", "cost"], "add --objective or --space-file"),
+        (["import", "none.csv", "--space-file", "space.yaml"], "'none.csv'"),
+        (["import", "few.csv", "--space-file", "space.yaml"], "metric is missing"),
+        (
+            ["import", "few.csv", "--space-file", "space.yaml", "--metric", "m"],
+            "2 of its 2 trials",
+        ),
+        (["import", "sqlite:///no.db", "--metric", "m"], "there is no file 'no.db'"),
+        (["export", "0123", "x.csv"], "refuses: Run with id=0123 not found"),
+        (["import", "few.csv", "--objectiv", "m"], "--objectiv"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(
+    mlflow_store, arguments, message, capsys
+) -> None:
+    Path("space.yaml").write_text("x: {type: float, low: -5, high: 5}\n")
+    Path("few.csv").write_text("x,value\n1,2\n2,3\n")
+    assert llmpso(*arguments) == USAGE_ERROR
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
