@@ -45,7 +45,7 @@ def test_what_an_objective_says_of_itself_is_text(field, reported, tmp_path, mon
         ({"name": "a:b", "space": "wide"}, "space is 'wide', an option of lstm and cnn"),
         ({"name": "cnn", "dims": 3}, "dims is 3, an option of rastrigin and plain-rastrigin"),
         ({"name": "cnn", "classes": "a"}, "classes are those of your images; name them with"),
-        ({"name": "cnn", "space": "all"}, "space is 'all'; it must be 'paper', 'standard' or"),
+        ({"name": "cnn", "space": "all"}, "space is 'all'; it must be 'paper', 'standard', 'wi"),
         ({"name": "rastrigin", "dims": 1}, "dims is 1; it must be at least 2"),
         ({"name": "cnn", "images": "nowhere"}, "images 'nowhere' does not exist"),
         ({"timezone": "UTC"}, "timezone is how a file is written; name it with csv"),
