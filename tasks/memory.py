@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from llmpso.errors import SpecError
-from llmpso.memory.mapping import LEAST_SHARED, mapped
+from llmpso.memory.mapping import LEAST_SHARED, fits
 from llmpso.memory.past_study import PastStudy
 from llmpso.options import MemoryOptions
 from llmpso.space import SearchSpace
@@ -214,6 +214,4 @@ def _read(sought: Sought, copies: Copies, run: Run) -> PastStudy | str:
         return "not readable"
     if not past.lower_is_better:
         return "of the opposite direction"
-    if isinstance(mapped(sought.space, past), str):
-        return "with too few trials in this space"
-    return past
+    return past if fits(sought.space, past) else "with too few trials in this space"

@@ -8,8 +8,8 @@ import logging
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from mlflow.entities import Run
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -22,8 +22,6 @@ from llmpso.running.durable_files import (
     DamagedError,
     made_folder,
     read,
-    sealed,
-    unsealed,
 )
 from llmpso.text import one_line
 from tasks.patience import STORE_ERRORS
@@ -90,16 +88,18 @@ class Copies:
     def find(self, name: str) -> PastStudy | None:
         """A copy; None if there is none, or a damaged one."""
         try:
-            content: Any = unsealed(read(self.folder / name))
-            return PastStudy.model_validate(content)
-        except (DamagedError, ValidationError, OSError):
+            checksum, _, content = read(self.folder / name).partition(b"\n")
+            is_whole = checksum.decode() == sha256(content).hexdigest()
+            return PastStudy.model_validate_json(content) if is_whole else None
+        except (DamagedError, ValueError, OSError):
             return None
 
     def put(self, name: str, past: PastStudy) -> None:
         """Save a copy; without room for it, the next study reads the store again."""
         half = self.folder / f"{name}{HALF_WRITTEN}"
+        content = past.model_dump_json().encode()
         try:
-            half.write_text(sealed(past.model_dump(mode="json")), encoding="utf-8")
+            half.write_bytes(b"%b\n%b" % (sha256(content).hexdigest().encode(), content))
             half.replace(self.folder / name)
         except OSError as error:
             logger.warning("no copy of %s can be saved: %s", past.name, one_line(error))

@@ -79,7 +79,7 @@ def seconds_of_study(store: str, system: str, evaluations: int) -> float:
     """Seconds of one study by one tuner, in an empty store: `sqlite`, or a server by `http`."""
     with (
         tempfile.TemporaryDirectory(prefix="llmpso-speed-") as folder,
-        _tracking(store, Path(folder)) as uri,
+        tracking_store(store, Path(folder)) as uri,
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
     ):
         api = PREFECT_API_URL.value()
@@ -87,7 +87,7 @@ def seconds_of_study(store: str, system: str, evaluations: int) -> float:
 
 
 @contextmanager
-def _tracking(store: str, folder: Path) -> Iterator[str]:
+def tracking_store(store: str, folder: Path) -> Iterator[str]:
     """The address of an empty store, in a file or behind a server."""
     database = f"sqlite:///{folder / 'mlflow.db'}"
     if store == "sqlite":

@@ -10,6 +10,7 @@ import pandas as pd
 
 from flows.benchmarks.overhead import machinery_table, measure_machinery
 from flows.benchmarks.plan import BenchmarkOptions, names_of
+from flows.benchmarks.recall import measure_recall, recall_table
 from llmpso.benchmark.report import markdown
 from llmpso.benchmark.scaling import measure_runners, runner_table
 from llmpso.benchmark.steps import (
@@ -39,6 +40,11 @@ TABLES = {
         "Time per evaluation beyond training",
         lambda options, _: measure_machinery(options.budget, options.seeds),
         machinery_table,
+    ),
+    "recall": SpeedTable(
+        "Seconds to find and read 200 earlier studies of 60 trials",
+        lambda options, _: measure_recall(options.seeds),
+        recall_table,
     ),
     "runners": SpeedTable(
         "Trainings of the default LSTM a minute",

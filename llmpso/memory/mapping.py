@@ -11,6 +11,7 @@ nothing about it, and its surrogate little of places far from there.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,18 @@ def mapped(space: SearchSpace, study: PastStudy) -> MappedStudy | str:
             f"inside this space; at least {LEAST_TRIALS} are needed"
         )
     return _mapped(space, study, usable, _note(len(fitting) - len(usable), filled))
+
+
+def fits(space: SearchSpace, study: PastStudy) -> bool:
+    """Whether `mapped` finds enough in a study; many times as fast, since few trials decide it."""
+    tried = {name for trial in study.trials for name in trial.params}
+    lacking = [name for name in space if name not in tried]
+    if len(lacking) > (1 - LEAST_SHARED) * len(space):
+        return False
+    filled = {name: _middle(space[name]) for name in lacking}
+    complete = (trial for trial in study.shortened().trials if trial.has_value)
+    usable = (trial for trial in complete if _fitted(space, trial, filled) is not None)
+    return len(list(islice(usable, LEAST_TRIALS))) == LEAST_TRIALS
 
 
 def parsed_value(dimension: Dimension, value: Any) -> Any:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from flows.benchmark import APP, COMMAND, benchmark
-from flows.benchmarks import overhead, plan
+from flows.benchmarks import overhead, plan, recall
 from flows.benchmarks.plan import BenchmarkOptions
 from flows.command_line import USAGE_ERROR, run_module
 from llmpso.backends.base import Reply, Request
@@ -231,6 +231,19 @@ def test_speed_is_measured_and_its_raw_figures_saved(prefect_server, mlflow_stor
     assert "report/steps-raw.csv" in kept
 
 
+def test_finding_earlier_studies_is_timed(monkeypatch):
+    monkeypatch.setattr(recall, "N_STUDIES", 2)
+    monkeypatch.setattr(recall, "N_TRIALS", 3)
+    raw = pd.DataFrame(recall.measure_recall(1, stores=("sqlite",)))
+    assert (raw["seconds"] > 0).all()
+    table = recall.recall_table(raw)
+    assert table[["store", "read from"]].values.tolist() == [
+        ["sqlite", "file"],
+        ["sqlite", "trials"],
+    ]
+    assert {"first", "again"} <= set(table.columns)
+
+
 @pytest.mark.slow
 def test_a_whole_study_is_timed_by_http(prefect_server):
     assert overhead.seconds_of_study("http", overhead.OURS, 2) > 0
@@ -241,4 +254,4 @@ def test_an_unknown_table_of_speed_is_refused(monkeypatch, capsys):
         sys, "argv", ["flows.benchmark", "--suite", "speed", "--problems", "taste"]
     )
     assert run_module(APP, "flows.benchmark") == USAGE_ERROR
-    assert "machinery, runners, steps, surrogate" in capsys.readouterr().err
+    assert "machinery, recall, runners, steps, surrogate" in capsys.readouterr().err
