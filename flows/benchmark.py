@@ -14,6 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.benchmarks.curves_suite import benchmark_curves, curve_problems
 from flows.benchmarks.plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
 from flows.benchmarks.speed_suite import benchmark_speed, speed_tables
+from flows.benchmarks.workers_suite import benchmark_workers
 from flows.command import Command
 from flows.command_line import run_module
 from flows.masked_logs import masked_run
@@ -25,7 +26,7 @@ from llmpso.benchmark.scenarios import write_scenarios
 from tasks.benchmark import run_studies
 from tasks.flow_runs import without_process_tag
 
-APART = {"curves": benchmark_curves, "speed": benchmark_speed}
+APART = {"curves": benchmark_curves, "speed": benchmark_speed, "workers": benchmark_workers}
 """Suites that compare something other than arms."""
 
 
@@ -105,7 +106,7 @@ def _check(arguments: dict[str, Any]) -> None:
     options = BenchmarkOptions(**arguments)
     if options.suite == "speed":
         speed_tables(options)
-    elif options.suite == "curves":
+    elif options.suite in ("curves", "workers"):
         curve_problems(options)
     elif options.suite not in APART:
         prepare_benchmark(options)

@@ -119,7 +119,7 @@ def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[
         progress(trial)
     known = {trial.number for trial in done}
     if missing := [trial for trial in trials if trial.number not in known]:
-        progress.begin(len(missing))
+        progress.begin(missing)
         with (
             ThreadPoolTaskRunner[Trial](max_workers=tune.n_workers) as runner,
             tune.open_runner(ledger.worker_outcomes) as measure,

@@ -1,43 +1,82 @@
-"""How far the trainings of a tracked study go at a time: in full, to a rung, or as a race."""
+"""Where the trainings of a tracked study run, and how far they go at a time."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
+from prefect.futures import PrefectConcurrentFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.display.prefect_page import PrefectPage
 from flows.display.progress import StudyProgress
-from llmpso.fidelity.limits import StepLimits, limited
-from llmpso.objectives.base import Objective
+from flows.display.terminal import shown_on_terminal
+from flows.tune_plan import Plan
+from llmpso.fidelity.limits import StepLimits
+from llmpso.objectives.base import Resumable
+from llmpso.running.evaluate import Measure
 from llmpso.running.successive_halving import Race
-from llmpso.study.loop import Evaluator
-from llmpso.study.spec import StudySpec
+from llmpso.study.workers import Batches, Evaluator, LimitedWorkers, Workers
 from llmpso.trial import Trial
+from tasks.iterate import iterate
 from tasks.ledger import Ledger
+from tasks.tracked_workers import TrackedWorkers
 
 
-def trained(
-    study: StudySpec,
-    objective: Objective,
-    train: Evaluator,
-    ledger: Ledger,
-    prune: Callable[[Trial], Trial],
-) -> Evaluator:
-    """What evaluates a batch, as far as its trainings go at a time.
+class ShownWorkers:
+    """Workers of a study whose pages are brought up to date when trials have come back.
 
     Args:
-        study: Whether trainings are raced, pause, or are trained in full.
-        objective: One whose trainings cannot be resumed may report, and stop for good.
-        train: Trains a batch to the fidelity of its trials.
-        ledger: Has the checkpoints.
-        prune: Ends a trial of a race.
+        workers: Where its trainings run.
+        ledger: Has the curve of the best value.
+        progress: Counts the trials.
+        page: Prefect's.
     """
 
-    def train_on(trials: Sequence[Trial]) -> Sequence[Trial]:
-        return train([ledger.raced(trial) for trial in trials])
+    def __init__(
+        self, workers: Workers, ledger: Ledger, progress: StudyProgress, page: PrefectPage
+    ) -> None:
+        self._workers, self._ledger = workers, ledger
+        self._progress, self._page = progress, page
 
-    if study.pauses(objective):
-        return train_on
-    if (race := study.race(objective)) is not None:
-        return partial(Race(race).run, train=train_on, prune=prune)
-    return train if study.racing is None else limited(train, StepLimits())
+    @property
+    def n_at_once(self) -> int:
+        """That of the workers."""
+        return self._workers.n_at_once
+
+    def begin(self, trials: Sequence[Trial]) -> None:
+        """Begin to train some trials."""
+        self._workers.begin(trials)
+
+    def wait(self) -> Sequence[Trial]:
+        """Wait for trials that were begun, and show them."""
+        returned = self._workers.wait()
+        self._ledger.note_incumbent(self._progress.best)
+        self._page.show()
+        return returned
+
+
+@contextmanager
+def open_workers(plan: Plan, ledger: Ledger, progress: StudyProgress) -> Iterator[Workers]:
+    """Workers each of which takes the next trial when it is free, or that wait for each other.
+
+    Args:
+        plan: The study.
+        ledger: Answers what was measured before, and records what is measured.
+        progress: Shows the trials that begin and end.
+    """
+    page = PrefectPage(progress)
+    page.show()
+    with (
+        ThreadPoolTaskRunner[Trial](max_workers=plan.n_workers) as runner,
+        plan.open_runner(ledger.worker_outcomes) as measure,
+        shown_on_terminal(progress, plan.n_workers),
+        _open_workers(plan, ledger, progress, measure, runner) as workers,
+    ):
+        shown: Workers = ShownWorkers(workers, ledger, progress, page)
+        stops = plan.study.racing is not None and not isinstance(plan.objective, Resumable)
+        yield LimitedWorkers(shown, StepLimits()) if stops else shown
+    page.show(is_last=True)
 
 
 def pruned(ledger: Ledger, progress: StudyProgress, trial: Trial) -> Trial:
@@ -45,3 +84,62 @@ def pruned(ledger: Ledger, progress: StudyProgress, trial: Trial) -> Trial:
     recorded = ledger.prune(trial)
     progress(recorded)
     return recorded
+
+
+@contextmanager
+def _open_workers(
+    plan: Plan,
+    ledger: Ledger,
+    progress: StudyProgress,
+    measure: Measure,
+    runner: TaskRunner[PrefectConcurrentFuture[Trial]],
+) -> Iterator[Workers]:
+    pauses = plan.study.pauses(plan.objective)
+    if not plan.study.is_asynchronous:
+        yield Batches(_trained(plan, ledger, progress, measure, runner, pauses=pauses))
+        return
+    with TrackedWorkers(
+        ledger,
+        plan.study.n_at_once,
+        measure,
+        runner,
+        progress.begin,
+        progress,
+        pauses=pauses,
+    ) as workers:
+        yield workers
+
+
+def _trained(
+    plan: Plan,
+    ledger: Ledger,
+    progress: StudyProgress,
+    measure: Measure,
+    runner: TaskRunner[PrefectConcurrentFuture[Trial]],
+    *,
+    pauses: bool,
+) -> Evaluator:
+    """What evaluates a batch: to its fidelity, to a rung, or as a race."""
+    # A paused training goes on in a later step than the one that it began in.
+    numbers = itertools.count()
+
+    def train(trials: Sequence[Trial]) -> list[Trial]:
+        done = [answer for trial in trials if (answer := ledger.answer(trial))]
+        for trial in done:
+            progress(trial)
+        known = {trial.number for trial in done}
+        if missing := [trial for trial in trials if trial.number not in known]:
+            number = next(numbers) if pauses else trials[0].iteration
+            progress.begin(missing)
+            done += iterate(number, missing, measure, ledger, runner, progress)
+        return done
+
+    def train_on(trials: Sequence[Trial]) -> list[Trial]:
+        return train([ledger.raced(trial) for trial in trials])
+
+    if pauses:
+        return train_on
+    if (race := plan.study.race(plan.objective)) is not None:
+        prune = partial(pruned, ledger, progress)
+        return partial(Race(race).run, train=train_on, prune=prune)
+    return train

@@ -1,32 +1,27 @@
 """One study as a Prefect flow, and as a command: `python -m flows.tune`."""
 
-import itertools
 import json
 import time
-from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import partial
 
 from prefect import get_run_logger, runtime
-from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.urls import url_for
 
 from flows.command import Command
 from flows.command_line import run_module
-from flows.display.prefect_page import PrefectPage
 from flows.display.progress import ReportingBackend, StudyProgress
 from flows.display.publish import publish
 from flows.display.summary import Summary, summarise
 from flows.display.summary_text import as_text
-from flows.display.terminal import shown_on_terminal
 from flows.earlier_studies import memory_notes, with_memory
 from flows.identity import check_unchanged, log_code, reuse_notes, study_identity
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.options_flow import options_flow
 from flows.parameters import with_parameters
-from flows.tracked_trainings import pruned, trained
+from flows.tracked_trainings import open_workers, pruned
 from flows.tune_plan import Plan, TuneOptions, prepare
 from llmpso import __version__
 from llmpso.advisor import Advisor
@@ -38,7 +33,6 @@ from llmpso.study.spec import warn_of_idle_workers
 from llmpso.trial import Trial
 from tasks.advise import CachedBackend
 from tasks.flow_runs import without_process_tag
-from tasks.iterate import iterate
 from tasks.ledger import Ledger
 from tasks.patience import STORE_ERRORS
 from tasks.replies import StudyReplies
@@ -148,42 +142,16 @@ def _search(
     advisor: Advisor | None,
     progress: StudyProgress,
 ) -> StudyResult:
-    page = PrefectPage(progress)
-    page.show()
-    # A paused training goes on in a later step than the one that it began in.
-    numbers, pauses = itertools.count(), plan.study.pauses(plan.objective)
-    with (
-        ThreadPoolTaskRunner[Trial](max_workers=plan.n_workers) as runner,
-        plan.open_runner(ledger.worker_outcomes) as measure,
-        shown_on_terminal(progress, plan.n_workers),
-    ):
-
-        def train(trials: Sequence[Trial]) -> list[Trial]:
-            done = [answer for trial in trials if (answer := ledger.answer(trial))]
-            for trial in done:
-                progress(trial)
-            known = {trial.number for trial in done}
-            if missing := [trial for trial in trials if trial.number not in known]:
-                number = next(numbers) if pauses else trials[0].iteration
-                progress.begin(len(missing))
-                done += iterate(number, missing, measure, ledger, runner, progress)
-            ledger.note_incumbent(progress.best)
-            page.show()
-            return done
-
-        prune = partial(pruned, ledger, progress)
-        evaluate = trained(plan.study, plan.objective, train, ledger, prune)
-        result = run_study(
+    with open_workers(plan, ledger, progress) as workers:
+        return run_study(
             optimizer,
-            evaluate,
+            workers,
             plan.study.search.evaluations,
             advisor,
             plan.study.stop,
-            prune=prune,
+            prune=partial(pruned, ledger, progress),
             n_known=lambda: ledger.n_known,
         )
-    page.show(is_last=True)
-    return result
 
 
 def _calls_text(advisor: Advisor | None) -> str:

@@ -102,8 +102,8 @@ class SearchOptions(Options):
     """Size of the swarm; if not given 4 in `guided` and 6 else, or as many as there are workers if
     those are more."""
     batch: AtLeast1 | None = None
-    """Particles that move together in `guided`; as many as there are workers if not given, and at
-    least two with `racing`."""
+    """Trainings that are under way together in `guided`; as many as there are workers if not
+    given, and at least two with `racing`."""
     topology: Literal["star", "ring"] = "star"
     """Which particles a particle learns from: all (`star`) or its two neighbours (`ring`)."""
     decreasing_inertia: bool = False
@@ -112,6 +112,10 @@ class SearchOptions(Options):
     """Iterations before the language model is first asked (`paper`)."""
     replaced: AtLeast1 = 2
     """Particles that take its advice in each later iteration (`paper`)."""
+    synchronous: bool = False
+    """Wait for all trainings of a batch before the next begins. The same seed then gives the same
+    study on any machine; else, with several workers, each takes the next configuration as soon as
+    it is free (`guided`)."""
     racing: bool = False
     """Train configurations briefly, pause them, and continue the most promising: far fewer
     epochs."""

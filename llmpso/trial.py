@@ -141,6 +141,9 @@ class Trial:
     """When the evaluation began, in seconds since the epoch."""
     seconds: float = 0.0
     """Wall time of the evaluation only."""
+    order: tuple[int, ...] = ()
+    """Place of each part of its training in the order in which those of a recorded study ended:
+    one for each pause, and one for its end."""
     links: Mapping[str, str] = field(default_factory=dict)
     """Links to its records, by kind: run, model."""
 
@@ -200,4 +203,5 @@ class Trial:
             failure=None,
             fidelity=fidelity,
             rungs=rungs,
+            order=self.order[: len(rungs)],
         )

@@ -1,6 +1,6 @@
 """One iteration of the swarm as a Prefect step: the parent of its particles' evaluations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -18,27 +18,48 @@ from tasks.storable_errors import storable_errors
 @storable_errors
 def iterate(
     number: int,
-    trials: Sequence[Trial],
+    trials: Iterable[Trial],
     measure: Measure,
     ledger: Ledger,
     runner: TaskRunner[PrefectConcurrentFuture[Trial]],
     on_trial: Callable[[Trial], None],
+    on_error: Callable[[BaseException], None] = lambda error: None,
 ) -> list[Trial]:
-    """Evaluate one batch concurrently; `on_trial` is called with each as it ends.
+    """Evaluate trials concurrently, and wait for them.
 
-    Called directly by the flow, not submitted: it waits for its children and must not take a
-    place in the runner that they run in.
+    Must not take a place in the runner that its children run in.
+
+    Args:
+        number: Of the iteration.
+        trials: May be proposed one by one, while others are evaluated.
+        measure: Turns a trial into its outcome.
+        ledger: Records them.
+        runner: Where they run.
+        on_trial: Called with each as it ends, in any thread.
+        on_error: Called, in any thread, if not the evaluation failed, but what is around it.
+
+    Raises:
+        BaseException: That error: the study stops.
     """
     shared = {"measure": measure, "ledger": ledger}
-    futures: list[PrefectFuture[Trial]] = [
-        runner.submit(evaluate, parameters=shared | {"trial": trial}) for trial in trials
-    ]
-    ended: list[Trial] = []
-    for future in as_completed(futures):
+
+    def ended(future: PrefectFuture[Trial]) -> None:
         trial = future.result(raise_on_failure=False)
         if isinstance(trial, BaseException):
-            # Not the evaluation failed, but what is around it: the others end, the study stops.
-            raise trial
-        ended.append(trial)
-        on_trial(trial)
-    return ended
+            on_error(trial)
+        else:
+            on_trial(trial)
+
+    futures: list[PrefectFuture[Trial]] = []
+    for trial in trials:
+        future = runner.submit(evaluate, parameters=shared | {"trial": trial})
+        future.add_done_callback(ended)
+        futures.append(future)
+    return [_trial_of(future) for future in as_completed(futures)]
+
+
+def _trial_of(future: PrefectFuture[Trial]) -> Trial:
+    trial = future.result(raise_on_failure=False)
+    if isinstance(trial, BaseException):
+        raise trial
+    return trial

@@ -16,7 +16,7 @@ from llmpso.trial import Trial, TrialState
 from tasks.patience import FULL, STORE_ERRORS, is_full, is_unavailable, patiently
 from tasks.reuse import found_for, reusable_trials, reused_for
 from tasks.state import forget_study, study_folder, usable_state
-from tasks.study_files import StudyFiles, way_out
+from tasks.study_files import StudyFiles, arrived, way_out
 from tasks.tracker import Tracker
 from tasks.trial_runs import close_unfinished, found_recorded, record_trial, recorded_trials
 
@@ -71,7 +71,7 @@ class Ledger:
         self._incumbents = study.incumbents()
         self._links = {trial.number: trial.links for trial in recorded.values()}
         with usable_state(study.run_id):
-            self._files.take_in(recorded)
+            self._n_ended = self._files.take_in(recorded)
             self._waiting = {entry.folder: entry for entry in self._files.unrecorded(recorded)}
         left = [entry.trial for entry in self._waiting.values()]
         self._stored = reusable_trials([*recorded.values(), *left], fingerprint)
@@ -87,6 +87,11 @@ class Ledger:
     def n_known(self) -> int:
         """Trials of an earlier run that this one begins with; 0 once one had to be trained."""
         return self._n_known
+
+    @property
+    def n_ended(self) -> int:
+        """Place of the part of a training that ends next; see `Trial.order`."""
+        return self._n_ended
 
     def answer(self, trial: Trial) -> Trial | None:
         """The same evaluation as it was measured before; None if it must be measured."""
@@ -132,9 +137,10 @@ class Ledger:
         Raises:
             StorageError: There is no room for it, or MLflow refused an earlier one.
         """
-        outcome = replace(outcome, trial=replace(outcome.trial, checkpoint=""))
-        trial = outcome.trial
-        entry = self._files.put(outcome)
+        with self._lock:
+            place, self._n_ended = self._n_ended, self._n_ended + 1
+        outcome = arrived(outcome, place)
+        trial, entry = outcome.trial, self._files.put(outcome)
         if self._refusal is not None:
             raise self._refusal
         if entry is None:

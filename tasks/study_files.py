@@ -53,7 +53,7 @@ class StudyFiles:
         Raises:
             StorageError: There is no room for it.
         """
-        outcome = outcome if outcome.file else self._arrived(outcome)
+        outcome = outcome if outcome.file else self._with_file(outcome)
         trial, entry = outcome.trial, None
         training = self.training(trial)
         try:
@@ -73,16 +73,23 @@ class StudyFiles:
             ) from error
         return entry
 
-    def take_in(self, recorded: Mapping[str, Trial]) -> None:
-        """Store what worker processes had measured before the study's process was killed."""
-        known = {*recorded, *(entry.key for entry in self.pending.entries())}
+    def take_in(self, recorded: Mapping[str, Trial]) -> int:
+        """Store what worker processes had measured before the study's process was killed.
+
+        Returns:
+            Place of the part of a training that ends next; see `Trial.order`.
+        """
+        waiting = {entry.key: entry.trial for entry in self.pending.entries()}
+        place = first_free_place(*recorded.values(), *waiting.values(), *self.paused.trials())
         for outcome in unrecorded_outcomes(self.worker_outcomes):
-            failure = outcome.trial.failure
+            failure, key = outcome.trial.failure, self._key(outcome.trial)
             is_of_use = failure is None or not is_transient(failure.kind)
-            if is_of_use and self._key(outcome.trial) not in known:
-                self.put(replace(outcome, trial=replace(outcome.trial, checkpoint="")))
+            if is_of_use and key not in recorded and key not in waiting:
+                self.put(arrived(outcome, place))
+                place += 1
             elif outcome.file is not None:
                 outcome.file.unlink(missing_ok=True)
+        return place
 
     def unrecorded(self, recorded: Mapping[str, Trial]) -> list[PendingRecord]:
         """What was measured, but not wholly recorded, when the last process ended."""
@@ -94,7 +101,7 @@ class StudyFiles:
                 left.append(entry)
         return left
 
-    def _arrived(self, outcome: Outcome) -> Outcome:
+    def _with_file(self, outcome: Outcome) -> Outcome:
         """An outcome with a file that outlasts a kill: its model's files take far longer."""
         # Where there is no room for it, the files that follow say so.
         with suppress(OSError):
@@ -105,6 +112,17 @@ class StudyFiles:
 
     def _key(self, trial: Trial) -> str:
         return evaluation_key(self._fingerprint, trial, trial.fidelity)
+
+
+def arrived(outcome: Outcome, place: int) -> Outcome:
+    """An outcome as it is stored, with its place in the order in which they came."""
+    trial = outcome.trial
+    return replace(outcome, trial=replace(trial, checkpoint="", order=(*trial.order, place)))
+
+
+def first_free_place(*trials: Trial) -> int:
+    """The place after those of all trials."""
+    return 1 + max((place for trial in trials for place in trial.order), default=-1)
 
 
 def way_out(error: Exception) -> str:

@@ -42,7 +42,7 @@ class StudyProgress:
         self.is_asking = False
         """Whether a request to the language model is open."""
         self.began_at = time.monotonic()
-        self._n_submitted = self._n_returned = 0
+        self._under_way: set[int] = set()
         self._logger = logger
         self._lock = threading.Lock()
         for note in self.notes:
@@ -53,7 +53,7 @@ class StudyProgress:
         with self._lock:
             before = self.paused.pop(trial.number, None)
             self.spent += trial.fidelity - (before.fidelity if before else 0.0)
-            self._n_returned += 1
+            self._under_way.discard(trial.number)
             if trial.state is TrialState.PENDING:
                 self.paused[trial.number] = trial
             else:
@@ -71,14 +71,15 @@ class StudyProgress:
         """The evaluations so far, for people."""
         return f"{round(self.spent, 1):g}"
 
-    def begin(self, n_trials: int) -> None:
-        """Note that `n_trials` more trials were given to the workers."""
-        self._n_submitted = self._n_returned + n_trials
+    def begin(self, trials: Sequence[Trial]) -> None:
+        """Note that trials were given to the workers."""
+        with self._lock:
+            self._under_way |= {trial.number for trial in trials}
 
     @property
     def n_in_flight(self) -> int:
         """Trials that were given to the workers and have not come back."""
-        return max(0, self._n_submitted - self._n_returned)
+        return len(self._under_way)
 
     @property
     def n_failed(self) -> int:

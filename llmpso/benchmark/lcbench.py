@@ -73,14 +73,16 @@ class LCBench:
     def reference(self) -> Floats:
         """Values of full trainings of random configurations, rising, shape (N_REFERENCE,)."""
         drawn = np.random.default_rng(0).random((N_REFERENCE, len(NAMES)))
-        return np.sort(self._values([self.space.decode(place) for place in drawn], EPOCHS))
+        found = self._outputs([self.space.decode(place) for place in drawn], EPOCHS)
+        return np.sort(found[:, OUTPUTS.index(METRIC)])
 
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
-        """The error after a share of the epochs; the seed changes nothing."""
+        """The error after a share of the epochs, and their time; the seed changes nothing."""
         # A share of a whole number of epochs may be a hair more than it.
         epochs = math.ceil(fidelity * EPOCHS - 1e-9)
-        (value,) = self._values([params], epochs)
-        return Evaluation(float(value), {"epochs": float(epochs)})
+        (found,) = self._outputs([params], epochs)
+        metrics = {"epochs": float(epochs), "seconds": float(found[OUTPUTS.index("time")])}
+        return Evaluation(float(found[OUTPUTS.index(METRIC)]), metrics)
 
     def train_to(
         self, params: Params, *, fidelity: float, seed: int, checkpoint: Path
@@ -88,12 +90,13 @@ class LCBench:
         """As `evaluate`: a looked-up training needs no checkpoint."""
         return self.evaluate(params, fidelity=fidelity, seed=seed)
 
-    def _values(self, configurations: list[Params], epoch: int) -> Floats:
+    def _outputs(self, configurations: list[Params], epoch: int) -> Floats:
+        """All that the surrogate knows, shape (n_configurations, n_outputs)."""
         inputs = [[epoch, *(params[name] for name in NAMES)] for params in configurations]
         codes = np.full((len(inputs), 1), self._code, dtype=np.int32)
         feed = {"x_cat": codes, "x_cont": np.array(inputs, dtype=np.float32)}
-        values: Floats = self._model.run(None, feed)[0][:, OUTPUTS.index(METRIC)]
-        return values.astype(np.float64)
+        found: Floats = self._model.run(None, feed)[0]
+        return found.astype(np.float64)
 
 
 def tasks_in(folder: Path) -> list[str]:

@@ -27,6 +27,7 @@ from llmpso.running.evaluate import evaluate_trial
 from llmpso.space import SearchSpace
 from llmpso.study.loop import run_study
 from llmpso.study.result import StudyResult
+from llmpso.study.workers import Batches
 from llmpso.trial import Trial
 
 Row = dict[str, Any]
@@ -79,7 +80,7 @@ def study_rows(
         search, objective = build_search(arm, problem, seed, backend), problem.objective(seed)
         result = run_study(
             search.optimizer,
-            lambda trials: [evaluate_trial(objective, trial).trial for trial in trials],
+            Batches(lambda trials: [evaluate_trial(objective, trial).trial for trial in trials]),
             min(budget, arm.max_evaluations or budget),
             search.advisor,
         )

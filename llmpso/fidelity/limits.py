@@ -8,7 +8,7 @@ begins and travels with its trial.
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,9 +24,6 @@ PROMOTED = 1 / 2
 
 LEAST_VALUES = 3
 """Values at a rung from which on a training is compared with them."""
-
-Evaluate = Callable[[Sequence[Trial]], Sequence[Trial]]
-"""Turns pending trials into finished ones, in any order."""
 
 
 class StepLimits:
@@ -81,15 +78,6 @@ class StepLimits:
                 "racing has no effect: the training reports up to step %d only; report more often",
                 n_steps,
             )
-
-
-def limited(evaluate: Evaluate, limits: StepLimits) -> Evaluate:
-    """What evaluates a batch whose trainings stop at their limits."""
-
-    def evaluated(trials: Sequence[Trial]) -> list[Trial]:
-        return limits.read(evaluate([limits.set_on(trial) for trial in trials]))
-
-    return evaluated
 
 
 def rung_steps(n_steps: int, shares: Sequence[float] = RUNGS) -> dict[float, int]:

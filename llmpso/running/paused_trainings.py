@@ -110,6 +110,15 @@ class PausedTrainings:
             set_aside(record, self._folder.parent / DAMAGED_FOLDER, error, *self._checkpoints(key))
             return None
 
+    def trials(self) -> list[Trial]:
+        """Those of all trainings that are paused, and whose files are whole.
+
+        Raises:
+            OSError: What is damaged cannot be moved.
+        """
+        found = (self.find(record.stem) for record in sorted(self._folder.glob("*.json")))
+        return [training.trial for training in found if training is not None]
+
     def forget(self, key: str) -> None:
         """Remove a training whose trial is recorded."""
         remove(self._record(key))

@@ -127,6 +127,7 @@ def trial_of(record: Mapping[str, Any]) -> Trial:
         "state": TrialState(record["state"]),
         "failure": failure and Failure(**(failure | {"kind": FailureKind(failure["kind"])})),
         "warnings": tuple(record.get("warnings", ())),
+        "order": tuple(record.get("order", ())),
         "rungs": tuple((fidelity, value) for fidelity, value in record.get("rungs", ())),
         "limits": tuple(Limit(**limit) for limit in record.get("limits", ())),
         "milestones": reports_of(record.get("milestones", ())),

@@ -1,4 +1,4 @@
-"""A batch in threads of this process, without records: what a notebook needs."""
+"""Evaluations in threads of this process, without records: what a notebook needs."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 from llmpso.objectives.base import Objective
 from llmpso.running.evaluate import evaluate_trial
@@ -15,10 +16,10 @@ from llmpso.trial import Trial, TrialState
 
 
 class InterruptedBatchError(KeyboardInterrupt):
-    """A user interrupted a batch.
+    """A user interrupted evaluations.
 
     Args:
-        ended: Its trials that had ended.
+        ended: Those of them that had ended.
     """
 
     def __init__(self, ended: Sequence[Trial]) -> None:
@@ -27,13 +28,13 @@ class InterruptedBatchError(KeyboardInterrupt):
 
 
 class ThreadEvaluator:
-    """Evaluates batches in threads; a batch for one worker in the calling thread.
+    """Evaluates batches in threads, or one trial after the other in the calling thread.
 
     Args:
         objective: What is evaluated.
         racing: How a batch is raced; each trial is trained to its fidelity if None.
         pool: The threads.
-        n_workers: How many there are.
+        n_workers: How many there are; one is the calling thread.
         scratch: Folder for the checkpoints.
         on_trial: Called with each trial as it ends.
         pauses: Whether trainings leave checkpoints, from which they go on.
@@ -78,11 +79,16 @@ class ThreadEvaluator:
         """End a trial that is paused."""
         return self._reported(trial.pruned())
 
+    def evaluate(self, trial: Trial) -> Trial:
+        """Evaluate one trial, on from its checkpoint if trainings pause."""
+        return self._evaluate(self._with_checkpoint(trial) if self._pauses else trial)
+
     def _train_on(self, trials: Sequence[Trial]) -> list[Trial]:
         """Train each from its checkpoint."""
-        return self._train(
-            [replace(t, checkpoint=str(self._scratch / f"{t.number}.pt")) for t in trials]
-        )
+        return self._train([self._with_checkpoint(trial) for trial in trials])
+
+    def _with_checkpoint(self, trial: Trial) -> Trial:
+        return replace(trial, checkpoint=str(self._scratch / f"{trial.number}.pt"))
 
     def _train(self, trials: Sequence[Trial]) -> list[Trial]:
         if self._n_workers == 1:
@@ -106,6 +112,50 @@ class ThreadEvaluator:
             self._ended.append(trial)
             self._on_trial(replace(trial, params=dict(trial.params)))
         return trial
+
+
+class ThreadWorkers:
+    """Threads each of which takes the next trial as soon as it is free.
+
+    Args:
+        evaluate: Evaluates one trial.
+        pool: The threads.
+        n_at_once: Further trials are begun while fewer than this are under way.
+    """
+
+    def __init__(
+        self, evaluate: Callable[[Trial], Trial], pool: ThreadPoolExecutor, n_at_once: int
+    ) -> None:
+        self.n_at_once = n_at_once
+        self._evaluate, self._pool = evaluate, pool
+        self._futures: set[Future[Trial]] = set()
+        self._ended: SimpleQueue[Future[Trial]] = SimpleQueue()
+
+    def begin(self, trials: Sequence[Trial]) -> None:
+        """Give trials to the threads."""
+        for trial in trials:
+            future = self._pool.submit(self._evaluate, trial)
+            self._futures.add(future)
+            future.add_done_callback(self._ended.put)
+
+    def wait(self) -> list[Trial]:
+        """Wait for the next trial to end, or pause.
+
+        Raises:
+            InterruptedBatchError: By Ctrl-C; as `ThreadEvaluator`.
+        """
+        try:
+            future = self._ended.get()
+        except KeyboardInterrupt as error:
+            _end([*self._futures])
+            ended = [future.result() for future in self._futures if _has_result(future)]
+            raise InterruptedBatchError(ended) from error
+        self._futures.remove(future)
+        return [future.result()]
+
+
+def _has_result(future: Future[Trial]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def _end(futures: Sequence[Future[Trial]]) -> None:

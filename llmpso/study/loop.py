@@ -9,11 +9,8 @@ from llmpso.running.thread_evaluator import InterruptedBatchError
 from llmpso.search.optimizer import HasOutlook, Optimizer, Outlook
 from llmpso.study.result import StudyResult
 from llmpso.study.stopping import StopConditions, StopReason
+from llmpso.study.workers import Workers
 from llmpso.trial import Trial, TrialState
-
-Evaluator = Callable[[Sequence[Trial]], Sequence[Trial]]
-"""Turns pending trials into finished ones, in any order; the only thing that runners differ in."""
-
 
 Prune = Callable[[Trial], Trial]
 """Called with each paused trial when the study ends; returns it as it is recorded."""
@@ -25,20 +22,36 @@ class _Progress:
     def __init__(self) -> None:
         self.ended: list[Trial] = []
         self.paused: dict[int, Trial] = {}
+        self.under_way: dict[int, Trial] = {}
         self.spent = 0.0
         """A training to a rung costs its share of a full one."""
         self.outlook: Outlook | None = None
 
     @property
     def n_trials(self) -> int:
-        """Trials that have begun."""
+        """Trials of which something was measured."""
         return len(self.ended) + len(self.paused)
+
+    @property
+    def n_begun(self) -> int:
+        """Trials that have begun."""
+        return len(self.ended) + len(self.paused.keys() | self.under_way.keys())
+
+    @property
+    def committed(self) -> float:
+        """What is spent, and what those that are under way will cost."""
+        return self.spent + sum(self._cost(trial) for trial in self.under_way.values())
+
+    def begin(self, trials: Sequence[Trial]) -> None:
+        """Add trials that are under way from now on."""
+        self.under_way |= {trial.number: trial for trial in trials}
 
     def add(self, trials: Sequence[Trial]) -> None:
         """Add trials as they come back: ended, or paused at a rung."""
         for trial in trials:
-            before = self.paused.pop(trial.number, None)
-            self.spent += trial.fidelity - (before.fidelity if before else 0.0)
+            del self.under_way[trial.number]
+            self.spent += self._cost(trial)
+            self.paused.pop(trial.number, None)
             if trial.state is TrialState.PENDING:
                 self.paused[trial.number] = trial
             else:
@@ -49,10 +62,15 @@ class _Progress:
         pruned = [prune(trial) for trial in self.paused.values()]
         return tuple(sorted([*self.ended, *pruned], key=lambda trial: trial.number))
 
+    def _cost(self, trial: Trial) -> float:
+        """Full trainings from where a trial was paused to its fidelity."""
+        before = self.paused.get(trial.number)
+        return trial.fidelity - (before.fidelity if before else 0.0)
+
 
 def run_study(
     optimizer: Optimizer,
-    evaluate: Evaluator,
+    workers: Workers,
     budget: int,
     advisor: Advisor | None = None,
     stop: StopOptions = StopOptions(),
@@ -64,8 +82,9 @@ def run_study(
     """The loop that notebook and flow share.
 
     Args:
-        optimizer: At its start.
-        evaluate: Turns pending trials into finished ones, or pauses them at their fidelity.
+        optimizer: At its start; one that may be asked while trials are under way, if the workers
+            take some meanwhile.
+        workers: Turn pending trials into finished ones, or pause them at their fidelity.
         budget: Full trainings, failed ones included; a short one costs its share.
         advisor: Whose exchanges are part of the result.
         stop: What may end the study earlier.
@@ -78,7 +97,7 @@ def run_study(
     progress = _Progress()
     meter = StopConditions(stop, advisor)
     try:
-        stop_reason = _searched(optimizer, evaluate, budget, meter, progress, n_known)
+        stop_reason = _searched(optimizer, workers, budget, meter, progress, n_known)
     except KeyboardInterrupt as error:
         if not returns_on_interrupt:
             raise
@@ -90,25 +109,41 @@ def run_study(
 
 def _searched(
     optimizer: Optimizer,
-    evaluate: Evaluator,
+    workers: Workers,
     budget: int,
     meter: StopConditions,
     progress: _Progress,
     n_known: Callable[[], int],
 ) -> StopReason:
-    """Search until something ends it, which is returned; the only caller of `tell`."""
+    """Search until something ends it, which is returned; the only caller of `ask` and `tell`.
+
+    What is under way then is waited for: its trainings are paid for, and their results are kept.
+    """
+    reason: StopReason | None = None
     while True:
-        n_left = max(math.ceil(budget - progress.spent), n_known() - progress.n_trials)
-        asked = optimizer.ask(n_left)
-        if not asked:
-            return StopReason.EXHAUSTED
-        finished = sorted(evaluate(asked), key=lambda trial: trial.number)
-        optimizer.tell(finished)
-        progress.add(finished)
-        if progress.n_trials < n_known():
-            continue
-        progress.outlook = optimizer.outlook if isinstance(optimizer, HasOutlook) else None
-        if reason := meter.reached(progress.ended, progress.outlook):
-            return reason
-        if progress.spent >= budget:
-            return StopReason.BUDGET
+        n_left = n_known() - progress.n_begun
+        if reason is None:
+            n_left = max(n_left, math.ceil(budget - progress.committed))
+        if n_left > 0 and len(progress.under_way) < workers.n_at_once:
+            if asked := optimizer.ask(n_left):
+                workers.begin(asked)
+                progress.begin(asked)
+                continue
+            reason = reason if progress.under_way else StopReason.EXHAUSTED
+        if not progress.under_way:
+            return reason or StopReason.BUDGET
+        is_over = reason is not None and progress.n_trials >= n_known()
+        ended = workers.wait()
+        progress.add(ended)
+        if not is_over:
+            optimizer.tell(ended)
+            reason = _reason(optimizer, budget, meter, progress)
+
+
+def _reason(
+    optimizer: Optimizer, budget: int, meter: StopConditions, progress: _Progress
+) -> StopReason | None:
+    """What ends the study now, if nothing that was evaluated before is left."""
+    progress.outlook = optimizer.outlook if isinstance(optimizer, HasOutlook) else None
+    reason = meter.reached(progress.ended, progress.outlook)
+    return StopReason.BUDGET if reason is None and progress.spent >= budget else reason

@@ -8,16 +8,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from llmpso.advisor import Advisor
-from llmpso.fidelity.limits import StepLimits, limited
+from llmpso.fidelity.limits import StepLimits
 from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.base import Objective, Resumable
 from llmpso.objectives.user_function import PlainFunction
-from llmpso.running.thread_evaluator import ThreadEvaluator
+from llmpso.running.thread_evaluator import ThreadEvaluator, ThreadWorkers
 from llmpso.space import Params, SearchSpace
 from llmpso.study.build_optimizer import build_optimizer
-from llmpso.study.loop import Evaluator, run_study
+from llmpso.study.loop import run_study
 from llmpso.study.result import StudyResult
 from llmpso.study.spec import study_spec, warn_of_idle_workers
+from llmpso.study.workers import Batches, LimitedWorkers, Workers
 from llmpso.trial import Trial
 
 logger = logging.getLogger(__name__)
@@ -79,14 +80,16 @@ def minimize(
             on_trial or (lambda trial: None),
             pauses=pauses,
         )
-        evaluate: Evaluator = threads
+        workers: Workers = Batches(threads)
+        if spec.is_asynchronous:
+            workers = ThreadWorkers(threads.evaluate, pool, spec.n_at_once)
         if spec.racing is not None and not isinstance(measured, Resumable):
-            evaluate = limited(evaluate, StepLimits())
+            workers = LimitedWorkers(workers, StepLimits())
         budget, stop = spec.search.evaluations, spec.stop
         try:
             return run_study(
                 optimizer,
-                evaluate,
+                workers,
                 budget,
                 advisor,
                 stop,

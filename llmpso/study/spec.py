@@ -45,6 +45,14 @@ class StudySpec:
         return self.search.method == "guided"
 
     @property
+    def is_asynchronous(self) -> bool:
+        """Whether each worker gets its next trial as soon as it is free.
+
+        The methods in which all particles move together wait for all of them.
+        """
+        return self.is_guided and self.n_workers > 1 and not self.search.synchronous
+
+    @property
     def racing(self) -> Racing | None:
         """How the worse trainings are stopped early; None if all are trained in full."""
         return Racing() if self.search.racing else None
@@ -67,7 +75,7 @@ class StudySpec:
 
     @property
     def n_at_once(self) -> int:
-        """Trials that are proposed together."""
+        """Trials that are under way together."""
         size = self.swarm_size
         return min(self._batch, size) if self.is_guided else size
 

@@ -130,7 +130,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(
 
     arguments = [bowl, "--method", "pso", "--evaluations", "12", "--workers", "2"]
     with monkeypatch.context() as patch:
-        patch.setattr("flows.tune.iterate", interrupted)
+        patch.setattr("flows.tracked_trainings.iterate", interrupted)
         assert run(patch, *arguments) == INTERRUPTED
     assert "run the same command again" in capsys.readouterr().err
     assert list(mlflow.search_runs(search_all_experiments=True)["status"]).count("KILLED") == 1

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
-from flows import tune as module
+from flows import tracked_trainings as module
 from flows.display.summary import Summary
 from flows.tune import tune
 from llmpso.errors import StorageError
@@ -57,6 +57,7 @@ def function(
 
 def run(evaluations: int, **options) -> Summary:
     own = {"space_file": "space.yaml", "workers": 2, "threads": 1, "method": "pso", "particles": 4}
+    own |= {"synchronous": True}
     return tune("lost_function:train", evaluations=evaluations, **(own | options))
 
 

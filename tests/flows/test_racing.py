@@ -123,7 +123,7 @@ def test_mlflow_distinguishes_pruned_trials_from_complete_ones(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_processes_race_as_threads_do(prefect_server, mlflow_store, log, method) -> None:
-    options = OPTIONS | {"method": method, "advisor": "none"}
+    options = OPTIONS | {"method": method, "advisor": "none", "synchronous": True}
     threads = tune("steps_objective:Steps", **options)
     processes = tune("steps_objective:Steps", **options, runner="process")
     assert outcomes(threads.run_id) == outcomes(processes.run_id)
@@ -132,7 +132,7 @@ def test_processes_race_as_threads_do(prefect_server, mlflow_store, log, method)
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_race_goes_on_from_its_rungs(prefect_server, mlflow_store, log, method) -> None:
-    options = OPTIONS | {"method": method, "advisor": "none"}
+    options = OPTIONS | {"method": method, "advisor": "none", "synchronous": True}
     whole = tune("steps_objective:Steps", **options)
     cost = len(log.read_text().splitlines())
     log.write_text("")

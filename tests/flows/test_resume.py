@@ -10,8 +10,9 @@ import mlflow
 import pandas as pd
 import pytest
 
-from flows import tune as module
+from flows import tracked_trainings as module
 from flows import tune_plan
+from flows.display.summary_text import as_text
 from flows.tune import tune
 from llmpso.backends.base import Reply, Request
 from llmpso.errors import BackendError, BusyError
@@ -138,7 +139,7 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
     resumed = run()
     assert resumed.run_id == stopped
     assert resumed.reused == 17
-    assert "17 reused from an earlier run" in module.as_text(resumed)
+    assert "17 reused from an earlier run" in as_text(resumed)
     seeds = counted.read_text().split()
     assert len(seeds) == len(set(seeds)) == 18
     assert len(parents()) == 1
@@ -165,7 +166,7 @@ def test_a_study_goes_on_with_the_batch_that_it_began_with(
 ) -> None:
     """Another machine has other workers, and a busy one measures fewer."""
     shared = {"method": "guided", "advisor": "none", "evaluations": 15, "threads": 1}
-    shared["memory"] = "off"
+    shared |= {"memory": "off", "synchronous": True}
     breaks(2)
     with pytest.raises(RuntimeError, match="the power went"):
         run(workers=5, **shared)

@@ -460,7 +460,7 @@ def test_an_interrupted_run_continues_if_its_objective_has_a_fingerprint(
 
     until(measurements, "2012-12-31")
     with monkeypatch.context() as patch:
-        patch.setattr("flows.tune.iterate", broken)
+        patch.setattr("flows.tracked_trainings.iterate", broken)
         with pytest.raises(RuntimeError, match="the power went"):
             retune(objective=champion, **FAST)
     assert retune(objective=champion, **FAST).study.reused == n_reused

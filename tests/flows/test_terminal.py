@@ -40,7 +40,7 @@ def test_the_view_shows_best_source_and_what_is_under_way(progress) -> None:
     progress(trial(0, 30.0))
     progress(trial(1, 26.5, Source.DEFAULT))
     progress(trial(2, None))
-    progress.begin(3)
+    progress.begin([trial(number, None) for number in (3, 4, 5)])
     text = seen(progress)
     assert "3/10, 1 failed" in text
     assert "26.5  from default, 1 trials ago" in text

@@ -151,7 +151,7 @@ def test_the_same_question_is_asked_once_in_two_runs(
 def test_the_same_seed_gives_the_same_trials(prefect_server, mlflow_store, bowl) -> None:
     """Also with other workers, as long as as many particles move together."""
     shared = {"advisor": "none", "evaluations": 12, "seed": 1, "memory": "off"}
-    tune(bowl, workers=2, **shared)
+    tune(bowl, workers=2, synchronous=True, **shared)
     tune(bowl, workers=1, batch=2, **shared)
     children = runs(mlflow_store, parent=False)
     columns = ["tags.mlflow.runName", "params.x", "params.n", "metrics.value"]
@@ -196,7 +196,7 @@ def test_a_run_that_breaks_closes_its_record(
     def broken(*args, **kwargs):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr("flows.tune.iterate", broken)
+    monkeypatch.setattr("flows.tracked_trainings.iterate", broken)
     with pytest.raises(RuntimeError, match="the disk is full"):
         tune(bowl, method="pso", evaluations=6)
     assert list(runs(mlflow_store, parent=True)["status"]) == ["FAILED"]

@@ -21,9 +21,10 @@ from llmpso import (
     report,
 )
 from llmpso.fidelity.curve import MOST_POINTS
-from llmpso.fidelity.limits import StepLimits, limited
+from llmpso.fidelity.limits import StepLimits
 from llmpso.objectives.user_function import PlainFunction
 from llmpso.running.evaluate import evaluate_trial
+from llmpso.study.workers import Batches, LimitedWorkers
 from llmpso.trial import FailureKind, Limit, Source, Trial, TrialState
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
@@ -91,7 +92,7 @@ def test_without_racing_nothing_is_stopped_and_the_curve_is_on_record() -> None:
 def test_the_same_seed_stops_the_same_trainings_on_any_number_of_workers() -> None:
     shape = {"particles": 6, "batch": 3, "seed": 2, "racing": True, "evaluations": 24}
     alone = minimize(train, SPACE, **shape)
-    together = minimize(train, SPACE, n_workers=3, **shape)
+    together = minimize(train, SPACE, n_workers=3, synchronous=True, **shape)
     assert [(t.params, t.state, t.rungs) for t in alone.trials] == [
         (t.params, t.state, t.rungs) for t in together.trials
     ]
@@ -328,7 +329,9 @@ def test_no_limit_before_a_training_was_complete() -> None:
     def fails(trials):
         return [measured(lambda p: report(1, 1.0) or math.nan, trial).trial for trial in trials]
 
-    assert [t.state for t in limited(fails, limits)([TRIAL])] == [TrialState.FAILED]
+    workers = LimitedWorkers(Batches(fails), limits)
+    workers.begin([TRIAL])
+    assert [t.state for t in workers.wait()] == [TrialState.FAILED]
     assert limits.set_on(TRIAL).limits == ()
 
 

@@ -75,16 +75,15 @@ def test_more_workers_than_configurations_try_each_once(method) -> None:
 
 def test_named_batch_and_swarm_make_the_same_trials_with_any_number_of_workers() -> None:
     def reported(n_workers: int) -> list[tuple[object, float | None]]:
-        result = minimize(
-            bowl, SPACE, evaluations=20, n_workers=n_workers, batch=2, particles=4, seed=3
-        )
+        shape = {"batch": 2, "particles": 4, "synchronous": True, "n_workers": n_workers}
+        result = minimize(bowl, SPACE, evaluations=20, seed=3, **shape)
         return [(trial.params, trial.value) for trial in result.trials]
 
     assert reported(1) == reported(2) == reported(8)
 
 
 def test_a_study_of_two_workers_is_the_one_with_a_batch_of_two() -> None:
-    by_workers = minimize(bowl, SPACE, evaluations=16, n_workers=2)
+    by_workers = minimize(bowl, SPACE, evaluations=16, n_workers=2, synchronous=True)
     by_name = minimize(bowl, SPACE, evaluations=16, batch=2)
     assert [t.params for t in by_workers.trials] == [t.params for t in by_name.trials]
 

@@ -78,7 +78,7 @@ def test_racing_tries_more_for_the_same_epochs_and_counts_them_all(method):
 
 
 def test_the_same_seed_makes_the_same_race_on_any_number_of_workers(method):
-    shape = {"particles": 6, "batch": 2}
+    shape = {"particles": 6, "batch": 2, "synchronous": True}
 
     def results(**options):
         return [
