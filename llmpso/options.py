@@ -67,6 +67,8 @@ class DataOptions(Options):
     """What is tuned of a network: layers and width (`paper`), learning rate and dropout besides
     (`standard`), all there is (`wide`), or `standard` with a width of its own for each layer
     (`layers`)."""
+    max_parameters: AtLeast1 | None = None
+    """Most weights of a network; a larger one is never trained."""
     space_file: str | None = None
     """Space of a plain function of yours: a YAML file, or Python that names `space`."""
 

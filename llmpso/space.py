@@ -2,15 +2,17 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmpso.conditions import Conditions
+from llmpso.constraints import Constraint, to_constraint
+from llmpso.dimension_checks import clipped
 from llmpso.dimensions import (
     Categorical,
     Dimension,
@@ -56,8 +58,18 @@ class SearchSpace(Mapping[str, Dimension]):
 
     A configuration has a value for each hyperparameter that counts in it, and no other.
 
+    Args:
+        dimensions: The hyperparameters by name.
+        constraints: What a configuration must satisfy to be trained: expressions such as
+            `"units * layers <= 512"`, or functions of the configuration. An expression is applied
+            where all that it names counts.
+
     Attributes:
-        conditions: Which of them count when.
+        conditions: Which hyperparameters count when.
+        constraints: What a configuration must satisfy.
+
+    Raises:
+        SpaceError: Something cannot be used.
 
     Example:
         >>> space = SearchSpace({"layers": Integer(1, 3), "dropout": Float(0.0, 0.5)})
@@ -73,7 +85,11 @@ class SearchSpace(Mapping[str, Dimension]):
         {'optimizer': 'adam'}
     """
 
-    def __init__(self, dimensions: Mapping[str, Dimension]) -> None:
+    def __init__(
+        self,
+        dimensions: Mapping[str, Dimension],
+        constraints: Sequence[str | Constraint | Callable[[Params], bool]] = (),
+    ) -> None:
         if not isinstance(dimensions, Mapping):
             raise SpaceError(
                 f"SearchSpace is given a {type(dimensions).__name__}; it must be a dict of "
@@ -96,6 +112,9 @@ class SearchSpace(Mapping[str, Dimension]):
                 )
         self._dimensions = dict(dimensions)
         self.conditions = Conditions(self._dimensions)
+        if isinstance(constraints, str) or not isinstance(constraints, Sequence):
+            raise SpaceError(f"constraints is {clipped(constraints)}; it must be a list")
+        self.constraints = tuple(to_constraint(asked, self) for asked in constraints)
         self._unused = np.array(
             [
                 # Like none of the choices, which lie in the middle of their shares.
@@ -114,11 +133,23 @@ class SearchSpace(Mapping[str, Dimension]):
         return len(self._dimensions)
 
     def __repr__(self) -> str:
-        return f"SearchSpace({self._dimensions!r})"
+        limits = f", {[one.text for one in self.constraints]}" if self.constraints else ""
+        return f"SearchSpace({self._dimensions!r}{limits})"
+
+    def with_constraints(self, *more: str | Constraint | Callable[[Params], bool]) -> Self:
+        """The same space with further constraints."""
+        return type(self)(self._dimensions, (*self.constraints, *more))
+
+    def violated(self, params: Params) -> str:
+        """The constraints that a valid configuration violates; empty if it may be trained."""
+        return " and ".join(one.text for one in self.constraints if not one.holds(params))
 
     @property
     def size(self) -> float:
-        """Number of distinct configurations; infinite with any `Float`."""
+        """Number of distinct configurations; infinite with any `Float`.
+
+        Those that violate a constraint are counted, too.
+        """
         at_most = math.prod(dimension.size for dimension in self.values())
         return self._n_configurations if self.conditions and at_most < math.inf else at_most
 
@@ -232,7 +263,7 @@ class SearchSpace(Mapping[str, Dimension]):
         return dict(zip(self, (100 * velocity).tolist(), strict=True))
 
     def configurations(self) -> Iterator[dict[str, Any]]:
-        """Every configuration of a finite space."""
+        """Every configuration of a finite space, also those that violate a constraint."""
         if self.size == math.inf:
             raise SpaceError("a space with a Float has no end; it cannot be listed")
         if self.conditions:

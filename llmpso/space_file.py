@@ -42,6 +42,7 @@ def load_space(path: str | Path) -> SearchSpace:
         optimizer: {type: categorical, choices: [adam, sgd, null]}
         momentum: {type: float, low: 0, high: 0.99, when: {optimizer: sgd}}
         epochs: 20
+        constraints: ["units * batch <= 8192"]
 
     It is read as YAML 1.2: `no` is text, `1e-4` a number, `010` ten, and JSON is YAML, too. A
     Python file has a `SearchSpace` under the name `space`.
@@ -84,7 +85,11 @@ def _from_yaml(path: Path) -> SearchSpace:
         raise SpaceError(f"it is no YAML ({repeated})")
     if not isinstance(content, dict) or not content:
         raise SpaceError("it must hold one entry per hyperparameter, such as x: {type: float, …}")
-    return SearchSpace({name: _dimension(name, entry) for name, entry in content.items()})
+    # A hyperparameter of this name is a mapping or a value.
+    is_listed = isinstance(content.get("constraints"), list)
+    constraints = content.pop("constraints") if is_listed else []
+    dimensions = {name: _dimension(name, entry) for name, entry in content.items()}
+    return SearchSpace(dimensions, constraints)
 
 
 def _text(path: Path) -> str:

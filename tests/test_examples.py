@@ -64,13 +64,20 @@ def test_the_scikit_learn_example() -> None:
 
 
 def test_a_conditional_space_in_python_and_in_a_file(tmp_path: Path) -> None:
-    names = run('"momentum": Float(0, 0.99, when')
-    assert names["best"].value < 2
-    assert ("momentum" in names["best"].params) == (names["best"].params["optimizer"] == "sgd")
+    names = run("found = minimize(")
+    assert names["found"].value < 2
+    found = names["found"].params
+    assert ("momentum" in found) == (found["optimizer"] == "sgd")
     (tmp_path / "conditional.yaml").write_text(block("# conditional.yaml"))
     space = load_space(tmp_path / "conditional.yaml")
     assert {name: space[name] for name in names["space"]} == dict(names["space"])
     assert space["epochs"] == Fixed(20)
+
+
+def test_constraints_of_a_space_and_of_a_study() -> None:
+    names = run("narrow = minimize(")
+    assert 400 < names["small"].params["units"] * names["small"].params["layers"] <= 512
+    assert 50 < names["narrow"].params["units"] < 64
 
 
 def test_a_torch_loop_that_reports_and_the_same_with_optuna() -> None:

@@ -134,13 +134,14 @@ class AdviceParser:
     def _position(self, found: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """A valid configuration, and which hyperparameters were left out of it."""
         given = {name: value for name, value in found.items() if value is not ABSENT}
-        if not self._space.conditions:
-            return given, ""
         position, note = self._space.without_unused(given)
         try:
-            return self._space.validate(position), note
+            position = self._space.validate(position)
         except SpaceError as error:
             raise AdviceError(str(error)) from error
+        if violated := self._space.violated(position):
+            raise AdviceError(f"position {position} violates the constraint {violated}")
+        return position, note
 
     def _taken_once(self, suggestion: Suggestion) -> Suggestion:
         key = self._space.key(suggestion.position)

@@ -118,8 +118,12 @@ def space_text(space: SearchSpace) -> str:
         dimension_text(name, dimension) + _condition_text(space, name)
         for name, dimension in space.items()
     )
-    hint = "\nWhere a hyperparameter does not count, its value is null."
-    return text + hint if space.conditions else text
+    if space.conditions:
+        text += "\nWhere a hyperparameter does not count, its value is null."
+    if space.constraints:
+        asked = lines(one.text.strip("'") for one in space.constraints)
+        text += f"\n\nConstraints, which all have to be satisfied:\n{asked}"
+    return text
 
 
 def _condition_text(space: SearchSpace, name: str) -> str:

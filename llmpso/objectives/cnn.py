@@ -24,7 +24,7 @@ from llmpso.objectives.cnn_network import (
     classify,
 )
 from llmpso.objectives.image_baselines import image_baselines
-from llmpso.objectives.network import FitProblem, NetworkObjective
+from llmpso.objectives.network import NO_LIMITS, FitProblem, NetworkLimits, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
 from llmpso.objectives.tunables import Tunables, per_layer
 from llmpso.space import Dimension, Float, Integer, Ordinal, Params, SearchSpace
@@ -80,6 +80,7 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         batch_size: int = 64,
         device: str = "auto",
         space: SearchSpace | None = None,
+        limits: NetworkLimits = NO_LIMITS,
     ) -> None:
         """Put the images on the device, once for all evaluations.
 
@@ -90,11 +91,12 @@ class CNNObjective(NetworkObjective[CNNetwork]):
             device: `auto`, `cpu` or `cuda`.
             space: What may be tried; it must name layers and filters, or filters_1 and so on, and
                 may name all else in the space `wide`. By default the space `standard`.
+            limits: How large and how slow a network may be.
 
         Raises:
             SpecError: An option is out of range.
         """
-        super().__init__(TUNABLES, space, max_epochs, device)
+        super().__init__(TUNABLES, space, max_epochs, device, limits)
         check_positive("batch_size", batch_size)
         self.images, self.batch_size = images, batch_size
         values = torch.from_numpy(images.train.pixels).double()
@@ -171,19 +173,23 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         return classifier_records(self.images, model)
 
     def _network(self, chosen: Params, generator: torch.Generator) -> CNNetwork:
+        network = self._empty(chosen)
+        network.initialise(generator, self._mean, self._deviation)
+        return network
+
+    def _empty(self, chosen: Params) -> CNNetwork:
         height, width, channels = self.images.shape
-        sizes = {name: chosen[name] for name in ("layers", "kernel", "dropout")}
-        network = CNNetwork(
+        return CNNetwork(
             CNNArchitecture(
                 side=min(height, width),
                 channels=channels,
                 classes=len(self.images.class_names),
+                layers=chosen["layers"],
                 filters=self._tunables.widths(chosen),
-                **sizes,
+                kernel=chosen["kernel"],
+                dropout=chosen["dropout"],
             )
         )
-        network.initialise(generator, self._mean, self._deviation)
-        return network
 
     def _fit_problem(
         self, network: CNNetwork, chosen: Params, generator: torch.Generator

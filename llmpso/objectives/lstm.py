@@ -18,7 +18,7 @@ from llmpso.objectives.forecast_baselines import forecast_baselines
 from llmpso.objectives.forecast_hold_out import forecast_record, held_out_losses, watched_columns
 from llmpso.objectives.forecaster import Forecaster
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
-from llmpso.objectives.network import FitProblem, NetworkObjective
+from llmpso.objectives.network import NO_LIMITS, FitProblem, NetworkLimits, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
 from llmpso.objectives.tunables import Tunables, per_layer
 from llmpso.space import Dimension, Float, Integer, Ordinal, Params, SearchSpace
@@ -70,6 +70,7 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         batch_size: int | None = None,
         device: str = "auto",
         space: SearchSpace | None = None,
+        limits: NetworkLimits = NO_LIMITS,
     ) -> None:
         """Cut the series into windows and put them on the device, once for all evaluations.
 
@@ -83,12 +84,13 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
             device: `auto`, `cpu` or `cuda`.
             space: What may be tried; it must name layers and hidden_units, or hidden_units_1 and
                 so on, and may name all else in the space `wide`. By default the space `standard`.
+            limits: How large and how slow a network may be.
 
         Raises:
             DataError: Window and horizon do not fit the series.
             SpecError: An option is out of range.
         """
-        super().__init__(TUNABLES, space, max_epochs, device)
+        super().__init__(TUNABLES, space, max_epochs, device, limits)
         self.series = series
         # Cut at the longest window that may be tried, so that all are evaluated on the same rows.
         longest = int(self.space["window"].decode(1.0)) if "window" in self.space else window
@@ -189,7 +191,12 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         return {"forecast.json": forecast_record(self.series, self.windows, model)}
 
     def _network(self, chosen: Params, generator: torch.Generator) -> LSTMNetwork:
-        network = LSTMNetwork(
+        network = self._empty(chosen)
+        network.initialise(generator)
+        return network
+
+    def _empty(self, chosen: Params) -> LSTMNetwork:
+        return LSTMNetwork(
             Architecture(
                 n_inputs=self.windows.inputs.shape[1],
                 layers=chosen["layers"],
@@ -197,8 +204,6 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
                 dropout=chosen["dropout"],
             )
         )
-        network.initialise(generator)
-        return network
 
     def _fit_problem(
         self, network: LSTMNetwork, chosen: Params, generator: torch.Generator

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from llmpso.constraints import Constraint
 from llmpso.objectives.training import (
     FitResult,
     FitSettings,
@@ -23,6 +24,17 @@ from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkLimits:
+    """How large and how slow a network may be; no limit where None."""
+
+    max_parameters: int | None = None
+    """Weights; a larger network is not trained."""
+
+
+NO_LIMITS = NetworkLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +58,32 @@ class NetworkObjective(ABC, Generic[Network]):
         space: Those that may be tried.
         max_epochs: Epochs at fidelity 1.
         device: `auto`, `cpu` or `cuda`.
+        limits: How large and how slow a network may be.
 
     Raises:
         SpecError: An option is out of range.
     """
 
     def __init__(
-        self, tunables: Tunables, space: SearchSpace | None, max_epochs: int, device: str
+        self,
+        tunables: Tunables,
+        space: SearchSpace | None,
+        max_epochs: int,
+        device: str,
+        limits: NetworkLimits = NO_LIMITS,
     ) -> None:
         self.space = space or tunables.named("standard")
         tunables.check(self.space)
         check_positive("max_epochs", max_epochs)
         self._tunables, self.max_epochs = tunables, max_epochs
         self.device = choose_device(device)
+        if limits.max_parameters is not None:
+            most = limits.max_parameters
+            fits = Constraint(
+                f"parameters of the network <= {most:,}",
+                lambda params: self.n_parameters(params) <= most,
+            )
+            self.space = self.space.with_constraints(fits)
 
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
         """Train one network.
@@ -88,6 +113,14 @@ class NetworkObjective(ABC, Generic[Network]):
         """
         return self._trained(params, fidelity, seed, checkpoint)
 
+    def n_parameters(self, params: Params) -> int:
+        """Weights of the network of a configuration, which is not trained for that.
+
+        Raises:
+            SpaceError: Parameters are outside the space.
+        """
+        return count_weights(self._empty(self._tunables.complete(self.space, params)))
+
     @property
     def _fixed(self) -> dict[str, object]:
         """What the space leaves out, with its value."""
@@ -115,7 +148,7 @@ class NetworkObjective(ABC, Generic[Network]):
     def _evaluation(self, network: Network, chosen: Params, result: FitResult) -> Evaluation:
         metrics = {
             "epochs": float(result.n_epochs),
-            "parameters": float(sum(weights.numel() for weights in network.parameters())),
+            "parameters": float(count_weights(network)),
         }
         curves = self._curves(result)
         if result.diverged:
@@ -128,6 +161,10 @@ class NetworkObjective(ABC, Generic[Network]):
             curves=curves,
             is_final=result.ended,
         )
+
+    @abstractmethod
+    def _empty(self, chosen: Params) -> Network:
+        """A network whose weights are not set."""
 
     @abstractmethod
     def _network(self, chosen: Params, generator: torch.Generator) -> Network:
@@ -146,3 +183,8 @@ class NetworkObjective(ABC, Generic[Network]):
     @abstractmethod
     def _measured(self, network: Network, chosen: Params, result: FitResult) -> Evaluation:
         """The lowest error of a training, with metrics, model and artifacts of the network."""
+
+
+def count_weights(network: nn.Module) -> int:
+    """Number of weights of a network."""
+    return sum(weights.numel() for weights in network.parameters())

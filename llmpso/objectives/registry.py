@@ -19,10 +19,10 @@ DESCRIBED = ("evaluate", "name", "metric", "description", "space")
 
 OPTIONS = {
     "lstm": (
-        *("space", "csv", "target", "horizon", "where", "max_missing", "last"),
+        *("space", "max_parameters", "csv", "target", "horizon", "where", "max_missing", "last"),
         *FILE_FORMAT,
     ),
-    "cnn": ("space", "images", "classes"),
+    "cnn": ("space", "max_parameters", "images", "classes"),
     "rastrigin": ("dims",),
     "plain-rastrigin": ("dims",),
 }

@@ -10,6 +10,7 @@ from llmpso.data.series.load_csv import load_csv
 from llmpso.data.series.time_series import TimeSeries
 from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.objectives import cnn, lstm
+from llmpso.objectives.network import NetworkLimits
 from llmpso.options import FILE_FORMAT, DataOptions
 
 
@@ -23,7 +24,7 @@ def lstm_objective(data: DataOptions) -> lstm.LSTMObjective:
     if data.last is not None:
         series = replace(series, frame=series.frame.iloc[-data.last :])
     space = lstm.TUNABLES.named(data.space)
-    return lstm.LSTMObjective(series, horizon=data.horizon, space=space)
+    return lstm.LSTMObjective(series, horizon=data.horizon, space=space, limits=_limits(data))
 
 
 def cnn_objective(data: DataOptions) -> cnn.CNNObjective:
@@ -34,9 +35,14 @@ def cnn_objective(data: DataOptions) -> cnn.CNNObjective:
     """
     space = cnn.TUNABLES.named(data.space)
     if data.images is None:
-        return cnn.CNNObjective(load_textures(), space=space)
+        return cnn.CNNObjective(load_textures(), space=space, limits=_limits(data))
     groups = None if data.classes is None else parse_groups(data.classes)
-    return cnn.CNNObjective(load_images(data.images, groups=groups), space=space)
+    images = load_images(data.images, groups=groups)
+    return cnn.CNNObjective(images, space=space, limits=_limits(data))
+
+
+def _limits(data: DataOptions) -> NetworkLimits:
+    return NetworkLimits(max_parameters=data.max_parameters)
 
 
 def _series(data: DataOptions) -> TimeSeries:

@@ -126,12 +126,13 @@ def _beside(function: Callable[..., Any], name: str) -> Any:
 def _names(function: Callable[..., Any], path: str | None) -> tuple[str, str]:
     """Module and name of a callable; those of its path, where it has none of its own."""
     own = getattr(function, "__name__", "")
+    # Code that was not imported, as that of a notebook may be, is in no module.
     if own.isidentifier():
-        # Code that was not imported, as that of a notebook may be, is in no module.
         return (getattr(function, "__module__", None) or "").rpartition(".")[2], own
     module, _, attribute = (path or "").partition(":")
     called = attribute or type(function).__name__
-    return (module or defining(function).__module__).rpartition(".")[2], called.replace(".", "-")
+    home = module or getattr(defining(function), "__module__", None) or ""
+    return home.rpartition(".")[2], called.replace(".", "-")
 
 
 def _passed(function: Callable[..., Any], called: str) -> tuple[str, ...]:

@@ -283,7 +283,7 @@ def unseen(
     for position in positions:
         params = space.decode(position)
         key = space.key(params)
-        if key not in seen and key not in known:
+        if key not in seen and key not in known and not space.violated(params):
             seen.add(key)
             candidates.append(Candidate(params, source))
     return candidates

@@ -59,6 +59,9 @@ def checked_start(
             f"start holds {len(start)} configurations, more than n_particles={n_members}"
         )
     checked = validated(space, "start", start)
+    for index, params in enumerate(checked):
+        if violated := space.violated(params):
+            raise SpaceError(f"start[{index}] violates {violated}")
     keys = [space.key(params) for params in checked]
     for index, key in enumerate(keys):
         if key in keys[:index]:

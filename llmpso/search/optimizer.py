@@ -5,20 +5,23 @@ trial of each member's position, and none twice.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from llmpso.errors import SpecError, TellError
+from llmpso.errors import SpaceError, SpecError, TellError
 from llmpso.search.swarm import folded
 from llmpso.space import Floats, Params, Position, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
 
 MAX_REDRAWS = 200
 """Random moves tried before the rest of a finite space is searched one by one."""
+
+MAX_DRAWN = 2_000
+"""Places tried anywhere, where constraints leave little of an infinite space."""
 
 Key = tuple[Any, ...]
 """What equal configurations share, see `SearchSpace.key`."""
@@ -151,6 +154,8 @@ class Archive:
         self._keys: set[Key] = set()
         self._pending: dict[int, Trial] = {}
         self._n_asked = 0
+        if space.constraints:
+            check_feasible(space)
 
     @property
     def keys(self) -> AbstractSet[Key]:
@@ -185,7 +190,7 @@ class Archive:
         return list(self._pending.values())
 
     def trial(self, population: Metaheuristic, member: int, proposal: Proposal) -> Trial | None:
-        """The trial at a member's position, or near it if that was evaluated before.
+        """The trial at a member's position, or near it if that was evaluated before or may not be.
 
         Returns:
             None if no configuration is left.
@@ -193,12 +198,14 @@ class Archive:
         params, note = proposal.params, proposal.note
         if params is None:
             params = self._space.decode(population.position(member))
-        if self.is_known(params) and not self._revisits:
+        is_forbidden = self._space.violated(params)
+        if is_forbidden or (self.is_known(params) and not self._revisits):
             unseen = self._unseen_near(population.position(member))
             if unseen is None:
                 return None
             population.put(member, unseen)
-            params, note = self._space.decode(unseen), note or "moved off a known configuration"
+            off = f"what violates {is_forbidden}" if is_forbidden else "a known configuration"
+            params, note = self._space.decode(unseen), note or f"moved off {off}"
         self._keys.add(self._space.key(params))
         number, self._n_asked = self._n_asked, self._n_asked + 1
         return Trial(
@@ -241,14 +248,22 @@ class Archive:
         for spread in np.geomspace(0.02, 1.0, MAX_REDRAWS):
             step = spread * self._rng.standard_normal(len(self._space))
             candidate = folded(position + step)
-            if not self.is_known(self._space.decode(candidate)):
+            if self._is_new(self._space.decode(candidate)):
                 return candidate
+        if self._space.size == math.inf:
+            drawn = self._rng.random((MAX_DRAWN, len(self._space)))
+            fresh = (place for place in drawn if self._is_new(self._space.decode(place)))
+            return next(fresh, None)
         unseen = [
             self._space.encode(params)
             for params in self._space.configurations()
-            if not self.is_known(params)
+            if self._is_new(params)
         ]
-        return min(unseen, key=lambda other: float(np.linalg.norm(other - position)))
+        distance = [float(np.linalg.norm(other - position)) for other in unseen]
+        return unseen[int(np.argmin(distance))] if unseen else None
+
+    def _is_new(self, params: Params) -> bool:
+        return not self.is_known(params) and not self._space.violated(params)
 
     def _check(self, trials: Sequence[Trial]) -> None:
         numbers = sorted(trial.number for trial in trials)
@@ -259,6 +274,24 @@ class Archive:
         for trial in trials:
             if trial.state is TrialState.PENDING:
                 raise TellError(f"trial {trial.number} is still pending; it needs a result")
+
+
+def check_feasible(space: SearchSpace) -> None:
+    """Look for a configuration that satisfies all constraints, before anything is trained.
+
+    Raises:
+        SpaceError: There is none, or they are so rare that none was drawn.
+    """
+    if space.size <= MAX_DRAWN:
+        tried: Iterable[Params] = space.configurations()
+        those = f"of the {space.size} configurations"
+    else:
+        # A generator of its own: the study's draws do not depend on what is forbidden.
+        places = np.random.default_rng(0).random((MAX_DRAWN, len(space)))
+        tried, those = map(space.decode, places), f"of {MAX_DRAWN} configurations that were drawn"
+    if all(space.violated(params) for params in tried):
+        asked = " and ".join(one.text for one in space.constraints)
+        raise SpaceError(f"none {those} satisfies the constraints {asked}; loosen them")
 
 
 def trial_seed(seed: int, number: int) -> int:

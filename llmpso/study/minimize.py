@@ -28,6 +28,7 @@ def minimize(
     objective: Objective | Callable[[Params], float],
     space: SearchSpace,
     *,
+    constraint: Callable[[Params], bool] | str | None = None,
     advisor: Advisor | None = None,
     n_workers: int = 1,
     history: Sequence[tuple[Params, float]] = (),
@@ -43,6 +44,8 @@ def minimize(
         objective: An `Objective`, or a plain function from params to a number; it is given
             `seed`, `fidelity` and `trial`, too, where it has parameters of these names.
         space: What may be tried.
+        constraint: What a configuration must satisfy to be trained, besides the constraints of
+            the space: a function of the configuration, or an expression.
         advisor: Asks the language model; without one the method `paper` is `pso`.
         n_workers: Evaluations that run in parallel, in threads. As many are proposed together,
             so another number gives another search, unless `batch` and `particles` are given.
@@ -64,6 +67,8 @@ def minimize(
         >>> len(result.trials), result.best.value < 0.1
         (60, True)
     """
+    if constraint is not None:
+        space = space.with_constraints(constraint)
     spec = study_spec(n_workers=n_workers, history=tuple(history), memory=tuple(memory), **options)
     warn_of_idle_workers(spec, n_workers, logger)
     measured = objective if isinstance(objective, Objective) else PlainFunction(objective, space)

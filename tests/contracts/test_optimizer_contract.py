@@ -222,6 +222,36 @@ def test_what_does_not_count_in_a_start_is_left_out(
     assert "start[0]: c counts only if a >= 3 and b is 'x' or 'y', so it is left" in caplog.text
 
 
+CONSTRAINED = SearchSpace(dict(SPACE), ["layers * units <= 128", lambda p: p["rate"] < 0.1])
+
+
+def test_what_violates_a_constraint_is_never_proposed(case: Case) -> None:
+    if case.repeats:
+        pytest.skip("other libraries do not know our constraints")
+    trials = study(case.build(CONSTRAINED, seed=0), 30)
+    assert len({CONSTRAINED.key(trial.params) for trial in trials}) == 30
+    assert not any(CONSTRAINED.violated(trial.params) for trial in trials)
+
+
+def test_every_allowed_configuration_once_then_the_end(case: Case) -> None:
+    if case.repeats:
+        pytest.skip("this method may repeat itself")
+    space = SearchSpace(dict(FINITE), ["a >= 3 or b == 'x'"])
+    trials = study(case.build(space, seed=0), 100)
+    assert len({space.key(trial.params) for trial in trials}) == len(trials) == 8
+
+
+def test_constraints_that_forbid_everything_are_found_before_the_first_trial(case: Case) -> None:
+    if case.repeats:
+        pytest.skip("other libraries do not know our constraints")
+    with pytest.raises(SpaceError, match=r"none of the 12 configurations satisfies the const"):
+        case.build(SearchSpace(dict(FINITE), ["a > 2", "a < 2"]))
+    with pytest.raises(SpaceError, match=r"none of 2000 configurations that were drawn satisfie"):
+        case.build(SPACE.with_constraints("rate > 1"))
+    with pytest.raises(SpaceError, match=r"start\[0\] violates 'layers \* units <= 128'"):
+        case.build(CONSTRAINED, start=[GUESS | {"layers": 4}])
+
+
 def test_trials_are_numbered_in_order(case: Case) -> None:
     trials = study(case.build(SPACE, seed=0), 20)
     assert [trial.number for trial in trials] == list(range(20))

@@ -196,6 +196,20 @@ def test_conditions_fixed_values_and_ordinals_are_read(tmp_path: Path) -> None:
     }
 
 
+def test_constraints_are_read_unless_a_hyperparameter_has_that_name(tmp_path: Path) -> None:
+    sizes = "units: {type: integer, low: 8, high: 512}\nlayers: {type: integer, low: 1, high: 6}\n"
+    (tmp_path / "space.yaml").write_text(f"constraints: ['units * layers <= 512']\n{sizes}")
+    space = load_space(tmp_path / "space.yaml")
+    assert list(space) == ["units", "layers"]
+    assert space.violated({"units": 512, "layers": 2}) == "'units * layers <= 512'"
+    (tmp_path / "space.yaml").write_text(f"{sizes}constraints: 3")
+    assert list(load_space(tmp_path / "space.yaml")) == ["units", "layers", "constraints"]
+    for wrong, message in (("[units <]", "is no expression"), ("[3]", "constraint 3 must be an")):
+        (tmp_path / "space.yaml").write_text(f"{sizes}constraints: {wrong}")
+        with pytest.raises(SpaceError, match=message):
+            load_space(tmp_path / "space.yaml")
+
+
 def test_json_and_the_files_of_powershell_are_read(tmp_path: Path) -> None:
     text = '{"a": {"type": "float", "low": 0, "high": 1}}'
     for name, encoding in (("s.json", "utf-8-sig"), ("s.YAML", "utf-16"), ("s.yml", "utf-8")):

@@ -9,6 +9,7 @@ from llmpso.advisor import ParticleView, SwarmView
 from llmpso.advisor.advice import AdviceParser
 from llmpso.advisor.answer_model import advice_schema, configuration_schema
 from llmpso.advisor.prompt import paper_prompt
+from llmpso.advisor.start_question import start_question
 from llmpso.backends.chat_completion import is_strict
 
 SPACE = SearchSpace(
@@ -362,3 +363,14 @@ def test_a_prompt_says_when_a_hyperparameter_counts() -> None:
     assert "counts only if units >= 32" in text
     assert "- epochs: always 20\nWhere a hyperparameter does not count, its value is" in (text)
     assert "0.5 | adam, null, 8, null, null, 20 | 1, 1, 1, 1, 1, 1" in text
+
+
+def test_an_answer_that_violates_a_constraint_is_refused_and_the_prompt_names_it() -> None:
+    space = SPACE.with_constraints("units * rate <= 1")
+    reader = AdviceParser(space, None, lambda params: False, "configuration")
+    parsed = reader.parse(configuration(units=128, rate=0.1, cell="gru"))
+    assert parsed.suggestions == ()
+    assert "violates the constraint 'units * rate <= 1'" in parsed.problems[0]
+    assert reader.parse(configuration(units=8, rate=0.1, cell="gru")).suggestions
+    text = start_question(Task("A test.", "error"), space).messages[1].content
+    assert "Constraints, which all have to be satisfied:\n- units * rate <= 1\n" in text

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from llmpso.data.series.air_quality import load_taiwan
+from llmpso.errors import SpaceError
 from llmpso.objectives import cnn, lstm
+from llmpso.objectives.network import NetworkLimits
 from llmpso.objectives.torch_threads import limit_threads
+from llmpso.search.pso import PSO
 
 LSTM = {"layers": 2, "hidden_units": 12, "learning_rate": 0.01, "dropout": 0.3}
 CNN = {
@@ -77,3 +80,25 @@ def test_a_pickled_objective_gives_the_same_bits(objective, params, measured):
     assert measured(twin.evaluate(params, fidelity=1.0, seed=0)) == measured(
         objective.evaluate(params, fidelity=1.0, seed=0)
     )
+
+
+@pytest.mark.parametrize("kind", ["lstm", "cnn"])
+def test_a_network_that_is_too_large_is_not_proposed(kind, images):
+    limits = NetworkLimits(max_parameters=3_000)
+    made = {
+        "lstm": lambda: lstm.LSTMObjective(
+            load_taiwan(), max_epochs=1, device="cpu", limits=limits
+        ),
+        "cnn": lambda: cnn.CNNObjective(images, max_epochs=1, device="cpu", limits=limits),
+    }[kind]()
+    assert "parameters of the network <= 3,000" in repr(made.space)
+    width = "hidden_units" if kind == "lstm" else "filters"
+    params = {"layers": 2, width: 8, "learning_rate": 0.01, "dropout": 0.0}
+    trained = made.evaluate(params, fidelity=1.0, seed=0)
+    assert trained.metrics["parameters"] == made.n_parameters(params) <= 3_000
+    assert made.space.violated(params) == ""
+    assert made.space.violated(params | {width: 64}) == "parameters of the network <= 3,000"
+    proposed = [trial.params for trial in PSO(made.space, n_particles=20, seed=0).ask()]
+    assert all(made.n_parameters(each) <= 3_000 for each in proposed)
+    with pytest.raises(SpaceError, match="none of 2000 configurations that were drawn satisfies"):
+        PSO(made.space.with_constraints("layers > 9"), seed=0)
