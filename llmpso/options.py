@@ -135,8 +135,8 @@ class MemoryOptions(Options):
     memory: Literal["auto", "off"] = "auto"
     """Begin from what earlier studies of the same hyperparameters and metric found (`auto`, with
     the method `guided`), or from nothing (`off`)."""
-    memory_studies: Annotated[int, Field(ge=1, le=200)] = 20
-    """Earlier studies to learn from, at most: the most alike, and of these the newest."""
+    memory_studies: Annotated[int, Field(ge=1, le=20)] = 20
+    """Earlier studies to learn from: the most alike, and of these the newest."""
     memory_days: Positive | None = None
     """Age of the oldest of them; any if not given."""
     memory_experiments: Texts = ()

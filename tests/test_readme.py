@@ -19,6 +19,8 @@ from prefect.cli._app import _app as prefect_app
 
 from flows.benchmark import benchmark
 from flows.command_line import joined_app
+from flows.export_study import export_study
+from flows.import_study import import_study
 from flows.retune import retune
 from flows.rollback import rollback
 from flows.serve import serve
@@ -199,7 +201,7 @@ def test_options_that_are_named_exist(path: Path) -> None:
 
 
 def option_names() -> set[str]:
-    functions = (tune.fn, retune.fn, benchmark.fn, serve, rollback)
+    functions = (tune.fn, retune.fn, benchmark.fn, serve, rollback, import_study, export_study)
     return {name for function in functions for name in signature(function).parameters}
 
 

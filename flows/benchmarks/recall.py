@@ -94,7 +94,8 @@ def _written(uri: str, database: Path, kind: str) -> Sought:
                     name="network", reference="", metric=metric, trials=past_trials(trials)
                 )
                 record_past_study(study, past)
-    options = MemoryOptions(memory_studies=N_STUDIES)
+    # Far more than a study is allowed to read.
+    options = MemoryOptions().model_copy(update={"memory_studies": N_STUDIES})
     return Sought(experiment, SPACE, metric, "network", "network", options)
 
 
