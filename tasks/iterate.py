@@ -1,6 +1,8 @@
 """One iteration of the swarm as a Prefect step: the parent of its particles' evaluations."""
 
 from collections.abc import Callable, Iterable
+from contextvars import Context, copy_context
+from functools import partial
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -43,17 +45,18 @@ def iterate(
     """
     shared = {"measure": measure, "ledger": ledger}
 
-    def ended(future: PrefectFuture[Trial]) -> None:
-        trial = future.result(raise_on_failure=False)
+    def ended(context: Context, future: PrefectFuture[Trial]) -> None:
+        trial = context.run(future.result, raise_on_failure=False)
         if isinstance(trial, BaseException):
-            on_error(trial)
+            context.run(on_error, trial)
         else:
-            on_trial(trial)
+            context.run(on_trial, trial)
 
     futures: list[PrefectFuture[Trial]] = []
     for trial in trials:
         future = runner.submit(evaluate, parameters=shared | {"trial": trial})
-        future.add_done_callback(ended)
+        # By the context of this run Prefect finds its server and its loggers.
+        future.add_done_callback(partial(ended, copy_context()))
         futures.append(future)
     return [_trial_of(future) for future in as_completed(futures)]
 
