@@ -69,6 +69,8 @@ class DataOptions(Options):
     (`layers`)."""
     max_parameters: AtLeast1 | None = None
     """Most weights of a network; a larger one is never trained."""
+    max_latency_ms: Positive | None = None
+    """Longest time of one prediction of a network on one thread, in milliseconds."""
     space_file: str | None = None
     """Space of a plain function of yours: a YAML file, or Python that names `space`."""
 

@@ -44,6 +44,8 @@ class TrialState(StrEnum):
     FAILED = "failed"
     PRUNED = "pruned"
     """Stopped early by racing: it has values at low fidelities only."""
+    INFEASIBLE = "infeasible"
+    """It violates a constraint that was measured: it has no value, and is never the best."""
 
 
 class FailureKind(StrEnum):
@@ -94,8 +96,15 @@ class Evaluation:
     """Whether more fidelity would change nothing, since the training ended by itself."""
     artifacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Small records that JSON can hold, by file name: a confusion matrix, for example."""
+    constraints: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """What was measured and must not be above a limit, each with that limit, by name."""
     reports: tuple[tuple[int, float], ...] = ()
     """Steps and values that the training gave to `report`; an objective does not set them."""
+
+    @property
+    def is_infeasible(self) -> bool:
+        """Whether a constraint is violated."""
+        return any(value > limit for value, limit in self.constraints.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +145,8 @@ class Trial:
     state: TrialState = TrialState.PENDING
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    constraints: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """What was measured and must not be above a limit, each with that limit, by name."""
     failure: Failure | None = None
     started_at: float = 0.0
     """When the evaluation began, in seconds since the epoch."""
@@ -153,13 +164,22 @@ class Trial:
         trial = self
         if self.fidelity < 1 and math.isfinite(value):
             trial = replace(self, rungs=(*self.rungs, (self.fidelity, value)))
-        if is_whole or not math.isfinite(value):
+        if is_whole or not math.isfinite(value) or evaluation.is_infeasible:
             return trial.completed(evaluation, seconds)
         return replace(trial, metrics=dict(evaluation.metrics), seconds=self.seconds + seconds)
 
     def completed(self, evaluation: Evaluation, seconds: float) -> Self:
-        """This trial with the value measured; failed as `nan` if that is not finite."""
-        trial = replace(self, metrics=dict(evaluation.metrics))
+        """This trial with the value measured; failed as `nan` if that is not finite.
+
+        If a constraint is violated it has none; what was measured is among its metrics.
+        """
+        measured = {name: value for name, (value, _) in evaluation.constraints.items()}
+        metrics = dict(evaluation.metrics) | measured
+        trial = replace(self, metrics=metrics, constraints=dict(evaluation.constraints))
+        if evaluation.is_infeasible:
+            if math.isfinite(evaluation.value):
+                trial = replace(trial, metrics=metrics | {"infeasible_value": evaluation.value})
+            return replace(trial, state=TrialState.INFEASIBLE, seconds=self.seconds + seconds)
         if not math.isfinite(evaluation.value):
             message = f"the objective returned {evaluation.value}"
             return trial.failed(Failure(FailureKind.NAN, message), seconds)
@@ -205,3 +225,12 @@ class Trial:
             rungs=rungs,
             order=self.order[: len(rungs)],
         )
+
+
+def violated_text(trial: Trial) -> str:
+    """Which limits a trial is above."""
+    return ", ".join(
+        f"{name} is {value:.4g}, above {limit:g}"
+        for name, (value, limit) in trial.constraints.items()
+        if value > limit
+    )

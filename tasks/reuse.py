@@ -7,7 +7,12 @@ from llmpso.running.evaluate import is_transient
 from llmpso.running.fingerprint import training_key
 from llmpso.trial import Trial, TrialState
 
-PROGRESS = (TrialState.FAILED, TrialState.PRUNED, TrialState.COMPLETE)
+PROGRESS = (
+    TrialState.FAILED,
+    TrialState.PRUNED,
+    TrialState.INFEASIBLE,
+    TrialState.COMPLETE,
+)
 """States of a trial, in the order of how far its training got."""
 
 

@@ -80,6 +80,12 @@ def test_constraints_of_a_space_and_of_a_study() -> None:
     assert 50 < names["narrow"].params["units"] < 64
 
 
+def test_a_measured_constraint() -> None:
+    rated = run("rated = minimize(")["rated"]
+    assert 4 < rated.best.params["width"] ** 2 <= 20
+    assert {str(trial.state) for trial in rated.trials} == {"complete", "infeasible"}
+
+
 def test_a_torch_loop_that_reports_and_the_same_with_optuna() -> None:
     names = run("report(epoch, loss)  # the added line")
     assert names["result"].best.value < 0.5

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.text import brief, short
-from llmpso.trial import Trial, TrialState
+from llmpso.trial import Trial, TrialState, violated_text
 
 
 class StudyProgress:
@@ -121,6 +121,8 @@ def _line(trial: Trial, improved: bool) -> str:
     warned = f"  ({'; '.join(trial.warnings)})" if trial.warnings else ""
     if trial.failure is not None:
         return f"failed ({trial.failure.kind}: {trial.failure.message})  {trial.source}  {params}"
+    if trial.state is TrialState.INFEASIBLE:
+        return f"infeasible ({violated_text(trial)})  {trial.source}  {params}"
     if trial.value is None:
         ended = "paused" if trial.state is TrialState.PENDING else "pruned"
         fidelity, value = trial.rungs[-1]

@@ -61,6 +61,8 @@ class Summary:
     failed: int
     pruned: int
     """Stopped early by successive halving."""
+    infeasible: int
+    """Measured, but above a limit."""
     epochs: float
     """Epochs of all trainings, if the objective counts them."""
     full_trainings: float
@@ -119,6 +121,7 @@ class Summary:
             "evaluations": self.evaluations,
             "failed": self.failed,
             "pruned": self.pruned,
+            "infeasible": self.infeasible,
             "epochs": self.epochs,
             "full_trainings": self.full_trainings,
             "llm_calls": self.llm_calls,
@@ -183,6 +186,7 @@ def summarise(
         evaluations=len(result.trials),
         failed=sum(trial.state is TrialState.FAILED for trial in result.trials),
         pruned=sum(trial.state is TrialState.PRUNED for trial in result.trials),
+        infeasible=sum(trial.state is TrialState.INFEASIBLE for trial in result.trials),
         epochs=sum(trial.metrics.get("epochs", 0.0) for trial in result.trials),
         full_trainings=sum(trial.fidelity for trial in result.trials),
         best_value=float(best.value or 0.0),

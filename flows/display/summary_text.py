@@ -13,7 +13,8 @@ def as_text(summary: Summary) -> str:
     """The summary as lines that fit a terminal."""
     lines = [
         f"{summary.objective}: {summary.evaluations} evaluations, {summary.failed} failed"
-        f"{_pruned(summary)}{_reused(summary)} ({summary.method}, seed {summary.seed}); "
+        f"{_infeasible(summary)}{_pruned(summary)}{_reused(summary)} "
+        f"({summary.method}, seed {summary.seed}); "
         f"{STOPPED[StopReason(summary.stop_reason)]}",
         "",
         f"best {summary.metric}: {summary.best_value:.4g}   "
@@ -44,6 +45,10 @@ def _memory(summary: Summary) -> list[str]:
     if not summary.began_from:
         return []
     return [began_from_line(summary.began_from), *map(worth_line, summary.starts)]
+
+
+def _infeasible(summary: Summary) -> str:
+    return f", {summary.infeasible} above a limit" if summary.infeasible else ""
 
 
 def _pruned(summary: Summary) -> str:

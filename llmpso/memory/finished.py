@@ -9,6 +9,7 @@ STATES = {
     TrialState.COMPLETE: PastState.COMPLETE,
     TrialState.PRUNED: PastState.PRUNED,
     TrialState.FAILED: PastState.FAILED,
+    TrialState.INFEASIBLE: PastState.INFEASIBLE,
 }
 """How the trials of a finished study ended; none of them is pending."""
 

@@ -147,7 +147,7 @@ class CNNObjective(NetworkObjective[CNNetwork]):
             "max_epochs": self.max_epochs,
             "batch_size": self.batch_size,
             "device": self.device.type,
-        }
+        } | self._limits_of_values
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def baselines(self) -> dict[str, dict[str, float]]:
@@ -190,6 +190,9 @@ class CNNObjective(NetworkObjective[CNNetwork]):
                 dropout=chosen["dropout"],
             )
         )
+
+    def _example(self, chosen: Params) -> Tensor:
+        return self._validation[0][:1].cpu()
 
     def _fit_problem(
         self, network: CNNetwork, chosen: Params, generator: torch.Generator

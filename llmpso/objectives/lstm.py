@@ -156,7 +156,7 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
             "fixed": self._fixed,
             "max_epochs": self.max_epochs,
             "device": self.device.type,
-        }
+        } | self._limits_of_values
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def baselines(self) -> dict[str, dict[str, float]]:
@@ -204,6 +204,9 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
                 dropout=chosen["dropout"],
             )
         )
+
+    def _example(self, chosen: Params) -> Tensor:
+        return gather(self._inputs, self._validation[0][:1], chosen["window"]).cpu()
 
     def _fit_problem(
         self, network: LSTMNetwork, chosen: Params, generator: torch.Generator

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from llmpso.constraints import Constraint
+from llmpso.objectives.latency import latency_ms
 from llmpso.objectives.training import (
     FitResult,
     FitSettings,
@@ -32,6 +33,8 @@ class NetworkLimits:
 
     max_parameters: int | None = None
     """Weights; a larger network is not trained."""
+    max_latency_ms: float | None = None
+    """Of one prediction on one thread; a slower network is measured and not trained."""
 
 
 NO_LIMITS = NetworkLimits()
@@ -75,7 +78,7 @@ class NetworkObjective(ABC, Generic[Network]):
         self.space = space or tunables.named("standard")
         tunables.check(self.space)
         check_positive("max_epochs", max_epochs)
-        self._tunables, self.max_epochs = tunables, max_epochs
+        self._tunables, self.max_epochs, self._limits = tunables, max_epochs, limits
         self.device = choose_device(device)
         if limits.max_parameters is not None:
             most = limits.max_parameters
@@ -122,6 +125,12 @@ class NetworkObjective(ABC, Generic[Network]):
         return count_weights(self._empty(self._tunables.complete(self.space, params)))
 
     @property
+    def _limits_of_values(self) -> dict[str, float]:
+        """Limits by which a trial has a value or none, for the fingerprint."""
+        limit = self._limits.max_latency_ms
+        return {} if limit is None else {"max_latency_ms": limit}
+
+    @property
     def _fixed(self) -> dict[str, object]:
         """What the space leaves out, with its value."""
         return {k: v for k, v in self._tunables.fixed.items() if k not in self.space}
@@ -131,7 +140,11 @@ class NetworkObjective(ABC, Generic[Network]):
     ) -> Evaluation:
         chosen = self._tunables.complete(self.space, params)
         epochs = n_epochs(fidelity, self.max_epochs)
-        network = self._network(chosen, torch.Generator().manual_seed(seed)).to(self.device)
+        network = self._network(chosen, torch.Generator().manual_seed(seed))
+        constraints = self._constraints(network, chosen)
+        if (slow := Evaluation(math.nan, constraints=constraints)).is_infeasible:
+            return slow
+        network = network.to(self.device)
         generator = torch.Generator(self.device).manual_seed(seed)
         problem = self._fit_problem(network, chosen, generator)
         result = fit(
@@ -143,7 +156,15 @@ class NetworkObjective(ABC, Generic[Network]):
             generator,
             checkpoint,
         )
-        return self._evaluation(network, chosen, result)
+        return replace(self._evaluation(network, chosen, result), constraints=constraints)
+
+    def _constraints(self, network: Network, chosen: Params) -> dict[str, tuple[float, float]]:
+        """The latency with its limit, before the training: weights do not change it."""
+        limit = self._limits.max_latency_ms
+        if limit is None:
+            return {}
+        example = self._example(chosen)
+        return {"latency_ms": (latency_ms(lambda: network(example)), limit)}
 
     def _evaluation(self, network: Network, chosen: Params, result: FitResult) -> Evaluation:
         metrics = {
@@ -169,6 +190,10 @@ class NetworkObjective(ABC, Generic[Network]):
     @abstractmethod
     def _network(self, chosen: Params, generator: torch.Generator) -> Network:
         """A network with its first weights, on the CPU."""
+
+    @abstractmethod
+    def _example(self, chosen: Params) -> Tensor:
+        """Input of one prediction, on the CPU."""
 
     @abstractmethod
     def _fit_problem(

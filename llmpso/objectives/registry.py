@@ -19,10 +19,20 @@ DESCRIBED = ("evaluate", "name", "metric", "description", "space")
 
 OPTIONS = {
     "lstm": (
-        *("space", "max_parameters", "csv", "target", "horizon", "where", "max_missing", "last"),
+        *(
+            "space",
+            "max_parameters",
+            "max_latency_ms",
+            "csv",
+            "target",
+            "horizon",
+            "where",
+            "max_missing",
+            "last",
+        ),
         *FILE_FORMAT,
     ),
-    "cnn": ("space", "max_parameters", "images", "classes"),
+    "cnn": ("space", "max_parameters", "max_latency_ms", "images", "classes"),
     "rastrigin": ("dims",),
     "plain-rastrigin": ("dims",),
 }

@@ -42,7 +42,7 @@ def cnn_objective(data: DataOptions) -> cnn.CNNObjective:
 
 
 def _limits(data: DataOptions) -> NetworkLimits:
-    return NetworkLimits(max_parameters=data.max_parameters)
+    return NetworkLimits(data.max_parameters, data.max_latency_ms)
 
 
 def _series(data: DataOptions) -> TimeSeries:

@@ -59,6 +59,7 @@ def convergence(trials: Sequence[Trial], points: Points) -> Chart:
     worst = float(points.values.max())
     marks += _without_value(trials, TrialState.FAILED, "failed", "cross", worst)
     marks += _without_value(trials, TrialState.PRUNED, "stopped early", "ring", worst)
+    marks += _without_value(trials, TrialState.INFEASIBLE, "violates a limit", "square", worst)
     return Chart(
         "convergence",
         "How the best value was found",

@@ -24,7 +24,8 @@ def to_evaluation(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
         returned: An `Evaluation`, or a number of any library.
 
     Raises:
-        TypeError: It is neither, or the evaluation's value is no number.
+        TypeError: It is neither, the evaluation's value is no number, or a constraint no pair of
+            numbers.
     """
     if not isinstance(returned, Evaluation):
         return Evaluation(_value(returned)), ()
@@ -37,6 +38,7 @@ def to_evaluation(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
         model=returned.model,
         is_final=bool(returned.is_final),
         artifacts=_plain_items("artifact", returned.artifacts, _record, problems),
+        constraints=_constraints(returned.constraints),
     )
     return plain, tuple(problems)
 
@@ -52,6 +54,23 @@ def _value(returned: object) -> float:
         raise TypeError(
             f"the objective returned {held}; it must return a number, or an Evaluation of one"
         ) from None
+
+
+def _constraints(measured: Any) -> dict[str, tuple[float, float]]:
+    """Measured values with their limits: none is left out, because it would not be kept."""
+    plain: dict[str, tuple[float, float]] = {}
+    try:
+        for name, pair in dict(measured).items():
+            value, limit = map(number_of, pair)
+            if math.isnan(value) or not math.isfinite(limit):
+                raise ValueError(f"{name!r} is ({value}, {limit})")  # noqa: TRY301
+            plain[str(name)] = value, limit
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            "constraints must be pairs of numbers by name, such as "
+            f'{{"latency_ms": (12.5, 20.0)}}, what was measured and its limit ({described(error)})'
+        ) from error
+    return plain
 
 
 def _finite(value: Any) -> float:

@@ -131,6 +131,9 @@ def trial_of(record: Mapping[str, Any]) -> Trial:
         "rungs": tuple((fidelity, value) for fidelity, value in record.get("rungs", ())),
         "limits": tuple(Limit(**limit) for limit in record.get("limits", ())),
         "milestones": reports_of(record.get("milestones", ())),
+        "constraints": {
+            name: (value, limit) for name, (value, limit) in record.get("constraints", {}).items()
+        },
     }
     return Trial(**(dict(record) | fields))
 

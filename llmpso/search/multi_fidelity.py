@@ -28,6 +28,7 @@ from llmpso.search.initial import (
 )
 from llmpso.search.optimizer import Archive, Outlook, Proposal, generator
 from llmpso.search.pso import Particles
+from llmpso.search.surrogate.feasibility import failure_label
 from llmpso.search.surrogate.fidelity_surrogate import (
     FidelitySurrogate,
     Training,
@@ -192,8 +193,7 @@ class MultiFidelitySearch:
         values = dict(trial.rungs)
         if trial.value is not None:
             values[1.0] = trial.value
-        has_failed = trial.state is TrialState.FAILED
-        return Training(self._space.encode(trial.params), values, has_failed)
+        return Training(self._space.encode(trial.params), values, failure_label(trial))
 
     def _fitted(self, trainings: Sequence[Training]) -> FidelitySurrogate:
         is_due = self._rule.is_due(sum(len(training.values) for training in trainings))

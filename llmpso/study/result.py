@@ -8,7 +8,7 @@ from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
 from llmpso.search.optimizer import Outlook
 from llmpso.study.stopping import StopReason
-from llmpso.trial import Trial, TrialState
+from llmpso.trial import Trial, TrialState, violated_text
 from llmpso.user_code import last_line
 
 
@@ -39,6 +39,12 @@ class StudyResult:
     def _no_value(self) -> LLMPSOError:
         """What to say where no trial has a value; the commonest traceback is a note to it."""
         failures = Counter(trial.failure for trial in self.trials if trial.failure)
+        infeasible = [t for t in self.trials if t.state is TrialState.INFEASIBLE]
+        if infeasible:
+            return LLMPSOError(
+                f"{len(infeasible)} of {len(self.trials)} trials are above a limit, and no other "
+                f"has a value; the last one: {violated_text(infeasible[-1])}"
+            )
         if not failures:
             return LLMPSOError("no trial was completed before the study ended")
         (failure, times), *others = failures.most_common()

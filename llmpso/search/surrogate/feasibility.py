@@ -1,4 +1,7 @@
-"""Where trials fail: a Gaussian process of what failed and what did not.
+"""Where trials fail or are infeasible: a Gaussian process of how they ended.
+
+A trial that failed or succeeded has a label of 1 or -1; one whose constraints were measured has
+one between, 0 at the limit, so that the model sees how far from the limit it is.
 
 Least-squares classification: Rasmussen and Williams, Gaussian Processes for Machine Learning,
 2006, section 6.5, with a probit in place of the threshold.
@@ -22,9 +25,34 @@ from llmpso.search.surrogate.gaussian_process import (
     posterior,
 )
 from llmpso.space import Floats
+from llmpso.trial import Trial, TrialState
+
+LARGEST = 100.0
+"""Excess of what is infinite."""
 
 FAILED, SUCCEEDED = 1.0, -1.0
 """Labels; at 0 a trial is as likely to fail as not."""
+
+
+def failure_label(trial: Trial) -> float:
+    """How far a trial is on the side of failure, in [-1, 1].
+
+    Of a measured constraint that is the logarithm of its share of the limit: 1 at e times of it.
+    """
+    if trial.state is TrialState.FAILED:
+        return FAILED
+    return min(max(excess(trial), SUCCEEDED), FAILED)
+
+
+def excess(trial: Trial) -> float:
+    """How far the worst constraint of a trial is above its limit; -1 if none was measured."""
+    return max((_excess(*pair) for pair in trial.constraints.values()), default=SUCCEEDED)
+
+
+def _excess(value: float, limit: float) -> float:
+    if limit <= 0 or value <= 0:
+        return min(value - limit, LARGEST)
+    return min(math.log(value / limit), LARGEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +78,22 @@ class FeasibilityModel:
 
 def fit_feasibility(
     positions: Floats,
-    has_failed: NDArray[np.bool_],
+    labels: Floats,
     unordered: NDArray[np.bool_],
     prior: Prior,
     like: FeasibilityModel | None = None,
 ) -> FeasibilityModel | None:
-    """Learn where trials fail; None if none has.
+    """Learn where trials fail or are infeasible; None if none is.
 
     Args:
         positions: Snapped positions, shape (n_observations, n_dims).
-        has_failed: Shape (n_observations,).
+        labels: How they ended, shape (n_observations,), see `failure_label`.
         unordered: Dimensions in which all places are equally far apart, shape (n_dims,).
         prior: Prior of the hyperparameters.
         like: A model whose hyperparameters are taken over.
     """
-    if not has_failed.any():
+    if not (labels > 0).any():
         return None
-    labels = np.where(has_failed, FAILED, SUCCEEDED)
     middle = float(labels.mean())
     rest = labels - middle
     theta = like.theta if like else _most_probable(positions, rest, unordered, prior)

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpso.search.surrogate.feasibility import FeasibilityModel, fit_feasibility
+from llmpso.search.surrogate.feasibility import SUCCEEDED, FeasibilityModel, fit_feasibility
 from llmpso.search.surrogate.gaussian_process import PRIOR, conditioned
 from llmpso.search.surrogate.observations import around, around_the_best
 from llmpso.search.surrogate.posterior import (
@@ -41,7 +41,8 @@ class Training:
     position: Floats  # (n_dims,), unit cube
     values: Mapping[float, float]
     """By fidelity; that of a full training at 1."""
-    has_failed: bool = False
+    label: float = SUCCEEDED
+    """How it ended, see `failure_label`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +144,10 @@ def _feasibility(
     like: FidelitySurrogate | None,
 ) -> FeasibilityModel | None:
     positions = np.array([training.position for training in trainings])
-    failed = np.array([training.has_failed for training in trainings])
+    labels = np.array([training.label for training in trainings])
     rows = around(positions, best, unordered)
     known = like.feasibility if like else None
-    return fit_feasibility(positions[rows], failed[rows], unordered, PRIOR, known)
+    return fit_feasibility(positions[rows], labels[rows], unordered, PRIOR, known)
 
 
 def _with_fidelity(positions: Floats, fidelities: Floats | float, lowest: float) -> Floats:

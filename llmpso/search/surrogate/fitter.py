@@ -52,7 +52,7 @@ class Fitter:
 
     def fitted(self, observed: Observations) -> Surrogate:
         """The surrogate of all observations, with the last fit's hyperparameters if they do."""
-        positions, values = observed.positions, observed.values
+        positions, values = observed.positions, observed.goals
         is_due = self._rule.is_due(len(values))
         self._last = fit(
             self._space,
@@ -60,6 +60,7 @@ class Fitter:
             values,
             prior_mean=self._prior_mean(positions, values),
             like=None if is_due else self._last,
+            labels=observed.labels,
         )
         return self._last
 

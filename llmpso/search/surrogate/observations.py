@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpso.search.surrogate.feasibility import SUCCEEDED, excess, failure_label
 from llmpso.space import Floats, SearchSpace
 from llmpso.trial import Trial, TrialState
 
@@ -31,6 +32,8 @@ class Observations:
         self._space = space
         self._positions: Floats = np.empty((0, len(space)))
         self._values: Floats = np.empty(0)
+        self._labels: Floats = np.empty(0)
+        self._infeasible: dict[int, float] = {}
         self._rows: dict[int, int] = {}
         self._pruned: list[Trial] = []
         self._best: Trial | None = None
@@ -47,6 +50,9 @@ class Observations:
             row = self._rows[trial.number] = len(self)
             self._positions[row] = self._space.encode(trial.params)
             self._values[row] = np.inf if trial.value is None else trial.value
+            self._labels[row] = failure_label(trial)
+            if trial.state is TrialState.INFEASIBLE:
+                self._infeasible[row] = excess(trial)
             if trial.state is TrialState.PRUNED:
                 self._pruned.append(trial)
             if trial.value is not None and (self._best is None or _is_better(trial, self._best)):
@@ -58,8 +64,32 @@ class Observations:
         return self._positions[: len(self)]
 
     @property
+    def labels(self) -> Floats:
+        """How they ended, shape (n_trials,), see `failure_label`.
+
+        What is infeasible is no failure as long as the search looks for less of it.
+        """
+        labels = self._labels[: len(self)].copy()
+        if self._seeks_feasible:
+            labels[list(self._infeasible)] = SUCCEEDED
+        return labels
+
+    @property
+    def goals(self) -> Floats:
+        """What the search is to lower, shape (n_trials,): values, once there are enough of them.
+
+        Before, it is how far infeasible trials are above their limits: what is feasible has to be
+        found first.
+        """
+        if not self._seeks_feasible:
+            return self.values
+        goals = np.where(np.isfinite(self.values), SUCCEEDED, np.inf)
+        goals[list(self._infeasible)] = list(self._infeasible.values())
+        return goals
+
+    @property
     def values(self) -> Floats:
-        """What was measured, shape (n_trials,), inf for failed trials.
+        """What was measured, shape (n_trials,), inf for failed and infeasible trials.
 
         A pruned trial has the value that it would likely have come to: as far behind the incumbent
         as it was at the same fidelity.
@@ -77,6 +107,16 @@ class Observations:
 
     @property
     def n_ranked(self) -> int:
+        """How many have a goal."""
+        n_values = self._n_values
+        return n_values if n_values >= LEAST_RANKED else n_values + len(self._infeasible)
+
+    @property
+    def _seeks_feasible(self) -> bool:
+        return self._n_values < LEAST_RANKED and bool(self._infeasible)
+
+    @property
+    def _n_values(self) -> int:
         """How many have a value, measured or likely."""
         if self._best is None:
             return 0
@@ -92,6 +132,7 @@ class Observations:
             n_more = max(n_trials, 2 * len(self._values)) - len(self._values)
             self._positions = np.vstack([self._positions, np.empty((n_more, len(self._space)))])
             self._values = np.append(self._values, np.empty(n_more))
+            self._labels = np.append(self._labels, np.empty(n_more))
 
 
 def _is_better(trial: Trial, best: Trial) -> bool:

@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve
 from scipy.special import ndtri
 
-from llmpso.search.surrogate.feasibility import FeasibilityModel, fit_feasibility
+from llmpso.search.surrogate.feasibility import (
+    FAILED,
+    SUCCEEDED,
+    FeasibilityModel,
+    fit_feasibility,
+)
 from llmpso.search.surrogate.gaussian_process import (
     MAX_FITTED,
     PRIOR,
@@ -120,6 +125,7 @@ def fit(
     prior: Prior = PRIOR,
     prior_mean: PriorMean | None = None,
     like: Surrogate | None = None,
+    labels: Floats | None = None,
 ) -> Surrogate:
     """Fit by the most probable hyperparameters (maximum a posteriori).
 
@@ -132,6 +138,8 @@ def fit(
         prior: Prior of the hyperparameters.
         prior_mean: What is expected of the scores before; the model explains what it leaves.
         like: A model whose hyperparameters are taken over, where it has them.
+        labels: How trials ended, shape (n_observations,), see `failure_label`; by the values if
+            not given.
     """
     unordered = unordered_dimensions(space)
     succeeded = np.isfinite(values)
@@ -143,8 +151,10 @@ def fit(
     theta = like.theta if like else probable_theta(known, scores, rest, unordered, prior)
     factor, weights = conditioned(theta, known, rest, unordered)
     at = around(positions, known[np.argmin(scores)], unordered)
+    if labels is None:
+        labels = np.where(succeeded, SUCCEEDED, FAILED)
     feasibility = fit_feasibility(
-        positions[at], ~succeeded[at], unordered, prior, like.feasibility if like else None
+        positions[at], labels[at], unordered, prior, like.feasibility if like else None
     )
     return Surrogate(
         unordered, known, scores, theta, factor, weights, prior_mean, feasibility, unit

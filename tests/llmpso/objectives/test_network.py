@@ -12,6 +12,7 @@ from llmpso.objectives import cnn, lstm
 from llmpso.objectives.network import NetworkLimits
 from llmpso.objectives.torch_threads import limit_threads
 from llmpso.search.pso import PSO
+from llmpso.trial import TrialState
 
 LSTM = {"layers": 2, "hidden_units": 12, "learning_rate": 0.01, "dropout": 0.3}
 CNN = {
@@ -102,3 +103,33 @@ def test_a_network_that_is_too_large_is_not_proposed(kind, images):
     assert all(made.n_parameters(each) <= 3_000 for each in proposed)
     with pytest.raises(SpaceError, match="none of 2000 configurations that were drawn satisfies"):
         PSO(made.space.with_constraints("layers > 9"), seed=0)
+
+
+def test_a_network_that_is_too_slow_is_infeasible_without_a_training(images):
+    params = {"layers": 2, "filters": 6, "learning_rate": 0.01, "dropout": 0.0}
+    slow, fast = (
+        cnn.CNNObjective(images, max_epochs=1, device="cpu", limits=NetworkLimits(None, limit))
+        for limit in (1e-6, 1e6)
+    )
+    assert slow.fingerprint != fast.fingerprint
+    n_threads = torch.get_num_threads()
+    measured = slow.evaluate(params, fidelity=1.0, seed=0)
+    assert measured.is_infeasible
+    assert "epochs" not in measured.metrics
+    trained = fast.evaluate(params, fidelity=1.0, seed=0)
+    assert not trained.is_infeasible
+    plain = cnn.CNNObjective(images, max_epochs=1, device="cpu")
+    assert trained.value == plain.evaluate(params, fidelity=1.0, seed=0).value
+    assert 0 < trained.constraints["latency_ms"][0] < 1_000
+    assert torch.get_num_threads() == n_threads
+    trial = PSO(slow.space, seed=0).ask()[0].completed(measured, 0.0)
+    assert trial.state is TrialState.INFEASIBLE
+    assert list(trial.metrics) == ["latency_ms"]
+
+
+def test_the_latency_of_an_lstm_is_that_of_one_window():
+    objective = lstm.LSTMObjective(
+        load_taiwan(), max_epochs=1, device="cpu", limits=NetworkLimits(None, 1e6)
+    )
+    trained = objective.evaluate({**LSTM, "layers": 1}, fidelity=1.0, seed=0)
+    assert 0 < trained.constraints["latency_ms"][0] < 1_000
