@@ -59,7 +59,7 @@ def start_records(
 
 def began_from_line(earlier: Sequence[Record]) -> str:
     """From how many studies, and the most alike by name."""
-    named = [f"{brief(study['name'])}{_best(study)}" for study in earlier[:MOST_NAMED]]
+    named = [f"{brief(study['name'])}{_details(study)}" for study in earlier[:MOST_NAMED]]
     more = f" and {len(earlier) - MOST_NAMED} more" if len(earlier) > MOST_NAMED else ""
     return f"began from {counted(len(earlier))}: {'; '.join(named)}{more}"
 
@@ -100,14 +100,16 @@ def _worth(start: Record) -> str:
     return f"{short(start['value'])}, rank {start['rank']} of {start['of']}"
 
 
-def _best(study: Record) -> str:
-    return "" if study["best"] is None else f" (best {short(study['best'])})"
+def _details(study: Record) -> str:
+    known = [] if study["best"] is None else [f"best {short(study['best'])}"]
+    known += [study["ended"]] if study["ended"] else []
+    return f" ({', '.join(known)})" if known else ""
 
 
 def _linked(study: Record) -> str:
     name = markdown(study["name"])
     if study["url"]:
-        return f"[{name}]({study['url']})"
+        return f"{name} ([run]({study['url']}))"
     return f"{name} ({code(study['reference'])})"
 
 

@@ -36,7 +36,7 @@ def test_a_study_begins_from_an_earlier_one_and_says_so(
     (start,) = second.starts
     assert (start["studies"], start["value"]) == ([first.study], first.best_value)
     text = as_text(second)
-    assert f"began from 1 earlier study: {first.study} (best {first.best_value:.4g})" in text
+    assert f"began from 1 earlier study: {first.study} (best {first.best_value:.4g}, " in text
     assert f"start {start['trial']} from {first.study}: {start['value']:.4g}, rank" in text
     note = mlflow.get_run(second.run_id).data.tags["mlflow.note.content"]
     assert note == description(second)
