@@ -3,6 +3,8 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from llmpso.errors import SpecError
@@ -11,7 +13,7 @@ from llmpso.objectives.base import HeldOut
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
 
-PASSED = ("seed", "fidelity", "trial")
+PASSED = ("seed", "fidelity", "trial", "checkpoint")
 """What a function is given besides the configuration, if it names it."""
 
 
@@ -19,9 +21,9 @@ class PlainFunction:
     """A function that trains one configuration and returns the value to lower.
 
     Args:
-        function: Called as `function(params)`; with `seed`, `fidelity` and `trial` too, where it
-            has parameters of these names; `trial` is a `Reporter`. It returns a number, or an
-            `Evaluation`.
+        function: Called as `function(params)`; with `seed`, `fidelity`, `trial` and `checkpoint`
+            too, where it has parameters of these names; `trial` is a `Reporter`. It returns a
+            number, or an `Evaluation`.
         space: What may be tried.
         path: `module:attribute` by which it was found; the name of a function that has none.
 
@@ -67,11 +69,34 @@ class PlainFunction:
         Raises:
             SpaceError: Parameters are outside the space.
         """
-        trial = current_reporter() or silent_reporter(params)
-        offered = {"seed": seed, "fidelity": fidelity, "trial": trial}
+        if "checkpoint" not in self._passed:
+            return self._returned(params, fidelity=fidelity, seed=seed)
+        with TemporaryDirectory() as scratch:
+            own = Path(scratch) / "checkpoint"
+            return self._returned(params, fidelity=fidelity, seed=seed, checkpoint=own)
+
+    def _returned(self, params: Params, **offered: Any) -> Evaluation:
+        offered["trial"] = current_reporter() or silent_reporter(params)
         passed = {name: offered[name] for name in self._passed}
         returned: Any = self.function(self.space.validate(params), **passed)
         return returned if isinstance(returned, Evaluation) else Evaluation(returned)
+
+
+class ResumableFunction(PlainFunction):
+    """A function that trains to a `fidelity`, from where the file `checkpoint` got to.
+
+    See `llmpso.objectives.base.Resumable` for both.
+    """
+
+    def train_to(
+        self, params: Params, *, fidelity: float, seed: int, checkpoint: Path
+    ) -> Evaluation:
+        """Call the function, which resumes the training.
+
+        Raises:
+            SpaceError: Parameters are outside the space.
+        """
+        return self._returned(params, fidelity=fidelity, seed=seed, checkpoint=checkpoint)
 
 
 class HoldOutFunction(PlainFunction):
@@ -99,14 +124,26 @@ class HoldOutFunction(PlainFunction):
         return HeldOut.of(self._losses(model))
 
 
+class ResumableHoldOutFunction(HoldOutFunction, ResumableFunction):
+    """Both at once."""
+
+
 def function_objective(
-    function: Callable[..., Any], space: SearchSpace, path: str
+    function: Callable[..., Any], space: SearchSpace, path: str | None = None
 ) -> PlainFunction:
-    """The objective of a function; with a hold-out set if its module has `held_out(model)`."""
-    losses = _beside(function, "held_out")
+    """The objective of a function.
+
+    It is resumable if the function asks for a checkpoint, and has a hold-out set if the module of
+    the function has `held_out(model)`.
+
+    Raises:
+        SpecError: It cannot be called.
+    """
+    resumes, losses = _asks_for_checkpoint(function), _beside(function, "held_out")
     if losses is None:
-        return PlainFunction(function, space, path)
-    return HoldOutFunction(function, space, losses, path)
+        return (ResumableFunction if resumes else PlainFunction)(function, space, path)
+    kind = ResumableHoldOutFunction if resumes else HoldOutFunction
+    return kind(function, space, losses, path)
 
 
 def defining(function: Any) -> Any:
@@ -151,4 +188,13 @@ def _passed(function: Callable[..., Any], called: str) -> tuple[str, ...]:
             f"{called}{signature} cannot be called with params and {', '.join(PASSED)} "
             f"({error}); give further parameters a default"
         ) from error
+    if "checkpoint" in passed and "fidelity" not in passed:
+        raise SpecError(
+            f"{called}{signature} asks for checkpoint, but not for fidelity, the share of the "
+            "full training at which it is to leave one; take both"
+        )
     return passed
+
+
+def _asks_for_checkpoint(function: Callable[..., Any]) -> bool:
+    return "checkpoint" in _passed(function, _names(function, None)[1])

@@ -11,7 +11,7 @@ from llmpso.advisor import Advisor
 from llmpso.fidelity.limits import StepLimits
 from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.base import Objective, Resumable
-from llmpso.objectives.user_function import PlainFunction
+from llmpso.objectives.user_function import function_objective
 from llmpso.running.thread_evaluator import ThreadEvaluator, ThreadWorkers
 from llmpso.space import Params, SearchSpace
 from llmpso.study.build_optimizer import build_optimizer
@@ -42,13 +42,14 @@ def minimize(
 
     Args:
         objective: An `Objective`, or a plain function from params to a number; it is given
-            `seed`, `fidelity` and `trial`, too, where it has parameters of these names.
+            `seed`, `fidelity`, `trial` and `checkpoint`, too, where it has parameters of these
+            names.
         space: What may be tried.
         constraint: What a configuration must satisfy to be trained, besides the constraints of
             the space: a function of the configuration, or an expression.
         advisor: Asks the language model; without one the method `paper` is `pso`.
-        n_workers: Evaluations that run in parallel, in threads. As many are proposed together,
-            so another number gives another search, unless `batch` and `particles` are given.
+        n_workers: Evaluations that run in parallel, in threads; in `guided` each thread gets the
+            next configuration as soon as it is free, if `synchronous` is not given.
         history: Configurations of earlier studies with their values, NaN for failed ones.
         memory: Earlier studies of other data, the newest first; see `llmpso.memory`.
         on_trial: Called with each trial as it ends, from the thread that ran it; of one worker
@@ -71,7 +72,9 @@ def minimize(
         space = space.with_constraints(constraint)
     spec = study_spec(n_workers=n_workers, history=tuple(history), memory=tuple(memory), **options)
     warn_of_idle_workers(spec, n_workers, logger)
-    measured = objective if isinstance(objective, Objective) else PlainFunction(objective, space)
+    measured = (
+        objective if isinstance(objective, Objective) else function_objective(objective, space)
+    )
     pauses = spec.pauses(measured)
     optimizer = build_optimizer(spec, space, advisor, pauses=pauses)
     pool = ThreadPoolExecutor(max_workers=n_workers)

@@ -5,10 +5,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from llmpso import Evaluation, Float, SearchSpace
+from llmpso import Evaluation, Float, SearchSpace, minimize
 from llmpso.errors import SpaceError, SpecError
-from llmpso.objectives.base import DescribedObjective, SupportsHoldOut
+from llmpso.objectives.base import DescribedObjective, Resumable, SupportsHoldOut
 from llmpso.objectives.user_function import HoldOutFunction, PlainFunction, function_objective
+from llmpso.trial import TrialState
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0)})
 
@@ -103,3 +104,45 @@ def many(params):
 def test_what_returns_no_number_at_once_is_refused(function) -> None:
     with pytest.raises(SpecError, match=f"{function.__name__} is a coroutine or a generator; it"):
         function_objective(function, SPACE, "own:function")
+
+
+def counted_to(params, fidelity, checkpoint) -> float:
+    done = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    until = round(16 * fidelity)
+    EPOCHS.extend(range(done + 1, until + 1))
+    checkpoint.write_text(str(until))
+    return params["x"] ** 2 + 1 / until
+
+
+EPOCHS: list[int] = []
+
+
+def test_a_function_that_asks_for_a_checkpoint_pauses_and_goes_on() -> None:
+    EPOCHS.clear()
+    result = minimize(counted_to, SPACE, evaluations=6, racing=True, seed=1)
+    assert {trial.state for trial in result.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    # Each epoch of each training once.
+    assert len(EPOCHS) == sum(round(16 * trial.fidelity) for trial in result.trials)
+    assert EPOCHS.count(1) == len(result.trials)
+
+
+def test_without_racing_it_gets_a_file_all_the_same() -> None:
+    EPOCHS.clear()
+    result = minimize(counted_to, SPACE, evaluations=3)
+    assert [trial.state for trial in result.trials] == [TrialState.COMPLETE] * 3
+    assert list(range(1, 17)) * 3 == EPOCHS
+
+
+def test_a_checkpoint_without_fidelity_is_refused() -> None:
+    def train(params, checkpoint) -> float:
+        return 0.0
+
+    with pytest.raises(SpecError, match="train.* asks for checkpoint, but not for fidelity"):
+        minimize(train, SPACE)
+
+
+def test_a_resumable_function_may_have_a_hold_out_set_too(monkeypatch) -> None:
+    monkeypatch.setitem(counted_to.__globals__, "held_out", lambda model: [1.0, 2.0])
+    objective = function_objective(counted_to, SPACE, "module:counted_to")
+    assert isinstance(objective, Resumable)
+    assert isinstance(objective, SupportsHoldOut)
