@@ -1,13 +1,28 @@
-"""What earlier studies teach a new one: where to start."""
+"""What earlier studies teach a new one: where to start, and what to expect of a place.
 
-from collections.abc import Sequence
+Both are followed only as far as the new study bears them out. The search evaluates the first
+configuration of memory beside blind ones, and more of them only while they are no worse than the
+blind ones' median, see `llmpso.search.warm_start`. The trend is the prior mean of its surrogate,
+with a weight that falls to nothing where it ranks the new trials no better than chance.
+"""
 
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from llmpso.errors import SpecError
 from llmpso.memory.mapping import MappedStudy, mapped
 from llmpso.memory.past_study import PastStudy
-from llmpso.space import Params, SearchSpace
+from llmpso.memory.portfolio import Portfolio
+from llmpso.memory.trends import Trends, belief
+from llmpso.search.surrogate.gaussian_process import one_thread
+from llmpso.space import Floats, Params, SearchSpace
+
+MOST_STUDIES = 20
+"""Earlier studies that are used: the first that fit."""
 
 
-class Memory:
+class StudyMemory:
     """The earlier studies that fit a space.
 
     Args:
@@ -15,17 +30,53 @@ class Memory:
         studies: The newest first.
 
     Attributes:
-        studies: Those that fit.
-        left_out: In a line each, why others do not fit, and which trials do not.
+        studies: Those that are used.
+        left_out: In a line each, why others are not, and which trials are not.
+        relevance: How much each study counts by what has been measured, with sum 1.
+        belief: How far they are followed by what has been measured, in [0, 1].
+
+    Raises:
+        SpecError: None can be used; the message says why.
     """
 
     def __init__(self, space: SearchSpace, studies: Sequence[PastStudy]) -> None:
         found = [mapped(space, study) for study in studies]
-        self.studies = [study for study in found if isinstance(study, MappedStudy)]
+        fitting = [study for study in found if isinstance(study, MappedStudy)]
+        self.studies = fitting[:MOST_STUDIES]
         self.left_out = [study for study in found if isinstance(study, str)]
         self.left_out += [f"{each.study.name}: {each.note}" for each in self.studies if each.note]
+        if more := len(fitting) - len(self.studies):
+            self.left_out.append(f"{more} older studies: {MOST_STUDIES} are enough")
+        if not self.studies:
+            raise SpecError(f"memory holds no study of use: {'; '.join(self.left_out)}")
+        self.belief, self.relevance = 1.0, np.full(len(self.studies), 1 / len(self.studies))
+        with one_thread():
+            self._trends = Trends(space, self.studies)
+            self._portfolio = Portfolio(space, self.studies, self._trends)
 
     @property
-    def starts(self) -> list[Params]:
-        """Configurations to start from, the most promising first: each study's best."""
-        return [study.params[int(study.values.argmin())] for study in self.studies]
+    def configurations(self) -> Sequence[Params]:
+        """The best ones of the earlier studies."""
+        return self._portfolio.configurations
+
+    def start(self, is_taken: Callable[[Params], bool]) -> Params | None:
+        """The next configuration to start from; None if all are taken."""
+        return self._portfolio.next(self.relevance, is_taken)
+
+    def learn(self, positions: Floats, values: Floats) -> None:
+        """Weigh the earlier studies anew.
+
+        Args:
+            positions: The new study's trials, shape (n_trials, n_dims).
+            values: What they measured, all finite, shape (n_trials,).
+        """
+        if not len(values):
+            return
+        scores = self._trends.scores(positions)
+        self.relevance = self._trends.relevance(scores, values)
+        self.belief = belief(self.relevance @ scores, values)
+
+    def prior_mean(self) -> Callable[[Floats], Floats]:
+        """From places to what is expected of them as far as it is believed, as scores."""
+        weights, trends = self.belief * self.relevance, self._trends
+        return lambda places: weights @ trends.scores(places)

@@ -125,7 +125,11 @@ class Batch:
         return bool(drawn < np.clip((skill - none) / (every - none), 0.0, 1.0))
 
     def pick(
-        self, steps: Floats, bests: Sequence[Position], rng: np.random.Generator
+        self,
+        steps: Floats,
+        bests: Sequence[Position],
+        rng: np.random.Generator,
+        remembered: Sequence[Params] = (),
     ) -> Pick | None:
         """The pool's candidate of highest expected improvement.
 
@@ -133,12 +137,20 @@ class Batch:
             steps: Where the metaheuristic might go, shape (n_steps, n_dims).
             bests: Positions to change a little.
             rng: Draws the changes and the rest.
+            remembered: Configurations of earlier studies.
 
         Returns:
             None if all of the pool was evaluated before.
         """
         pool = draw_pool(
-            self._space, self._pool_size, steps, bests, rng, seen=self._picked, known=self._known
+            self._space,
+            self._pool_size,
+            steps,
+            bests,
+            rng,
+            remembered=remembered,
+            seen=self._picked,
+            known=self._known,
         )
         if not pool:
             return None
@@ -170,6 +182,7 @@ def draw_pool(
     bests: Sequence[Position],
     rng: np.random.Generator,
     *,
+    remembered: Sequence[Params] = (),
     seen: Set[Key] = frozenset(),
     known: Set[Key],
 ) -> list[Candidate]:
@@ -181,6 +194,7 @@ def draw_pool(
         steps: Where the metaheuristic might go, shape (n_steps, n_dims).
         bests: Positions to change a little.
         rng: Draws the changes and the rest.
+        remembered: Configurations of earlier studies.
         seen: Configurations that are left out.
         known: Further ones.
     """
@@ -188,9 +202,11 @@ def draw_pool(
     is_wide = len(space) > EXPLORED_DIMS and not is_grid(space)
     anywhere = rng.random((0 if is_wide else size.n_anywhere, len(space)))
     drawn = set(seen)
+    old = np.array([space.encode(params) for params in remembered]).reshape(-1, len(space))
+    earlier = unseen(space, old, Source.MEMORY, drawn, known)
     own = unseen(space, steps, Source.SWARM, drawn, known)
     others = np.vstack([*changed, anywhere])
-    return own + unseen(space, others, Source.SURROGATE, drawn, known)
+    return earlier + own + unseen(space, others, Source.SURROGATE, drawn, known)
 
 
 def is_grid(space: SearchSpace) -> bool:

@@ -21,15 +21,6 @@ Start = tuple[Source, Params]
 """A configuration to start from, and whose it is."""
 
 
-class Memory(Protocol):
-    """What earlier studies teach, see `llmpso.memory`."""
-
-    @property
-    def starts(self) -> Sequence[Params]:
-        """Configurations to start from, the most promising first."""
-        ...
-
-
 class StartAdvisor(Protocol):
     """Suggests a configuration to start from: a language model, or its placebo."""
 
@@ -104,34 +95,18 @@ def informed_positions(
     population: Metaheuristic,
     space: SearchSpace,
     start: Sequence[Params],
-    earlier: Sequence[Start],
+    earlier_best: Params | None,
     advisor: StartAdvisor | None,
     is_known: IsKnown,
 ) -> Proposals:
-    """The user's configurations, those of earlier studies, the advisor's, and blind ones."""
+    """The user's configurations, the earlier study's best, the advisor's, and blind ones."""
     proposals = first_positions(population, space, start)
     free = free_members(proposals)
-    known = _distinct(space, earlier, start)[: len(free)]
+    known: list[Start] = [] if earlier_best is None else [(Source.HISTORY, earlier_best)]
     if advisor is not None and len(free) > len(known):
         params = advisor.suggest(space, is_known)
         known += [] if params is None else [(advisor.source, params)]
     return proposals | place(population, space, free, known)
-
-
-def earlier_starts(history_best: Params | None, memory: Memory | None) -> list[Start]:
-    """Where earlier studies say to start."""
-    known: list[Start] = [] if history_best is None else [(Source.HISTORY, history_best)]
-    return known + [(Source.MEMORY, params) for params in (memory.starts if memory else ())]
-
-
-def _distinct(space: SearchSpace, known: Sequence[Start], taken: Sequence[Params]) -> list[Start]:
-    """Those that are neither taken nor the same as one before."""
-    keys, distinct = {space.key(params) for params in taken}, []
-    for source, params in known:
-        if (key := space.key(params)) not in keys:
-            keys.add(key)
-            distinct.append((source, params))
-    return distinct
 
 
 def next_positions(

@@ -10,6 +10,7 @@ Pausing and promoting: Li et al., A System for Massively Parallel Hyperparameter
 Optimisation with Continuous Approximations, 2017.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,13 +20,7 @@ import numpy as np
 from llmpso.errors import SpecError
 from llmpso.fidelity.rungs import RUNGS, check_rungs
 from llmpso.search.acquisition import POOL_SIZE, Candidate, draw_pool, expected_improvement
-from llmpso.search.initial import (
-    Memory,
-    StartAdvisor,
-    checked_start,
-    earlier_starts,
-    informed_positions,
-)
+from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
 from llmpso.search.optimizer import Archive, Outlook, Proposal, generator
 from llmpso.search.pso import Particles
 from llmpso.search.surrogate.feasibility import failure_label
@@ -40,6 +35,7 @@ from llmpso.search.surrogate.observations import LEAST_RANKED
 from llmpso.search.surrogate.posterior import PriorMean
 from llmpso.search.surrogate.prior_mean import EarlierStudy
 from llmpso.search.under_way import UnderWay
+from llmpso.search.warm_start import MOST_STARTS, Memory
 from llmpso.space import Floats, Params, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
 
@@ -56,7 +52,8 @@ class MultiFidelitySearch:
         rungs: Shares of the full training, rising, at which trainings pause.
         advisor: Suggests a configuration to start from, for example a language model.
         history: An earlier study's configurations with their values, NaN for failed ones.
-        memory: What earlier studies teach: where to start.
+        memory: What earlier studies teach. Its first configurations are trained to the first rung
+            beside the first positions; its trend is followed, as far as this study agrees with it.
         seed: The only source of randomness beside the advisor.
         start: Known configurations; they take the first particles' first positions.
         make_particles: Makes the swarm.
@@ -144,12 +141,26 @@ class MultiFidelitySearch:
 
     @property
     def paused(self) -> list[Trial]:
-        """The trainings that may be promoted."""
-        return [
+        """The trainings that may be promoted.
+
+        Those that earlier studies or a language model advised are not, unless they are at the
+        first rung at least as good as the median of the blind ones.
+        """
+        pending = [
             trial
             for number, trial in self._trials.items()
             if trial.state is TrialState.PENDING and number not in self._under_way
         ]
+        advised = {Source.MEMORY} | ({self._advisor.source} if self._advisor else set())
+        at_most = self._median_of_the_blind
+        return [t for t in pending if t.source not in advised or t.rungs[0][1] <= at_most]
+
+    @property
+    def _median_of_the_blind(self) -> float:
+        """Of the values at the first rung; failed ones are the worst."""
+        blind = [t for t in self._trials.values() if t.source is Source.INITIAL]
+        values = [trial.rungs[0][1] if trial.rungs else math.inf for trial in blind]
+        return float(np.median(values)) if values else math.inf
 
     @property
     def _completes_one(self) -> bool:
@@ -160,16 +171,26 @@ class MultiFidelitySearch:
     def _first(self, n_particles: int | None = None) -> list[Trial | None]:
         """The first positions of so many particles, or of all, at the lowest rung."""
         best = self._earlier.best if self._earlier else None
-        earlier = earlier_starts(best, self._memory)
         proposals = informed_positions(
             self.population,
             self._space,
             self._start,
-            earlier,
+            best,
             self._advisor,
             self._archive.is_known,
         )
-        return [self._new(*proposal) for proposal in list(proposals.items())[:n_particles]]
+        drawn = [self._new(*proposal) for proposal in list(proposals.items())[:n_particles]]
+        return drawn if n_particles else [*drawn, *self._remembered()]
+
+    def _remembered(self) -> list[Trial | None]:
+        """The first configurations of memory, beside the first positions."""
+        begun: list[Trial | None] = []
+        while self._memory and len(begun) < MOST_STARTS:
+            if (params := self._memory.start(self._archive.is_known)) is None:
+                break
+            member = len(begun) % self.population.n_members
+            begun.append(self._new(member, Proposal(Source.MEMORY, params)))
+        return begun
 
     def _next(self, n_asked: int) -> list[Trial]:
         asked: list[Trial] = []
@@ -207,7 +228,10 @@ class MultiFidelitySearch:
         return self._model
 
     def _prior_mean(self, trainings: Sequence[Training]) -> PriorMean | None:
-        """What the earlier study expects, as far as this one agrees with it."""
+        """What earlier studies expect, as far as this one agrees with them."""
+        if self._memory is not None:
+            self._memory.learn(*_furthest(trainings))
+            return self._memory.prior_mean()
         if (earlier := self._earlier) is None:
             return None
         weight = earlier.weight(*_furthest(trainings))
@@ -257,7 +281,15 @@ class MultiFidelitySearch:
     def _pool(self, member: int) -> list[Candidate]:
         steps = self.population.draw_steps(member, POOL_SIZE.n_steps)
         bests = self.population.bests(member)
-        return draw_pool(self._space, POOL_SIZE, steps, bests, self._rng, known=self._archive.keys)
+        return draw_pool(
+            self._space,
+            POOL_SIZE,
+            steps,
+            bests,
+            self._rng,
+            remembered=self._memory.configurations if self._memory else (),
+            known=self._archive.keys,
+        )
 
     def _own_step(self) -> Trial | None:
         member = self._turn % self.population.n_members

@@ -13,13 +13,7 @@ import numpy as np
 
 from llmpso.errors import SpecError
 from llmpso.search.acquisition import POOL_SIZE, Batch, PoolSize, is_grid
-from llmpso.search.initial import (
-    Memory,
-    StartAdvisor,
-    checked_start,
-    earlier_starts,
-    informed_positions,
-)
+from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
 from llmpso.search.optimizer import (
     Archive,
     MakeMetaheuristic,
@@ -35,6 +29,7 @@ from llmpso.search.surrogate.observations import LEAST_RANKED, MAX_OBSERVED, Obs
 from llmpso.search.surrogate.posterior import Surrogate
 from llmpso.search.surrogate.prior_mean import EarlierStudy
 from llmpso.search.under_way import UnderWay
+from llmpso.search.warm_start import Memory, WarmStart
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Source, Trial
 
@@ -53,7 +48,8 @@ class SurrogateAssistedSearch:
         advisor: Suggests a configuration to start from, for example a language model.
         history: An earlier study's configurations with their values, NaN for failed ones. The best
             takes a first position; the trend is followed as far as this study agrees with it.
-        memory: What earlier studies teach: where to start.
+        memory: What earlier studies teach. It takes some of the first positions, and its trend is
+            followed, as far as this study agrees with it.
         seed: The only source of randomness beside the advisor.
         start: Known configurations; they take the first members' first positions.
         make_population: Makes the metaheuristic; a swarm if not given.
@@ -94,7 +90,10 @@ class SurrogateAssistedSearch:
         with one_thread():
             self._earlier = EarlierStudy(space, history) if history else None
         self._observed = Observations(space)
-        self._fitter = Fitter(space, self._earlier)
+        self._fitter = Fitter(space, self._earlier, memory)
+        self._warm_start = memory and WarmStart(
+            self.population, space, memory, self._start, advisor
+        )
         self._under_way = UnderWay()
         self._has_begun = False
         self._turn = self._n_moves = 0
@@ -109,12 +108,12 @@ class SurrogateAssistedSearch:
         """Move the members whose turn it is and propose one trial for each, at most `limit`.
 
         Returns:
-            At first one of each member, then as many as may be under way beside those that are;
-            fewer, in the end none, when too few configurations are left.
+            At first one of each member (with a memory as below), then as many as may be under way
+            beside those that are; fewer, in the end none, when too few configurations are left.
         """
         iteration = 1 + self._n_moves // self._batch_size if self._has_begun else 0
-        proposals = self._proposals(limit) if self._has_begun else self._first_proposals()
-        self._has_begun = True
+        proposals = self._proposals(limit) if self._has_begun else self._first_proposals(limit)
+        self._has_begun = not (self._warm_start and self._warm_start.n_waiting)
         asked = (
             self._archive.trial(self.population, *proposal)
             for proposal in list(proposals.items())[:limit]
@@ -132,14 +131,21 @@ class SurrogateAssistedSearch:
         self._under_way.end(trials)
         self._archive.learn(self.population, trials)
         self._observed.add(trials)
+        if self._memory and self._warm_start:
+            ranked = np.isfinite(self._observed.values)
+            self._memory.learn(self._observed.positions[ranked], self._observed.values[ranked])
+            self._warm_start.learn(trials)
 
-    def _first_proposals(self) -> Proposals:
+    def _first_proposals(self, limit: int | None) -> Proposals:
+        if self._warm_start:
+            n_free = self._batch_size - len(self._under_way)
+            return self._warm_start.next(n_free if limit is None else min(n_free, limit))
         best = self._earlier.best if self._earlier else None
         return informed_positions(
             self.population,
             self._space,
             self._start,
-            earlier_starts(best, self._memory),
+            best,
             self._advisor,
             self._archive.is_known,
         )
@@ -176,7 +182,7 @@ class SurrogateAssistedSearch:
         pick = None
         if batch.is_surrogates(self._rng):
             steps = self.population.draw_steps(member, self._pool_size.n_steps)
-            pick = batch.pick(steps, self.population.bests(member), self._rng)
+            pick = batch.pick(steps, self.population.bests(member), self._rng, self._remembered)
         if pick is None:
             return self._own_step(member)
         params, own = pick.candidate.params, self.population.position(member)
@@ -185,6 +191,10 @@ class SurrogateAssistedSearch:
         if self._outlook is None or outlook.gain > self._outlook.gain:
             self._outlook = outlook
         return Proposal(pick.candidate.source, pick.candidate.params)
+
+    @property
+    def _remembered(self) -> Sequence[Params]:
+        return self._memory.configurations if self._memory else ()
 
     def _own_step(self, member: int) -> Proposal:
         self.population.step(member)

@@ -5,10 +5,12 @@ from functools import partial
 from typing import Any
 
 from llmpso.advisor import Advisor
+from llmpso.errors import SpecError
 from llmpso.search.llm_pso import LLMPSO
 from llmpso.search.optimizer import Optimizer
 from llmpso.search.pso import PSO
 from llmpso.search.swarm import LinearInertia
+from llmpso.search.warm_start import Memory
 from llmpso.space import SearchSpace
 from llmpso.study.spec import StudySpec
 
@@ -61,7 +63,6 @@ def _guided(
 ) -> Optimizer:
     # These bring scipy, which no other method needs.
     from llmpso.advisor.start_question import ModelStart
-    from llmpso.memory.memory import Memory
     from llmpso.search.multi_fidelity import MultiFidelitySearch
     from llmpso.search.pso import Particles
     from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
@@ -70,12 +71,28 @@ def _guided(
         "batch_size": spec.n_at_once,
         "advisor": None if advisor is None else ModelStart(advisor),
         "history": spec.history,
-        "memory": Memory(space, spec.memory) if spec.memory else None,
+        "memory": _memory(spec, space),
     }
     particles = partial(Particles, **swarm)
     if pauses:
         return MultiFidelitySearch(space, make_particles=particles, **guided)
     return SurrogateAssistedSearch(space, make_population=particles, **guided)
+
+
+def _memory(spec: StudySpec, space: SearchSpace) -> Memory | None:
+    """What earlier studies teach; None, with a warning, where none can be used."""
+    from llmpso.memory.memory import StudyMemory
+
+    if not spec.memory:
+        return None
+    try:
+        memory = StudyMemory(space, spec.memory)
+    except SpecError as error:
+        logger.warning("%s", error)
+        return None
+    if memory.left_out:
+        logger.warning("memory leaves out: %s", "; ".join(memory.left_out))
+    return memory
 
 
 def _schedule(spec: StudySpec) -> LinearInertia | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 
 from llmpso import LLMPSO, Advisor, Task
@@ -15,6 +16,8 @@ from llmpso.benchmark.controls import Placebo
 from llmpso.benchmark.metaheuristics import DifferentialEvolution, MetaheuristicSearch, cma_es
 from llmpso.benchmark.rivals import optuna_search, pyswarms_search, random_search
 from llmpso.errors import SpaceError, SpecError, TellError
+from llmpso.memory.memory import StudyMemory
+from llmpso.memory.past_study import PastStudy, PastTrial
 from llmpso.search.optimizer import Optimizer
 from llmpso.search.pso import PSO
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
@@ -98,12 +101,23 @@ def _assisted_cma(space: SearchSpace, seed: int = 0, **options: Any) -> Surrogat
     return SurrogateAssistedSearch(space, make_population=cma_es(seed), seed=seed, **options)
 
 
+def _remembering(space: SearchSpace, **options: Any) -> SurrogateAssistedSearch:
+    """After a study of the same space that was good where the coordinates are small."""
+    rng = np.random.default_rng(7)
+    tried = [space.decode(place) for place in rng.random((9, len(space)))]
+    trials = [PastTrial(params=p, value=float(space.encode(p).sum())) for p in tried]
+    study = PastStudy(name="past", reference="run", trials=trials)
+    return SurrogateAssistedSearch(space, memory=StudyMemory(space, [study]), **options)
+
+
 CASES = {
     "pso": Case(PSO),
     "pso-ring": Case(lambda space, **options: PSO(space, topology="ring", **options)),
     "paper": Case(_paper),
     "guided": Case(SurrogateAssistedSearch),
     "guided-batch": Case(partial(SurrogateAssistedSearch, batch_size=3)),
+    "guided-memory": Case(_remembering),
+    "guided-memory-batch": Case(partial(_remembering, batch_size=3)),
     "guided-placebo": Case(
         lambda space, **o: SurrogateAssistedSearch(space, advisor=Placebo(1), **o)
     ),

@@ -6,6 +6,7 @@ from llmpso.search.surrogate.gaussian_process import MAX_FITTED, unordered_dimen
 from llmpso.search.surrogate.observations import Observations, around_the_best
 from llmpso.search.surrogate.posterior import PriorMean, Surrogate, fit
 from llmpso.search.surrogate.prior_mean import EarlierStudy
+from llmpso.search.warm_start import Memory
 from llmpso.space import Floats, SearchSpace
 
 QUICK = 10 * MAX_FITTED**2
@@ -42,11 +43,18 @@ class Fitter:
     Args:
         space: What may be tried.
         earlier: An earlier study, the prior mean as far as the new one agrees with it.
+        memory: Earlier studies, likewise.
     """
 
-    def __init__(self, space: SearchSpace, earlier: EarlierStudy | None = None) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        earlier: EarlierStudy | None = None,
+        memory: Memory | None = None,
+    ) -> None:
         self._space = space
         self._earlier = earlier
+        self._memory = memory
         self._last: Surrogate | None = None
         self._rule = FitRule(len(space))
 
@@ -65,7 +73,9 @@ class Fitter:
         return self._last
 
     def _prior_mean(self, positions: Floats, values: Floats) -> PriorMean | None:
-        """What the earlier study expects, as far as this one agrees with it."""
+        """What earlier studies expect, as far as this one agrees with them."""
+        if self._memory is not None:
+            return self._memory.prior_mean()
         if (earlier := self._earlier) is None:
             return None
         ranked = np.isfinite(values)

@@ -1,0 +1,66 @@
+"""What each earlier study expects of every place, and how far the new study bears it out.
+
+Values of different data are not comparable, so that each study has a surrogate of its own, whose
+scores are standardised. Studies are weighed by how they rank what the new study has measured:
+Feurer, Letham and Bakshy, Practical Transfer Learning for Bayesian Optimization, 2018 (RGPE).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from llmpso.memory.mapping import MappedStudy
+from llmpso.search.surrogate.posterior import correlation, fit
+from llmpso.space import Floats, SearchSpace
+
+HALF_LIFE = 3.0
+"""As many trials of the study as it takes to halve the weight of a useless memory."""
+
+FAILED = 1.0
+"""Score that a certain failure costs: about that of the worst third of the trials."""
+
+SHARPNESS = 4
+"""Power of a study's agreement: with more, the most similar ones decide alone."""
+
+PRIOR_AGREEMENT = 0.5
+"""Correlation of ranks that is expected of a study of other data before there is evidence."""
+
+LEAST_RELEVANCE = 1e-3
+"""A study that ranks everything the wrong way round weighs as much."""
+
+
+class Trends:
+    """The surrogates of earlier studies.
+
+    Args:
+        space: The new study's.
+        studies: Earlier ones in that space, at least one.
+    """
+
+    def __init__(self, space: SearchSpace, studies: Sequence[MappedStudy]) -> None:
+        self._surrogates = [fit(space, each.positions, each.values) for each in studies]
+
+    def scores(self, positions: Floats) -> Floats:
+        """What each study expects of places, shape (n_studies, n_places); lower is better."""
+        predictions = [surrogate.predict(positions) for surrogate in self._surrogates]
+        return np.array([each.means + FAILED * each.failing for each in predictions])
+
+    def relevance(self, scores: Floats, values: Floats) -> Floats:
+        """How much each study counts, shape (n_studies,), with sum 1.
+
+        Args:
+            scores: What each expects of the new study's trials, shape (n_studies, n_trials).
+            values: What these measured, shape (n_trials,).
+        """
+        n = len(values)
+        agreement = np.array([correlation(own, values) for own in scores])
+        expected = (HALF_LIFE * PRIOR_AGREEMENT + n * agreement) / (HALF_LIFE + n)
+        weights = np.maximum(expected, LEAST_RELEVANCE) ** SHARPNESS
+        shares: Floats = weights / weights.sum()
+        return shares
+
+
+def belief(expected: Floats, values: Floats) -> float:
+    """How far to follow what was expected of some trials, in [0, 1], given what they measured."""
+    n, agreement = len(values), correlation(expected, values)
+    return float(np.clip((HALF_LIFE + n * agreement) / (HALF_LIFE + n), 0, 1))
