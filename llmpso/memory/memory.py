@@ -3,7 +3,7 @@
 Both are followed only as far as the new study bears them out. The search evaluates the first
 configuration of memory beside blind ones, and more of them only while they are no worse than the
 blind ones' median, see `llmpso.search.warm_start`. The trend is the prior mean of its surrogate,
-with a weight that falls to nothing where it ranks the new trials no better than chance.
+with the weight nothing where it ranks the new trials no better than chance.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class StudyMemory:
             self.left_out.append(f"{more} older studies: {MOST_STUDIES} are enough")
         if not self.studies:
             raise SpecError(f"memory holds no study of use: {'; '.join(self.left_out)}")
-        self.belief, self.relevance = 1.0, np.full(len(self.studies), 1 / len(self.studies))
+        self.belief, self.relevance = 0.0, np.full(len(self.studies), 1 / len(self.studies))
         with one_thread():
             self._trends = Trends(space, self.studies)
             self._portfolio = Portfolio(space, self.studies, self._trends)

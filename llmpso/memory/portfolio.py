@@ -12,6 +12,7 @@ import numpy as np
 
 from llmpso.memory.mapping import MappedStudy
 from llmpso.memory.trends import Trends
+from llmpso.search.surrogate.posterior import clipped_scores
 from llmpso.space import Floats, Params, SearchSpace
 
 N_BEST = 10
@@ -24,6 +25,9 @@ MOST_REGRET = 3.0
 class Portfolio:
     """The best configurations of earlier studies, and what each study expects of each.
 
+    A study's own best configurations have the scores that it measured; of others it has those that
+    its surrogate expects.
+
     Args:
         space: The new study's.
         studies: Earlier ones in that space, at least one.
@@ -34,9 +38,18 @@ class Portfolio:
     """
 
     def __init__(self, space: SearchSpace, studies: Sequence[MappedStudy], trends: Trends) -> None:
-        best = [params for study in studies for params in _best(study)]
-        self.configurations = list({space.key(params): params for params in best}.values())
+        best = {
+            space.key(study.params[at]): study.params[at]
+            for study in studies
+            for at in _best(study)
+        }
+        self.configurations = list(best.values())
         scores = trends.scores(np.array([space.encode(each) for each in self.configurations]))
+        columns = {key: column for column, key in enumerate(best)}
+        for own, study in zip(scores, studies, strict=True):
+            measured = _scores(study)
+            for at in _best(study):
+                own[columns[space.key(study.params[at])]] = measured[at]
         regrets = scores - scores.min(axis=1, keepdims=True)
         self._regrets: Floats = np.minimum(regrets, MOST_REGRET)
 
@@ -56,8 +69,15 @@ class Portfolio:
         return self.configurations[int(np.lexsort((relevance @ self._regrets, together))[0])]
 
 
-def _best(study: MappedStudy) -> list[Params]:
-    """The best configurations of the complete trials, the best first."""
-    order = np.argsort(np.where(study.is_complete, study.values, np.inf), kind="stable")
-    n_best = min(N_BEST, int(study.is_complete.sum()))
-    return [study.params[at] for at in order[:n_best]]
+def _best(study: MappedStudy) -> list[int]:
+    """The trials of the best complete configurations, the best first."""
+    complete = np.flatnonzero(study.is_complete)
+    order = complete[np.argsort(study.values[complete], kind="stable")]
+    return [int(at) for at in order[:N_BEST]]
+
+
+def _scores(study: MappedStudy) -> Floats:
+    """What was measured, as scores; inf without a value."""
+    scores, has_value = np.full(len(study.values), np.inf), np.isfinite(study.values)
+    scores[has_value] = clipped_scores(study.values[has_value])
+    return scores

@@ -5,6 +5,7 @@ scores are standardised. Studies are weighed by how they rank what the new study
 Feurer, Letham and Bakshy, Practical Transfer Learning for Bayesian Optimization, 2018 (RGPE).
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +14,11 @@ from llmpso.memory.mapping import MappedStudy
 from llmpso.search.surrogate.posterior import correlation, fit
 from llmpso.space import Floats, SearchSpace
 
+DOUBT = 0.5
+"""Standard deviations of a correlation by chance that are taken off."""
+
 HALF_LIFE = 3.0
-"""As many trials of the study as it takes to halve the weight of a useless memory."""
+"""Trials that are worth as much as what is expected of a study before."""
 
 FAILED = 1.0
 """Score that a certain failure costs: about that of the worst third of the trials."""
@@ -61,6 +65,11 @@ class Trends:
 
 
 def belief(expected: Floats, values: Floats) -> float:
-    """How far to follow what was expected of some trials, in [0, 1], given what they measured."""
-    n, agreement = len(values), correlation(expected, values)
-    return float(np.clip((HALF_LIFE + n * agreement) / (HALF_LIFE + n), 0, 1))
+    """How far to follow what was expected of some trials, in [0, 1], given what they measured.
+
+    The correlation of ranks, less half of its standard deviation where there is none: a trend that
+    is of no use is soon followed no more. Followed fully at first, and half at three trials, a
+    trend of the wrong sign cost more, and a true one hardly gained.
+    """
+    doubt = DOUBT / math.sqrt(len(values) + 1)
+    return float(np.clip(correlation(expected, values) - doubt, 0, 1))

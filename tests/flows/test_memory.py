@@ -29,11 +29,11 @@ def test_a_study_begins_from_an_earlier_one_and_says_so(
     first = tune(bowl, seed=1, experiment="last <week>", **OPTIONS)
     second = tune(bowl, seed=2, **OPTIONS)
     assert Source.MEMORY not in first.by_source
-    assert second.by_source[Source.MEMORY] == 1
+    assert second.by_source[Source.MEMORY] == len(second.starts) > 0
     assert second.best_value <= first.best_value
     (earlier,) = second.began_from
     assert (earlier["reference"], earlier["best"]) == (first.run_id, first.best_value)
-    (start,) = second.starts
+    start = second.starts[0]
     assert (start["studies"], start["value"]) == ([first.study], first.best_value)
     text = as_text(second)
     assert f"began from 1 earlier study: {first.study} (best {first.best_value:.4g}, " in text

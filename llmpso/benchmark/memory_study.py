@@ -1,0 +1,179 @@
+"""Runs the arms of `memory_arms`, and makes the tables of what memory is worth."""
+
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from llmpso.benchmark.lcbench import EPOCHS
+from llmpso.benchmark.memory_arms import ARMS, MemoryProblem, measure, opened, search_of
+from llmpso.benchmark.report import Report, markdown
+from llmpso.benchmark.statistics import compare, ratio_interval
+from llmpso.trial import Trial
+
+BASE = "pso"
+"""The arm that the others are compared with."""
+
+WITHOUT = "guided"
+"""The same search without memory."""
+
+SPOILT = "guided racing"
+"""The same search with short trainings, without memory."""
+
+
+def run_memory(
+    executor: Executor,
+    problems: Sequence[MemoryProblem],
+    arms: Sequence[str],
+    seeds: Iterable[int],
+    budget: int,
+) -> pd.DataFrame:
+    """Run each arm on each problem; one row per study.
+
+    Args:
+        executor: Runs the studies.
+        problems: What is searched; arms that train shortly are run on LCBench only.
+        arms: Names in `ARMS`.
+        seeds: Of the studies.
+        budget: Full trainings of a study.
+    """
+    plans = [
+        (problem, arm, seed)
+        for problem, arm, seed in product(problems, arms, seeds)
+        if problem.folder or not ARMS[arm].racing
+    ]
+    return pd.DataFrame(list(executor.map(partial(_study_row, budget=budget), plans)))
+
+
+def memory_table(studies: pd.DataFrame, base: str = BASE) -> pd.DataFrame:
+    """One row per arm: mean cost until the target, its ratio to PSO's and to that without memory.
+
+    Args:
+        studies: Rows of `run_memory`, of one family.
+        base: The arm of the first ratio.
+    """
+    names = [str(arm) for arm in studies["arm"].unique()]
+    return pd.DataFrame([_arm_row(studies, arm, base) for arm in names])
+
+
+def write_memory(studies: pd.DataFrame, budget: int, folder: Path) -> Report:
+    """Write the studies and the tables into an existing folder."""
+    studies.to_csv(folder / "memory-studies.csv", index=False)
+    families = {
+        "tables": studies[studies["problem"].str.contains("/")],
+        "LCBench": studies[~studies["problem"].str.contains("/")],
+    }
+    tables = {name: memory_table(part) for name, part in families.items() if len(part)}
+    by_problem = studies.pivot_table(
+        values="evaluations", index="problem", columns="arm", sort=False
+    )
+    by_problem.round(1).to_csv(folder / "memory-problems.csv")
+    for name, table in tables.items():
+        table.to_csv(folder / f"memory-{name}.csv", index=False)
+    shown = "\n\n".join(f"**{name}**\n\n{markdown(table)}" for name, table in tables.items())
+    text = "\n\n".join(["# What memory is worth", _explained(studies, budget), shown])
+    (folder / "memory.md").write_text(text, encoding="utf-8")
+    figures = {
+        f"{name}.{row['arm']}".replace(" ", "_").replace(":", ""): float(row["evaluations"])
+        for name, table in tables.items()
+        for _, row in table.iterrows()
+    }
+    return Report(text, shown, figures)
+
+
+def _study_row(plan: tuple[MemoryProblem, str, int], budget: int) -> dict[str, Any]:
+    problem, arm, seed = plan
+    with threadpool_limits(limits=1):
+        spent, evaluations, best = _searched(problem, arm, seed, budget)
+    _, scale = opened(problem)
+    return {
+        "problem": problem.name,
+        "arm": arm,
+        "seed": seed,
+        "evaluations": evaluations,
+        "epochs": spent * EPOCHS,
+        "solved": best <= scale.target,
+        "regret": scale.regret(best),
+    }
+
+
+def _searched(
+    problem: MemoryProblem, arm: str, seed: int, budget: int
+) -> tuple[float, int, float]:
+    """Full trainings' worth, completed trainings and best value when the target is reached."""
+    objective, scale = opened(problem)
+    search = search_of(ARMS[arm], problem, seed)
+    spent, n_complete, best = 0.0, 0, math.inf
+    reached: dict[int, float] = {}
+    while spent < budget and (asked := search.ask(math.ceil(budget - spent))):
+        measured = [measure(objective, trial) for trial in asked]
+        for trial in measured:
+            spent += _share(trial) - reached.get(trial.number, 0.0)
+            reached[trial.number] = _share(trial)
+            n_complete += trial.value is not None
+            best = min(best, math.inf if trial.value is None else trial.value)
+            if best <= scale.target:
+                return spent, n_complete, best
+        search.tell(measured)
+    return max(spent, budget), budget + 1, best
+
+
+def _share(trial: Trial) -> float:
+    """Of the epochs of a full training, in whole epochs."""
+    return math.ceil(trial.fidelity * EPOCHS - 1e-9) / EPOCHS
+
+
+def _arm_row(studies: pd.DataFrame, arm: str, base: str) -> dict[str, Any]:
+    measure = "epochs" if ARMS[arm].racing else "evaluations"
+    part = studies[studies["arm"] == arm]
+    without = SPOILT if ARMS[arm].racing else WITHOUT
+    return {
+        "arm": arm,
+        "evaluations": round(float(part["evaluations"].mean()), 1),
+        "epochs": round(float(part["epochs"].mean()), 1),
+        f"x {base}": _ratio(studies, arm, base, measure),
+        "x without memory": _ratio(studies, arm, without, measure),
+        "p": _p_value(studies, arm, without, measure),
+        "solved": f"{part['solved'].mean():.0%}",
+        "regret": round(float(part["regret"].mean()), 3),
+    }
+
+
+def _ratio(studies: pd.DataFrame, arm: str, base: str, measure: str) -> str:
+    own, other = (_by_problem(studies, name, measure) for name in (arm, base))
+    if not len(other):
+        return ""
+    low, high = ratio_interval(np.asarray(own), np.asarray(other))
+    return f"{own.mean() / other.mean():.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _p_value(studies: pd.DataFrame, arm: str, without: str, measure: str) -> str:
+    """Of the pairs of problem and seed, without a correction for several arms."""
+    paired = studies.pivot_table(values=measure, index=["problem", "seed"], columns="arm")
+    if arm == without or without not in paired:
+        return ""
+    found = compare({arm: paired[arm].tolist()}, paired[without].tolist())[arm]
+    return f"{found.p_value:.2g}"
+
+
+def _by_problem(studies: pd.DataFrame, arm: str, measure: str) -> "pd.Series[float]":
+    means: pd.Series[float] = studies[studies["arm"] == arm].groupby("problem")[measure].mean()
+    return means
+
+
+def _explained(studies: pd.DataFrame, budget: int) -> str:
+    return (
+        f"{studies['seed'].nunique()} seeds on {', '.join(studies['problem'].unique())}; "
+        f"at most {budget} full trainings each, no LLM is used. `evaluations`: completed "
+        "trainings until one is of the best 1%, one more than the budget if none is. `epochs`: "
+        "those of all trainings up to then, short ones included; arms with `racing` are compared "
+        "by these. Bootstrap 95% intervals of ratios over problems; p of Wilcoxon's signed ranks "
+        "over pairs of problem and seed."
+    )
