@@ -49,6 +49,9 @@ Position = Floats
 """A point of the unit cube, shape (n_dims,); the same shape serves for velocities."""
 
 
+N_AVERAGED = 200
+"""Configurations drawn to find the mean size of a conditional one."""
+
 UNUSED = 0.5
 """Coordinate of a hyperparameter that does not count, unless it is unordered."""
 
@@ -156,6 +159,14 @@ class SearchSpace(Mapping[str, Dimension]):
     @cached_property
     def _n_configurations(self) -> float:
         return self.conditions.n_configurations()
+
+    @cached_property
+    def n_used(self) -> float:
+        """How many hyperparameters count in a configuration, on average over the unit cube."""
+        if not self.conditions:
+            return len(self)
+        places = np.random.default_rng(0).random((N_AVERAGED, len(self)))
+        return sum(len(self.decode(place)) for place in places) / N_AVERAGED
 
     def validate(self, params: Params) -> dict[str, Any]:
         """The same configuration in the order and the plain types of the space.

@@ -199,7 +199,7 @@ def draw_pool(
         known: Further ones.
     """
     changed = [local_changes(space, best, size.n_changes, rng) for best in bests]
-    is_wide = len(space) > EXPLORED_DIMS and not is_grid(space)
+    is_wide = space.n_used > EXPLORED_DIMS and not is_grid(space)
     anywhere = rng.random((0 if is_wide else size.n_anywhere, len(space)))
     drawn = set(seen)
     old = np.array([space.encode(params) for params in remembered]).reshape(-1, len(space))

@@ -30,7 +30,11 @@ from llmpso.search.surrogate.fidelity_surrogate import (
     fit_fidelities,
 )
 from llmpso.search.surrogate.fitter import FitRule
-from llmpso.search.surrogate.gaussian_process import one_thread, unordered_dimensions
+from llmpso.search.surrogate.gaussian_process import (
+    branching_dimensions,
+    one_thread,
+    unordered_dimensions,
+)
 from llmpso.search.surrogate.observations import LEAST_RANKED
 from llmpso.search.surrogate.posterior import PriorMean
 from llmpso.search.surrogate.prior_mean import EarlierStudy
@@ -222,6 +226,7 @@ class MultiFidelitySearch:
             trainings,
             self._levels[0],
             self._unordered,
+            branching_dimensions(self._space),
             self._prior_mean(trainings),
             like=None if is_due else self._model,
         )

@@ -84,6 +84,7 @@ def fit_fidelities(
     trainings: Sequence[Training],
     lowest: float,
     unordered: NDArray[np.bool_],
+    branching: NDArray[np.bool_],
     prior_mean: PriorMean | None = None,
     like: FidelitySurrogate | None = None,
 ) -> FidelitySurrogate:
@@ -93,6 +94,7 @@ def fit_fidelities(
         trainings: At least one with a value; failed ones show where trainings fail.
         lowest: The lowest fidelity.
         unordered: Dimensions in which all places are equally far apart, shape (n_dims,).
+        branching: Dimensions on which others depend, shape (n_dims,).
         prior_mean: What is expected of the scores before.
         like: A model whose hyperparameters are taken over.
     """
@@ -110,7 +112,9 @@ def fit_fidelities(
     theta = (
         like.surrogate.theta
         if like
-        else probable_theta(inputs, scores, rest, with_fidelity, PRIOR)
+        else probable_theta(
+            inputs, scores, rest, with_fidelity, PRIOR, np.append(branching, False)
+        )
     )
     factor, weights = conditioned(theta, inputs, rest, with_fidelity)
     unit = score_unit(leveled, CLIPPED)

@@ -50,6 +50,11 @@ class Prior:
     signal_deviation: float = 1.0
     noise: float = -5.0
     noise_deviation: float = 1.5
+    branch: float = math.log(0.5)
+    """Of the length scale in a dimension on which others depend. Configurations of two branches
+    have little in common: with the length of any other dimension one bad training of a branch
+    condemned all of it."""
+    branch_deviation: float = 0.25
 
 
 PRIOR = Prior()
@@ -67,6 +72,12 @@ def one_thread() -> threadpool_limits:
 def unordered_dimensions(space: SearchSpace) -> NDArray[np.bool_]:
     """Which dimensions have no neighbours, shape (n_dims,)."""
     return np.array([isinstance(d, Categorical) and not d.ordered for d in space.values()])
+
+
+def branching_dimensions(space: SearchSpace) -> NDArray[np.bool_]:
+    """On which dimensions others depend, shape (n_dims,)."""
+    parents = {condition.parent for own in space.conditions.of.values() for condition in own}
+    return np.array([name in parents for name in space])
 
 
 def apart(a: Floats, b: Floats, unordered: NDArray[np.bool_]) -> Floats:
@@ -109,13 +120,25 @@ def posterior(
     return cross @ weights, variances  # RW (2.25)
 
 
-def most_probable(apart: Floats, scores: Floats, prior: Prior) -> Floats:
-    """The hyperparameters that the scores and the prior make most probable."""
+def most_probable(
+    apart: Floats, scores: Floats, prior: Prior, branching: NDArray[np.bool_] | None = None
+) -> Floats:
+    """The hyperparameters that the scores and the prior make most probable.
+
+    Args:
+        apart: Squared distances by dimension, shape (n_dims, n, n).
+        scores: Shape (n,).
+        prior: Of the hyperparameters.
+        branching: Dimensions on which others depend, shape (n_dims,); none if not given.
+    """
     n_dims = len(apart)
     means = np.full(n_dims + 2, prior.length + 0.5 * math.log(n_dims))
     means[-2:] = prior.signal, prior.noise
     deviations = np.full(n_dims + 2, prior.length_deviation)
     deviations[-2:] = prior.signal_deviation, prior.noise_deviation
+    if branching is not None:
+        means[:-2][branching] = prior.branch
+        deviations[:-2][branching] = prior.branch_deviation
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         value, gradient = negative_log_likelihood(theta, apart, scores)

@@ -26,6 +26,7 @@ from llmpso.search.surrogate.gaussian_process import (
     PRIOR,
     Prior,
     apart,
+    branching_dimensions,
     conditioned,
     covariance,
     most_probable,
@@ -148,7 +149,10 @@ def fit(
     rows = around_the_best(known, scores, unordered)
     known, scores = known[rows], scores[rows]
     rest = scores - _expected(prior_mean, known)
-    theta = like.theta if like else probable_theta(known, scores, rest, unordered, prior)
+    branching = branching_dimensions(space)
+    theta = (
+        like.theta if like else probable_theta(known, scores, rest, unordered, prior, branching)
+    )
     factor, weights = conditioned(theta, known, rest, unordered)
     at = around(positions, known[np.argmin(scores)], unordered)
     if labels is None:
@@ -162,11 +166,17 @@ def fit(
 
 
 def probable_theta(
-    positions: Floats, scores: Floats, rest: Floats, unordered: NDArray[np.bool_], prior: Prior
+    positions: Floats,
+    scores: Floats,
+    rest: Floats,
+    unordered: NDArray[np.bool_],
+    prior: Prior,
+    branching: NDArray[np.bool_],
 ) -> Floats:
     """The hyperparameters by at most `MAX_FITTED` of the observations."""
     rows = _informative(scores)
-    return most_probable(apart(positions[rows], positions[rows], unordered), rest[rows], prior)
+    distances = apart(positions[rows], positions[rows], unordered)
+    return most_probable(distances, rest[rows], prior, branching)
 
 
 def clipped_scores(values: Floats, clipped: float = CLIPPED) -> Floats:
