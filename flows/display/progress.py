@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
+from llmpso.study.cost import TrainingCost
 from llmpso.text import brief, short
 from llmpso.trial import Trial, TrialState, violated_text
 
@@ -34,8 +35,7 @@ class StudyProgress:
         """Those that have ended."""
         self.paused: dict[int, Trial] = {}
         """By number, those whose training may go on."""
-        self.spent = 0.0
-        """Evaluations so far."""
+        self._cost = TrainingCost()
         self.best: Trial | None = None
         self.n_asked = 0
         """Requests to the language model."""
@@ -51,8 +51,7 @@ class StudyProgress:
     def __call__(self, trial: Trial) -> None:
         """Count one trial, or one more part of its training."""
         with self._lock:
-            before = self.paused.pop(trial.number, None)
-            self.spent += trial.fidelity - (before.fidelity if before else 0.0)
+            self._cost.add(trial, self.paused.pop(trial.number, None))
             self._under_way.discard(trial.number)
             if trial.state is TrialState.PENDING:
                 self.paused[trial.number] = trial
@@ -65,6 +64,11 @@ class StudyProgress:
                 self.best = trial
             done = self.done
         self._logger.info("%s/%d  %s", done, self.budget, _line(trial, improved))
+
+    @property
+    def spent(self) -> float:
+        """Evaluations so far."""
+        return self._cost.total
 
     @property
     def done(self) -> str:

@@ -10,6 +10,7 @@ from flows.tune_plan import Plan
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import SupportsBaselines
+from llmpso.study.cost import TrainingCost
 from llmpso.study.result import StudyResult, improvements
 from llmpso.study.stopping import StopReason
 from llmpso.text import short
@@ -188,7 +189,7 @@ def summarise(
         pruned=sum(trial.state is TrialState.PRUNED for trial in result.trials),
         infeasible=sum(trial.state is TrialState.INFEASIBLE for trial in result.trials),
         epochs=sum(trial.metrics.get("epochs", 0.0) for trial in result.trials),
-        full_trainings=sum(trial.fidelity for trial in result.trials),
+        full_trainings=TrainingCost(result.trials).total,
         best_value=float(best.value or 0.0),
         best_params=dict(best.params),
         best_metrics=dict(best.metrics),

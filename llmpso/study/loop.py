@@ -7,6 +7,7 @@ from llmpso.advisor import Advisor
 from llmpso.options import StopOptions
 from llmpso.running.thread_evaluator import InterruptedBatchError
 from llmpso.search.optimizer import HasOutlook, Optimizer, Outlook
+from llmpso.study.cost import TrainingCost
 from llmpso.study.result import StudyResult
 from llmpso.study.stopping import StopConditions, StopReason
 from llmpso.study.workers import Workers
@@ -23,8 +24,7 @@ class _Progress:
         self.ended: list[Trial] = []
         self.paused: dict[int, Trial] = {}
         self.under_way: dict[int, Trial] = {}
-        self.spent = 0.0
-        """A training to a rung costs its share of a full one."""
+        self._cost = TrainingCost()
         self.outlook: Outlook | None = None
 
     @property
@@ -38,9 +38,17 @@ class _Progress:
         return len(self.ended) + len(self.paused.keys() | self.under_way.keys())
 
     @property
+    def spent(self) -> float:
+        """Full trainings that those which have come back cost."""
+        return self._cost.total
+
+    @property
     def committed(self) -> float:
         """What is spent, and what those that are under way will cost."""
-        return self.spent + sum(self._cost(trial) for trial in self.under_way.values())
+        cost = self._cost.copy()
+        for trial in self.under_way.values():
+            cost.add(trial, self.paused.get(trial.number))
+        return cost.total
 
     def begin(self, trials: Sequence[Trial]) -> None:
         """Add trials that are under way from now on."""
@@ -50,8 +58,7 @@ class _Progress:
         """Add trials as they come back: ended, or paused at a rung."""
         for trial in trials:
             del self.under_way[trial.number]
-            self.spent += self._cost(trial)
-            self.paused.pop(trial.number, None)
+            self._cost.add(trial, self.paused.pop(trial.number, None))
             if trial.state is TrialState.PENDING:
                 self.paused[trial.number] = trial
             else:
@@ -61,11 +68,6 @@ class _Progress:
         """All trials by number; those that are paused are pruned."""
         pruned = [prune(trial) for trial in self.paused.values()]
         return tuple(sorted([*self.ended, *pruned], key=lambda trial: trial.number))
-
-    def _cost(self, trial: Trial) -> float:
-        """Full trainings from where a trial was paused to its fidelity."""
-        before = self.paused.get(trial.number)
-        return trial.fidelity - (before.fidelity if before else 0.0)
 
 
 def run_study(

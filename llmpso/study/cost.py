@@ -1,0 +1,53 @@
+"""What the trainings of a study cost, in full trainings."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Self
+
+from llmpso.trial import Trial, TrialState
+
+
+class TrainingCost:
+    """Full trainings that trials have cost.
+
+    A training that is complete counts as one, however early it ended by itself; one that is paused
+    or was pruned counts its share of those that are complete. So studies with short trainings and
+    without spend as many epochs if they spend as many evaluations.
+
+    Args:
+        trials: Those that are counted from the start.
+
+    Example:
+        >>> TrainingCost().total
+        0.0
+    """
+
+    def __init__(self, trials: Iterable[Trial] = ()) -> None:
+        self._complete: Counter[float] = Counter()
+        self._others: Counter[float] = Counter()
+        for trial in trials:
+            self.add(trial)
+
+    def add(self, trial: Trial, before: Trial | None = None) -> None:
+        """Count a trial, in place of what it was before."""
+        if before is not None:
+            self._counter(before)[before.fidelity] -= 1
+        self._counter(trial)[trial.fidelity] += 1
+
+    def copy(self) -> Self:
+        """The same trials, counted apart."""
+        other = type(self)()
+        other._complete, other._others = self._complete.copy(), self._others.copy()
+        return other
+
+    @property
+    def total(self) -> float:
+        """The cost of all."""
+        n_complete = self._complete.total()
+        reached = sum(fidelity * n for fidelity, n in self._complete.items())
+        typical = reached / n_complete if n_complete else 1.0
+        shares = sum(min(1.0, fidelity / typical) * n for fidelity, n in self._others.items())
+        return n_complete + shares
+
+    def _counter(self, trial: Trial) -> Counter[float]:
+        return self._complete if trial.state is TrialState.COMPLETE else self._others
