@@ -27,6 +27,7 @@ from llmpso import __version__
 from llmpso.advisor import Advisor
 from llmpso.objectives.base import notes_of
 from llmpso.search.optimizer import Optimizer
+from llmpso.search.warm_start import HasMemory
 from llmpso.study.loop import run_study
 from llmpso.study.result import StudyResult
 from llmpso.study.spec import warn_of_idle_workers
@@ -120,6 +121,7 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
         study=study,
         prefect_run=url_for("flow-run", obj_id=str(runtime.flow_run.id)) or "",
         notes=notes,
+        memory=optimizer.memory if isinstance(optimizer, HasMemory) else None,
     )
     publish(plan, ledger, result, summary)
     return summary

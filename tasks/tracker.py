@@ -3,7 +3,7 @@
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, RunStatus, RunTag
+from mlflow.entities import LifecycleStage, Metric, RunStatus, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS, MLFLOW_RUN_NOTE
 
 from llmpso.urls import masked_url
@@ -51,6 +51,14 @@ class Tracker:
     def record_incumbent(self, number: int, value: float) -> None:
         """Add the best value so far to the run's curve, at the number of its evaluation."""
         self.store.log_metric(self.run_id, INCUMBENT, value, step=number)
+
+    def record_curve(self, name: str, points: Sequence[tuple[int, float]]) -> None:
+        """Add the points of a curve, each with its step, that it does not have yet."""
+        known = {point.step for point in self.store.get_metric_history(self.run_id, name)}
+        now = milliseconds(time.time())
+        new = [Metric(name, value, now, step) for step, value in points if step not in known]
+        if new:
+            self.store.log_batch(self.run_id, metrics=new)
 
     def incumbents(self) -> set[int]:
         """Numbers of the trials that are points of the run's curve."""

@@ -20,8 +20,15 @@ MOST_ROWS = 10
 Record = Mapping[str, Any]
 
 
-def earlier_records(studies: Sequence[PastStudy]) -> list[dict[str, Any]]:
-    """The earlier studies: name, run or file, address, metric, best value, and when they ended."""
+def earlier_records(
+    studies: Sequence[PastStudy], shares: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """The earlier studies: name, run or file, address, metric, best value, and when they ended.
+
+    Args:
+        studies: As the study began from them.
+        shares: How much each counts by now, by its reference.
+    """
     return [
         {
             "name": study.name,
@@ -31,6 +38,7 @@ def earlier_records(studies: Sequence[PastStudy]) -> list[dict[str, Any]]:
             "trials": len(study.trials),
             "best": study.best.value if study.best else None,
             "ended": study.ended.date().isoformat() if study.ended else "",
+            "share": shares.get(study.reference, 0.0),
         }
         for study in studies
     ]
@@ -70,8 +78,17 @@ def worth_line(start: Record) -> str:
     return f"start {start['trial']}{origin}: {_worth(start)}"
 
 
+def belief_line(beliefs: Sequence[tuple[int, float]]) -> str:
+    """How far earlier studies were followed, over time; empty if that was never asked."""
+    if not beliefs:
+        return ""
+    places = sorted({0, len(beliefs) // 2, len(beliefs) - 1})
+    course = ", ".join(f"{beliefs[at][1]:.0%} after {beliefs[at][0]}" for at in places)
+    return f"their trend was followed to {course} trainings"
+
+
 def began_from_table(earlier: Sequence[Record]) -> list[list[str]]:
-    """Rows in Markdown: a link to the study, its best value, its trials and its end."""
+    """Rows in Markdown: a link to the study, its best value, its trials, its end, its share."""
     rows = [
         [
             _linked(study),
@@ -79,11 +96,12 @@ def began_from_table(earlier: Sequence[Record]) -> list[list[str]]:
             markdown(study["metric"]),
             str(study["trials"]),
             study["ended"],
+            f"{study['share']:.0%}",
         ]
         for study in earlier[:MOST_ROWS]
     ]
     n_more = len(earlier) - len(rows)
-    return rows + [[f"and {n_more} more", *[""] * 4]] * bool(n_more)
+    return rows + [[f"and {n_more} more", *[""] * 5]] * bool(n_more)
 
 
 def worth_table(starts: Sequence[Record]) -> list[list[str]]:

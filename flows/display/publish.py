@@ -36,6 +36,7 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
     record_past_study(study, _for_later(plan, result))
     tags = {"stop_reason": summary.stop_reason, "source": summary.best_source}
     study.record_summary(summary.figures(), description(summary), tags)
+    study.record_curve("memory_belief", [(int(n), share) for n, share in summary.beliefs])
     drawn = _result_of(
         study,
         draw_study(

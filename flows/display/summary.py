@@ -10,6 +10,7 @@ from flows.tune_plan import Plan
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import SupportsBaselines
+from llmpso.search.warm_start import Memory
 from llmpso.study.cost import TrainingCost
 from llmpso.study.result import StudyResult, improvements
 from llmpso.study.stopping import StopReason
@@ -87,6 +88,8 @@ class Summary:
     """Earlier studies that it learned from, the most alike first."""
     starts: list[dict[str, Any]]
     """What each start from them was worth."""
+    beliefs: list[list[float]]
+    """How far their trend was followed, from 0 to 1, after so many values."""
     reused: int
     """Evaluations of an earlier run of the same study."""
     wall_seconds: float
@@ -155,6 +158,7 @@ def summarise(
     study: Tracker,
     prefect_run: str,
     notes: Sequence[str],
+    memory: Memory | None,
 ) -> Summary:
     """The summary of a finished study.
 
@@ -167,6 +171,7 @@ def summarise(
         study: The study's run in MLflow.
         prefect_run: Address of the flow run.
         notes: What users should know.
+        memory: What earlier studies taught the search.
 
     Raises:
         LLMPSOError: Every trial failed.
@@ -202,7 +207,8 @@ def summarise(
         llm_cached=len(calls) - len(asked),
         llm_problems=sum(bool(call.problems) for call in calls),
         llm_tokens=_tokens(asked),
-        began_from=earlier_records(plan.study.memory),
+        began_from=earlier_records(plan.study.memory, memory.shares if memory else {}),
+        beliefs=[list(belief) for belief in (memory.beliefs if memory else ())],
         starts=start_records(objective.space, plan.study.memory, result.trials),
         reused=sum(trial.number in reused for trial in result.trials),
         wall_seconds=wall_seconds,

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 
-from flows.display.began_from import began_from_table, worth_table
+from flows.display.began_from import began_from_table, belief_line, worth_table
 from flows.display.summary import STOPPED, Summary
 from llmpso.escaping import code, markdown, paragraphs
 from llmpso.study.stopping import StopReason
@@ -80,9 +80,11 @@ def _compared(summary: Summary) -> list[list[str]]:
 def _memory(summary: Summary) -> list[str]:
     """What it began from, with links, and what each start was worth."""
     earlier = began_from_table(summary.began_from)
-    head = ["began from", "its best", "of", "trials", "ended"]
+    head = ["began from", "its best", "of", "trials", "ended", "counts at the end"]
     starts = worth_table(summary.starts)
-    return [_table(head, earlier), _table(["start", "first tried in", "its worth here"], starts)]
+    followed = belief_line([(int(n), share) for n, share in summary.beliefs])
+    worth = ["start", "first tried in", "its worth here"]
+    return [_table(head, earlier), _table(worth, starts), followed and f"Memory: {followed}."]
 
 
 def _loading(summary: Summary) -> str:

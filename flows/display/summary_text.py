@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flows.display.began_from import began_from_line, worth_line
+from flows.display.began_from import began_from_line, belief_line, worth_line
 from flows.display.summary import STOPPED, Summary, n_from_llm
 from llmpso.study.stopping import StopReason
 from llmpso.text import brief, printable, short
@@ -44,7 +44,9 @@ def _memory(summary: Summary) -> list[str]:
     """What it began from, and what each start was worth."""
     if not summary.began_from:
         return []
-    return [began_from_line(summary.began_from), *map(worth_line, summary.starts)]
+    followed = belief_line([(int(n), share) for n, share in summary.beliefs])
+    lines = [began_from_line(summary.began_from), *map(worth_line, summary.starts), followed]
+    return [line for line in lines if line]
 
 
 def _infeasible(summary: Summary) -> str:

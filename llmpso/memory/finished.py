@@ -13,6 +13,9 @@ STATES = {
 }
 """How the trials of a finished study ended; none of them is pending."""
 
+INFEASIBLE_VALUE = "infeasible_value"
+"""Metric of the value that a trial had although it broke a constraint."""
+
 
 def past_trials(trials: Sequence[Trial]) -> tuple[PastTrial, ...]:
     """The trials of a study that have ended, by number."""
@@ -22,6 +25,8 @@ def past_trials(trials: Sequence[Trial]) -> tuple[PastTrial, ...]:
 
 def _past_trial(trial: Trial) -> PastTrial:
     measured = {"value": trial.value} if trial.value is not None else {}
+    if trial.state is TrialState.INFEASIBLE and INFEASIBLE_VALUE in trial.metrics:
+        measured = {"value": trial.metrics[INFEASIBLE_VALUE]}
     if trial.state is TrialState.PRUNED and trial.rungs:
         measured = {"value": trial.rungs[-1][1]}
     return PastTrial(

@@ -34,6 +34,7 @@ class StudyMemory:
         left_out: In a line each, why others are not, and which trials are not.
         relevance: How much each study counts by what has been measured, with sum 1.
         belief: How far they are followed by what has been measured, in [0, 1].
+        beliefs: The same over time: after so many values, so far.
 
     Raises:
         SpecError: None can be used; the message says why.
@@ -50,6 +51,7 @@ class StudyMemory:
         if not self.studies:
             raise SpecError(f"memory holds no study of use: {'; '.join(self.left_out)}")
         self.belief, self.relevance = 0.0, np.full(len(self.studies), 1 / len(self.studies))
+        self.beliefs: list[tuple[int, float]] = []
         with one_thread():
             self._trends = Trends(space, self.studies)
             self._portfolio = Portfolio(space, self.studies, self._trends)
@@ -58,6 +60,12 @@ class StudyMemory:
     def configurations(self) -> Sequence[Params]:
         """The best ones of the earlier studies."""
         return self._portfolio.configurations
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """How much each study counts, by its reference, with sum 1."""
+        pairs = zip(self.studies, self.relevance.tolist(), strict=True)
+        return {each.study.reference: share for each, share in pairs}
 
     def start(self, is_taken: Callable[[Params], bool]) -> Params | None:
         """The next configuration to start from; None if all are taken."""
@@ -75,6 +83,9 @@ class StudyMemory:
         scores = self._trends.scores(positions)
         self.relevance = self._trends.relevance(scores, values)
         self.belief = belief(self.relevance @ scores, values)
+        if self.beliefs and self.beliefs[-1][0] == len(values):
+            self.beliefs.pop()
+        self.beliefs.append((len(values), self.belief))
 
     def prior_mean(self) -> Callable[[Floats], Floats]:
         """From places to what is expected of them as far as it is believed, as scores."""

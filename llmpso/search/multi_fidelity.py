@@ -107,6 +107,11 @@ class MultiFidelitySearch:
         self._outlook: Outlook | None = None
 
     @property
+    def memory(self) -> Memory | None:
+        """What earlier studies teach it, see `HasMemory`."""
+        return self._memory
+
+    @property
     def outlook(self) -> Outlook | None:
         """What is expected of the most promising training of the last batch, in full."""
         return self._outlook

@@ -100,6 +100,11 @@ class SurrogateAssistedSearch:
         self._outlook: Outlook | None = None
 
     @property
+    def memory(self) -> Memory | None:
+        """What earlier studies teach it, see `HasMemory`."""
+        return self._memory
+
+    @property
     def outlook(self) -> Outlook | None:
         """What is expected of the most promising trial of the last batch."""
         return self._outlook

@@ -8,8 +8,8 @@ three: they are then results to learn from like any other.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -30,6 +30,16 @@ class Memory(Protocol):
         """The best ones of earlier studies."""
         ...
 
+    @property
+    def beliefs(self) -> Sequence[tuple[int, float]]:
+        """How far earlier studies were followed after so many values, in [0, 1]."""
+        ...
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """How much each earlier study counts, by its reference, with sum 1."""
+        ...
+
     def start(self, is_taken: IsKnown) -> Params | None:
         """The next configuration to start from; None if all are taken."""
         ...
@@ -40,6 +50,16 @@ class Memory(Protocol):
 
     def prior_mean(self) -> Callable[[Floats], Floats]:
         """What is expected of places, as far as what was learned bears it out, as scores."""
+        ...
+
+
+@runtime_checkable
+class HasMemory(Protocol):
+    """A search that may follow earlier studies."""
+
+    @property
+    def memory(self) -> Memory | None:
+        """What they teach; None without any."""
         ...
 
 

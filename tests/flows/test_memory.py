@@ -42,6 +42,11 @@ def test_a_study_begins_from_an_earlier_one_and_says_so(
     assert note == description(second)
     assert f"`{first.run_id}`" in note
     assert mlflow.get_run(second.run_id).data.tags["memory"] == "1 earlier study"
+    assert earlier["share"] == 1.0
+    assert second.beliefs
+    curve = mlflow.MlflowClient().get_metric_history(second.run_id, "memory_belief")
+    assert [[point.step, point.value] for point in curve] == second.beliefs
+    assert f"their trend was followed to {second.beliefs[0][1]:.0%} after " in text
 
 
 def test_without_memory_trials_are_those_of_an_empty_store(
