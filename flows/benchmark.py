@@ -12,6 +12,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.benchmarks.curves_suite import benchmark_curves, curve_problems
+from flows.benchmarks.memory_suite import benchmark_memory, memory_problems
 from flows.benchmarks.plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
 from flows.benchmarks.speed_suite import benchmark_speed, speed_tables
 from flows.benchmarks.workers_suite import benchmark_workers
@@ -26,7 +27,12 @@ from llmpso.benchmark.scenarios import write_scenarios
 from tasks.benchmark import run_studies
 from tasks.flow_runs import without_process_tag
 
-APART = {"curves": benchmark_curves, "speed": benchmark_speed, "workers": benchmark_workers}
+APART = {
+    "curves": benchmark_curves,
+    "memory": benchmark_memory,
+    "speed": benchmark_speed,
+    "workers": benchmark_workers,
+}
 """Suites that compare something other than arms."""
 
 
@@ -106,6 +112,8 @@ def _check(arguments: dict[str, Any]) -> None:
     options = BenchmarkOptions(**arguments)
     if options.suite == "speed":
         speed_tables(options)
+    elif options.suite == "memory":
+        memory_problems(options)
     elif options.suite in ("curves", "workers"):
         curve_problems(options)
     elif options.suite not in APART:

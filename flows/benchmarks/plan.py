@@ -37,6 +37,7 @@ SuiteName = Literal[
     "paper",
     "live",
     "curves",
+    "memory",
     "speed",
     "workers",
 ]
@@ -48,8 +49,9 @@ class BenchmarkOptions(Options):
     suite: SuiteName = "tables-dev"
     """Problems to solve; the tables of `tables-report` are for frozen designs only, and `paper`
     has the paper's three scenarios: Rastrigin, LSTM and CNN. `live` really trains the
-    latter two, which takes hours. `curves` counts epochs, with early stopping and without; `speed`
-    times all but training, and `workers` shows how long studies take with several workers."""
+    latter two, which takes hours. `curves` counts epochs, with early stopping and without;
+    `memory` measures what earlier studies are worth, in arms of its own. `speed` times
+    all but training, and `workers` shows how long studies take with several workers."""
     arms: str = ALL_WITHOUT_MODEL
     """Methods, with commas between; `+default` after a name starts it from a default."""
     problems: str | None = None
@@ -58,7 +60,8 @@ class BenchmarkOptions(Options):
     csv: str | None = None
     """The file `city_day.csv` of air quality in Indian cities, for the LSTM of `live`."""
     lcbench: str | None = None
-    """Folder `lcbench` of the public repository yahpo_data, for `curves` and `workers`."""
+    """Folder `lcbench` of the public repository yahpo_data, for `curves`, `memory` and
+    `workers`."""
     seeds: Annotated[int, Field(ge=1, le=1_000)] = 20
     """Paired studies per problem and arm, with seeds from 0; repetitions in `speed`."""
     budget: Annotated[int, Field(ge=1, le=1_000)] = 60

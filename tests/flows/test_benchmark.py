@@ -255,3 +255,10 @@ def test_an_unknown_table_of_speed_is_refused(monkeypatch, capsys):
     )
     assert run_module(APP, "flows.benchmark") == USAGE_ERROR
     assert "machinery, recall, runners, steps, surrogate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--problems", "3945"], ["--lcbench", "nowhere"]])
+def test_unknown_problems_of_memory_are_refused(monkeypatch, capsys, options):
+    monkeypatch.setattr(sys, "argv", ["flows.benchmark", "--suite", "memory", *options])
+    assert run_module(APP, "flows.benchmark") == USAGE_ERROR
+    assert options[1] in capsys.readouterr().err

@@ -1,0 +1,49 @@
+"""The suite `memory` of the benchmark: what earlier studies are worth to a new one."""
+
+from pathlib import Path
+
+from flows.benchmarks.plan import BenchmarkOptions, names_of
+from llmpso.benchmark.lcbench import DEVELOPMENT, tasks_in
+from llmpso.benchmark.memory_arms import ARMS, MemoryProblem
+from llmpso.benchmark.memory_study import run_memory, write_memory
+from llmpso.benchmark.runs import one_core_processes
+from llmpso.benchmark.tables import DEVELOPMENT_TABLES, REPORT_TABLES
+from llmpso.errors import SpecError
+from tasks.experiment import open_experiment
+
+
+def memory_problems(options: BenchmarkOptions) -> list[MemoryProblem]:
+    """The problems that are asked for: the tables and data sets of LCBench for reports, if none.
+
+    Raises:
+        SpecError: A name is none of them.
+        DataError: The folder is not that of LCBench.
+    """
+    folder = options.lcbench or ""
+    sets = tasks_in(Path(folder)) if folder else []
+    report = [*REPORT_TABLES, *(name for name in sets if name not in DEVELOPMENT)]
+    names = [*DEVELOPMENT_TABLES, *REPORT_TABLES, *sets]
+    asked = names_of(options.problems) or report
+    if unknown := [name for name in asked if name not in names]:
+        raise SpecError(f"problems names {unknown[0]!r}; it must be one of: {', '.join(names)}")
+    return [MemoryProblem(name, folder if name in sets else "") for name in asked]
+
+
+def benchmark_memory(options: BenchmarkOptions, n_workers: int) -> str:
+    """Run all studies again, and record them and the tables.
+
+    Returns:
+        The tables, as Markdown, and their path.
+    """
+    problems, seeds = memory_problems(options), range(options.seeds)
+    experiment = open_experiment(options.experiment, "evaluations to the best 1%")
+    folder = Path(options.out) / "memory"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"memory · {options.seeds} seeds"
+    with experiment.run(name, options.model_dump(), {"suite": "memory"}) as study:
+        with one_core_processes(n_workers) as processes:
+            studies = run_memory(processes, problems, list(ARMS), seeds, options.budget)
+        report = write_memory(studies, options.budget, folder)
+        study.record_folder(folder, "report")
+        study.record_summary(report.figures, f"```\n{report.headline}\n```", {})
+    return f"{report.headline}\n\n{folder}"

@@ -1,0 +1,69 @@
+"""First positions with a memory: how much of it is tried, and what a useless one costs."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from llmpso import Evaluation, Float, SearchSpace
+from llmpso.memory.memory import StudyMemory
+from llmpso.memory.past_study import PastStudy, PastTrial
+from llmpso.search.multi_fidelity import MultiFidelitySearch
+from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
+from llmpso.space import Params
+from llmpso.trial import Source, Trial
+
+SPACE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})
+
+
+def bowl(params: Params) -> float:
+    return float((params["x"] - 0.3) ** 2 + (params["y"] - 0.6) ** 2)
+
+
+def remembered(value: Callable[[Params], float]) -> StudyMemory:
+    drawn = [SPACE.decode(place) for place in np.random.default_rng(3).random((20, 2))]
+    trials = tuple(PastTrial(params=params, value=value(params)) for params in drawn)
+    return StudyMemory(SPACE, [PastStudy(name="past", reference="run", trials=trials)])
+
+
+def sources(memory: StudyMemory, n_trials: int, batch_size: int = 1) -> list[Source]:
+    search = SurrogateAssistedSearch(SPACE, memory=memory, batch_size=batch_size, seed=1)
+    found: list[Source] = []
+    while len(found) < n_trials:
+        asked = search.ask(n_trials - len(found))
+        found += [trial.source for trial in asked]
+        search.tell([t.completed(Evaluation(bowl(t.params)), 0.0) for t in asked])
+    return found
+
+
+def test_a_true_memory_takes_all_first_positions_but_one() -> None:
+    assert sources(remembered(bowl), 4) == [
+        Source.MEMORY, Source.INITIAL, Source.MEMORY, Source.MEMORY
+    ]  # fmt: skip
+
+
+def test_a_misleading_memory_costs_one_first_position() -> None:
+    memory = remembered(lambda params: -bowl(params))
+    assert sources(memory, 4) == [Source.MEMORY, *[Source.INITIAL] * 3]
+    assert memory.belief == 0.0
+
+
+@pytest.mark.parametrize("batch_size", [2, 4])
+def test_half_of_a_batch_whose_results_are_unknown_is_blind(batch_size: int) -> None:
+    first = sources(remembered(bowl), batch_size, batch_size)
+    assert first.count(Source.MEMORY) == batch_size // 2
+
+
+@pytest.mark.parametrize(("sign", "n_promoted"), [(1.0, 1), (-1.0, 0)])
+def test_what_memory_advised_is_promoted_only_if_it_is_no_worse_than_blind_ones(
+    sign: float, n_promoted: int
+) -> None:
+    search = MultiFidelitySearch(
+        SPACE, memory=remembered(lambda params: sign * bowl(params)), seed=1
+    )
+    asked = search.ask()
+    assert [trial.source for trial in asked].count(Source.MEMORY) == 3
+    first = [trial.measured(Evaluation(bowl(trial.params)), 0.0) for trial in asked]
+    search.tell(first)
+    advised: list[Trial] = [t for t in search.paused if t.source is Source.MEMORY]
+    assert (len(advised) > 0) == bool(n_promoted)
