@@ -105,9 +105,9 @@ def began_from_table(earlier: Sequence[Record]) -> list[list[str]]:
 
 
 def worth_table(starts: Sequence[Record]) -> list[list[str]]:
-    """Rows in Markdown: trial, the studies that it comes from, and what it was worth here."""
+    """Rows in Markdown: trial, what it was worth here, and the studies that it comes from."""
     return [
-        [str(start["trial"]), markdown(", ".join(start["studies"]), 500), _worth(start)]
+        [str(start["trial"]), _worth(start), markdown(", ".join(start["studies"]), 500)]
         for start in starts
     ]
 

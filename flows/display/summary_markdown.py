@@ -80,10 +80,10 @@ def _compared(summary: Summary) -> list[list[str]]:
 def _memory(summary: Summary) -> list[str]:
     """What it began from, with links, and what each start was worth."""
     earlier = began_from_table(summary.began_from)
-    head = ["began from", "its best", "of", "trials", "ended", "counts at the end"]
+    head = ["began from", "its best", "of", "trials", "ended", "share"]
     starts = worth_table(summary.starts)
     followed = belief_line([(int(n), share) for n, share in summary.beliefs])
-    worth = ["start", "first tried in", "its worth here"]
+    worth = ["start", "its worth here", "first tried in"]
     return [_table(head, earlier), _table(worth, starts), followed and f"Memory: {followed}."]
 
 
