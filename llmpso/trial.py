@@ -166,7 +166,12 @@ class Trial:
             trial = replace(self, rungs=(*self.rungs, (self.fidelity, value)))
         if is_whole or not math.isfinite(value) or evaluation.is_infeasible:
             return trial.completed(evaluation, seconds)
-        return replace(trial, metrics=dict(evaluation.metrics), seconds=self.seconds + seconds)
+        return replace(
+            trial,
+            metrics=dict(evaluation.metrics),
+            constraints=dict(evaluation.constraints),
+            seconds=self.seconds + seconds,
+        )
 
     def completed(self, evaluation: Evaluation, seconds: float) -> Self:
         """This trial with the value measured; failed as `nan` if that is not finite.

@@ -254,7 +254,8 @@ class MultiFidelitySearch:
         at = np.array([training.position for training in trainings])
         means = model.predict(at).means
         for trial, training, mean in zip(self._trials.values(), trainings, means, strict=True):
-            if training.values and mean < values[trial.particle]:
+            is_allowed = trial.state is not TrialState.INFEASIBLE
+            if training.values and is_allowed and mean < values[trial.particle]:
                 own = swarm.positions[trial.particle]
                 positions[trial.particle] = self._space.encode(trial.params, unused=own)
                 values[trial.particle] = mean

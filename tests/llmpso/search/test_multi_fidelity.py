@@ -158,3 +158,20 @@ def test_only_trainings_under_way_are_accepted() -> None:
         search.tell(trials)
     with pytest.raises(TellError, match="under way are"):
         search.tell([replace(trained(trials[0]), number=99)])
+
+
+def test_what_is_above_a_limit_stops_at_its_first_rung_and_is_avoided() -> None:
+    space = SearchSpace({"x": Float(0, 10), "y": Float(0, 10)})
+    search, trials = MultiFidelitySearch(space, seed=0), dict[int, Trial]()
+    for _ in range(60):
+        for trial in search.ask():
+            x, y = trial.params["x"], trial.params["y"]
+            measured = Evaluation(-x - y / 2, constraints={"size": (x * y, 4.0)})
+            trials[trial.number] = trial.measured(measured, 0.0)
+            search.tell([trials[trial.number]])
+    infeasible = [t for t in trials.values() if t.state is TrialState.INFEASIBLE]
+    assert all(t.params["x"] * t.params["y"] > 4 and len(t.rungs) == 1 for t in infeasible)
+    # A training that ends at its first rung costs little, so that edges are tried often.
+    assert sum(t.fidelity for t in infeasible) < sum(t.fidelity for t in trials.values()) / 4
+    complete = [t for t in trials.values() if t.state is TrialState.COMPLETE]
+    assert min(t.value for t in complete) < -8
