@@ -135,6 +135,7 @@ def aliases(store: str) -> dict[str, str]:
 
 
 FAST = {"advisor": "none", "workers": 2, "refits": 3, "particles": 4, "evaluations": 8}
+FAST |= {"synchronous": True}
 
 
 @pytest.fixture(scope="module")
@@ -462,8 +463,8 @@ def test_an_interrupted_run_continues_if_its_objective_has_a_fingerprint(
     with monkeypatch.context() as patch:
         patch.setattr("flows.tracked_trainings.iterate", broken)
         with pytest.raises(RuntimeError, match="the power went"):
-            retune(objective=champion, synchronous=True, **FAST)
-    assert retune(objective=champion, synchronous=True, **FAST).study.reused == n_reused
+            retune(objective=champion, **FAST)
+    assert retune(objective=champion, **FAST).study.reused == n_reused
 
 
 def test_a_winner_that_is_worse_than_what_serves_is_not_promoted(
