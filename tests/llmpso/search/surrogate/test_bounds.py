@@ -108,9 +108,8 @@ def test_in_a_long_search_no_matrix_is_larger(sizes, monkeypatch) -> None:
 
 
 def test_a_long_search_of_real_numbers_is_left_to_the_swarm(sizes) -> None:
-    trials = minimize(
-        lambda p: (p["x"] - 0.3) ** 2 + p["y"], PLANE, evaluations=MAX_OBSERVED + 60, n_workers=8
-    ).trials
+    shape = {"evaluations": MAX_OBSERVED + 60, "n_workers": 8, "synchronous": True}
+    trials = minimize(lambda p: (p["x"] - 0.3) ** 2 + p["y"], PLANE, **shape).trials
     at_first = {trial.source for trial in trials[:MAX_OBSERVED]}
     assert at_first == {Source.INITIAL, Source.SURROGATE, Source.SWARM}
     first = -(-MAX_OBSERVED // 8) * 8
