@@ -22,6 +22,7 @@ from llmpso.backends.base import Reply, Request
 from llmpso.errors import BackendError
 from llmpso.space import Fixed
 from llmpso.space_file import load_space
+from llmpso.study.cost import TrainingCost
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -94,6 +95,20 @@ def test_a_torch_loop_that_reports_and_the_same_with_optuna() -> None:
         exec(block("raise optuna.TrialPruned"), names)  # noqa: S102 - our own README
     assert len(names["study"].trials) == 20
     assert optuna.trial.TrialState.COMPLETE in {trial.state for trial in names["study"].trials}
+
+
+def test_a_torch_loop_that_pauses_and_goes_on() -> None:
+    names = run("report(epoch, loss)  # the added line")
+    paused = run("if checkpoint.exists():", **names)["result"]
+    assert paused.best.value < 0.6
+    assert {str(trial.state) for trial in paused.trials} == {"complete", "pruned"}
+    assert 4.9 < TrainingCost(paused.trials).total < 7
+
+
+def test_a_study_that_begins_from_an_earlier_one(capsys) -> None:
+    result = run("PastStudy, PastTrial")["result"]
+    assert capsys.readouterr().out == "memory\n"
+    assert result.trials[0].params == {"x": 0.5, "y": 1.0}
 
 
 def test_a_scikit_learn_model_that_learns_in_parts() -> None:
