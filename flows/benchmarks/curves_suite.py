@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from flows.benchmarks.plan import BenchmarkOptions, names_of
+from flows.benchmarks.record import record_suite
 from llmpso.benchmark.epochs import CurveProblem, curves_of, run_arms, write_epochs
 from llmpso.benchmark.lcbench import tasks_in
 from llmpso.benchmark.learning_curves import CURVES
+from llmpso.benchmark.report import Report
 from llmpso.benchmark.runs import one_core_processes
 from llmpso.errors import SpecError
-from tasks.experiment import open_experiment
 
 
 def curve_problems(options: BenchmarkOptions) -> list[CurveProblem]:
@@ -39,14 +40,10 @@ def benchmark_curves(options: BenchmarkOptions, n_workers: int) -> str:
         The tables, as Markdown, and their path.
     """
     problems = curve_problems(options)
-    experiment = open_experiment(options.experiment, "training epochs")
-    name = f"curves · {options.seeds} seeds"
-    folder = Path(options.out) / "curves"
-    folder.mkdir(parents=True, exist_ok=True)
-    with experiment.run(name, options.model_dump(), {"suite": "curves"}) as study:
+
+    def measure(folder: Path) -> Report:
         with one_core_processes(n_workers) as processes:
             rows = run_arms(processes, problems, range(options.seeds), options.budget)
-        report = write_epochs(rows, options.budget, folder)
-        study.record_folder(folder, "report")
-        study.record_summary(report.figures, f"```\n{report.headline}\n```", {})
-    return f"{report.headline}\n\n{folder}"
+        return write_epochs(rows, options.budget, folder)
+
+    return record_suite(options, "training epochs", measure)

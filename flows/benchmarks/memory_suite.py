@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from flows.benchmarks.plan import BenchmarkOptions, names_of
+from flows.benchmarks.record import record_suite
 from llmpso.benchmark.lcbench import DEVELOPMENT, tasks_in
 from llmpso.benchmark.memory_arms import ARMS, MemoryProblem
 from llmpso.benchmark.memory_study import run_memory, write_memory
+from llmpso.benchmark.report import Report
 from llmpso.benchmark.runs import one_core_processes
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES, REPORT_TABLES
 from llmpso.errors import SpecError
-from tasks.experiment import open_experiment
 
 
 def memory_problems(options: BenchmarkOptions) -> list[MemoryProblem]:
@@ -36,14 +37,10 @@ def benchmark_memory(options: BenchmarkOptions, n_workers: int) -> str:
         The tables, as Markdown, and their path.
     """
     problems, seeds = memory_problems(options), range(options.seeds)
-    experiment = open_experiment(options.experiment, "evaluations to the best 1%")
-    folder = Path(options.out) / "memory"
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"memory · {options.seeds} seeds"
-    with experiment.run(name, options.model_dump(), {"suite": "memory"}) as study:
+
+    def measure(folder: Path) -> Report:
         with one_core_processes(n_workers) as processes:
             studies = run_memory(processes, problems, list(ARMS), seeds, options.budget)
-        report = write_memory(studies, options.budget, folder)
-        study.record_folder(folder, "report")
-        study.record_summary(report.figures, f"```\n{report.headline}\n```", {})
-    return f"{report.headline}\n\n{folder}"
+        return write_memory(studies, options.budget, folder)
+
+    return record_suite(options, "evaluations to the best 1%", measure)

@@ -157,7 +157,7 @@ def _plain(dimension: Dimension, cell: str, layout: CsvLayout) -> Any:
 
 
 def _state(cell: str, value: float) -> PastState | None:
-    """How a trial ended; without a word on that, one without a value failed."""
+    """How a trial ended; if the file does not say, one without a value failed."""
     if not cell:
         return PastState.COMPLETE if math.isfinite(value) else PastState.FAILED
     plain = cell.lower().rpartition(".")[2]
