@@ -9,10 +9,11 @@ from flows.display.began_from import earlier_records, start_records
 from flows.tune_plan import Plan
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
+from llmpso.improvements import improvements
 from llmpso.objectives.base import SupportsBaselines
 from llmpso.search.warm_start import Memory
 from llmpso.study.cost import TrainingCost
-from llmpso.study.result import StudyResult, improvements
+from llmpso.study.result import StudyResult
 from llmpso.study.stopping import StopReason
 from llmpso.text import short
 from llmpso.trial import Source, Trial, TrialState

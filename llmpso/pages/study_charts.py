@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from llmpso.improvements import improvements
 from llmpso.pages.charts import Axis, Bars, Chart, Dots, Mark, Panel, Parallel, Path
 from llmpso.pages.importance import importances, ordered
 from llmpso.pages.palette import BLUE, GREY, INK, LOOKS, Look
 from llmpso.pages.trial_points import Points, axis, coordinate, label, one_line_of
 from llmpso.space import Categorical, Dimension, Floats, SearchSpace
-from llmpso.study.result import improvements
 from llmpso.text import short
 from llmpso.trial import Source, Trial, TrialState
 

@@ -12,8 +12,8 @@ import pytest
 
 from llmpso import Evaluation, Float, Integer, SearchSpace, minimize
 from llmpso.errors import LLMPSOError, SpecError
+from llmpso.improvements import improvements
 from llmpso.running.evaluate import evaluate_trial, failure_kind
-from llmpso.study.result import improvements
 from llmpso.study.stopping import N_ALIKE, StopReason
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 
