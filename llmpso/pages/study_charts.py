@@ -6,6 +6,7 @@ import numpy as np
 
 from llmpso.improvements import improvements
 from llmpso.pages.charts import Axis, Bars, Chart, Dots, Mark, Panel, Parallel, Path
+from llmpso.pages.curves_chart import curves
 from llmpso.pages.importance import importances, ordered
 from llmpso.pages.palette import BLUE, GREY, INK, LOOKS, Look
 from llmpso.pages.trial_points import Points, axis, coordinate, label, one_line_of
@@ -36,13 +37,16 @@ def study_charts(trials: Sequence[Trial], space: SearchSpace, metric: str) -> li
         return []
     shares = importances(points)
     names = ordered(points, shares)
-    charts = [convergence(trials, points), parallel(points, names)]
-    charts += [importance(shares)] if shares else []
-    charts.append(slices(points, names))
-    plane = sorted(names, key=lambda name: bool(space[name].when))[:2]
-    if len(plane) > 1 and (both := points.with_values(plane)).trials:
-        charts.append(trajectory(both, plane))
-    return [*charts, sources(points)]
+    charts = [
+        convergence(trials, points),
+        parallel(points, names),
+        importance(shares),
+        slices(points, names),
+        curves(trials, points),
+        trajectory(points, names),
+        sources(points),
+    ]
+    return [chart for chart in charts if chart is not None]
 
 
 def convergence(trials: Sequence[Trial], points: Points) -> Chart:
@@ -97,14 +101,16 @@ def parallel(points: Points, names: Sequence[str]) -> Chart:
     return Chart(
         "parallel",
         "Which configurations were good",
-        "Each line is a training, dark where it was good; in the browser, drag along an axis to "
-        "select some of them.",
+        "Each line is a training, violet if it was good, yellow if not; in the browser, drag "
+        "along an axis to select some of them.",
         (Panel((bundle,)),),
     )
 
 
-def importance(shares: dict[str, float]) -> Chart:
-    """Bars of the hyperparameters' shares."""
+def importance(shares: dict[str, float]) -> Chart | None:
+    """Bars of the hyperparameters' shares; None if they are not known."""
+    if not shares:
+        return None
     bars = Bars([label(name) for name in shares], list(shares.values()), BLUE)
     return Chart(
         "importance",
@@ -136,9 +142,13 @@ def _slice(points: Points, name: str) -> Panel:
     return Panel(tuple(dots), axis(name, dimension), points.value_axis)
 
 
-def trajectory(points: Points, names: Sequence[str]) -> Chart:
-    """The paths of the particles through two dimensions, which all points have values for."""
-    x, y = names
+def trajectory(points: Points, names: Sequence[str]) -> Chart | None:
+    """The paths of the particles through the two most important dimensions; None in one."""
+    plane = sorted(names, key=lambda name: bool(points.space[name].when))[:2]
+    points = points.with_values(plane)
+    if len(plane) < 2 or not points.trials:
+        return None
+    x, y = plane
 
     def place(trial: Trial) -> tuple[float, float]:
         return (

@@ -1,7 +1,7 @@
 """The trials of a study as coordinates: in the user's units, and in the unit cube."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,15 +60,20 @@ class Points:
 
     @property
     def value_axis(self) -> Axis:
-        """The axis of the values; logarithmic if they span more than an order of magnitude."""
-        low, high = float(self.values.min()), float(self.values.max())
-        return Axis(label(self.metric), log=low > 0 and high / low > WIDE_RATIO)
+        """The axis of the values."""
+        return values_axis(self.metric, self.values)
 
     @property
     def shades(self) -> Floats:
         """The share of trials that are better than each, from 0 for the best to 1."""
         ranks = self.values.argsort(kind="stable").argsort(kind="stable")
         return np.asarray(ranks / max(1, len(ranks) - 1), dtype=np.float64)
+
+
+def values_axis(name: str, values: Iterable[float]) -> Axis:
+    """An axis of values; logarithmic if they span more than an order of magnitude."""
+    low, high = min(values := list(map(float, values))), max(values)
+    return Axis(label(name), log=low > 0 and high / low > WIDE_RATIO)
 
 
 def axis(name: str, dimension: Dimension) -> Axis:

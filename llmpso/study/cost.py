@@ -43,11 +43,22 @@ class TrainingCost:
     @property
     def total(self) -> float:
         """The cost of all."""
+        typical = self._typical
+        shares = sum(min(1.0, fidelity / typical) * n for fidelity, n in self._others.items())
+        return self._complete.total() + shares
+
+    def of(self, trial: Trial) -> float:
+        """The cost of one of them."""
+        if trial.state is TrialState.COMPLETE:
+            return 1.0
+        return min(1.0, trial.fidelity / self._typical)
+
+    @property
+    def _typical(self) -> float:
+        """The mean fidelity of those that are complete."""
         n_complete = self._complete.total()
         reached = sum(fidelity * n for fidelity, n in self._complete.items())
-        typical = reached / n_complete if n_complete else 1.0
-        shares = sum(min(1.0, fidelity / typical) * n for fidelity, n in self._others.items())
-        return n_complete + shares
+        return reached / n_complete if n_complete else 1.0
 
     def _counter(self, trial: Trial) -> Counter[float]:
         return self._complete if trial.state is TrialState.COMPLETE else self._others

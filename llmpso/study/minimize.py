@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -95,7 +96,7 @@ def minimize(
             workers = LimitedWorkers(workers, StepLimits())
         budget, stop = spec.search.evaluations, spec.stop
         try:
-            return run_study(
+            result = run_study(
                 optimizer,
                 workers,
                 budget,
@@ -107,3 +108,4 @@ def minimize(
         finally:
             # What an interrupted study still trains delays only the end of the interpreter.
             pool.shutdown(wait=False, cancel_futures=True)
+    return replace(result, space=space, metric=getattr(measured, "metric", result.metric))

@@ -3,18 +3,38 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
+from llmpso.pages.html_table import TABLE_STYLE
 from llmpso.search.optimizer import Outlook
+from llmpso.space import SearchSpace
+from llmpso.study.facts import counted, html
 from llmpso.study.stopping import StopReason
+from llmpso.study.trial_rows import trial_frame
+from llmpso.text import short
 from llmpso.trial import Trial, TrialState, violated_text
 from llmpso.user_code import last_line
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from plotly.graph_objects import Figure
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class StudyResult:
-    """The result of a study."""
+    """The result of a study; in a notebook it shows its best trials.
+
+    Example:
+        >>> from llmpso import Float, SearchSpace, minimize
+        >>> space = SearchSpace({"x": Float(-5, 5)})
+        >>> result = minimize(lambda p: p["x"] ** 2, space, evaluations=8)
+        >>> result
+        <StudyResult: 8 complete, best ...>
+        >>> list(result.to_frame().columns[:5])
+        ['number', 'state', 'source', 'value', 'params.x']
+    """
 
     trials: tuple[Trial, ...]
     """All trials in the order of proposal; failed ones among them."""
@@ -23,6 +43,10 @@ class StudyResult:
     """Every exchange with the language model."""
     outlook: Outlook | None = None
     """What the surrogate expected of the last trials; None without one."""
+    space: SearchSpace | None = None
+    """What was searched; None where nobody said."""
+    metric: str = "value"
+    """Name and unit of the value."""
 
     @property
     def best(self) -> Trial:
@@ -35,6 +59,57 @@ class StudyResult:
         if best is None:
             raise self._no_value()
         return best
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row per trial; see `llmpso.study.trial_rows` for the columns.
+
+        Raises:
+            SpecError: pandas is not installed.
+        """
+        return trial_frame(self.trials)
+
+    def plot_best(self) -> "Figure":
+        """Every value in its order, and the best so far.
+
+        This and the other plots are figures of Plotly.
+
+        Raises:
+            LLMPSOError: There is nothing to plot, or Plotly is not installed.
+        """
+        return self._figure("best")
+
+    def plot_parallel(self) -> "Figure":
+        """Every configuration as a line over the most important hyperparameters."""
+        return self._figure("parallel")
+
+    def plot_importance(self) -> "Figure":
+        """Which hyperparameters decided the values; ten completed trials are needed."""
+        return self._figure("importance")
+
+    def plot_slices(self) -> "Figure":
+        """The value against each single hyperparameter."""
+        return self._figure("slices")
+
+    def plot_curves(self) -> "Figure":
+        """What the trainings gave to `report`."""
+        return self._figure("curves")
+
+    def _figure(self, kind: str) -> "Figure":
+        # Here, because a study that is not drawn needs no scikit-learn.
+        from llmpso.pages.study_figures import study_figure
+
+        if self.space is None:
+            raise LLMPSOError("there is nothing to plot: the space of the study is not known")
+        return study_figure(kind, self.trials, self.space, self.metric)
+
+    def __repr__(self) -> str:
+        best = incumbent(self.trials)
+        found = "none has a value" if best is None else f"best {short(best.value)}"
+        return f"<StudyResult: {counted(self.trials)}, {found}>"
+
+    def _repr_html_(self) -> str:
+        tables = html(self.trials, incumbent(self.trials), self.metric)
+        return f"<style>{TABLE_STYLE}</style>{tables}"
 
     def _no_value(self) -> LLMPSOError:
         """What to say where no trial has a value; the commonest traceback is a note to it."""

@@ -1,0 +1,62 @@
+"""What a person wants to know first of a study: what became of its trials, and the best."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from llmpso.pages.html_table import facts_table, rows_table
+from llmpso.study.cost import TrainingCost
+from llmpso.study.trial_rows import trial_rows
+from llmpso.text import brief, one_line, short
+from llmpso.trial import Trial
+
+BEST_SHOWN = 10
+"""Trials in the table of the best."""
+
+SHOWN = ("number", "source", "value", "params.", "constraints.", "seconds")
+"""Columns of that table, or how their names begin."""
+
+
+def facts(trials: Sequence[Trial], best: Trial | None, metric: str) -> dict[str, str]:
+    """The facts by name: the best value and configuration, the states, the cost.
+
+    Args:
+        trials: All of the study.
+        best: Of them; None if none has a value.
+        metric: Name and unit of the value.
+    """
+    found = {}
+    if best is not None:
+        found[f"best {one_line(metric, 100)}"] = (
+            f"{short(best.value)}, trial {best.number}, from {best.source}"
+        )
+        found["configuration"] = configuration(best)
+    found["trials"] = counted(trials)
+    found["cost"] = f"{TrainingCost(trials).total:.3g} full trainings"
+    found["training time"] = f"{sum(trial.seconds for trial in trials):.3g} s"
+    return found
+
+
+def configuration(trial: Trial) -> str:
+    """The hyperparameters of a trial in one line."""
+    return ", ".join(f"{brief(name)} {short(value)}" for name, value in trial.params.items())
+
+
+def counted(trials: Sequence[Trial]) -> str:
+    """How many trials there are, and in which states."""
+    states = Counter(str(trial.state) for trial in trials)
+    parts = ", ".join(f"{n} {state}" for state, n in states.most_common())
+    return f"{len(trials)}: {parts}" if len(states) > 1 else parts or "none"
+
+
+def html(trials: Sequence[Trial], best: Trial | None, metric: str) -> str:
+    """The facts and the best trials as tables."""
+    valued = [trial for trial in trials if trial.value is not None]
+    leaders = sorted(valued, key=lambda trial: (trial.value, trial.number))[:BEST_SHOWN]
+    tables = facts_table(facts(trials, best, metric))
+    return tables + trials_table(leaders) if leaders else tables
+
+
+def trials_table(trials: Sequence[Trial]) -> str:
+    """Some trials as a table."""
+    rows = trial_rows(trials)
+    return rows_table([name for name in rows[0] if name.startswith(SHOWN)], rows)
