@@ -21,6 +21,8 @@ COMMANDS = {
     "tune": "Tune a model, and register the best.",
     "retune": "Tune again on the newest data, and let the better model serve.",
     "rollback": "Let the previous version of a model serve again.",
+    "show": "Look at a study in the terminal: its best, what runs now, its trials.",
+    "report": "Write a study as one HTML file to send to somebody.",
     "import": "Read a study from a CSV file or from Optuna, for later ones to begin from.",
     "export": "Write a study as a CSV file, or into a storage of Optuna.",
     "serve": "Run what deployments schedule, without a worker.",

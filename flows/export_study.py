@@ -4,10 +4,11 @@ from pathlib import Path
 
 from flows.command_line import new_app, run_module
 from llmpso.memory.csv_study import write_csv_study
+from llmpso.memory.finished import past_trials
 from llmpso.memory.optuna_study import write_optuna_study
 from llmpso.urls import masked_url
-from tasks.foreign_studies import stored_study
 from tasks.store_address import store_address
+from tasks.stored_study import stored_study
 
 APP = new_app("export")
 
@@ -17,17 +18,18 @@ def export_study(study: str, target: str, *, study_name: str | None = None) -> N
     """Write all trials of a study as a CSV file, or as a study of Optuna.
 
     Args:
-        study: Its run in MLflow, by its id.
+        study: Id of its run in MLflow, its name, or what it tunes: then the newest.
         target: New CSV file, or the address of a storage of Optuna's, such as
             sqlite:///optuna.db.
         study_name: Name in the storage; that of the run if not given.
     """
     stored = stored_study(store_address(), study)
+    trials = past_trials(stored.trials)
     if "://" in target:
         name = study_name or stored.name
-        write_optuna_study(target, name, stored.metric, stored.space, stored.trials)
+        write_optuna_study(target, name, stored.metric, stored.space, trials)
     else:
-        write_csv_study(Path(target), list(stored.space), stored.trials)
+        write_csv_study(Path(target), list(stored.space), trials)
     print(f"{len(stored.trials)} trials of {stored.name} written to {masked_url(target)}")
 
 

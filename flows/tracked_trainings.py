@@ -20,6 +20,8 @@ from llmpso.study.workers import Batches, Evaluator, LimitedWorkers, Workers
 from llmpso.trial import Trial
 from tasks.iterate import iterate
 from tasks.ledger import Ledger
+from tasks.running_trials import RunningTrials
+from tasks.state import study_folder
 from tasks.tracked_workers import TrackedWorkers
 
 
@@ -37,6 +39,7 @@ class ShownWorkers:
         self, workers: Workers, ledger: Ledger, progress: StudyProgress, page: PrefectPage
     ) -> None:
         self._workers, self._ledger = workers, ledger
+        self._running = RunningTrials(study_folder(ledger.study.run_id))
         self._progress, self._page = progress, page
 
     @property
@@ -46,11 +49,13 @@ class ShownWorkers:
 
     def begin(self, trials: Sequence[Trial]) -> None:
         """Begin to train some trials."""
+        self._running.begin(trials)
         self._workers.begin(trials)
 
     def wait(self) -> Sequence[Trial]:
         """Wait for trials that were begun, and show them."""
         returned = self._workers.wait()
+        self._running.end(returned)
         self._ledger.note_incumbent(self._progress.best)
         self._page.show()
         return returned

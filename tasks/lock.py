@@ -25,6 +25,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +63,36 @@ _PLACE = re.compile("[0-9a-f]{32}")
 
 Claims = dict[str, str]
 """Tags that claim a lock; each holds who it is, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that claims a lock."""
+
+    host: str
+    process: str
+    at: datetime
+    """Its last sign of life, by its own clock."""
+
+    @property
+    def silent_seconds(self) -> float:
+        """Time since then; clocks of two machines may differ."""
+        return (datetime.now(UTC) - self.at).total_seconds()
+
+
+def holders(tags: Mapping[str, str], prefix: str) -> list[Holder]:
+    """The processes that claim a lock, as its tags say, alive or not.
+
+    Args:
+        tags: Of what is locked.
+        prefix: How the keys of claims begin.
+    """
+    found = []
+    for facts in (_facts(tag) for key, tag in tags.items() if key.startswith(prefix)):
+        with suppress(LookupError, TypeError, ValueError):
+            at = datetime.fromisoformat(facts["time"])
+            found.append(Holder(str(facts["host"]), str(facts["process"]), at))
+    return found
 
 
 class Target(Protocol):

@@ -17,6 +17,9 @@ from tasks.state import state_folder, study_folder, usable_state, writable
 from tasks.store import client, suppress_code
 from tasks.tracker import Tracker
 
+STUDY_CLAIM = "llmpso.running."
+"""How the keys of claims on a study begin."""
+
 
 class Purpose(StrEnum):
     """What the lock of a registered model is for."""
@@ -50,7 +53,7 @@ def model_lock(uri: str, model: str, purpose: Purpose) -> Lock:
 class _StudyTarget:
     """The tags of a study's run, and a file in the study's folder."""
 
-    prefix = "llmpso.running."
+    prefix = STUDY_CLAIM
 
     def __init__(self, study: Tracker) -> None:
         self._store, self._run_id = study.store, study.run_id

@@ -144,6 +144,11 @@ def _complete(
             yield run, trial
 
 
+def has_trials(study: Tracker) -> bool:
+    """Whether a study has children at all, readable or not."""
+    return any(_children(study, "attributes.status != 'RUNNING'"))
+
+
 def close_unfinished(study: Tracker) -> None:
     """Close the children whose writing was interrupted; their content is on disk."""
     killed = RunStatus.to_string(RunStatus.KILLED)

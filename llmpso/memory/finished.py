@@ -1,9 +1,11 @@
 """A finished study of ours as a later one reads it."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from llmpso.memory.past_study import PastState, PastTrial
-from llmpso.trial import Trial, TrialState
+from llmpso.trial import Source, Trial, TrialState
 
 STATES = {
     TrialState.COMPLETE: PastState.COMPLETE,
@@ -21,6 +23,32 @@ def past_trials(trials: Sequence[Trial]) -> tuple[PastTrial, ...]:
     """The trials of a study that have ended, by number."""
     ended = [trial for trial in trials if trial.state in STATES]
     return tuple(map(_past_trial, sorted(ended, key=lambda trial: trial.number)))
+
+
+def trials_of(past: Sequence[PastTrial]) -> tuple[Trial, ...]:
+    """Trials of an earlier study, as far as it says, numbered in their order."""
+    return tuple(_trial(number, trial) for number, trial in enumerate(past))
+
+
+def _trial(number: int, past: PastTrial) -> Trial:
+    trial = Trial(
+        number=number,
+        params=dict(past.params),
+        source=Source.HISTORY,
+        iteration=0,
+        particle=number,
+        seed=0,
+        fidelity=past.fidelity,
+        rungs=past.rungs,
+        state=next(ours for ours, theirs in STATES.items() if theirs is past.state),
+    )
+    if not math.isfinite(past.value):
+        return trial
+    if trial.state is TrialState.PRUNED:
+        return replace(trial, rungs=trial.rungs or ((past.fidelity, past.value),))
+    if trial.state is TrialState.INFEASIBLE:
+        return replace(trial, metrics={INFEASIBLE_VALUE: past.value})
+    return replace(trial, value=past.value if trial.state is TrialState.COMPLETE else None)
 
 
 def _past_trial(trial: Trial) -> PastTrial:

@@ -16,11 +16,11 @@ table.llmpso .number { text-align: right }
 """Neutral, so that it suits a light and a dark page."""
 
 
-def facts_table(facts: Mapping[str, Any]) -> str:
+def facts_table(facts: Mapping[str, str]) -> str:
     """A line for each fact: its name and its value."""
     rows = "".join(
-        f"<tr><th>{in_html(name)}</th><td>{in_html(short(value))}</td></tr>"
-        for name, value in facts.items()
+        f"<tr><th>{in_html(name)}</th><td>{in_html(text)}</td></tr>"
+        for name, text in facts.items()
     )
     return f'<table class="llmpso">{rows}</table>'
 

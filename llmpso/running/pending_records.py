@@ -112,6 +112,19 @@ class PendingRecords:
             return None
 
 
+def waiting_trials(folder: Path) -> list[Trial]:
+    """The trials of a folder of outcomes, which another process may write and remove now.
+
+    Nothing is changed: what is half written, removed or damaged is left out.
+    """
+    found = []
+    for record in sorted(folder.glob(f"*/{_RECORD}")):
+        with suppress(DamagedError, AttributeError, LookupError, TypeError, ValueError):
+            if not record.parent.name.endswith(HALF_WRITTEN):
+                found.append(trial_of(unsealed(read(record))["trial"]))
+    return found
+
+
 def trial_record(trial: Trial) -> dict[str, Any]:
     """A trial as plain values, for JSON."""
     metrics = {name: float(value) for name, value in trial.metrics.items()}

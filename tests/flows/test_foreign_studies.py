@@ -83,7 +83,7 @@ def test_a_study_of_ours_goes_to_optuna_and_comes_back(
             "2 of its 2 trials",
         ),
         (["import", "sqlite:///no.db", "--metric", "m"], "there is no file 'no.db'"),
-        (["export", "0123", "x.csv"], "refuses: Run with id=0123 not found"),
+        (["export", "0123", "x.csv"], "there is no study in 'sqlite:"),
         (["import", "few.csv", "--objectiv", "m"], "--objectiv"),
     ],
 )

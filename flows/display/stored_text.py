@@ -1,0 +1,71 @@
+"""A stored study on a terminal."""
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flows.display.sparkline import best_so_far, sparkline
+from flows.display.stored_facts import duration, stored_facts
+from llmpso.study.facts import SHOWN
+from llmpso.study.result import incumbent
+from llmpso.study.trial_rows import trial_rows
+from llmpso.text import brief, one_line, short
+from llmpso.trial import Trial
+from tasks.running_trials import RunningTrial
+from tasks.stored_study import StoredStudy
+
+MOST_ROWS = 30
+"""Of a longer study the best trials are shown."""
+
+
+def study_view(stored: StoredStudy, *, shows_all: bool = False) -> Group:
+    """The facts, the curve of the best value, what runs now, and a table of trials."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    for name, text in stored_facts(stored).items():
+        facts.add_row(Text(one_line(name, 60)), Text(one_line(text, 300)))
+    values = [trial.value for trial in stored.trials if trial.value is not None]
+    facts.add_row("best so far", Text(_curve(best_so_far(values)), style="green"))
+    for trial in stored.running:
+        facts.add_row("now", Text(_running(trial)))
+    parts: list[RenderableType] = [Text(one_line(stored.name, 200), style="bold"), facts]
+    if stored.trials:
+        parts += ["", _table(stored.trials, shows_all=shows_all)]
+    return Group(*parts)
+
+
+def _curve(values: Sequence[float]) -> str:
+    return f"{sparkline(values)}  {short(values[0])} → {short(values[-1])}" if values else "–"
+
+
+def _running(trial: RunningTrial) -> str:
+    params = ", ".join(f"{brief(name)} {short(value)}" for name, value in trial.params.items())
+    since = duration(time.time() - trial.begun_at)
+    return f"trial {trial.number}, {trial.source}, for {since}: {params}"
+
+
+def _table(trials: Sequence[Trial], *, shows_all: bool) -> Table:
+    is_short = len(trials) <= MOST_ROWS or shows_all
+    shown = trials if is_short else _best(trials)
+    title = None if is_short else f"the best {MOST_ROWS} of {len(trials)}; --all shows all"
+    best, rows = incumbent(trials), trial_rows(shown)
+    names = [name for name in rows[0] if name == "state" or name.startswith(SHOWN)]
+    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
+    for name in names:
+        heading = Text(one_line(name.removeprefix("params."), 40))
+        table.add_column(heading, justify="left" if name in ("state", "source") else "right")
+    for row in rows:
+        is_best = best is not None and row["number"] == best.number
+        cells = ("–" if row[name] is None else short(row[name]) for name in names)
+        table.add_row(*map(Text, cells), style="bold green" if is_best else None)
+    return table
+
+
+def _best(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials with the lowest values, by number."""
+    ranked = sorted(trials, key=lambda trial: (trial.value is None, trial.value, trial.number))
+    return sorted(ranked[:MOST_ROWS], key=lambda trial: trial.number)

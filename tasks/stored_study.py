@@ -1,0 +1,148 @@
+"""A study as it is stored by now, running or not: in MLflow, and on this machine."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mlflow.entities import Run
+
+from llmpso.dimension_text import dimension_of
+from llmpso.errors import DataError, SpaceError
+from llmpso.memory.finished import trials_of
+from llmpso.running.pending_records import waiting_trials
+from llmpso.space import SearchSpace
+from llmpso.text import one_line
+from llmpso.trial import Trial
+from tasks.experiment import SPACE_PREFIX, STUDY_TAG
+from tasks.find_study import find_study, store_answers
+from tasks.lock import Holder, holders
+from tasks.lock_targets import STUDY_CLAIM
+from tasks.names import keys
+from tasks.past_studies import left_study
+from tasks.reuse import progress
+from tasks.running_trials import RunningTrial, running_trials
+from tasks.state import study_folder
+from tasks.tracker import Tracker
+from tasks.trial_runs import ended_trials, has_trials
+
+SILENT_SECONDS = 60.0
+"""A process that shows no sign of life for so long has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStudy:
+    """All trials of a study, its space, and what its run says of it."""
+
+    run: Run = field(repr=False)
+    tracker: Tracker
+    space: SearchSpace
+    trials: tuple[Trial, ...]
+    """Those that have ended, by number."""
+    running: tuple[RunningTrial, ...] = ()
+    """What runs now, where it runs on this machine."""
+    holder: Holder | None = None
+    """The process that runs it."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for people."""
+        return self.run.info.run_name or self.tracker.run_id
+
+    @property
+    def metric(self) -> str:
+        """Name and unit of the value."""
+        return self.run.data.tags.get("metric", "value")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Those of its run."""
+        return dict(self.run.data.tags)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process runs it that showed a sign of life in the last minute."""
+        return self.holder is not None and self.holder.silent_seconds < SILENT_SECONDS
+
+    @property
+    def status(self) -> str:
+        """Its state in words."""
+        if self.is_running and self.holder is not None:
+            return f"running: process {self.holder.process} on {self.holder.host}"
+        status = str(self.run.info.status).lower()
+        if status == "finished":
+            return status
+        way_on = "; the same command resumes it" if self.tags.get(STUDY_TAG) else ""
+        return f"{'interrupted' if status == 'running' else status}{way_on}"
+
+    @property
+    def began(self) -> datetime:
+        """When its run was started."""
+        return datetime.fromtimestamp(self.run.info.start_time / 1000)
+
+    @property
+    def seconds(self) -> float:
+        """From its start to its end, or to now; of a killed one to its last result."""
+        info = self.run.info
+        if self.is_running:
+            ended = time.time()
+        elif info.end_time:
+            ended = info.end_time / 1000
+        else:
+            ended = max((trial.started_at + trial.seconds for trial in self.trials), default=0.0)
+        return max(0.0, ended - float(info.start_time) / 1000)
+
+
+def stored_study(tracking_uri: str, named: str | None = None) -> StoredStudy:
+    """A study of a store; see `find_study` for what it may be called.
+
+    Raises:
+        DataError: There is no such study, or nothing of it can be shown.
+        StorageError: MLflow does not answer.
+    """
+    run = find_study(tracking_uri, named)
+    study = Tracker(tracking_uri, run.info.experiment_id, run.info.run_id)
+    with store_answers(tracking_uri):
+        trials = _trials(study, run)
+    running = running_trials(study.run_id)
+    if not trials and not running:
+        raise DataError(_nothing(study, run))
+    claims = holders(run.data.tags, STUDY_CLAIM)
+    holder = max(claims, key=lambda claim: claim.at, default=None)
+    found = StoredStudy(run, study, _space(run, trials, running), trials, holder=holder)
+    if not found.is_running:
+        return found
+    ended = {trial.number for trial in trials}
+    now = tuple(trial for trial in running if trial.number not in ended)
+    return StoredStudy(run, study, found.space, trials, now, holder)
+
+
+def _trials(study: Tracker, run: Run) -> tuple[Trial, ...]:
+    """Those in MLflow, and those that wait on this machine to be recorded there."""
+    found = {trial.number: trial for trial in ended_trials(study)}
+    for trial in waiting_trials(study_folder(study.run_id) / "outcomes"):
+        known = found.get(trial.number)
+        if known is None or progress(trial) > progress(known):
+            found[trial.number] = trial
+    if not found and (left := left_study(study, run)) is not None:
+        return trials_of(left.trials)
+    return tuple(found[number] for number in sorted(found))
+
+
+def _nothing(study: Tracker, run: Run) -> str:
+    """Why a study has nothing to show."""
+    name = one_line(run.info.run_name or study.run_id, 100)
+    if has_trials(study):
+        return f"another version of llmpso recorded study {name!r}; its trials cannot be read"
+    return f"study {name!r} (run {study.run_id}) has no trials yet"
+
+
+def _space(run: Run, trials: tuple[Trial, ...], running: list[RunningTrial]) -> SearchSpace:
+    tried = [*(trial.params for trial in trials), *(trial.params for trial in running)]
+    names = list(dict.fromkeys(name for params in tried for name in params))
+    texts = {
+        name: run.data.params.get(f"{SPACE_PREFIX}{key}", "") for name, key in keys(names).items()
+    }
+    try:
+        return SearchSpace({name: dimension_of(text) for name, text in texts.items()})
+    except SpaceError as error:
+        raise DataError(f"the space of run {run.info.run_id} cannot be read: {error}") from error
