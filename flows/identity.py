@@ -84,7 +84,7 @@ def _decisive(plan: Plan) -> dict[str, Any]:
         "objective": plan.objective.name,
         "space": repr(plan.objective.space),
         "model": model,
-    }
+    } | plan.goals_record
 
 
 def _params(plan: Plan) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Champion and challenger, each trained again with several seeds, on the hold-out set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from prefect import get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -10,6 +11,7 @@ from flows.display.progress import StudyProgress
 from flows.display.terminal import shown_on_terminal
 from flows.retune_plan import RetunePlan
 from llmpso.errors import LLMPSOError
+from llmpso.goals import KNEE, Goals
 from llmpso.objectives.base import HeldOut
 from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.promotion import Rule, Verdict, compare_refits
@@ -36,6 +38,8 @@ class Refit:
     value: float
     """Its validation error, by which the best refit is chosen."""
     held_out: HeldOut
+    values: Mapping[str, float]
+    """Of several goals, by name; empty if there is one."""
 
     @property
     def error(self) -> float:
@@ -50,10 +54,33 @@ class Arms:
     champion: tuple[Refit, ...]
     challenger: tuple[Refit, ...]
 
+    goals: Goals = Goals()
+
     @property
     def best(self) -> Refit:
         """The refit of the challenger that would serve."""
-        return min(self.challenger, key=lambda refit: refit.value)
+        within = [refit for refit in self.challenger if self.goals.is_within(refit.values)]
+        return min(within or self.challenger, key=lambda refit: refit.value)
+
+    @property
+    def others(self) -> list[tuple[str, float, float]]:
+        """The goals beside the error, with the mean of the champion's refits and of the others."""
+        return [
+            (name, _mean(self.champion, name), _mean(self.challenger, name))
+            for name in self.goals.names[1:]
+        ]
+
+    def over_limit(self, refits: Sequence[Refit]) -> str:
+        """How refits exceed, on average, the limit by which a champion is chosen; empty if not."""
+        means = {name: _mean(refits, name) for name in self.goals.names}
+        if not means or self.goals.is_within(means):
+            return ""
+        shown = ", ".join(f"{name} {mean:.4g}" for name, mean in means.items())
+        return f"is not within {self.goals.champion!r} ({shown})"
+
+
+def _mean(refits: Sequence[Refit], name: str) -> float:
+    return fmean(refit.values[name] for refit in refits)
 
 
 def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Params) -> Arms:
@@ -72,27 +99,42 @@ def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Params) -> Arms:
     trials = _trials(params, plan)
     trained = _trained(plan, ledger, trials)
     refits = {arm: _measured(plan, arm, trained) for arm in params}
-    return Arms(refits.get(CHAMPION, ()), refits[CHALLENGER])
+    return Arms(refits.get(CHAMPION, ()), refits[CHALLENGER], plan.tune.study.goals)
 
 
 def compare_arms(arms: Arms, rule: Rule) -> Verdict:
-    """The verdict on two sets of refits."""
+    """The verdict on two sets of refits.
+
+    Of several goals it is on their product where the champion is the knee of their front, and on
+    the error where it is the lowest one within a limit.
+    """
     champion, challenger = (
         [refit.held_out for refit in refits] for refits in (arms.champion, arms.challenger)
     )
-    return compare_refits(champion, challenger, rule)
+    is_product = bool(arms.goals) and arms.goals.champion == KNEE
+    return compare_refits(champion, challenger, rule, arms.others, is_product=is_product)
 
 
 def reason_to_keep(arms: Arms, verdict: Verdict, health: Degradation | None) -> str:
     """Why the champion stays; empty if the challenger is to be promoted."""
+    if over := arms.over_limit(arms.challenger):
+        return f"the challenger {over}"
+    if arms.over_limit(arms.champion):
+        return ""
     if not verdict.is_win:
         return verdict.reason
-    if health is not None and arms.best.error > health.error:
+    if health is not None and arms.best.error > health.error and not verdict.is_product:
         return (
             "the challenger beats the champion's configuration, yet the model that serves still "
             f"has the lower error on the newest data ({health.error:.4g}, {arms.best.error:.4g})"
         )
     return ""
+
+
+def reason_to_promote(arms: Arms, verdict: Verdict) -> str:
+    """Why the challenger replaces the champion."""
+    over = arms.over_limit(arms.champion)
+    return f"the champion {over}, the challenger is" if over else verdict.reason
 
 
 def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
@@ -106,6 +148,7 @@ def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
             particle=index,
             seed=trial_seed(plan.tune.study.search.seed, FIRST_SEED + index),
             note=arm,
+            goals=plan.tune.study.goals.names,
         )
         for number, (arm, index) in enumerate(pairs)
     ]
@@ -147,6 +190,7 @@ def _measured(plan: RetunePlan, arm: str, trained: Sequence[Trial]) -> tuple[Ref
             trial.links["model"],
             float(trial.value or 0.0),
             plan.held_out(load_model(plan.registry.tracking_uri, trial.links["model"], objective)),
+            trial.values,
         )
         for trial in done
     )

@@ -20,7 +20,13 @@ from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.options_flow import options_flow
 from flows.parameters import with_parameters
-from flows.refit import Arms, compare_arms, reason_to_keep, refit_arms
+from flows.refit import (
+    Arms,
+    compare_arms,
+    reason_to_keep,
+    reason_to_promote,
+    refit_arms,
+)
 from flows.retune_plan import RetuneOptions, RetunePlan, check_retune, locked_plan
 from flows.retune_report import Decision, Findings, RetuneReport, as_text
 from flows.tune import run_plan
@@ -97,7 +103,7 @@ def _run(plan: RetunePlan, ledger: Ledger) -> RetuneReport:
     found = replace(found, verdict=verdict)
     if reason := reason_to_keep(arms, verdict, found.degradation):
         return _keep(plan, run, reason, found)
-    return _promote(plan, run, arms, verdict.reason, found)
+    return _promote(plan, run, arms, reason_to_promote(arms, verdict), found)
 
 
 def _tuned(plan: RetunePlan, run: Tracker) -> Summary:

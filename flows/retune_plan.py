@@ -123,16 +123,20 @@ class RetunePlan:
         Not what earlier studies found: the retuning's own study is one of them once it has ended.
         """
         tune = self.tune
-        return self._params() | {
-            "search": tune.study.search.model_dump(),
-            "memory": tune.past.model_dump(),
-            "stop": tune.study.stop.model_dump(),
-            "workers": tune.study.n_workers,
-            "objective": tune.objective.name,
-            "space": repr(tune.objective.space),
-            "llm": dict(tune.backend.identity) if tune.backend else {},
-            "temperature": tune.temperature,
-        }
+        return (
+            self._params()
+            | {
+                "search": tune.study.search.model_dump(),
+                "memory": tune.past.model_dump(),
+                "stop": tune.study.stop.model_dump(),
+                "workers": tune.study.n_workers,
+                "objective": tune.objective.name,
+                "space": repr(tune.objective.space),
+                "llm": dict(tune.backend.identity) if tune.backend else {},
+                "temperature": tune.temperature,
+            }
+            | {name: [*own, tune.study.goals.champion] for name, own in tune.goals_record.items()}
+        )
 
 
 @contextmanager

@@ -151,6 +151,7 @@ def _search(
             plan.study.search.evaluations,
             advisor,
             plan.study.stop,
+            goals=plan.study.goals,
             prune=partial(pruned, ledger, progress),
             n_known=lambda: ledger.n_known,
         )

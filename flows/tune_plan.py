@@ -12,7 +12,8 @@ from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
 from llmpso.errors import SpecError
-from llmpso.objectives.base import DescribedObjective, Resumable
+from llmpso.goals import Goals
+from llmpso.objectives.base import DescribedObjective, Resumable, goals_of
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import AllOptions, MemoryOptions, RunOptions
 from llmpso.running.core_allocation import CoreAllocation, measured_threads, measured_workers
@@ -75,6 +76,12 @@ class Plan:
         return f"{self.objective.name} · {search.method} · seed {search.seed}"
 
     @property
+    def goals_record(self) -> dict[str, list[str]]:
+        """Several goals, as part of what decides the trials."""
+        names = self.study.goals.names
+        return {"goals": list(names)} if names else {}
+
+    @property
     def remembers(self) -> bool:
         """Whether it begins from earlier studies."""
         return self.past.memory == "auto" and self.study.is_guided
@@ -108,7 +115,8 @@ class Plan:
         """The advisor, asking its backend through a wrapper."""
         if self.backend is None:
             return None
-        task = Task(self.objective.description, self.objective.metric)
+        goals = self.study.goals.names
+        task = Task(self.objective.description, self.objective.metric, goals)
         return Advisor(
             through(self.backend), task, temperature=self.temperature, seed=self.study.search.seed
         )
@@ -132,6 +140,7 @@ def prepare(options: TuneOptions) -> Plan:
     layout = _layout(options.run, study)
     study = replace(study, n_workers=layout.n_workers)
     objective = build_objective(objective_spec)
+    study = replace(study, goals=Goals(goals_of(objective), options.data.champion))
     if study.racing is not None:
         _check_race(objective, options.run)
     registered = model_name(options.register_as, objective.name)

@@ -73,6 +73,18 @@ class DataOptions(Options):
     """Longest time of one prediction of a network on one thread, in milliseconds."""
     space_file: str | None = None
     """Space of a plain function of yours: a YAML file, or Python that names `space`."""
+    goals: Texts = ()
+    """Goals to lower together, two or three, with commas between or given several times: names of
+    the `values` of your objective. Of a network its `error`, `latency_ms` and `parameters`; the
+    error need not be named."""
+    champion: str = "knee"
+    """Which trial of the Pareto front of several goals is registered: where it bends (`knee`), or
+    the lowest first goal within a limit, such as `latency_ms <= 5`."""
+
+    @field_validator("goals", mode="after")
+    @classmethod
+    def _separate(cls, goals: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.strip() for text in goals for name in text.split(","))
 
     @model_validator(mode="after")
     def _belong_to_a_file(self) -> Self:

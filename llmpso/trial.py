@@ -1,7 +1,7 @@
 """A trial is what was proposed; an evaluation is what was measured."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -82,10 +82,15 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What one evaluation of an objective measured."""
+    """What one evaluation of an objective measured.
 
-    value: float
-    """What the search minimises, in the metric's own unit; must be finite to count."""
+    Raises:
+        ValueError: Both a value and other `values` are given.
+    """
+
+    value: float = math.nan
+    """What the search minimises, in the metric's own unit; must be finite to count. Of several
+    goals it is the first."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Further final figures, by name."""
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -100,6 +105,18 @@ class Evaluation:
     """What was measured and must not be above a limit, each with that limit, by name."""
     reports: tuple[tuple[int, float], ...] = ()
     """Steps and values that the training gave to `report`; an objective does not set them."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """In place of one value, those of several goals by name; all are lowered."""
+
+    def __post_init__(self) -> None:
+        """Take the first of several goals as the value."""
+        if not self.values:
+            return
+        first = next(iter(self.values.values()))
+        is_given = self.value == self.value  # noqa: PLR0124 - NaN of any library is not
+        if is_given and self.value != first:
+            raise ValueError(f"value is {self.value!r} beside values={dict(self.values)!r}")
+        object.__setattr__(self, "value", first)
 
     @property
     def is_infeasible(self) -> bool:
@@ -142,8 +159,12 @@ class Trial:
     """Why this trial is not what the method would have proposed; empty if it is."""
     warnings: tuple[str, ...] = ()
     """What its evaluation returned that could not be saved."""
+    goals: tuple[str, ...] = ()
+    """Names of what the evaluation has to return, the first being the value; of one goal none."""
     state: TrialState = TrialState.PENDING
     value: float | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+    """What was measured of several goals, by name, in their order."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     constraints: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """What was measured and must not be above a limit, each with that limit, by name."""
@@ -179,21 +200,35 @@ class Trial:
         If a constraint is violated it has none; what was measured is among its metrics.
         """
         measured = {name: value for name, (value, _) in evaluation.constraints.items()}
-        metrics = dict(evaluation.metrics) | measured
+        metrics = dict(evaluation.metrics) | measured | dict(evaluation.values)
         trial = replace(self, metrics=metrics, constraints=dict(evaluation.constraints))
         if evaluation.is_infeasible:
             if math.isfinite(evaluation.value):
                 trial = replace(trial, metrics=metrics | {"infeasible_value": evaluation.value})
             return replace(trial, state=TrialState.INFEASIBLE, seconds=self.seconds + seconds)
-        if not math.isfinite(evaluation.value):
-            message = f"the objective returned {evaluation.value}"
-            return trial.failed(Failure(FailureKind.NAN, message), seconds)
+        if (failure := self._unusable(evaluation)) is not None:
+            return trial.failed(failure, seconds)
+        values = {name: float(evaluation.values[name]) for name in self.goals}
         return replace(
             trial,
             state=TrialState.COMPLETE,
-            value=float(evaluation.value),
+            value=next(iter(values.values()), float(evaluation.value)),
+            values=values,
             seconds=self.seconds + seconds,
         )
+
+    def _unusable(self, evaluation: Evaluation) -> Failure | None:
+        """Why an evaluation is no result: other goals than those of the study, or no number."""
+        measured = evaluation.values or {"": evaluation.value}
+        for name, value in measured.items():
+            if not math.isfinite(value):
+                shown = f"{name} = {value}" if name else f"{value}"
+                return Failure(FailureKind.NAN, f"the objective returned {shown}")
+        if set(evaluation.values) == set(self.goals):
+            return None
+        returned, asked = map(_listed, (evaluation.values, self.goals))
+        message = f"the objective returned {returned}; the study has {asked}"
+        return Failure(FailureKind.EXCEPTION, message)
 
     def failed(self, failure: Failure, seconds: float) -> Self:
         """This trial without a value, and why."""
@@ -230,6 +265,13 @@ class Trial:
             rungs=rungs,
             order=self.order[: len(rungs)],
         )
+
+
+def _listed(goals: Iterable[str]) -> str:
+    """Goals in words."""
+    return (
+        f"the goals {', '.join(named)}" if (named := list(goals)) else "one value without a name"
+    )
 
 
 def violated_text(trial: Trial) -> str:

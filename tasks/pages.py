@@ -51,7 +51,7 @@ def draw_study(
     Returns:
         The pictures, PNG, by name.
     """
-    charts = study_charts(trials, objective.space, objective.metric)
+    charts = study_charts(trials, objective.space, objective.metric, best)
     charts += _model_charts(study, objective, best)
     with tempfile.TemporaryDirectory() as scratch:
         files = draw(charts, Path(scratch), title, subtitle)

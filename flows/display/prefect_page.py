@@ -22,6 +22,7 @@ from prefect.exceptions import PrefectException
 
 from flows.display.progress import StudyProgress
 from llmpso.escaping import markdown
+from llmpso.goals import Goals
 from llmpso.text import one_line, short
 from llmpso.trial import Trial
 
@@ -102,13 +103,18 @@ def leaders(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def leaderboard(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
-    """The best trials, one row each; a dash where a hyperparameter does not count."""
-    best = leaders(trials)[:MOST_ROWS]
+    """The best trials, one row each; a dash where a hyperparameter does not count.
+
+    Of several goals those of the front, the lowest first goal first.
+    """
+    first = trials[0].goals if trials else ()
+    best = (Goals(first).front(trials) if first else leaders(trials))[:MOST_ROWS]
     names = list(dict.fromkeys(name for trial in best for name in trial.params))
     return [
         {
             "rank": rank,
             one_line(metric): short(trial.value),
+            **{one_line(name): short(trial.values[name]) for name in trial.goals[1:]},
             "trial": trial.number,
             "source": str(trial.source),
             "seconds": f"{trial.seconds:.1f}",

@@ -134,4 +134,5 @@ def _line(trial: Trial, improved: bool) -> str:
             f"{ended} at {fidelity:.0%} of the training with {value:.5g}  {trial.source}  {params}"
         )
     mark = "  ← best so far" if improved else ""
-    return f"{trial.value:.5g}  {trial.source}  {params}{mark}{warned}"
+    values = ", ".join(f"{name} {value:.5g}" for name, value in trial.values.items())
+    return f"{values or f'{trial.value:.5g}'}  {trial.source}  {params}{mark}{warned}"

@@ -75,6 +75,12 @@ class Summary:
     best_metrics: dict[str, float]
     best_source: str
     best_number: int
+    goals: dict[str, float]
+    """What the best has of several goals, by name; empty if there is one."""
+    champion: str
+    """By which rule it was chosen of the front."""
+    front: list[dict[str, Any]]
+    """The front of several goals: number, values and params of each trial."""
     baselines: dict[str, dict[str, float]]
     by_source: dict[str, int]
     improved_by_source: dict[str, int]
@@ -122,21 +128,25 @@ class Summary:
     def figures(self) -> dict[str, float]:
         """The metrics of the study's run in MLflow."""
         keys_of = metric_keys(self.best_metrics)
-        return {
-            "evaluations": self.evaluations,
-            "failed": self.failed,
-            "pruned": self.pruned,
-            "infeasible": self.infeasible,
-            "epochs": self.epochs,
-            "full_trainings": self.full_trainings,
-            "llm_calls": self.llm_calls,
-            "llm_cached": self.llm_cached,
-            "llm_tokens": self.llm_tokens,
-            "llm_seconds": self.llm_seconds,
-            "llm_improvements": n_from_llm(self.improved_by_source),
-            "training_seconds": self.training_seconds,
-            "overhead_seconds": self.overhead_seconds,
-        } | {f"best_{keys_of[name]}": value for name, value in self.best_metrics.items()}
+        return (
+            {
+                "evaluations": self.evaluations,
+                "failed": self.failed,
+                "pruned": self.pruned,
+                "infeasible": self.infeasible,
+                "epochs": self.epochs,
+                "full_trainings": self.full_trainings,
+                "llm_calls": self.llm_calls,
+                "llm_cached": self.llm_cached,
+                "llm_tokens": self.llm_tokens,
+                "llm_seconds": self.llm_seconds,
+                "llm_improvements": n_from_llm(self.improved_by_source),
+                "training_seconds": self.training_seconds,
+                "overhead_seconds": self.overhead_seconds,
+            }
+            | ({"front": len(self.front)} if self.front else {})
+            | {f"best_{keys_of[name]}": value for name, value in self.best_metrics.items()}
+        )
 
     def record(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -201,6 +211,9 @@ def summarise(
         best_metrics=dict(best.metrics),
         best_source=str(best.source),
         best_number=best.number,
+        goals=dict(best.values),
+        champion=plan.study.goals.champion if best.values else "",
+        front=[_front_record(trial) for trial in plan.study.goals.front(result.trials)],
         baselines=baselines,
         by_source=_count(result.trials),
         improved_by_source=_count(improvements(result.trials)),
@@ -221,6 +234,10 @@ def summarise(
         run_url=study.url,
         prefect_run=masked_url(prefect_run),
     )
+
+
+def _front_record(trial: Trial) -> dict[str, Any]:
+    return {"number": trial.number, "values": dict(trial.values), "params": dict(trial.params)}
 
 
 def busy_seconds(trials: Sequence[Trial]) -> float:

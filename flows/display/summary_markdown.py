@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flows.display.began_from import began_from_table, belief_line, worth_table
 from flows.display.summary import STOPPED, Summary
@@ -10,7 +11,7 @@ from llmpso.study.stopping import StopReason
 from llmpso.text import short
 from tasks.pages import FIGURES
 
-INLINE = ("convergence", "importance", "forecast", "confusion")
+INLINE = ("convergence", "front", "importance", "forecast", "confusion")
 """Figures in Prefect's report; MLflow has all of them."""
 
 
@@ -22,6 +23,7 @@ def description(summary: Summary) -> str:
         _result(summary),
         _table(["", *map(markdown, _figure_names(summary))], _compared(summary)),
         _table(["hyperparameter", "best"], _params(summary)),
+        *_front(summary),
         *_memory(summary),
         _loading(summary),
         f"Figures are among the artifacts: `{FIGURES}/study.html` (interactive) and PNG."
@@ -75,6 +77,28 @@ def _compared(summary: Summary) -> list[list[str]]:
         [model, *(short(figures[name]) if name in figures else "" for name in names)]
         for model, figures in rows.items()
     ]
+
+
+def _front(summary: Summary) -> list[str]:
+    """The front of several goals, the champion in bold."""
+    if not summary.front:
+        return []
+    names = list(summary.goals)
+    rows = [
+        [_bold(short(row["values"][name]), row["number"] == summary.best_number) for name in names]
+        + [str(row["number"]), code(_joined(row["params"]))]
+        for row in summary.front
+    ]
+    text = f"The front of the goals; the champion, in bold, by `{markdown(summary.champion)}`:"
+    return [text, _table([*map(markdown, names), "trial", "hyperparameters"], rows)]
+
+
+def _bold(text: str, is_bold: bool) -> str:
+    return f"**{text}**" if is_bold else text
+
+
+def _joined(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {short(value)}" for name, value in values.items())
 
 
 def _memory(summary: Summary) -> list[str]:

@@ -22,6 +22,7 @@ def as_text(summary: Summary) -> str:
         *_indented(summary.best_params),
         *_indented(summary.best_metrics),
         *(f"  {name}: {_joined(figures)}" for name, figures in summary.baselines.items()),
+        *_front(summary),
         "",
         *(f"note              {note}" for note in summary.notes),
         *(f"memory            {line}" for line in _memory(summary)),
@@ -38,6 +39,18 @@ def as_text(summary: Summary) -> str:
         f"Prefect           {summary.prefect_run}   (to open it later: prefect server start)",
     ]
     return printable("\n".join(lines))
+
+
+def _front(summary: Summary) -> list[str]:
+    """The front of several goals, one trial a line."""
+    if not summary.front:
+        return []
+    rows = [
+        f"{'→' if row['number'] == summary.best_number else ' '} {_joined(row['values'])}   "
+        f"(trial {row['number']}: {_joined(row['params'])})"
+        for row in summary.front
+    ]
+    return ["", f"front of {len(rows)} trials (→ the champion: {summary.champion})", *rows]
 
 
 def _memory(summary: Summary) -> list[str]:

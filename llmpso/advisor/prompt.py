@@ -25,6 +25,21 @@ class Task:
     description: str
     metric: str
     """Name and unit of the value; lower is better."""
+    goals: tuple[str, ...] = ()
+    """Names of what is lowered together, the value first; none if it is the value alone."""
+
+    @property
+    def minimised(self) -> str:
+        """What is lowered, in a sentence or two."""
+        if not self.goals:
+            return f"We minimise: {self.metric}. Lower is better."
+        first, *others = self.goals
+        together = " and ".join([f"{first} ({self.metric})", *others])
+        return (
+            f"We minimise several goals together: {together}. Lower is better in each, so a "
+            f"configuration is wanted that is good in {first} and not costly in "
+            f"{' and '.join(others)}."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,7 @@ def paper_prompt(
     best_first = sorted(swarm.particles, key=lambda particle: particle.value)
     text = f"""{task.description}
 
-We minimise: {task.metric}. Lower is better.
+{task.minimised}
 
 Hyperparameters:
 {space_text(space)}

@@ -59,7 +59,7 @@ def start_question(task: Task, space: SearchSpace, start: StartChoice = PLAIN) -
 def _task_text(task: Task, space: SearchSpace) -> str:
     return f"""{task.description}
 
-We minimise: {task.metric}. Lower is better.
+{task.minimised}
 
 Hyperparameters:
 {space_text(space)}"""

@@ -129,6 +129,21 @@ def notes_of(objective: object) -> tuple[str, ...]:
     return tuple(objective.notes) if isinstance(objective, SupportsNotes) else ()
 
 
+@runtime_checkable
+class SupportsGoals(Protocol):
+    """An objective of several goals: its evaluations have `values`."""
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """Names of the values, the first being that of a trial; empty if there is one only."""
+        ...
+
+
+def goals_of(objective: object) -> tuple[str, ...]:
+    """The names of an objective's goals; none if it has one."""
+    return tuple(objective.goals) if isinstance(objective, SupportsGoals) else ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
     """Losses of one model on data that no trial was chosen by."""

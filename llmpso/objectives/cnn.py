@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         device: str = "auto",
         space: SearchSpace | None = None,
         limits: NetworkLimits = NO_LIMITS,
+        goals: Sequence[str] = (),
     ) -> None:
         """Put the images on the device, once for all evaluations.
 
@@ -92,11 +94,12 @@ class CNNObjective(NetworkObjective[CNNetwork]):
             space: What may be tried; it must name layers and filters, or filters_1 and so on, and
                 may name all else in the space `wide`. By default the space `standard`.
             limits: How large and how slow a network may be.
+            goals: What is lowered beside the error: `latency_ms`, `parameters`.
 
         Raises:
             SpecError: An option is out of range.
         """
-        super().__init__(TUNABLES, space, max_epochs, device, limits)
+        super().__init__(TUNABLES, space, max_epochs, device, limits, goals)
         check_positive("batch_size", batch_size)
         self.images, self.batch_size = images, batch_size
         values = torch.from_numpy(images.train.pixels).double()
@@ -147,7 +150,7 @@ class CNNObjective(NetworkObjective[CNNetwork]):
             "max_epochs": self.max_epochs,
             "batch_size": self.batch_size,
             "device": self.device.type,
-        } | self._limits_of_values
+        } | self._decisive
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def baselines(self) -> dict[str, dict[str, float]]:

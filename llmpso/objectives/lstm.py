@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         device: str = "auto",
         space: SearchSpace | None = None,
         limits: NetworkLimits = NO_LIMITS,
+        goals: Sequence[str] = (),
     ) -> None:
         """Cut the series into windows and put them on the device, once for all evaluations.
 
@@ -85,12 +87,13 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
             space: What may be tried; it must name layers and hidden_units, or hidden_units_1 and
                 so on, and may name all else in the space `wide`. By default the space `standard`.
             limits: How large and how slow a network may be.
+            goals: What is lowered beside the error: `latency_ms`, `parameters`.
 
         Raises:
             DataError: Window and horizon do not fit the series.
             SpecError: An option is out of range.
         """
-        super().__init__(TUNABLES, space, max_epochs, device, limits)
+        super().__init__(TUNABLES, space, max_epochs, device, limits, goals)
         self.series = series
         # Cut at the longest window that may be tried, so that all are evaluated on the same rows.
         longest = int(self.space["window"].decode(1.0)) if "window" in self.space else window
@@ -156,7 +159,7 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
             "fixed": self._fixed,
             "max_epochs": self.max_epochs,
             "device": self.device.type,
-        } | self._limits_of_values
+        } | self._decisive
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def baselines(self) -> dict[str, dict[str, float]]:

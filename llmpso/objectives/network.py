@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from llmpso.constraints import Constraint
+from llmpso.errors import SpecError
 from llmpso.objectives.latency import latency_ms
 from llmpso.objectives.training import (
     FitResult,
@@ -39,6 +40,22 @@ class NetworkLimits:
 
 NO_LIMITS = NetworkLimits()
 
+GOALS = ("error", "latency_ms", "parameters")
+"""What may be lowered of a network: its validation error is always the first."""
+
+
+def network_goals(asked: Sequence[str]) -> tuple[str, ...]:
+    """The goals of a network, the error first; none if none is asked for.
+
+    Raises:
+        SpecError: One is none of them.
+    """
+    if unknown := [name for name in asked if name not in GOALS]:
+        raise SpecError(
+            f"goals names {unknown[0]!r}; of a network it must be one of: {', '.join(GOALS)}"
+        )
+    return (GOALS[0], *(name for name in asked if name != GOALS[0])) if asked else ()
+
 
 @dataclass(frozen=True, slots=True)
 class FitProblem:
@@ -62,6 +79,10 @@ class NetworkObjective(ABC, Generic[Network]):
         max_epochs: Epochs at fidelity 1.
         device: `auto`, `cpu` or `cuda`.
         limits: How large and how slow a network may be.
+        goals: What is lowered beside the error, of `GOALS`.
+
+    Attributes:
+        goals: All of them, the error first; empty if there is nothing beside it.
 
     Raises:
         SpecError: An option is out of range.
@@ -74,7 +95,9 @@ class NetworkObjective(ABC, Generic[Network]):
         max_epochs: int,
         device: str,
         limits: NetworkLimits = NO_LIMITS,
+        goals: Sequence[str] = (),
     ) -> None:
+        self.goals = network_goals(goals)
         self.space = space or tunables.named("standard")
         tunables.check(self.space)
         check_positive("max_epochs", max_epochs)
@@ -125,10 +148,11 @@ class NetworkObjective(ABC, Generic[Network]):
         return count_weights(self._empty(self._tunables.complete(self.space, params)))
 
     @property
-    def _limits_of_values(self) -> dict[str, float]:
-        """Limits by which a trial has a value or none, for the fingerprint."""
+    def _decisive(self) -> dict[str, object]:
+        """What decides which values a trial has, or whether it has any, for the fingerprint."""
         limit = self._limits.max_latency_ms
-        return {} if limit is None else {"max_latency_ms": limit}
+        goals = {"goals": self.goals} if self.goals else {}
+        return goals | ({} if limit is None else {"max_latency_ms": limit})
 
     @property
     def _fixed(self) -> dict[str, object]:
@@ -141,7 +165,9 @@ class NetworkObjective(ABC, Generic[Network]):
         chosen = self._tunables.complete(self.space, params)
         epochs = n_epochs(fidelity, self.max_epochs)
         network = self._network(chosen, torch.Generator().manual_seed(seed))
-        constraints = self._constraints(network, chosen)
+        latency = self._latency_ms(network, chosen)
+        limit = self._limits.max_latency_ms
+        constraints = {} if limit is None else {"latency_ms": (latency, limit)}
         if (slow := Evaluation(math.nan, constraints=constraints)).is_infeasible:
             return slow
         network = network.to(self.device)
@@ -156,15 +182,21 @@ class NetworkObjective(ABC, Generic[Network]):
             generator,
             checkpoint,
         )
-        return replace(self._evaluation(network, chosen, result), constraints=constraints)
+        measured = self._evaluation(network, chosen, result)
+        of_goals = {
+            "error": measured.value,
+            "latency_ms": latency,
+            "parameters": float(count_weights(network)),
+        }
+        values = {name: of_goals[name] for name in self.goals}
+        return replace(measured, constraints=constraints, values=values)
 
-    def _constraints(self, network: Network, chosen: Params) -> dict[str, tuple[float, float]]:
-        """The latency with its limit, before the training: weights do not change it."""
-        limit = self._limits.max_latency_ms
-        if limit is None:
-            return {}
+    def _latency_ms(self, network: Network, chosen: Params) -> float:
+        """The latency, where it counts; before the training, because weights do not change it."""
+        if self._limits.max_latency_ms is None and "latency_ms" not in self.goals:
+            return math.nan
         example = self._example(chosen)
-        return {"latency_ms": (latency_ms(lambda: network(example)), limit)}
+        return latency_ms(lambda: network(example))
 
     def _evaluation(self, network: Network, chosen: Params, result: FitResult) -> Evaluation:
         metrics = {

@@ -38,6 +38,8 @@ OPTIONS = {
 }
 """What ships, by name, and the options that each takes."""
 
+NETWORKS = ("lstm", "cnn")
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveSpec:
@@ -58,6 +60,10 @@ class ObjectiveSpec:
         if self.data.space_file is not None and not is_own:
             raise SpecError(
                 f"space_file is for a function of your own; {self.name!r} has its own space"
+            )
+        if self.data.goals and not is_own and self.name not in NETWORKS:
+            raise SpecError(
+                f"goals is {list(self.data.goals)}, names of several values; {self.name!r} has one"
             )
         for option, field in DataOptions.model_fields.items():
             given = getattr(self.data, option)
@@ -98,7 +104,7 @@ def _built(spec: ObjectiveSpec, files: tuple[tuple[int, int], ...]) -> Described
             is_plain = spec.name.startswith("plain")
             return AnalyticObjective("rastrigin", spec.data.dims, plain=is_plain)
     own = _instance(spec.name, import_attribute(spec.name))
-    return _described(spec.name, own, spec.data.space_file)
+    return _described(spec.name, own, spec.data)
 
 
 def _shipped(spec: ObjectiveSpec) -> DescribedObjective:
@@ -115,11 +121,14 @@ def _instance(path: str, found: object) -> object:
         raise SpecError(f"objective {path!r} cannot be made: {error}") from error
 
 
-def _described(path: str, found: object, space_file: str | None) -> DescribedObjective:
+def _described(path: str, found: object, data: DataOptions) -> DescribedObjective:
     """An objective as it is, or a plain function with the space of a file."""
+    space_file = data.space_file
     if isinstance(found, DescribedObjective):
         if space_file is not None:
             raise SpecError(f"space_file is for a plain function; {path!r} has its own space")
+        if data.goals:
+            raise SpecError(f"goals is for a plain function; {path!r} names its own as `goals`")
         _check_texts(path, found)
         return found
     lacking = [name for name in DESCRIBED if not hasattr(found, name)]
@@ -135,7 +144,7 @@ def _described(path: str, found: object, space_file: str | None) -> DescribedObj
         )
     with needed_by("a space file", "flows"):
         from llmpso.space_file import load_space
-    return function_objective(found, load_space(space_file), path)
+    return function_objective(found, load_space(space_file), path, data.goals)
 
 
 def _check_texts(path: str, objective: DescribedObjective) -> None:

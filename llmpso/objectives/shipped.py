@@ -1,6 +1,7 @@
 """The networks that ship, with the data that ship or the user's own."""
 
 from dataclasses import replace
+from typing import Any
 
 from llmpso.data.images.classes_and_parts import parse_groups
 from llmpso.data.images.load import load_images
@@ -24,7 +25,7 @@ def lstm_objective(data: DataOptions) -> lstm.LSTMObjective:
     if data.last is not None:
         series = replace(series, frame=series.frame.iloc[-data.last :])
     space = lstm.TUNABLES.named(data.space)
-    return lstm.LSTMObjective(series, horizon=data.horizon, space=space, limits=_limits(data))
+    return lstm.LSTMObjective(series, horizon=data.horizon, space=space, **_asked(data))
 
 
 def cnn_objective(data: DataOptions) -> cnn.CNNObjective:
@@ -35,14 +36,16 @@ def cnn_objective(data: DataOptions) -> cnn.CNNObjective:
     """
     space = cnn.TUNABLES.named(data.space)
     if data.images is None:
-        return cnn.CNNObjective(load_textures(), space=space, limits=_limits(data))
+        return cnn.CNNObjective(load_textures(), space=space, **_asked(data))
     groups = None if data.classes is None else parse_groups(data.classes)
     images = load_images(data.images, groups=groups)
-    return cnn.CNNObjective(images, space=space, limits=_limits(data))
+    return cnn.CNNObjective(images, space=space, **_asked(data))
 
 
-def _limits(data: DataOptions) -> NetworkLimits:
-    return NetworkLimits(data.max_parameters, data.max_latency_ms)
+def _asked(data: DataOptions) -> dict[str, Any]:
+    """What is asked of a network besides its error."""
+    limits = NetworkLimits(data.max_parameters, data.max_latency_ms)
+    return {"limits": limits, "goals": data.goals}
 
 
 def _series(data: DataOptions) -> TimeSeries:

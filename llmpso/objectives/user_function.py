@@ -1,7 +1,7 @@
 """A plain function of the user's own as an objective."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,18 +26,24 @@ class PlainFunction:
             number, or an `Evaluation`.
         space: What may be tried.
         path: `module:attribute` by which it was found; the name of a function that has none.
+        goals: Names of the values that it returns in an `Evaluation`, if these are several.
 
     Attributes:
         function: As given.
+        goals: As given.
 
     Raises:
         SpecError: It cannot be called like that.
     """
 
     def __init__(
-        self, function: Callable[..., Any], space: SearchSpace, path: str | None = None
+        self,
+        function: Callable[..., Any],
+        space: SearchSpace,
+        path: str | None = None,
+        goals: Sequence[str] = (),
     ) -> None:
-        self.space = space
+        self.space, self.goals = space, tuple(goals)
         self.function = function
         self._module, self._called = _names(function, path)
         self._passed = _passed(function, self._called)
@@ -107,6 +113,7 @@ class HoldOutFunction(PlainFunction):
         space: What may be tried.
         losses: From a model to its losses on the held-out samples, oldest first.
         path: As for `PlainFunction`.
+        goals: As for `PlainFunction`.
     """
 
     def __init__(
@@ -115,8 +122,9 @@ class HoldOutFunction(PlainFunction):
         space: SearchSpace,
         losses: Callable[[Any], Any],
         path: str | None = None,
+        goals: Sequence[str] = (),
     ) -> None:
-        super().__init__(function, space, path)
+        super().__init__(function, space, path, goals)
         self._losses = losses
 
     def held_out(self, model: Any) -> HeldOut:
@@ -129,7 +137,10 @@ class ResumableHoldOutFunction(HoldOutFunction, ResumableFunction):
 
 
 def function_objective(
-    function: Callable[..., Any], space: SearchSpace, path: str | None = None
+    function: Callable[..., Any],
+    space: SearchSpace,
+    path: str | None = None,
+    goals: Sequence[str] = (),
 ) -> PlainFunction:
     """The objective of a function.
 
@@ -141,9 +152,9 @@ def function_objective(
     """
     resumes, losses = _asks_for_checkpoint(function), _beside(function, "held_out")
     if losses is None:
-        return (ResumableFunction if resumes else PlainFunction)(function, space, path)
+        return (ResumableFunction if resumes else PlainFunction)(function, space, path, goals)
     kind = ResumableHoldOutFunction if resumes else HoldOutFunction
-    return kind(function, space, losses, path)
+    return kind(function, space, losses, path, goals)
 
 
 def defining(function: Any) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 from llmpso.improvements import improvements
 from llmpso.pages.charts import Axis, Bars, Chart, Dots, Mark, Panel, Parallel, Path
 from llmpso.pages.curves_chart import curves
+from llmpso.pages.front_chart import front_chart
 from llmpso.pages.importance import importances, ordered
 from llmpso.pages.palette import BLUE, GREY, INK, LOOKS, Look
 from llmpso.pages.trial_points import Points, axis, coordinate, label, one_line_of
@@ -24,13 +25,16 @@ MOST_SLICES, MOST_AXES, MOST_PATHS = 6, 8, 12
 """More panels, axes and particles than these cannot be distinguished."""
 
 
-def study_charts(trials: Sequence[Trial], space: SearchSpace, metric: str) -> list[Chart]:
+def study_charts(
+    trials: Sequence[Trial], space: SearchSpace, metric: str, best: Trial | None = None
+) -> list[Chart]:
     """Every chart that the trials are enough for; none without a completed trial.
 
     Args:
         trials: Those of one study.
         space: What was searched.
         metric: Name and unit of the value.
+        best: The champion of several goals.
     """
     points = Points.of(trials, space, metric)
     if not points.trials:
@@ -39,6 +43,7 @@ def study_charts(trials: Sequence[Trial], space: SearchSpace, metric: str) -> li
     names = ordered(points, shares)
     charts = [
         convergence(trials, points),
+        front_chart(points.trials, best),
         parallel(points, names),
         importance(shares),
         slices(points, names),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from llmpso.errors import LLMPSOError
 from llmpso.pages.charts import Chart
 from llmpso.pages.curves_chart import curves
+from llmpso.pages.front_chart import front_chart
 from llmpso.pages.importance import importances, ordered
 from llmpso.pages.plotly_figure import figure
 from llmpso.pages.study_charts import convergence, importance, parallel, slices
@@ -26,6 +27,7 @@ DRAWN: dict[str, tuple[Draw, str]] = {
         "ten completed trials are needed, in which the hyperparameters made a difference",
     ),
     "slices": (lambda _, points: slices(points, _names(points)), ""),
+    "front": (lambda _, points: front_chart(points.trials), "the study has one goal"),
     "curves": (curves, "no training called `report` at two steps"),
 }
 """How each figure is drawn, and why there may be none."""

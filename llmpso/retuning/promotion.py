@@ -56,6 +56,10 @@ class Verdict:
     n_seeds: int
     """Refits of each."""
     rule: Rule
+    others: tuple[tuple[str, float, float], ...] = ()
+    """Other goals: name, the champion's mean and the challenger's."""
+    is_product: bool = False
+    """Whether the improvement is that of the product of all goals, else of the error alone."""
 
     @property
     def is_win(self) -> bool:
@@ -66,6 +70,10 @@ class Verdict:
     def reason(self) -> str:
         """One sentence for people."""
         errors = f"error {self.challenger_error:.4g} against {self.champion_error:.4g}"
+        errors += "".join(
+            f", {name} {new:.4g} against {old:.4g}" for name, old, new in self.others
+        )
+        errors = f"product of all goals: {errors}" if self.is_product else errors
         over = f"{self.n_seeds} seeds each, {self.n_blocks} stretches of new data"
         bound = f"{self.rule.confidence:.0%} confidence"
         if self.is_win:
@@ -83,7 +91,12 @@ class Verdict:
 
 
 def compare_refits(
-    champion: Sequence[HeldOut], challenger: Sequence[HeldOut], rule: Rule
+    champion: Sequence[HeldOut],
+    challenger: Sequence[HeldOut],
+    rule: Rule,
+    others: Sequence[tuple[str, float, float]] = (),
+    *,
+    is_product: bool = False,
 ) -> Verdict:
     """Compare two configurations, each refitted with several seeds.
 
@@ -91,6 +104,9 @@ def compare_refits(
         champion: Losses of each refit of the champion's configuration.
         challenger: Losses of each refit of the challenger's, on the same samples.
         rule: What counts as a win.
+        others: Further goals, see `Verdict`.
+        is_product: Whether the product of error and further goals is to be lower, so that each
+            counts by its relative change; else the error alone, the others are only shown.
 
     Raises:
         DataError: There are too few refits or samples, or the samples are not the same.
@@ -98,6 +114,8 @@ def compare_refits(
     root = 0.5 if champion[0].squared else 1.0
     old, new = _blocked(champion, challenger), _blocked(challenger, champion)
     log_ratio = root * math.log(new.mean() / old.mean())
+    if is_product:
+        log_ratio += sum(_log_ratio(*other) for other in others)
     # How each block and each seed pull the logarithm of the ratio.
     by_block = root * (new.mean(axis=0) / new.mean() - old.mean(axis=0) / old.mean())
     by_seed = [root * np.log(means.mean(axis=1)) for means in (new, old)]
@@ -111,7 +129,18 @@ def compare_refits(
         n_blocks=new.shape[1],
         n_seeds=len(challenger),
         rule=rule,
+        others=tuple(others),
+        is_product=is_product,
     )
+
+
+def _log_ratio(name: str, champion: float, challenger: float) -> float:
+    if min(champion, challenger) <= 0:
+        raise DataError(
+            f"goal {name!r} is {champion:.4g} and {challenger:.4g}: relative changes need values "
+            "above 0; choose the champion by a limit in place of the knee"
+        )
+    return math.log(challenger / champion)
 
 
 def block_means(losses: Floats, block: int) -> Floats:

@@ -31,8 +31,12 @@ def to_evaluation(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
         return Evaluation(_value(returned)), ()
     problems: list[str] = []
     # Copied: what was returned may be of a class of the user's, which another process lacks.
+    values = {
+        str(name): _value(value, f"{name!r} of values") for name, value in returned.values.items()
+    }
     plain = Evaluation(
-        value=_value(returned.value),
+        value=math.nan if values else _value(returned.value),
+        values=values,
         metrics=_plain_items("metric", returned.metrics, _finite, problems),
         curves=_plain_items("curve", returned.curves, _curve, problems),
         model=returned.model,
@@ -43,7 +47,7 @@ def to_evaluation(returned: object) -> tuple[Evaluation, tuple[str, ...]]:
     return plain, tuple(problems)
 
 
-def _value(returned: object) -> float:
+def _value(returned: object, name: str = "") -> float:
     try:
         return number_of(returned)
     except (TypeError, ValueError, RuntimeError):
@@ -51,8 +55,9 @@ def _value(returned: object) -> float:
             returned.close()
         # Without the value, so that a mistake reads alike in all trials.
         held = "None" if returned is None else f"a value of type {type(returned).__name__}"
+        of = f" as {name}" if name else ""
         raise TypeError(
-            f"the objective returned {held}; it must return a number, or an Evaluation of one"
+            f"the objective returned {held}{of}; it must return a number, or an Evaluation of one"
         ) from None
 
 

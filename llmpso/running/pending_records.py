@@ -140,6 +140,7 @@ def trial_of(record: Mapping[str, Any]) -> Trial:
         "state": TrialState(record["state"]),
         "failure": failure and Failure(**(failure | {"kind": FailureKind(failure["kind"])})),
         "warnings": tuple(record.get("warnings", ())),
+        "goals": tuple(record.get("goals", ())),
         "order": tuple(record.get("order", ())),
         "rungs": tuple((fidelity, value) for fidelity, value in record.get("rungs", ())),
         "limits": tuple(Limit(**limit) for limit in record.get("limits", ())),

@@ -142,15 +142,23 @@ class Archive:
         rng: Draws the way to a new configuration where one is known already.
         seed: Each trial's seed derives from it.
         revisits: Evaluate a configuration as often as a member comes by; only for comparison.
+        goals: What the evaluations have to return, if it is more than one value.
     """
 
     def __init__(
-        self, space: SearchSpace, rng: np.random.Generator, *, seed: int, revisits: bool = False
+        self,
+        space: SearchSpace,
+        rng: np.random.Generator,
+        *,
+        seed: int,
+        revisits: bool = False,
+        goals: tuple[str, ...] = (),
     ) -> None:
         self._space = space
         self._rng = rng
         self._seed = seed
         self._revisits = revisits
+        self._goals = goals
         self._keys: set[Key] = set()
         self._pending: dict[int, Trial] = {}
         self._n_asked = 0
@@ -216,6 +224,7 @@ class Archive:
             particle=member,
             seed=trial_seed(self._seed, number),
             note=note,
+            goals=self._goals,
         )
 
     def tell(self, population: Metaheuristic, trials: Sequence[Trial]) -> None:

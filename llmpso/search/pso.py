@@ -5,7 +5,7 @@ Particle Swarm: Explosion, Stability, and Convergence, 2002; decreasing inertia 
 Eberhart, A Modified Particle Swarm Optimizer, 1998.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -107,6 +107,13 @@ class Particles:
     def update(self, members: Sequence[int], evaluated: Floats, values: Floats) -> None:
         """Learn from results; inf is a failed trial."""
         self.swarm = self.swarm.updated(members, evaluated, values)
+
+    def follow(self, bests: Mapping[int, tuple[Position, float]]) -> None:
+        """Set the best positions of particles with their values; the others have none."""
+        positions, values = self.swarm.positions.copy(), np.full(self.n_members, np.inf)
+        for member, (position, value) in bests.items():
+            positions[member], values[member] = position, value
+        self.swarm = self.swarm.following(positions, values)
 
     def _drawn(self, member: int, n_draws: int) -> tuple[Floats, Floats]:
         """Positions and velocities after one step, each of shape (n_draws, n_dims)."""

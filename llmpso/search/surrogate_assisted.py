@@ -28,9 +28,10 @@ from llmpso.search.surrogate.gaussian_process import one_thread
 from llmpso.search.surrogate.observations import LEAST_RANKED, MAX_OBSERVED, Observations
 from llmpso.search.surrogate.posterior import Surrogate
 from llmpso.search.surrogate.prior_mean import EarlierStudy
+from llmpso.search.surrogate.trade_offs import Follows, TradeOffs
 from llmpso.search.under_way import UnderWay
 from llmpso.search.warm_start import Memory, WarmStart
-from llmpso.space import Params, SearchSpace
+from llmpso.space import Floats, Params, SearchSpace
 from llmpso.trial import Source, Trial
 
 
@@ -53,6 +54,8 @@ class SurrogateAssistedSearch:
         seed: The only source of randomness beside the advisor.
         start: Known configurations; they take the first members' first positions.
         make_population: Makes the metaheuristic; a swarm if not given.
+        goals: Names of what is lowered together, if it is more than one value; needs a swarm.
+            `history` and `memory` are of the first: they give starts, but no trend.
 
     Attributes:
         population: The metaheuristic that moves.
@@ -75,6 +78,7 @@ class SurrogateAssistedSearch:
         seed: int = 0,
         start: Sequence[Params] = (),
         make_population: MakeMetaheuristic = Particles,
+        goals: tuple[str, ...] = (),
     ) -> None:
         if batch_size < 1:
             raise SpecError(f"batch_size is {batch_size!r}; it must be at least 1")
@@ -86,11 +90,12 @@ class SurrogateAssistedSearch:
         self._memory = memory
         self._rng = generator(seed)
         self.population = make_population(n_particles, len(space), self._rng)
-        self._archive = Archive(space, self._rng, seed=seed)
+        self._archive = Archive(space, self._rng, seed=seed, goals=goals)
         with one_thread():
             self._earlier = EarlierStudy(space, history) if history else None
         self._observed = Observations(space)
-        self._fitter = Fitter(space, self._earlier, memory)
+        self._trade_offs = TradeOffs(space, self._observed) if goals else None
+        self._fitter = Fitter(space) if goals else Fitter(space, self._earlier, memory)
         self._warm_start = memory and WarmStart(
             self.population, space, memory, self._start, advisor
         )
@@ -106,8 +111,8 @@ class SurrogateAssistedSearch:
 
     @property
     def outlook(self) -> Outlook | None:
-        """What is expected of the most promising trial of the last batch."""
-        return self._outlook
+        """What is expected of the best trial of the last batch; None with several goals."""
+        return None if self._trade_offs else self._outlook
 
     def ask(self, limit: int | None = None) -> list[Trial]:
         """Move the members whose turn it is and propose one trial for each, at most `limit`.
@@ -136,6 +141,8 @@ class SurrogateAssistedSearch:
         self._under_way.end(trials)
         self._archive.learn(self.population, trials)
         self._observed.add(trials)
+        if self._trade_offs:
+            self._trade_offs.add(trials)
         if self._memory and self._warm_start:
             ranked = np.isfinite(self._observed.values)
             self._memory.learn(self._observed.positions[ranked], self._observed.values[ranked])
@@ -157,16 +164,24 @@ class SurrogateAssistedSearch:
 
     def _proposals(self, limit: int | None) -> Proposals:
         members = self._next_members(self._batch_size - len(self._under_way))[:limit]
+        targets = self._targets()
         if not self._is_ready:
             return {member: self._own_step(member) for member in members}
         with one_thread():
-            batch = Batch(self._space, self._pool_size, self._surrogate(), self._archive.keys)
+            surrogate = self._surrogate(targets)
+            batch = Batch(self._space, self._pool_size, surrogate, self._archive.keys)
             self._outlook = None
             return {member: self._picked(member, batch) for member in members}
 
-    def _surrogate(self) -> Surrogate:
+    def _targets(self) -> Floats:
+        """What the batch is to lower, of the trials so far."""
+        if self._trade_offs and isinstance(self.population, Follows):
+            return self._trade_offs.targets(self.population, self._rng)
+        return self._observed.targets
+
+    def _surrogate(self, targets: Floats) -> Surrogate:
         """Fitted to the results, as if the trials under way had their expected ones."""
-        surrogate = self._fitter.fitted(self._observed)
+        surrogate = self._fitter.fitted(self._observed, targets)
         if not self._under_way:
             return surrogate
         at = np.array([self._space.encode(trial.params) for trial in self._under_way])

@@ -76,7 +76,8 @@ def _guided(
     particles = partial(Particles, **swarm)
     if pauses:
         return MultiFidelitySearch(space, make_particles=particles, **guided)
-    return SurrogateAssistedSearch(space, make_population=particles, **guided)
+    goals = spec.goals.names
+    return SurrogateAssistedSearch(space, make_population=particles, goals=goals, **guided)
 
 
 def _memory(spec: StudySpec, space: SearchSpace) -> Memory | None:

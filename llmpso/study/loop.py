@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from llmpso.advisor import Advisor
+from llmpso.goals import Goals
 from llmpso.options import StopOptions
 from llmpso.running.thread_evaluator import InterruptedBatchError
 from llmpso.search.optimizer import HasOutlook, Optimizer, Outlook
@@ -77,6 +78,7 @@ def run_study(
     advisor: Advisor | None = None,
     stop: StopOptions = StopOptions(),
     *,
+    goals: Goals = Goals(),
     prune: Prune = Trial.pruned,
     n_known: Callable[[], int] = lambda: 0,
     returns_on_interrupt: bool = False,
@@ -90,6 +92,7 @@ def run_study(
         budget: Full trainings, failed ones included; a short one costs its share.
         advisor: Whose exchanges are part of the result.
         stop: What may end the study earlier.
+        goals: Choose the best of its trials, if there are several.
         prune: What becomes of trials that are paused when the study ends.
         n_known: First trials that were evaluated before: neither budget nor limits end the study
             without them.
@@ -106,7 +109,7 @@ def run_study(
         progress.add(error.ended if isinstance(error, InterruptedBatchError) else ())
         stop_reason = StopReason.INTERRUPTED
     calls = tuple(advisor.calls) if advisor else ()
-    return StudyResult(progress.end(prune), stop_reason, calls, progress.outlook)
+    return StudyResult(progress.end(prune), stop_reason, calls, progress.outlook, goals=goals)
 
 
 def _searched(

@@ -10,8 +10,9 @@ from typing import Any
 
 from llmpso.advisor import Advisor
 from llmpso.fidelity.limits import StepLimits
+from llmpso.goals import KNEE, Goals
 from llmpso.memory.past_study import PastStudy
-from llmpso.objectives.base import Objective, Resumable
+from llmpso.objectives.base import Objective, Resumable, goals_of
 from llmpso.objectives.user_function import function_objective
 from llmpso.running.thread_evaluator import ThreadEvaluator, ThreadWorkers
 from llmpso.space import Params, SearchSpace
@@ -30,6 +31,8 @@ def minimize(
     space: SearchSpace,
     *,
     constraint: Callable[[Params], bool] | str | None = None,
+    goals: Sequence[str] = (),
+    champion: str = KNEE,
     advisor: Advisor | None = None,
     n_workers: int = 1,
     history: Sequence[tuple[Params, float]] = (),
@@ -48,6 +51,10 @@ def minimize(
         space: What may be tried.
         constraint: What a configuration must satisfy to be trained, besides the constraints of
             the space: a function of the configuration, or an expression.
+        goals: Names of two or three values that are lowered together; the objective returns
+            `Evaluation(values=...)` with these names.
+        champion: Which trial of their Pareto front is the best: `knee`, where it bends, or a
+            limit such as `latency_ms <= 5`: the lowest first goal within it.
         advisor: Asks the language model; without one the method `paper` is `pso`.
         n_workers: Evaluations that run in parallel, in threads; in `guided` each thread gets the
             next configuration as soon as it is free, if `synchronous` is not given.
@@ -71,10 +78,18 @@ def minimize(
     """
     if constraint is not None:
         space = space.with_constraints(constraint)
-    spec = study_spec(n_workers=n_workers, history=tuple(history), memory=tuple(memory), **options)
+    spec = study_spec(
+        n_workers=n_workers,
+        history=tuple(history),
+        memory=tuple(memory),
+        goals=Goals(tuple(goals) or goals_of(objective), champion),
+        **options,
+    )
     warn_of_idle_workers(spec, n_workers, logger)
     measured = (
-        objective if isinstance(objective, Objective) else function_objective(objective, space)
+        objective
+        if isinstance(objective, Objective)
+        else function_objective(objective, space, goals=goals)
     )
     pauses = spec.pauses(measured)
     optimizer = build_optimizer(spec, space, advisor, pauses=pauses)
@@ -102,6 +117,7 @@ def minimize(
                 budget,
                 advisor,
                 stop,
+                goals=spec.goals,
                 prune=threads.prune,
                 returns_on_interrupt=True,
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
+from llmpso.goals import Goals
 from llmpso.pages.html_table import TABLE_STYLE
 from llmpso.search.optimizer import Outlook
 from llmpso.space import SearchSpace
@@ -47,18 +48,29 @@ class StudyResult:
     """What was searched; None where nobody said."""
     metric: str = "value"
     """Name and unit of the value."""
+    goals: Goals = Goals()
+    """What was lowered together, if it was more than one value."""
 
     @property
     def best(self) -> Trial:
-        """The trial with the lowest value; the earliest of equals.
+        """The trial with the lowest value, the earliest of equals; of several goals the champion.
 
         Raises:
-            LLMPSOError: No trial was completed.
+            LLMPSOError: No trial was completed, or none is within the limit of the champion.
         """
-        best = incumbent(self.trials)
+        best = self.goals.chosen(self.trials) if self.goals else incumbent(self.trials)
         if best is None:
             raise self._no_value()
         return best
+
+    @property
+    def front(self) -> tuple[Trial, ...]:
+        """The trials that no other dominates, the lowest first goal first; of one goal the best.
+
+        Raises:
+            LLMPSOError: Of one goal: no trial was completed.
+        """
+        return tuple(self.goals.front(self.trials)) if self.goals else (self.best,)
 
     def to_frame(self) -> "pd.DataFrame":
         """One row per trial; see `llmpso.study.trial_rows` for the columns.
@@ -90,6 +102,10 @@ class StudyResult:
         """The value against each single hyperparameter."""
         return self._figure("slices")
 
+    def plot_front(self) -> "Figure":
+        """What each trial has of several goals, and which trials no other dominates."""
+        return self._figure("front")
+
     def plot_curves(self) -> "Figure":
         """What the trainings gave to `report`."""
         return self._figure("curves")
@@ -102,13 +118,20 @@ class StudyResult:
             raise LLMPSOError("there is nothing to plot: the space of the study is not known")
         return study_figure(kind, self.trials, self.space, self.metric)
 
+    @property
+    def _best(self) -> Trial | None:
+        try:
+            return self.best
+        except LLMPSOError:
+            return None
+
     def __repr__(self) -> str:
-        best = incumbent(self.trials)
+        best = self._best
         found = "none has a value" if best is None else f"best {short(best.value)}"
         return f"<StudyResult: {counted(self.trials)}, {found}>"
 
     def _repr_html_(self) -> str:
-        tables = html(self.trials, incumbent(self.trials), self.metric)
+        tables = html(self.trials, self._best, self.metric)
         return f"<style>{TABLE_STYLE}</style>{tables}"
 
     def _no_value(self) -> LLMPSOError:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmpso.errors import SpecError
+from llmpso.goals import Goals
 from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.base import Resumable
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
@@ -22,6 +23,8 @@ class StudySpec:
     """Configurations of earlier studies with their values, NaN for failed ones (`guided`)."""
     memory: tuple[PastStudy, ...] = field(default=(), repr=False)
     """Earlier studies, on other data and perhaps in other ranges (`guided`)."""
+    goals: Goals = Goals()
+    """What is lowered together, if it is more than one value (`guided`)."""
     n_workers: int = 1
     """Evaluations that may run in parallel: the size of batch and swarm where none is named."""
 
@@ -33,10 +36,33 @@ class StudySpec:
             raise SpecError(f"history needs the method 'guided'; it is {self.search.method!r}")
         if self.memory and not self.is_guided:
             raise SpecError(f"memory needs the method 'guided'; it is {self.search.method!r}")
+        if self.goals:
+            self._check_goals()
         if self.stop.patience == "auto" and not self.is_guided:
             raise SpecError(
                 "patience is 'auto', which needs the method 'guided'; it is "
                 f"{self.search.method!r}"
+            )
+
+    def _check_goals(self) -> None:
+        """Refuse what has no meaning with several goals."""
+        names = ", ".join(self.goals.names)
+        if not self.is_guided:
+            raise SpecError(
+                f"several goals ({names}) need the method 'guided'; it is {self.search.method!r}"
+            )
+        if self.search.racing:
+            raise SpecError(
+                f"racing compares trainings by one value; leave out racing or goals ({names})"
+            )
+        if self.stop.stop_at is not None:
+            raise SpecError(
+                f"stop_at is {self.stop.stop_at!r}, one value; there are several goals ({names})"
+            )
+        if self.stop.patience == "auto":
+            raise SpecError(
+                f"patience is 'auto', which needs one goal; there are several ({names}): give a "
+                "number"
             )
 
     @property
@@ -91,6 +117,7 @@ def study_spec(
     n_workers: int = 1,
     history: tuple[tuple[Params, float], ...] = (),
     memory: tuple[PastStudy, ...] = (),
+    goals: Goals = Goals(),
     **options: Any,
 ) -> StudySpec:
     """A specification from options by their names: those of `SearchOptions` and `StopOptions`.
@@ -101,7 +128,7 @@ def study_spec(
     if other := [n for n in options if GROUP_OF.get(n, "search") not in ("search", "stop")]:
         raise SpecError(f"{other[0]} is an option of the flows, not of a study in a notebook")
     asked = AllOptions(**options)
-    return StudySpec(asked.search, asked.stop, history, memory, n_workers)
+    return StudySpec(asked.search, asked.stop, history, memory, goals, n_workers)
 
 
 def warn_of_idle_workers(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from llmpso.advisor import Advisor
+from llmpso.goals import enters_front
 from llmpso.options import StopOptions
 from llmpso.search.optimizer import Outlook
 from llmpso.trial import Failure, FailureKind, Trial, TrialState
@@ -66,6 +67,7 @@ class StopConditions:
         self._begin = clock()
         self._n_trials, self._since, self._failed = 0, 0, 0
         self._best = math.inf
+        self._valued: list[Trial] = []
         self._n_calls, self._asked, self._tokens = 0, 0, 0
         self._endings: set[Failure | None] = set()
         self._n_hopeless = 0
@@ -118,8 +120,12 @@ class StopConditions:
             self._failed += trial.state is TrialState.FAILED
             if len(self._endings) < 2:
                 self._endings.add(trial.failure)
-            if trial.value is not None and trial.value < self._best:
-                self._best, self._since = trial.value, 0
+            if trial.value is None:
+                continue
+            if enters_front(trial, self._valued) if trial.values else trial.value < self._best:
+                self._since = 0
+            self._best = min(self._best, trial.value)
+            self._valued += [trial] if trial.values else []
         self._n_trials = len(trials)
 
     @property

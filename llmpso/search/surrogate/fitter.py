@@ -58,9 +58,14 @@ class Fitter:
         self._last: Surrogate | None = None
         self._rule = FitRule(len(space))
 
-    def fitted(self, observed: Observations) -> Surrogate:
-        """The surrogate of all observations, with the last fit's hyperparameters if they do."""
-        positions, values = observed.positions, observed.goals
+    def fitted(self, observed: Observations, targets: Floats | None = None) -> Surrogate:
+        """The surrogate of all observations, with the last fit's hyperparameters if they do.
+
+        Args:
+            observed: The trials of the study.
+            targets: What is to be lowered, shape (n_trials,), if it is not that of `observed`.
+        """
+        positions, values = observed.positions, observed.targets if targets is None else targets
         is_due = self._rule.is_due(len(values))
         self._last = fit(
             self._space,

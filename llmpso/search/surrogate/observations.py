@@ -75,7 +75,7 @@ class Observations:
         return labels
 
     @property
-    def goals(self) -> Floats:
+    def targets(self) -> Floats:
         """What the search is to lower, shape (n_trials,): values, once there are enough of them.
 
         Before, it is how far infeasible trials are above their limits: what is feasible has to be
@@ -83,9 +83,9 @@ class Observations:
         """
         if not self._seeks_feasible:
             return self.values
-        goals = np.where(np.isfinite(self.values), SUCCEEDED, np.inf)
-        goals[list(self._infeasible)] = list(self._infeasible.values())
-        return goals
+        targets = np.where(np.isfinite(self.values), SUCCEEDED, np.inf)
+        targets[list(self._infeasible)] = list(self._infeasible.values())
+        return targets
 
     @property
     def values(self) -> Floats:
@@ -107,7 +107,7 @@ class Observations:
 
     @property
     def n_ranked(self) -> int:
-        """How many have a goal."""
+        """How many have a target."""
         n_values = self._n_values
         return n_values if n_values >= LEAST_RANKED else n_values + len(self._infeasible)
 
