@@ -13,12 +13,15 @@ from typing import Any
 from llmpso.data.tables.csv_content import read_text
 from llmpso.data.tables.csv_layout import SPACES, CsvLayout, find_layout
 from llmpso.errors import DataError
-from llmpso.memory.past_study import PastState, PastStudy, PastTrial
+from llmpso.memory.past_study import PastState, PastStudy, PastTrial, goals_of
 from llmpso.space import Categorical, Dimension, Integer, SearchSpace
 from llmpso.text import one_line
 
 PREFIX = "params_"
 """Before a hyperparameter's name in Optuna's tables, and where another column has that name."""
+
+VALUES = "values_"
+"""Before the name of one of several goals."""
 
 OWN = ("number", "state", "value", "fidelity")
 """Columns besides the hyperparameters that an exported file has."""
@@ -63,12 +66,14 @@ def read_csv_study(
 
 
 def write_csv_study(path: Path, names: Sequence[str], trials: Sequence[PastTrial]) -> None:
-    """Write trials to a new file, which `read_csv_study` reads.
+    """Write trials to a new file, which `read_csv_study` reads; of several goals the first.
 
     Raises:
         DataError: There is a file of this name, or it cannot be written.
     """
-    header = [f"{PREFIX}{name}" if name in OWN else name for name in names]
+    goals = goals_of(trials)
+    header = [f"{VALUES}{name}" for name in goals]
+    header += [f"{PREFIX}{name}" if name in OWN else name for name in names]
     try:
         with path.open("x", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
@@ -76,6 +81,7 @@ def write_csv_study(path: Path, names: Sequence[str], trials: Sequence[PastTrial
             for number, trial in enumerate(trials):
                 table.writerow(
                     [number, trial.state, _shown(trial.value), trial.fidelity]
+                    + [_shown(trial.values.get(name, math.nan)) for name in goals]
                     + [str(trial.params.get(name, "")) for name in names]
                 )
     except FileExistsError as error:

@@ -62,5 +62,6 @@ def _past_trial(trial: Trial) -> PastTrial:
         state=STATES[trial.state],
         fidelity=trial.fidelity,
         rungs=trial.rungs,
+        values=dict(trial.values),
         **measured,
     )

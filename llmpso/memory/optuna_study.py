@@ -10,7 +10,7 @@ from typing import Any
 
 from llmpso.errors import DataError
 from llmpso.extras import needed_by
-from llmpso.memory.past_study import PastState, PastStudy, PastTrial
+from llmpso.memory.past_study import PastState, PastStudy, PastTrial, goals_of
 from llmpso.space import Categorical, Dimension, Float, Integer, SearchSpace
 from llmpso.text import one_line
 from llmpso.urls import masked_url
@@ -54,17 +54,19 @@ def write_optuna_study(
     Raises:
         DataError: It has a study of this name, or cannot be written.
     """
+    goals = list(goals_of(trials))
     with _optuna(storage) as optuna:
         distributions = {name: _distribution(optuna, each) for name, each in space.items()}
         try:
-            study = optuna.create_study(storage=storage, study_name=name, direction="minimize")
+            directions = ["minimize"] * max(1, len(goals))
+            study = optuna.create_study(storage=storage, study_name=name, directions=directions)
         except optuna.exceptions.DuplicatedStudyError as error:
             raise DataError(
                 f"{masked_url(storage)!r} has a study {name!r} already; name another with "
                 "--study-name"
             ) from error
-        study.set_metric_names([metric])
-        study.add_trials([_written(optuna, trial, distributions) for trial in trials])
+        study.set_metric_names(goals or [metric])
+        study.add_trials([_written(optuna, trial, distributions, goals) for trial in trials])
 
 
 @contextmanager
@@ -194,7 +196,9 @@ def _choice(choice: Any) -> Any:
     return str(choice) if isinstance(choice, tuple) else choice
 
 
-def _written(optuna: Any, trial: PastTrial, distributions: Mapping[str, Any]) -> Any:
+def _written(
+    optuna: Any, trial: PastTrial, distributions: Mapping[str, Any], goals: Sequence[str]
+) -> Any:
     states = optuna.trial.TrialState
     has_value = math.isfinite(trial.value)
     is_full = has_value and trial.state in (PastState.COMPLETE, PastState.INFEASIBLE)
@@ -204,11 +208,15 @@ def _written(optuna: Any, trial: PastTrial, distributions: Mapping[str, Any]) ->
         state, curve = states.COMPLETE, curve | {FULL: trial.value}
     elif has_value:
         curve |= {max(1, round(FULL * trial.fidelity)): trial.value}
+    if goals:
+        # Optuna has no intermediate values with several objectives.
+        is_full, curve = bool(trial.values), {}
+        state = states.COMPLETE if is_full else states.FAIL
     broken = {CONSTRAINTS: [1.0]} if trial.state is PastState.INFEASIBLE else {}
     params = {name: _choice(trial.params[name]) for name in distributions if name in trial.params}
     return optuna.trial.create_trial(
         state=state,
-        value=trial.value if is_full else None,
+        values=[trial.values[n] for n in goals] or [trial.value] if is_full else None,
         params=params,
         distributions={name: distributions[name] for name in params},
         intermediate_values=curve,

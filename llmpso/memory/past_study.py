@@ -4,7 +4,7 @@ It comes from MLflow, from a CSV or from Optuna; a search never needs to know wh
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -37,7 +37,9 @@ class PastTrial(_Record):
     params: Mapping[str, Any]
     """Values by hyperparameter, or their texts, as a tracking server stores them."""
     value: float = math.nan
-    """What was minimised; NaN without a value."""
+    """What was minimised, of several goals the first; NaN without a value."""
+    values: Mapping[str, float] = {}
+    """Of several goals, by name; empty if there was one."""
     state: PastState = PastState.COMPLETE
     fidelity: float = Field(default=1.0, gt=0, le=1)
     """Share of the full training at which the value was measured."""
@@ -82,6 +84,11 @@ class PastStudy(_Record):
         even = np.linspace(n_best, len(ranked) - 1, n_most - n_best).astype(int)
         chosen = {*ranked[:n_best], *(ranked[place] for place in even)}
         return self.model_copy(update={"trials": tuple(self.trials[at] for at in sorted(chosen))})
+
+
+def goals_of(trials: Sequence[PastTrial]) -> tuple[str, ...]:
+    """The names of several goals; none if there was one."""
+    return next((tuple(trial.values) for trial in trials if trial.values), ())
 
 
 def _rank(trial: PastTrial) -> tuple[bool, float]:

@@ -175,3 +175,26 @@ def test_a_file_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
         {"rate": 0.03, "kind": "adam"},
     ]
     assert [trial.state for trial in past.trials] == ["complete", "complete", "failed"]
+
+
+def test_several_goals_are_written(tmp_path: Path) -> None:
+    values = [{"error": 0.5, "size": 2.0}, {}]
+    states = [PastState.COMPLETE, PastState.FAILED]
+    trials = [
+        PastTrial(
+            params=TRIALS[0].params, value=one.get("error", math.nan), values=one, state=state
+        )
+        for one, state in zip(values, states, strict=True)
+    ]
+    write_csv_study(tmp_path / "goals.csv", list(SPACE), trials)
+    head, first, _ = (tmp_path / "goals.csv").read_text().splitlines()
+    assert head.startswith("number,state,value,fidelity,values_error,values_size,")
+    assert first.startswith("0,complete,0.5,1.0,0.5,2.0,")
+    assert read_csv_study(tmp_path / "goals.csv", SPACE).best.value == 0.5
+    storage = f"sqlite:///{tmp_path / 'goals.db'}"
+    write_optuna_study(storage, "ours", "cost", SPACE, trials)
+    study = optuna.load_study(study_name="ours", storage=storage)
+    assert (study.metric_names, [t.values for t in study.trials]) == (
+        ["error", "size"],
+        [[0.5, 2.0], None],
+    )

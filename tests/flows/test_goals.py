@@ -1,0 +1,111 @@
+"""A study of two goals in the whole product: trials, runs, front, pages, champion, resuming."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from flows.display.prefect_page import leaderboard
+from flows.tune import tune
+from flows.tune_plan import TuneOptions, prepare
+from llmpso.errors import SpecError
+from llmpso.trial import Evaluation, Source, Trial
+from tasks.foreign_studies import stored_study
+
+SOURCE = '''
+import torch
+from llmpso import Evaluation
+
+
+def train(params):
+    """A network whose error falls as it grows."""
+    with open("{counted}", "a") as file:
+        file.write(".")
+    units = params["units"]
+    if params["rate"] > 0.9:
+        return Evaluation(values={"error": 1.0, "megabytes": float("nan")})
+    values = {"error": 1 / units + params["rate"], "megabytes": units / 4}
+    return Evaluation(values=values, model=torch.nn.Linear(1, 1, device="cpu"))
+'''
+
+SPACE = """
+units: {type: float, low: 1.0, high: 10.0}
+rate: {type: float, low: 0.0, high: 1.0}
+"""
+
+
+@pytest.fixture
+def sized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    (tmp_path / "two_goals.py").write_text(SOURCE.replace("{counted}", str(tmp_path / "counted")))
+    (tmp_path / "two_goals.yaml").write_text(SPACE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return {"objective": "two_goals:train", "space_file": str(tmp_path / "two_goals.yaml")}
+
+
+def test_two_goals_pass_through_everything(
+    prefect_server, mlflow_store, sized: dict[str, str], tmp_path: Path
+) -> None:
+    asked = sized | {"advisor": "none", "goals": "error,megabytes", "champion": "megabytes <= 1"}
+    tune(**asked, evaluations=10)
+    summary = tune(**asked, evaluations=16)
+    sys.modules.pop("two_goals", None)
+    assert len((tmp_path / "counted").read_text()) == 16
+    assert list(summary.goals) == ["error", "megabytes"]
+    assert summary.goals["megabytes"] <= 1
+    assert summary.best_value == summary.goals["error"]
+    assert summary.best_number in [row["number"] for row in summary.front]
+    assert summary.model
+
+    client = MlflowClient()
+    runs = mlflow.search_runs(
+        search_all_experiments=True,
+        filter_string=f"tags.mlflow.parentRunId = '{summary.run_id}'",
+        output_format="list",
+    )
+    complete = [run for run in runs if run.data.tags["state"] == "complete"]
+    assert len(complete) == 16 - summary.failed
+    for run in complete:
+        units, rate = float(run.data.params["units"]), float(run.data.params["rate"])
+        assert run.data.metrics["megabytes"] == units / 4
+        assert run.data.metrics["value"] == run.data.metrics["error"] == 1 / units + rate
+    for run in runs:
+        if run.data.tags["state"] == "failed":
+            assert run.data.tags["failure_message"] == "the objective returned megabytes = nan"
+    study = client.get_run(summary.run_id)
+    assert study.data.metrics["front"] == len(summary.front)
+    assert "| error | megabytes | trial |" in study.data.tags["mlflow.note.content"]
+    files = {file.path for file in client.list_artifacts(summary.run_id, "figures")}
+    assert "figures/front.png" in files
+    exported = stored_study(mlflow_store, summary.run_id)
+    assert [len(t.values) for t in exported.trials if t.has_value] == [2] * len(complete)
+    assert json.dumps(summary.record())
+
+
+def test_goals_are_refused_where_there_is_one_value(sized: dict[str, str], mlflow_store) -> None:
+    for options, message in (
+        ({"objective": "rastrigin", "goals": ["a", "b"]}, "names of several values; 'rastrigin'"),
+        (
+            {"objective": "lstm", "goals": ["size"]},
+            "must be one of: error, latency_ms, parameters",
+        ),
+        (sized | {"goals": ["a", "b"], "racing": True}, "racing compares"),
+        (sized | {"champion": "a < 1"}, "several goals; name these"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            prepare(TuneOptions(**options, advisor="none"))
+
+
+def test_the_leaderboard_of_several_goals_is_their_front() -> None:
+    asked = Trial(0, {"x": 0.1}, Source.SWARM, 0, 0, 0, goals=("error", "size"))
+    trials = [
+        replace(asked, number=number).completed(Evaluation(values=values), 0.0)
+        for number, values in enumerate(
+            [{"error": 1, "size": 3}, {"error": 2, "size": 4}, {"error": 2, "size": 2}]
+        )
+    ]
+    rows = leaderboard(trials, "metric")
+    assert [(row["trial"], row["size"]) for row in rows] == [(0, "3"), (2, "2")]
