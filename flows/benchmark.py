@@ -12,6 +12,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.benchmarks.curves_suite import benchmark_curves, curve_problems
+from flows.benchmarks.goals_suite import benchmark_goals, goals_plan
 from flows.benchmarks.memory_suite import benchmark_memory, memory_problems
 from flows.benchmarks.plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
 from flows.benchmarks.speed_suite import benchmark_speed, speed_tables
@@ -29,6 +30,7 @@ from tasks.flow_runs import without_process_tag
 
 APART = {
     "curves": benchmark_curves,
+    "goals": benchmark_goals,
     "memory": benchmark_memory,
     "speed": benchmark_speed,
     "workers": benchmark_workers,
@@ -112,6 +114,8 @@ def _check(arguments: dict[str, Any]) -> None:
     options = BenchmarkOptions(**arguments)
     if options.suite == "speed":
         speed_tables(options)
+    elif options.suite == "goals":
+        goals_plan(options)
     elif options.suite == "memory":
         memory_problems(options)
     elif options.suite in ("curves", "workers"):

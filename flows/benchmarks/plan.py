@@ -37,6 +37,7 @@ SuiteName = Literal[
     "paper",
     "live",
     "curves",
+    "goals",
     "memory",
     "speed",
     "workers",
@@ -50,8 +51,9 @@ class BenchmarkOptions(Options):
     """Problems to solve; the tables of `tables-report` are for frozen designs only, and `paper`
     has the paper's three scenarios: Rastrigin, LSTM and CNN. `live` really trains the
     latter two, which takes hours. `curves` counts epochs, with early stopping and without;
-    `memory` measures what earlier studies are worth, in arms of its own. `speed` times
-    all but training, and `workers` shows how long studies take with several workers."""
+    `goals` seeks the front of error and training time, and `memory` measures what earlier
+    studies are worth, both in arms of their own. `speed` times all but training, and `workers`
+    shows how long studies take with several workers."""
     arms: str = ALL_WITHOUT_MODEL
     """Methods, with commas between; `+default` after a name starts it from a default."""
     problems: str | None = None

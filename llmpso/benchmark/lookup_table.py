@@ -20,17 +20,20 @@ class Grid:
     Args:
         choices: By hyperparameter: what it was tried with, in the order of the values' axes.
         values: One axis per hyperparameter; lower is better.
+
+    Attributes:
+        values: As given.
     """
 
     def __init__(
         self, choices: Mapping[str, tuple[Any, ...]], values: NDArray[np.float64]
     ) -> None:
-        self._choices, self._values = choices, values
+        self._choices, self.values = choices, values
         self.space = SearchSpace({name: _dimension(tried) for name, tried in choices.items()})
 
     def evaluate(self, params: Params, *, fidelity: float = 1.0, seed: int = 0) -> Evaluation:
         """Look a configuration up; fidelity and seed change nothing."""
-        return Evaluation(float(self._values[self.place(params)]))
+        return Evaluation(float(self.values[self.place(params)]))
 
     def place(self, params: Params) -> tuple[int, ...]:
         """The indices of a configuration.
@@ -44,22 +47,22 @@ class Grid:
     @cached_property
     def threshold(self) -> float:
         """The value that the true best 1% reach, or the best alone where there are fewer."""
-        best = np.sort(self._values, axis=None)
+        best = np.sort(self.values, axis=None)
         return float(best[max(int(TOP_SHARE * best.size), 1) - 1])
 
     @property
     def best(self) -> float:
         """The lowest value."""
-        return float(self._values.min())
+        return float(self.values.min())
 
     @property
     def median(self) -> float:
         """The value that half of all configurations stay above: what blind luck reaches."""
-        return float(np.median(self._values))
+        return float(np.median(self.values))
 
     def rank(self, value: float) -> float:
         """The share of all configurations that are strictly better than a value, in [0, 1]."""
-        return float(np.mean(self._values < value))
+        return float(np.mean(self.values < value))
 
 
 def _dimension(choices: tuple[Any, ...]) -> Categorical:

