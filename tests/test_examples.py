@@ -58,6 +58,12 @@ def test_the_notebook_example() -> None:
     names = run("plot = LivePlot", train=lambda p: p["rate"] + p["units"] / 256)
     assert names["result"].best.value < 0.2
     assert len(names["result"].trials) == 30
+    assert len(run("result.plot_best()", result=names["result"])["frame"]) == 30
+
+
+def test_the_search_in_the_manner_of_scikit_learn() -> None:
+    search = run("LLMPSOSearchCV(make_pipeline")["search"]
+    assert search.best_score_ > 0.97
 
 
 def test_the_scikit_learn_example() -> None:

@@ -1,1 +1,4 @@
-"""Callbacks that report for the training loops of other libraries; each imports its library."""
+"""What fits into other libraries; each module imports its library.
+
+Callbacks that report for training loops, and a search in the manner of scikit-learn.
+"""

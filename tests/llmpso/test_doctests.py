@@ -14,6 +14,7 @@ MODULES = sorted(
         for name in llmpso.__all__
         if ">>>" in (inspect.getdoc(getattr(llmpso, name)) or "")
     }
+    | {"llmpso.integrations.sklearn"}
 )
 
 
