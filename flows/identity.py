@@ -62,7 +62,7 @@ def reuse_notes(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
 def check_unchanged(plan: Plan, ledger: Ledger) -> None:
     """Prevent the reuse of evaluations if code or data changed while the study ran."""
     try:
-        now = objective_fingerprint(plan.objective, plan.objective_spec.name)
+        now = objective_fingerprint(plan.objective, plan.objective_spec.path)
     except SpecError:
         now = None
     if now == plan.fingerprint or plan.fingerprint.missing:

@@ -14,6 +14,7 @@ from llmpso.backends.choose import choose_backend
 from llmpso.errors import SpecError
 from llmpso.goals import Goals
 from llmpso.objectives.base import DescribedObjective, Resumable, goals_of
+from llmpso.objectives.in_process import is_in_process
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import AllOptions, MemoryOptions, RunOptions
 from llmpso.running.core_allocation import CoreAllocation, measured_threads, measured_workers
@@ -137,6 +138,7 @@ def prepare(options: TuneOptions) -> Plan:
     check_storable(options)
     study = StudySpec(options.search, options.stop)
     objective_spec = ObjectiveSpec(options.objective, options.data)
+    _check_runner(options)
     layout = _layout(options.run, study)
     study = replace(study, n_workers=layout.n_workers)
     objective = build_objective(objective_spec)
@@ -153,7 +155,7 @@ def prepare(options: TuneOptions) -> Plan:
     plan = Plan(
         objective_spec=objective_spec,
         objective=objective,
-        fingerprint=objective_fingerprint(objective, objective_spec.name),
+        fingerprint=objective_fingerprint(objective, objective_spec.path),
         study=study,
         backend=backend,
         advisor_reason=reason,
@@ -169,6 +171,16 @@ def prepare(options: TuneOptions) -> Plan:
         plan.optimizer(plan.advisor(lambda backend: backend))
         stack.pop_all()
     return plan
+
+
+def _check_runner(options: TuneOptions) -> None:
+    """Refuse to send a function of this process to another one."""
+    runner = options.run.runner
+    if is_in_process(options.objective) and runner != "thread":
+        raise SpecError(
+            f"runner is {runner!r}, but the function is in this process only; put it into a "
+            "module and tune it as module:function, or use the runner 'thread'"
+        )
 
 
 def _check_race(objective: DescribedObjective, run: RunOptions) -> None:

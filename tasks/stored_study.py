@@ -1,16 +1,20 @@
 """A study as it is stored by now, running or not: in MLflow, and on this machine."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from mlflow.entities import Run
 
 from llmpso.dimension_text import dimension_of
-from llmpso.errors import DataError, SpaceError
+from llmpso.errors import DataError, LLMPSOError, SpaceError
+from llmpso.goals import KNEE, Goals
 from llmpso.memory.finished import trials_of
 from llmpso.running.pending_records import waiting_trials
 from llmpso.space import SearchSpace
+from llmpso.study.result import StudyResult, incumbent
+from llmpso.study.stopping import StopReason
 from llmpso.text import one_line
 from llmpso.trial import Trial
 from tasks.experiment import SPACE_PREFIX, STUDY_TAG
@@ -57,6 +61,30 @@ class StoredStudy:
     def tags(self) -> dict[str, str]:
         """Those of its run."""
         return dict(self.run.data.tags)
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial, of several goals the champion; None if there is none yet."""
+        if not self.goals:
+            return incumbent(self.trials)
+        with suppress(LLMPSOError):  # none is within the limit of the champion yet
+            return self.goals.chosen(self.trials)
+        return None
+
+    @property
+    def goals(self) -> Goals:
+        """What was lowered together; no names if it was one value."""
+        names = next((trial.goals for trial in self.trials if trial.goals), ())
+        return Goals(names, self.run.data.params.get("champion", KNEE)) if names else Goals()
+
+    @property
+    def result(self) -> StudyResult:
+        """The study as `minimize` returns it, as far as it got."""
+        reasons = {str(reason): reason for reason in StopReason}
+        reason = reasons.get(self.tags.get("stop_reason", ""), StopReason.INTERRUPTED)
+        return StudyResult(
+            self.trials, reason, space=self.space, metric=self.metric, goals=self.goals
+        )
 
     @property
     def is_running(self) -> bool:

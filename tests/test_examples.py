@@ -3,6 +3,7 @@
 Two of them need a model that serves: `tests/flows/test_serving.py` runs these.
 """
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -162,6 +163,24 @@ def test_a_function_of_your_own(
     summary = tune(**own, method="pso", evaluations=4, particles=2, workers=2)
     assert summary.best_value < 0.1
     assert set(summary.best_params) == set(load_space(tmp_path / "own_model.yaml"))
+
+
+def test_a_function_of_a_notebook(prefect_server, mlflow_store) -> None:
+    summary = run("load_study(summary.run_id)", __name__="__main__")["summary"]
+    assert (summary.evaluations, summary.objective) == (12, "train")
+    assert summary.best_value < 0.05
+
+
+def test_the_notebook(prefect_server, mlflow_store) -> None:
+    text = (PROJECT / "flows/examples/notebook.ipynb").read_text(encoding="utf-8")
+    cells = [c["source"] for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
+    names: dict[str, Any] = {"__name__": "__main__"}
+    with threadpool_limits(1):
+        for cell in cells:
+            exec("".join(cell), names)  # noqa: S102 - our own notebook
+    assert names["result"].best.value < 0.1
+    assert names["search"].best_score_ > 0.95
+    assert names["load_study"](names["summary"].run_id).best.value == names["summary"].best_value
 
 
 def test_a_class_of_your_own(

@@ -6,7 +6,6 @@ from typing import Any
 
 from flows.display.summary import STOPPED
 from llmpso.study.facts import facts
-from llmpso.study.result import incumbent
 from llmpso.study.trial_rows import trial_rows
 from tasks.stored_study import StoredStudy
 
@@ -22,13 +21,13 @@ def stored_facts(stored: StoredStudy) -> dict[str, str]:
     began = f"{stored.began:%Y-%m-%d %H:%M}, {duration(stored.seconds)} until "
     found = {"state": f"{stored.status}{f': {ended}' if ended else ''}"}
     found["began"] = began + ("now" if stored.is_running else "its end")
-    found |= facts(stored.trials, incumbent(stored.trials), stored.metric)
+    found |= facts(stored.trials, stored.best, stored.metric)
     return found | {name: tags[tag] for tag, name in TAGS.items() if tags.get(tag)}
 
 
 def stored_record(stored: StoredStudy) -> dict[str, Any]:
     """Everything as plain values, for scripts."""
-    best = incumbent(stored.trials)
+    best = stored.best
     return {
         "study": stored.name,
         "run_id": stored.tracker.run_id,

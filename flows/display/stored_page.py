@@ -27,7 +27,7 @@ def study_page(stored: StoredStudy) -> str:
         f"<details><summary>All trials</summary>{_trials(stored.trials)}</details>"
     )
     subtitle = f"{stored.tags.get('objective', '')} · MLflow run {stored.tracker.run_id}"
-    charts = study_charts(inside, stored.space, stored.metric)
+    charts = study_charts(inside, stored.space, stored.metric, stored.best)
     return page(charts, stored.name, f"{subtitle} · llmpso {__version__}", tables)
 
 

@@ -10,7 +10,6 @@ from rich.text import Text
 from flows.display.sparkline import best_so_far, sparkline
 from flows.display.stored_facts import duration, stored_facts
 from llmpso.study.facts import SHOWN
-from llmpso.study.result import incumbent
 from llmpso.study.trial_rows import trial_rows
 from llmpso.text import brief, one_line, short
 from llmpso.trial import Trial
@@ -34,7 +33,7 @@ def study_view(stored: StoredStudy, *, shows_all: bool = False) -> Group:
         facts.add_row("now", Text(_running(trial)))
     parts: list[RenderableType] = [Text(one_line(stored.name, 200), style="bold"), facts]
     if stored.trials:
-        parts += ["", _table(stored.trials, shows_all=shows_all)]
+        parts += ["", _table(stored, shows_all=shows_all)]
     return Group(*parts)
 
 
@@ -48,11 +47,12 @@ def _running(trial: RunningTrial) -> str:
     return f"trial {trial.number}, {trial.source}, for {since}: {params}"
 
 
-def _table(trials: Sequence[Trial], *, shows_all: bool) -> Table:
+def _table(stored: StoredStudy, *, shows_all: bool) -> Table:
+    trials, best = stored.trials, stored.best
     is_short = len(trials) <= MOST_ROWS or shows_all
     shown = trials if is_short else _best(trials)
     title = None if is_short else f"the best {MOST_ROWS} of {len(trials)}; --all shows all"
-    best, rows = incumbent(trials), trial_rows(shown)
+    rows = trial_rows(shown)
     names = [name for name in rows[0] if name == "state" or name.startswith(SHOWN)]
     table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
     for name in names:

@@ -11,6 +11,7 @@ from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
 from llmpso.improvements import improvements
 from llmpso.objectives.base import SupportsBaselines
+from llmpso.pages.html_table import TABLE_STYLE, facts_table
 from llmpso.search.warm_start import Memory
 from llmpso.study.cost import TrainingCost
 from llmpso.study.result import StudyResult
@@ -124,6 +125,21 @@ class Summary:
         """Time per evaluation that is neither training nor waiting for the language model."""
         rest = self.wall_seconds - self.training_seconds - self.llm_seconds
         return max(0.0, rest) / max(1, self.evaluations - self.reused)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        facts = {
+            "study": self.study,
+            f"best {self.metric}": f"{short(self.best_value)}, trial {self.best_number}, from "
+            f"{self.best_source}",
+            "configuration": ", ".join(f"{n} {short(v)}" for n, v in self.best_params.items()),
+            "trials": f"{self.evaluations}, {self.failed} failed, {self.pruned} pruned",
+            "ended": STOPPED[StopReason(self.stop_reason)],
+            "model": f"models:/{self.model}" if self.model else "none was saved",
+            "MLflow": f"{self.run_url or self.command_to_open} (run {self.run_id})",
+            "Prefect": self.prefect_run,
+        }
+        return f"<style>{TABLE_STYLE}</style>{facts_table(facts)}"
 
     def figures(self) -> dict[str, float]:
         """The metrics of the study's run in MLflow."""

@@ -8,6 +8,7 @@ from llmpso.errors import SpecError
 from llmpso.extras import needed_by
 from llmpso.objectives.analytic_functions import AnalyticObjective
 from llmpso.objectives.base import DescribedObjective
+from llmpso.objectives.in_process import is_in_process, objective_here
 from llmpso.objectives.user_function import function_objective
 from llmpso.objectives.user_modules import import_attribute
 from llmpso.options import FILE_FORMAT, DataOptions
@@ -49,6 +50,11 @@ class ObjectiveSpec:
     """A name in `OPTIONS`, or `package.module:attribute` for an objective of your own."""
     data: DataOptions = DataOptions()
 
+    @property
+    def path(self) -> str:
+        """Where the objective is imported from; empty if it is this process's own."""
+        return "" if is_in_process(self.name) else self.name
+
     def __post_init__(self) -> None:
         """Refuse a name that is not known, and an option that would be ignored."""
         is_own = ":" in self.name
@@ -83,6 +89,8 @@ def build_objective(spec: ObjectiveSpec) -> DescribedObjective:
         SpaceError: The space of a plain function cannot be used.
         DataError: Its data cannot be used.
     """
+    if is_in_process(spec.name):
+        return objective_here(spec.name)
     paths = (spec.data.csv, spec.data.images, spec.data.space_file)
     return _built(spec, tuple(_stamp(path) for path in paths if path is not None))
 

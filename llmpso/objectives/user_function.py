@@ -50,8 +50,8 @@ class PlainFunction:
 
     @property
     def name(self) -> str:
-        """Module and function."""
-        return f"{self._module}-{self._called}".replace("_", "-")
+        """Module and function; of code that was not imported the function alone."""
+        return "-".join(filter(None, (self._module, self._called))).replace("_", "-")
 
     @property
     def metric(self) -> str:
@@ -174,9 +174,10 @@ def _beside(function: Callable[..., Any], name: str) -> Any:
 def _names(function: Callable[..., Any], path: str | None) -> tuple[str, str]:
     """Module and name of a callable; those of its path, where it has none of its own."""
     own = getattr(function, "__name__", "")
-    # Code that was not imported, as that of a notebook may be, is in no module.
     if own.isidentifier():
-        return (getattr(function, "__module__", None) or "").rpartition(".")[2], own
+        # Code that was not imported, as that of a notebook or a script, is in no module.
+        imported = (getattr(function, "__module__", None) or "").removeprefix("__main__")
+        return imported.rpartition(".")[2], own
     module, _, attribute = (path or "").partition(":")
     called = attribute or type(function).__name__
     home = module or getattr(defining(function), "__module__", None) or ""

@@ -12,7 +12,7 @@ from llmpso.trial import Trial
 BEST_SHOWN = 10
 """Trials in the table of the best."""
 
-SHOWN = ("number", "source", "value", "params.", "constraints.", "seconds")
+SHOWN = ("number", "source", "value", "values.", "params.", "constraints.", "seconds")
 """Columns of that table, or how their names begin."""
 
 
@@ -27,7 +27,7 @@ def facts(trials: Sequence[Trial], best: Trial | None, metric: str) -> dict[str,
     found = {}
     if best is not None:
         found[f"best {one_line(metric, 100)}"] = (
-            f"{short(best.value)}, trial {best.number}, from {best.source}"
+            f"{_values(best)}, trial {best.number}, from {best.source}"
         )
         found["configuration"] = configuration(best)
     found["trials"] = counted(trials)
@@ -39,6 +39,12 @@ def facts(trials: Sequence[Trial], best: Trial | None, metric: str) -> dict[str,
 def configuration(trial: Trial) -> str:
     """The hyperparameters of a trial in one line."""
     return ", ".join(f"{brief(name)} {short(value)}" for name, value in trial.params.items())
+
+
+def _values(trial: Trial) -> str:
+    """The value, or those of several goals by name."""
+    named = ", ".join(f"{brief(name)} {short(value)}" for name, value in trial.values.items())
+    return named or short(trial.value)
 
 
 def counted(trials: Sequence[Trial]) -> str:

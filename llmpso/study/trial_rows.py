@@ -14,20 +14,24 @@ if TYPE_CHECKING:
 def trial_rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """One row per trial, all with the same columns; None where a trial has no value.
 
-    The columns are `number`, `state`, `source`, `value`, one `params.NAME` for each
-    hyperparameter, `constraints.NAME` and `metrics.NAME` for what was measured, `fidelity`,
-    `cost` (in full trainings), `seconds`, `started_at` (since the epoch), `failure`, `warnings`.
+    The columns are `number`, `state`, `source`, `value`, one `values.NAME` for each of several
+    goals and `params.NAME` for each hyperparameter, `constraints.NAME` and `metrics.NAME` for
+    what was measured, `fidelity`, `cost` (in full trainings), `seconds`, `started_at` (since the
+    epoch), `failure`, `warnings`.
     """
     cost = TrainingCost(trials)
     params = _names(trial.params for trial in trials)
     limits = _names(trial.constraints for trial in trials)
-    metrics = [n for n in _names(trial.metrics for trial in trials) if n not in limits]
+    goals = _names(trial.values for trial in trials)
+    others = _names(trial.metrics for trial in trials)
+    metrics = [name for name in others if name not in (*limits, *goals)]
     return [
         {
             "number": trial.number,
             "state": str(trial.state),
             "source": str(trial.source),
             "value": trial.value,
+            **{f"values.{name}": trial.values.get(name) for name in goals},
             **{f"params.{name}": trial.params.get(name) for name in params},
             **{f"constraints.{n}": trial.constraints.get(n, (None,))[0] for n in limits},
             **{f"metrics.{name}": trial.metrics.get(name) for name in metrics},
