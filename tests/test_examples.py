@@ -94,6 +94,13 @@ def test_a_measured_constraint() -> None:
     assert {str(trial.state) for trial in rated.trials} == {"complete", "infeasible"}
 
 
+def test_several_goals() -> None:
+    names = run("several = minimize(")
+    assert len(names["several"].front) > 3
+    assert names["several"].best in names["several"].front
+    assert names["small"].best.values["leaves"] <= 50
+
+
 def test_a_torch_loop_that_reports_and_the_same_with_optuna() -> None:
     names = run("report(epoch, loss)  # the added line")
     assert names["result"].best.value < 0.5

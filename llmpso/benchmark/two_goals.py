@@ -43,15 +43,18 @@ class TwoGoalTable:
 
     Args:
         name: Of the table.
+
+    Attributes:
+        front: The goals of the configurations that no other dominates, shape (n_front, 2).
     """
 
     def __init__(self, name: str) -> None:
         self.table = TableObjective(name)
         self._log_seconds = np.log10(training_seconds(name))
         configurations = np.column_stack([self.table.values.ravel(), self._log_seconds.ravel()])
-        front = _front(configurations)
-        self._low, self._high = front.min(axis=0), front.max(axis=0)
-        self._whole = self._volume(front)
+        self.front = _front(configurations)
+        self._low, self._high = self.front.min(axis=0), self.front.max(axis=0)
+        self._whole = self._volume(self.front)
 
     def measure(self, params: Params) -> list[float]:
         """Both goals of a configuration."""
@@ -174,7 +177,7 @@ def _arm_row(studies: pd.DataFrame, arm: str) -> Row:
     row |= {
         f"after {n}": round(float(own[f"after {n}"].mean()), 3) for n in SHOWN if n in (30, 60)
     }
-    for n in (30, 60):
+    for n in (30, 60) if arm != REFERENCE_ARM else ():
         column = f"after {n}"
         found = compare({arm: own[column].tolist()}, ours[column].tolist())[arm]
         row[f"ours ahead, {n}"] = (

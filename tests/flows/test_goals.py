@@ -6,13 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
 from flows.display.prefect_page import leaderboard
+from flows.refit import Arms, Refit, compare_arms, reason_to_keep, reason_to_promote
 from flows.tune import tune
 from flows.tune_plan import TuneOptions, prepare
 from llmpso.errors import SpecError
+from llmpso.goals import Goals
+from llmpso.objectives.base import HeldOut
+from llmpso.retuning.promotion import Rule
 from llmpso.trial import Evaluation, Source, Trial
 from tasks.stored_study import stored_study
 
@@ -109,3 +114,32 @@ def test_the_leaderboard_of_several_goals_is_their_front() -> None:
     ]
     rows = leaderboard(trials, "metric")
     assert [(row["trial"], row["size"]) for row in rows] == [(0, "3"), (2, "2")]
+
+
+def refits(error: float, size: float) -> tuple[Refit, ...]:
+    losses = np.random.default_rng(0).normal(error, 0.01, 200)
+    values = {"error": error, "size": size}
+    return tuple(Refit(f"model {n}", error + n, HeldOut(losses), values) for n in range(3))
+
+
+@pytest.mark.parametrize(
+    ("rule", "champion", "challenger", "kept"),
+    [
+        ("knee", (1.0, 4.0), (1.1, 2.0), ""),
+        ("knee", (1.0, 4.0), (0.9, 8.0), "worse (product of all goals"),
+        ("size <= 5", (1.0, 2.0), (0.9, 4.0), ""),
+        ("size <= 5", (1.0, 4.0), (1.1, 2.0), "worse (error"),
+        ("size <= 5", (1.0, 4.0), (0.5, 6.0), "the challenger is not within 'size <= 5' (error"),
+        ("size <= 5", (1.0, 6.0), (1.1, 4.0), ""),
+    ],
+)
+def test_retuning_compares_by_the_rule(
+    rule: str, champion: tuple[float, float], challenger: tuple[float, float], kept: str
+) -> None:
+    arms = Arms(refits(*champion), refits(*challenger), Goals(("error", "size"), rule))
+    verdict = compare_arms(arms, Rule())
+    reason = reason_to_keep(arms, verdict, None)
+    assert kept in reason
+    assert bool(kept) == bool(reason)
+    if champion[1] > 5 and rule != "knee":
+        assert reason_to_promote(arms, verdict).startswith("the champion is not within")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from llmpso.data.series.air_quality import load_taiwan
-from llmpso.errors import SpaceError
+from llmpso.errors import SpaceError, SpecError
 from llmpso.objectives import cnn, lstm
 from llmpso.objectives.network import NetworkLimits
 from llmpso.objectives.torch_threads import limit_threads
@@ -133,3 +133,21 @@ def test_the_latency_of_an_lstm_is_that_of_one_window():
     )
     trained = objective.evaluate({**LSTM, "layers": 1}, fidelity=1.0, seed=0)
     assert 0 < trained.constraints["latency_ms"][0] < 1_000
+
+
+def test_goals_of_a_network_are_measured_beside_its_error(images):
+    params = {"layers": 2, "filters": 6, "learning_rate": 0.01, "dropout": 0.0}
+    plain = cnn.CNNObjective(images, max_epochs=1, device="cpu")
+    goals = ["parameters", "latency_ms"]
+    several = cnn.CNNObjective(images, max_epochs=1, device="cpu", goals=goals)
+    assert (plain.goals, several.goals) == ((), ("error", "parameters", "latency_ms"))
+    assert plain.fingerprint != several.fingerprint
+    trained = several.evaluate(params, fidelity=1.0, seed=0)
+    assert trained.value == plain.evaluate(params, fidelity=1.0, seed=0).value
+    assert list(trained.values) == list(several.goals)
+    assert trained.values["error"] == trained.value
+    assert trained.values["parameters"] == plain.n_parameters(params)
+    assert 0 < trained.values["latency_ms"] < 1_000
+    assert trained.constraints == {}
+    with pytest.raises(SpecError, match="goals names 'speed'; of a network it must be one of"):
+        cnn.CNNObjective(images, max_epochs=1, device="cpu", goals=["speed"])

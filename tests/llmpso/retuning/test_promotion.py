@@ -184,3 +184,19 @@ def test_losses_may_be_whatever_holds_one_number_per_sample(reported):
 def test_what_holds_no_losses_is_refused(reported, message):
     with pytest.raises(DataError, match=message):
         HeldOut.of(reported)
+
+
+def test_several_goals_count_by_their_relative_changes() -> None:
+    rng = np.random.default_rng(0)
+    old, new = ([HeldOut(rng.exponential(1.0, 400) + 1) for _ in range(3)] for _ in range(2))
+    slower, faster = [("latency_ms", 1.0, 2.0)], [("latency_ms", 2.0, 1.0)]
+    assert not compare_refits(old, new, Rule(), slower, is_product=True).is_win
+    verdict = compare_refits(old, new, Rule(), faster, is_product=True)
+    assert verdict.is_win
+    assert verdict.improvement == pytest.approx(0.5, abs=0.05)
+    assert "product of all goals: error" in verdict.reason
+    assert "latency_ms 1 against 2" in verdict.reason
+    shown = compare_refits(old, new, Rule(), faster)
+    assert shown.improvement == compare_refits(old, new, Rule()).improvement
+    with pytest.raises(DataError, match=r"'gain' is 1 and -1.*choose the champion by a limit"):
+        compare_refits(old, new, Rule(), [("gain", 1.0, -1.0)], is_product=True)
