@@ -21,6 +21,7 @@ BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(
 
 CORE_ONLY = """
 import json, os, sys
+from importlib import import_module
 from io import StringIO
 from contextlib import redirect_stderr
 
@@ -38,8 +39,8 @@ from llmpso.running.gpus import check_gpus
 from llmpso.running.runner import open_runner
 
 space = SearchSpace({"x": Float(-1, 1)})
-best = minimize(lambda params: params["x"] ** 2, space, evaluations=8, seed=0).best
-said = {"minimize": best.value}
+result = minimize(lambda params: params["x"] ** 2, space, evaluations=12, seed=0)
+said = {"minimize": result.best.value}
 
 def file_of_space():
     return build_objective(ObjectiveSpec("glob:glob", DataOptions(space_file="space.yaml")))
@@ -55,6 +56,10 @@ ATTEMPTS = {
     "ollama": lambda: choose_backend("ollama"),
     "embedded": lambda: choose_backend("embedded"),
     "LivePlot": lambda: LivePlot(space).png(),
+    "to_frame": result.to_frame,
+    "plot_best": result.plot_best,
+    "plot_parallel": result.plot_parallel,
+    "sklearn": lambda: import_module("llmpso.integrations.sklearn"),
     "a space file": file_of_space,
     "dask": lambda: runner("dask"),
     "ray": lambda: runner("ray"),
@@ -179,6 +184,13 @@ def test_a_study_runs(said: dict[str, object]) -> None:
         ("ollama", "the advisor 'ollama' needs {}: pip install 'llmpso[ollama]'"),
         ("embedded", "the advisor 'embedded' needs {}: pip install 'llmpso[embedded]'"),
         ("LivePlot", "LivePlot needs {}: pip install 'llmpso[plots]'"),
+        ("to_frame", "to_frame needs {}: pip install 'llmpso[plots]'"),
+        ("plot_best", "a figure to explore needs {}: pip install 'llmpso[plots]'"),
+        (
+            "plot_parallel",
+            "the importance of hyperparameters needs {}: pip install 'llmpso[plots]'",
+        ),
+        ("sklearn", "LLMPSOSearchCV needs {}: pip install 'llmpso[sklearn]'"),
         ("a space file", "a space file needs {}: pip install 'llmpso[flows]'"),
         ("dask", "runner is 'dask', which is not installed: pip install 'llmpso[dask]'"),
         ("ray", "runner is 'ray', which is not installed: pip install 'llmpso[ray]'"),

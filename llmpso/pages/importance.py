@@ -6,6 +6,7 @@ hyperparameter is shuffled is the importance of that one.
 
 import numpy as np
 
+from llmpso.extras import needed_by
 from llmpso.pages.trial_points import Points
 
 LEAST_TRIALS = 10
@@ -25,8 +26,9 @@ def importances(points: Points) -> dict[str, float]:
     """
     if len(points.trials) < LEAST_TRIALS:
         return {}
-    from sklearn.ensemble import RandomForestRegressor
-    from sklearn.inspection import permutation_importance
+    with needed_by("the importance of hyperparameters", "plots"):
+        from sklearn.ensemble import RandomForestRegressor
+        from sklearn.inspection import permutation_importance
 
     names, cube = list(points.space), points.cube[-MOST_TRIALS:]
     ranks = points.shades[-MOST_TRIALS:]
