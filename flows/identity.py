@@ -13,6 +13,7 @@ from tasks.experiment import MODEL_TAG, SPACE_PREFIX, STUDY_TAG
 from tasks.ledger import Ledger
 from tasks.names import keys
 from tasks.registry import RETUNE_TAG
+from tasks.run_source import source_tags
 from tasks.studies import WORKERS_TAG, StudyIdentity
 
 MOST_OF_A_TAG = 5_000
@@ -28,6 +29,8 @@ def study_identity(plan: Plan) -> StudyIdentity:
         name=plan.name,
         params=_params(plan),
         tags=_tags(plan),
+        origin=source_tags(plan.objective, plan.objective_spec.name),
+        dataset=plan.dataset,
         asked={"budget": str(plan.study.search.evaluations), "limits": _limits(plan.study.stop)},
     )
 

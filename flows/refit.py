@@ -33,13 +33,15 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 class Refit:
     """One training, and its losses on the hold-out set."""
 
-    artifact: str
-    """Where its model is stored."""
-    value: float
-    """Its validation error, by which the best refit is chosen."""
+    trial: Trial
     held_out: HeldOut
     values: Mapping[str, float]
     """Of several goals, by name; empty if there is one."""
+
+    @property
+    def value(self) -> float:
+        """Its validation error, by which the best refit is chosen."""
+        return float(self.trial.value or 0.0)
 
     @property
     def error(self) -> float:
@@ -187,8 +189,7 @@ def _measured(plan: RetunePlan, arm: str, trained: Sequence[Trial]) -> tuple[Ref
     objective = plan.tune.objective
     return tuple(
         Refit(
-            trial.links["model"],
-            float(trial.value or 0.0),
+            trial,
             plan.held_out(load_model(plan.registry.tracking_uri, trial.links["model"], objective)),
             trial.values,
         )

@@ -11,6 +11,7 @@ from typing import Any, cast
 from prefect import get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from flows.arm_comparison import logged_best, record_arms
 from flows.champion_checks import check_champion, reason_not_to_tune
 from flows.command import Command
 from flows.command_line import run_module
@@ -28,7 +29,7 @@ from flows.refit import (
     refit_arms,
 )
 from flows.retune_plan import RetuneOptions, RetunePlan, check_retune, locked_plan
-from flows.retune_report import Decision, Findings, RetuneReport, as_text
+from flows.retune_report import Decision, Findings, RetuneReport, as_text, description
 from flows.tune import run_plan
 from llmpso import __version__
 from llmpso.errors import ChampionChangedError
@@ -36,16 +37,18 @@ from llmpso.escaping import fenced
 from llmpso.objectives.base import SupportsDrift
 from llmpso.retuning.drift import Reference, last_label
 from llmpso.study.stopping import StopReason
+from llmpso.trial import Trial
 from llmpso.urls import masked_url
 from tasks.champion import REFERENCE_FILE, record_confirmation
-from tasks.flow_runs import without_process_tag
+from tasks.flow_runs import prefect_page, without_process_tag
 from tasks.ledger import Ledger
+from tasks.page_links import comparison_page, run_page
 from tasks.registry import RETUNE_TAG, Promotion
 from tasks.store import quoted
 from tasks.studies import open_study
 from tasks.tracker import Tracker
 
-EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS)
+EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS, StopReason.LLM_COST)
 """Reasons for the end of a study that cause a notification: calls, tokens or time ran out."""
 
 
@@ -97,13 +100,16 @@ def _run(plan: RetunePlan, ledger: Ledger) -> RetuneReport:
         reason = "the search found nothing better than the champion's own configuration"
         return _keep(plan, run, reason, found)
     arms = refit_arms(plan, ledger, study.best_params)
+    best = logged_best(plan, run, arms)
+    compared = record_arms(plan, run, arms, best, found.degradation)
     if plan.champion is None:
-        return _promote(plan, run, arms, "nothing served before", found)
+        return _promote(plan, run, arms, best, "nothing served before", found)
+    found = replace(found, compared=comparison_page(run.experiment_id, compared))
     verdict = compare_arms(arms, plan.options.rule)
     found = replace(found, verdict=verdict)
     if reason := reason_to_keep(arms, verdict, found.degradation):
         return _keep(plan, run, reason, found)
-    return _promote(plan, run, arms, reason_to_promote(arms, verdict), found)
+    return _promote(plan, run, arms, best, reason_to_promote(arms, verdict), found)
 
 
 def _tuned(plan: RetunePlan, run: Tracker) -> Summary:
@@ -141,7 +147,7 @@ def _keep(plan: RetunePlan, run: Tracker, reason: str, found: Findings) -> Retun
 
 
 def _promote(
-    plan: RetunePlan, run: Tracker, arms: Arms, reason: str, found: Findings
+    plan: RetunePlan, run: Tracker, arms: Arms, best: Trial, reason: str, found: Findings
 ) -> RetuneReport:
     """Let the best refit serve, once all that later runs need of it is recorded."""
     if found.study is None:
@@ -153,7 +159,7 @@ def _promote(
         run.record_json(REFERENCE_FILE, reference.to_json())
     outcome = Decision.FIRST if plan.champion is None else Decision.PROMOTED
     promotion = Promotion(
-        artifact=arms.best.artifact,
+        artifact=best.links["model"],
         params=found.study.best_params,
         error=arms.best.error,
         outcome=str(outcome),
@@ -161,6 +167,12 @@ def _promote(
         replaced=plan.serves,
         study_run=found.study.run_id,
         retune_run=run.run_id,
+        pages={
+            "the retuning": run.page,
+            "its study": run_page(run.experiment_id, found.study.run_id),
+            "champion and challenger side by side": found.compared,
+            "the run in Prefect": prefect_page(),
+        },
     )
     plan.registry.describe(objective.description)
     version = plan.registry.promote(promotion)
@@ -183,6 +195,7 @@ def _report(
         study=found.study,
         verdict=found.verdict,
         warnings=plan.warnings,
+        compared=found.compared,
     )
 
 
@@ -190,7 +203,9 @@ def _record(plan: RetunePlan, run: Tracker, report: RetuneReport) -> None:
     tags = {"outcome": str(report.outcome), "reason": report.reason, "version": report.version}
     if report.warnings:
         tags["warning"] = "; ".join(report.warnings)
-    run.record_summary(report.figures(), fenced(as_text(report)), tags)
+    study = run_page(run.experiment_id, report.study.run_id) if report.study else ""
+    text = description(report, study, prefect_page())
+    run.record_summary(report.figures(), text, tags)
     run.record_json("report.json", report.record())
     history = plan.registry.promotions()
     run.record_table("promotions.json", history)

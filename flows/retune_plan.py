@@ -18,6 +18,7 @@ from tasks.artifacts import load_model
 from tasks.champion import Champion, champion_lost, find_champion
 from tasks.names import model_name
 from tasks.registry import Registry
+from tasks.run_source import source_tags
 from tasks.studies import StudyIdentity, close_left_open
 
 
@@ -100,6 +101,8 @@ class RetunePlan:
             name=f"retune {self.name}",
             params=self._params(),
             tags={"retunes": self.name},
+            origin=source_tags(tune.objective, tune.objective_spec.name),
+            dataset=tune.dataset,
         )
 
     def held_out(self, model: Any) -> HeldOut:

@@ -6,12 +6,14 @@ from enum import StrEnum
 from typing import Any
 
 from flows.display.summary import STOPPED, Summary
+from llmpso.escaping import fenced
 from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.drift import ColumnDrift
 from llmpso.retuning.promotion import Verdict
 from llmpso.study.stopping import StopReason
 from llmpso.text import brief, one_line, printable
 from tasks.names import keys
+from tasks.page_links import linked_pages, version_page
 
 
 class Decision(StrEnum):
@@ -35,6 +37,8 @@ class Findings:
     """The study that looked for a better configuration."""
     verdict: Verdict | None = None
     """Challenger against champion."""
+    compared: str = ""
+    """Page of MLflow's on which the two stand side by side; empty if nothing was compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class RetuneReport:
     verdict: Verdict | None = None
     warnings: Sequence[str] = ()
     """What people should know of the champion: that it is gone, or its data."""
+    compared: str = ""
+    """Page of MLflow's on which both stand side by side; empty if nothing was compared."""
 
     @property
     def headline(self) -> str:
@@ -93,6 +99,23 @@ class RetuneReport:
     def record(self) -> dict[str, Any]:
         """Everything, for JSON."""
         return asdict(self)
+
+
+def description(report: RetuneReport, study: str, prefect_run: str) -> str:
+    """The report in Markdown, for the page of its run in MLflow.
+
+    Args:
+        report: The outcome.
+        study: Page of the study; empty if there was none.
+        prefect_run: Address of the flow run; empty if it is not known.
+    """
+    pages = {
+        "champion and challenger side by side": report.compared,
+        "the study": study,
+        f"version {report.version}": version_page(report.model, report.version),
+        "the run in Prefect": prefect_run,
+    }
+    return f"{linked_pages(pages)}\n\n{fenced(as_text(report))}"
 
 
 def as_text(report: RetuneReport) -> str:

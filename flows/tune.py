@@ -7,7 +7,6 @@ from dataclasses import asdict
 from functools import partial
 
 from prefect import get_run_logger, runtime
-from prefect.utilities.urls import url_for
 
 from flows.command import Command
 from flows.command_line import run_module
@@ -31,13 +30,15 @@ from llmpso.search.warm_start import HasMemory
 from llmpso.study.loop import run_study
 from llmpso.study.result import StudyResult
 from llmpso.study.spec import warn_of_idle_workers
-from llmpso.trial import Trial
+from llmpso.trial import Trial, TrialState
 from tasks.advise import CachedBackend
-from tasks.flow_runs import without_process_tag
+from tasks.flow_runs import prefect_page, without_process_tag
 from tasks.ledger import Ledger
+from tasks.logged_models import log_best_models
 from tasks.patience import STORE_ERRORS
 from tasks.replies import StudyReplies
 from tasks.studies import WORKERS_TAG, open_study
+from tasks.system_metrics import system_metrics
 from tasks.tracker import Tracker
 
 
@@ -68,7 +69,8 @@ def run_plan(plan: Plan) -> Summary:
     identity, run_id = study_identity(plan), str(runtime.flow_run.id)
     with closing(plan), open_study(identity, run_id, resume=not plan.run.fresh) as ledger:
         begun = _with_first_sizes(plan, ledger.study)
-        return _run(with_memory(begun, ledger.study), ledger)
+        with system_metrics(ledger.study, are_wanted=plan.run.system_metrics):
+            return _run(with_memory(begun, ledger.study), ledger)
 
 
 def _with_first_sizes(plan: Plan, study: Tracker) -> Plan:
@@ -117,9 +119,9 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
         result,
         reused=ledger.reused,
         wall_seconds=wall_seconds,
-        model=_registered(plan, ledger, result.best),
+        model=_registered(plan, ledger, result),
         study=study,
-        prefect_run=url_for("flow-run", obj_id=str(runtime.flow_run.id)) or "",
+        prefect_run=prefect_page(),
         notes=notes,
         memory=optimizer.memory if isinstance(optimizer, HasMemory) else None,
     )
@@ -127,14 +129,24 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
     return summary
 
 
-def _registered(plan: Plan, ledger: Ledger, best: Trial) -> str:
+def _registered(plan: Plan, ledger: Ledger, result: StudyResult) -> str:
     """The new version, if the study's best model is registered immediately."""
-    if not plan.registers:
+    study, ranked = ledger.study, map(ledger.linked, _ranked(result))
+    models = log_best_models(study, ranked, plan.registry.name, plan.dataset)
+    best = next((trial for trial in models if trial.number == result.best.number), None)
+    if best is None or not plan.registers:
         return ""
-    version = plan.registry.register(ledger.linked(best), ledger.study.run_id)
-    if version:
-        plan.registry.describe(plan.objective.description)
+    pages = {"the study": study.page, "the run in Prefect": prefect_page()}
+    version = plan.registry.register(best, study.run_id, pages)
+    plan.registry.describe(plan.objective.description)
     return version
+
+
+def _ranked(result: StudyResult) -> list[Trial]:
+    """The best trial, then the rest of the front, then all others by their value."""
+    complete = [trial for trial in result.trials if trial.state is TrialState.COMPLETE]
+    others = sorted(complete, key=lambda trial: (trial.value, trial.number))
+    return list({t.number: t for t in (result.best, *result.front, *others)}.values())
 
 
 def _search(

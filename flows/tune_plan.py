@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from mlflow.entities import Dataset
+
 from flows.handover import prepared_once
 from flows.storable import check_storable
 from llmpso.advisor import Advisor, Task
@@ -24,6 +26,9 @@ from llmpso.running.runner import cluster_capacity, open_runner
 from llmpso.search.optimizer import Optimizer
 from llmpso.study.build_optimizer import build_optimizer
 from llmpso.study.spec import StudySpec
+from llmpso.study.stopping import StopConditions
+from llmpso.token_prices import TokenPrice, known_price
+from tasks.datasets import dataset_of
 from tasks.experiment import Experiment, open_experiment
 from tasks.memory import check_experiments
 from tasks.names import experiment_name, model_name
@@ -56,6 +61,8 @@ class Plan:
     advisor_reason: str
     """Which language model is asked, and why this one."""
     temperature: float
+    price: TokenPrice | None
+    """Of the language model's tokens; None if it is not known."""
     layout: CoreAllocation
     run: RunOptions
     past: MemoryOptions
@@ -63,6 +70,8 @@ class Plan:
     experiment: Experiment
     registry: Registry
     """Registered model that the study is for."""
+    dataset: Dataset | None
+    """The data as MLflow shows it; None if the objective does not say."""
     registers: bool = True
     """Whether the best model is registered as a version of it when the study ends."""
     retune_run: str = ""
@@ -119,7 +128,11 @@ class Plan:
         goals = self.study.goals.names
         task = Task(self.objective.description, self.objective.metric, goals)
         return Advisor(
-            through(self.backend), task, temperature=self.temperature, seed=self.study.search.seed
+            through(self.backend),
+            task,
+            temperature=self.temperature,
+            seed=self.study.search.seed,
+            price=self.price,
         )
 
     def optimizer(self, advisor: Advisor | None) -> Optimizer:
@@ -160,15 +173,19 @@ def prepare(options: TuneOptions) -> Plan:
         backend=backend,
         advisor_reason=reason,
         temperature=options.llm.temperature,
+        price=options.llm.price or (known_price(backend.identity) if backend else None),
         layout=layout,
         run=options.run,
         past=options.past,
         experiment=experiment,
         registry=Registry(experiment.tracking_uri, registered),
+        dataset=dataset_of(objective),
     )
     with ExitStack() as stack:
         stack.callback(plan.close)
-        plan.optimizer(plan.advisor(lambda backend: backend))
+        advisor = plan.advisor(lambda backend: backend)
+        StopConditions(study.stop, advisor)
+        plan.optimizer(advisor)
         stack.pop_all()
     return plan
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmpso.fidelity.report import checkpoint, report
     from llmpso.fidelity.reporter import Reporter
     from llmpso.objectives.base import Objective
+    from llmpso.objectives.dataset import Dataset
     from llmpso.options import SearchOptions, StopOptions
     from llmpso.pages.live_plot import LivePlot
     from llmpso.search.llm_pso import LLMPSO
@@ -35,6 +36,7 @@ __all__ = [
     "Advisor",
     "Backend",
     "Categorical",
+    "Dataset",
     "Evaluation",
     "Fixed",
     "Float",
@@ -69,6 +71,7 @@ _NAMES = {
     "fidelity.report": ("checkpoint", "report"),
     "fidelity.reporter": ("Reporter",),
     "objectives.base": ("Objective",),
+    "objectives.dataset": ("Dataset",),
     "options": ("SearchOptions", "StopOptions"),
     "pages.live_plot": ("LivePlot",),
     "search.surrogate_assisted": ("SurrogateAssistedSearch",),

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from llmpso.errors import SpecError
 from llmpso.option_group import Configurations, Options, Texts
 from llmpso.text import did_you_mean
+from llmpso.token_prices import TokenPrice
 
 AtLeast1 = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -183,7 +184,9 @@ class StopOptions(Options):
     max_llm_calls: AtLeast1 | None = None
     """Requests to the language model, without those answered from the cache."""
     max_llm_tokens: AtLeast1 | None = None
-    """Tokens of those requests and replies."""
+    """Tokens of those requests and replies, of reasoning too."""
+    max_llm_cost: Positive | None = None
+    """Dollars for those tokens."""
     max_failures: AtLeast1 | None = None
     """Failed trainings. If not given, a study of which the first trainings all fail with the same
     exception ends, too."""
@@ -212,6 +215,19 @@ class LLMOptions(Options):
     """Address of the OpenAI-compatible or Ollama server."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     """Spread of the language model's answers."""
+    llm_price: str | None = None
+    """Dollars per million tokens read and written, such as 0.15/0.60; known of OpenAI's models."""
+
+    @property
+    def price(self) -> TokenPrice | None:
+        """The price that was given."""
+        return None if self.llm_price is None else TokenPrice.parsed(self.llm_price)
+
+    @model_validator(mode="after")
+    def _has_a_price(self) -> Self:
+        if self.llm_price is not None:
+            TokenPrice.parsed(self.llm_price)
+        return self
 
 
 class ScheduledLLMOptions(LLMOptions):
@@ -242,6 +258,8 @@ class RunOptions(Options):
     """Seconds after which a training is killed and counts as failed."""
     max_memory: AtLeast1 | None = None
     """MiB that the process of a training may take before it is killed."""
+    system_metrics: bool = False
+    """Record CPU, memory, disk, network and GPU of this machine with the study in MLflow."""
     fresh: bool = False
     """Start the study again instead of resuming it where it was interrupted."""
     experiment: str | None = None

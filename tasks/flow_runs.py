@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from filelock import FileLock, Timeout
-from prefect import tags
+from prefect import runtime, tags
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -24,8 +24,10 @@ from prefect.client.schemas.objects import StateType
 from prefect.context import TagsContext
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
+from prefect.utilities.urls import url_for
 
 from llmpso.running.durable_files import DAMAGED_FOLDER, made_folder
+from llmpso.urls import masked_url
 from tasks.state import lock_file, state_folder
 
 TERMINATED = "Its process terminated unexpectedly."
@@ -33,6 +35,11 @@ PREFIX = "process:"
 """Of the tag that names the process of a flow run."""
 
 OPEN_STATES = [StateType.RUNNING, StateType.PENDING]
+
+
+def prefect_page() -> str:
+    """The page of this flow run in Prefect, without secrets; empty if there is none."""
+    return masked_url(url_for("flow-run", obj_id=str(runtime.flow_run.id)) or "")
 
 
 @contextmanager

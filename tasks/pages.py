@@ -9,6 +9,7 @@ from typing import Any
 
 import mlflow
 from mlflow.entities import SpanType
+from mlflow.utils.autologging_utils import disable_autologging
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -51,8 +52,10 @@ def draw_study(
     Returns:
         The pictures, PNG, by name.
     """
-    charts = study_charts(trials, objective.space, objective.metric, best)
-    charts += _model_charts(study, objective, best)
+    # A user's `mlflow.autolog()` would take the random forest behind a chart for one of theirs.
+    with disable_autologging():
+        charts = study_charts(trials, objective.space, objective.metric, best)
+        charts += _model_charts(study, objective, best)
     with tempfile.TemporaryDirectory() as scratch:
         files = draw(charts, Path(scratch), title, subtitle)
         study.record_folder(Path(scratch), FIGURES)

@@ -3,7 +3,7 @@
 import difflib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from llmpso.urls import masked_url
 from tasks.artifacts import check_model
 from tasks.lock import Lock
 from tasks.lock_targets import Purpose, model_lock
+from tasks.page_links import linked_pages
 from tasks.patience import is_unavailable
 from tasks.serving import CHAMPION, PREVIOUS, Serving
 from tasks.store import client, paged, quoted
@@ -51,6 +52,8 @@ class Promotion:
     """Version that serves until then; empty if none does."""
     study_run: str
     retune_run: str
+    pages: Mapping[str, str]
+    """Where it comes from: addresses by name; an empty one is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +120,21 @@ class Registry:
             "--register-as)"
         )
 
-    def register(self, trial: Trial, study_run: str) -> str:
-        """Register a trial's model, unless it is; `name/version`, or nothing if it has none."""
-        if "model" not in trial.links:
-            return ""
+    def register(self, trial: Trial, study_run: str, pages: Mapping[str, str]) -> str:
+        """Register a trial's model, unless it is; `name/version`.
+
+        Args:
+            trial: With links to its run and its model.
+            study_run: The study's.
+            pages: Where it comes from, as in a `Promotion`.
+        """
         ours = f"name = {quoted(self.name)} and run_id = '{trial.links['run']}'"
         for version in paged(partial(self.store.search_model_versions, ours)):
             return f"{self.name}/{version.version}"
         tags = {"value": f"{trial.value:.6g}", "study": study_run, "source": str(trial.source)}
-        return f"{self.name}/{self._register(trial.links['model'], tags)}"
+        number = self._register(trial.links["model"], tags)
+        self.store.update_model_version(self.name, number, linked_pages(pages))
+        return f"{self.name}/{number}"
 
     def describe(self, objective: str) -> None:
         """Write on the model's page what it does and how to load it, unless it has a description.
@@ -236,7 +245,8 @@ class Registry:
             "study": promotion.study_run,
         }
         number = self._register(promotion.artifact, tags)
-        self.store.update_model_version(self.name, number, promotion.reason)
+        described = f"{promotion.reason}\n\n{linked_pages(promotion.pages)}"
+        self.store.update_model_version(self.name, number, described)
         return number
 
     def _register(self, artifact: str, tags: dict[str, str]) -> str:

@@ -1,14 +1,14 @@
 """The MLflow store: one client of it for each process, and how it is searched."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
 from alembic.util.exc import CommandError
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,9 +22,42 @@ from tasks.store_file import refusal_of
 
 T = TypeVar("T")
 
+MOST_METRICS, MOST_TEXTS = 800, 100
+"""Metrics, parameters and tags of one request: MLflow takes 1,000 in all."""
+
+
+class Client(MlflowClient):
+    """A client whose records belong to what they name only.
+
+    MLflow's own gives metrics to the model that is active in the thread or the environment. That
+    is one of the user's: it would get the metrics of all trials, and a store that does not have it
+    refuses them.
+    """
+
+    def log_batch(
+        self,
+        run_id: str,
+        metrics: Sequence[Metric] = (),
+        params: Sequence[Param] = (),
+        tags: Sequence[RunTag] = (),
+        synchronous: bool | None = None,
+    ) -> None:
+        """Write metrics, parameters and tags to a run."""
+        store = self._tracking_client.store
+        n_requests = max(
+            math.ceil(len(metrics) / MOST_METRICS),
+            math.ceil(max(len(params), len(tags)) / MOST_TEXTS),
+        )
+        for number in range(n_requests):
+            texts = slice(number * MOST_TEXTS, (number + 1) * MOST_TEXTS)
+            points = slice(number * MOST_METRICS, (number + 1) * MOST_METRICS)
+            store.log_batch(
+                run_id, metrics=metrics[points], params=params[texts], tags=tags[texts]
+            )
+
 
 @cache
-def client(tracking_uri: str) -> MlflowClient:
+def client(tracking_uri: str) -> Client:
     """One client per process and store; the database is made if it is not there.
 
     Raises:
@@ -33,7 +66,7 @@ def client(tracking_uri: str) -> MlflowClient:
     check_store(tracking_uri)
     try:
         make_store(tracking_uri)
-        return MlflowClient(tracking_uri)
+        return Client(tracking_uri)
     except ModuleNotFoundError as error:
         way_out = f"install it: pip install {error.name}"
         raise unusable(tracking_uri, f"package {error.name} is not there", way_out) from error

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from mlflow.entities import Dataset
 from prefect import get_run_logger
 
 from llmpso.errors import BusyError, StorageError
 from llmpso.text import one_line
+from tasks.datasets import TUNING, record_input
 from tasks.experiment import STUDY_TAG, Experiment, LastStudy
 from tasks.flow_runs import mark_crashed
 from tasks.ledger import Ledger
@@ -36,6 +38,10 @@ class StudyIdentity:
     name: str
     params: Mapping[str, Any]
     tags: Mapping[str, str]
+    origin: Mapping[str, str]
+    """Tags that say who runs it, with which code."""
+    dataset: Dataset | None
+    """The data, if it is known."""
     asked: Mapping[str, str] = field(default_factory=dict)
     """Tags that say how far it is to go: an earlier run that went as far is not resumed."""
 
@@ -60,6 +66,7 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
     study, lock = _continued(identity, flow_run_id, resume) or _started(identity, flow_run_id)
     status = "KILLED"
     try:
+        record_input(study, study.run_id, identity.dataset, TUNING)
         ledger = Ledger(study, identity.fingerprint)
         if ledger.n_reusable:
             get_run_logger().info("resuming with %d evaluations", ledger.n_reusable)
@@ -92,7 +99,8 @@ def _explained(study: Tracker) -> StorageError | None:
 
 
 def _started(identity: StudyIdentity, flow_run_id: str) -> tuple[Tracker, Lock]:
-    tags = {**identity.tags, **identity.asked, STUDY_TAG: identity.key, FLOW_RUN_TAG: flow_run_id}
+    own = {STUDY_TAG: identity.key, FLOW_RUN_TAG: flow_run_id}
+    tags = {**identity.tags, **identity.origin, **identity.asked, **own}
     study = identity.experiment.start(identity.name, identity.params, tags)
     return study, study_lock(study)
 
@@ -115,7 +123,8 @@ def _continued(
     if resume:
         # The options of the first run decide its trials, also if another flow resumes it.
         now = {name: tag for name, tag in identity.tags.items() if name != WORKERS_TAG}
-        last.study.reopen({**now, **identity.asked, FLOW_RUN_TAG: flow_run_id})
+        own = {FLOW_RUN_TAG: flow_run_id}
+        last.study.reopen({**now, **identity.origin, **identity.asked, **own})
         return last.study, lock
     with lock:
         _abandon(last, identity.fingerprint)

@@ -16,6 +16,7 @@ from mlflow.entities import LifecycleStage, Metric, RunStatus, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS, MLFLOW_RUN_NOTE
 
 from llmpso.urls import masked_url
+from tasks.page_links import run_page
 from tasks.patience import STORE_ERRORS
 from tasks.store import client, finite, milliseconds
 
@@ -44,13 +45,17 @@ class Tracker:
         if urlsplit(self.tracking_uri).scheme not in ("http", "https"):
             return ""
         base = masked_url(self.tracking_uri).rstrip("/")
-        # The page of a run for prompts, MLflow's default, shows no description and no curves.
-        view = "workflowType=machine_learning"
-        return f"{base}/#/experiments/{self.experiment_id}/runs/{self.run_id}?{view}"
+        return f"{base}/{self.page}"
+
+    @property
+    def page(self) -> str:
+        """The page of the run, for links on other pages of MLflow's."""
+        return run_page(self.experiment_id, self.run_id)
 
     def record_incumbent(self, number: int, value: float) -> None:
         """Add the best value so far to the run's curve, at the number of its evaluation."""
-        self.store.log_metric(self.run_id, INCUMBENT, value, step=number)
+        point = Metric(INCUMBENT, value, milliseconds(time.time()), number)
+        self.store.log_batch(self.run_id, metrics=[point])
 
     def record_curve(self, name: str, points: Sequence[tuple[int, float]]) -> None:
         """Add the points of a curve, each with its step, that it does not have yet."""

@@ -4,7 +4,7 @@ import json
 import logging
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from llmpso.fidelity.curve import Point
 from llmpso.running.outcome import Outcome, without_model
 from llmpso.running.pending_records import PendingRecord, trial_of, trial_record
 from llmpso.safe_names import file_name, twins
-from llmpso.text import one_line
+from llmpso.text import one_line, short
 from llmpso.trial import Trial, TrialState
 from tasks.model_files import write_description
 from tasks.names import REPORTED, keys, metric_keys
@@ -65,7 +65,7 @@ def record_trial(study: Tracker, entry: PendingRecord) -> Trial:
     run = store.create_run(
         study.experiment_id,
         start_time=milliseconds(trial.started_at),
-        run_name=f"{trial.number:03d} {trial.source}",
+        run_name=_run_name(trial),
         tags=_trial_tags(study, trial) | {ADDRESS_TAG: entry.key},
     )
     run_id = run.info.run_id
@@ -192,6 +192,12 @@ def _write_record(folder: Path, name: str, text: str) -> None:
     (folder / RECORDS / name).write_text(text, encoding="utf-8")
 
 
+def _run_name(trial: Trial) -> str:
+    """What a list of runs says first: place, source, and value or what happened instead."""
+    outcome = trial.state if trial.value is None else short(trial.value)
+    return f"{trial.number:03d} {trial.source} · {outcome}"
+
+
 def _trial_tags(study: Tracker, trial: Trial) -> dict[str, str]:
     tags = {
         MLFLOW_PARENT_RUN_ID: study.run_id,
@@ -234,10 +240,13 @@ def _outcome(tags: Mapping[str, str]) -> Trial | None:
         return None
 
 
-def _trial_metrics(
-    trial: Trial, curves: Mapping[str, Sequence[float]], reports: Sequence[Point]
-) -> list[Metric]:
-    now = milliseconds(trial.started_at + trial.seconds)
+def final_metrics(trial: Trial, curves: Iterable[str] = ()) -> list[Metric]:
+    """The figures of a trial that ended, at the step of its number.
+
+    Args:
+        trial: As it was recorded.
+        curves: Names of its curves, which are stored beside them.
+    """
     keys_of = metric_keys({*trial.metrics, *curves})
     final = {keys_of[name]: value for name, value in trial.metrics.items()}
     final["seconds"] = trial.seconds
@@ -245,10 +254,21 @@ def _trial_metrics(
         final["value"] = trial.value
     if trial.state is TrialState.PRUNED:
         final |= {"fidelity": trial.fidelity, "value_at_fidelity": trial.rungs[-1][1]}
-    metrics = finite(final, now, step=trial.number)
+    return finite(final, _ended_at(trial), step=trial.number)
+
+
+def _trial_metrics(
+    trial: Trial, curves: Mapping[str, Sequence[float]], reports: Sequence[Point]
+) -> list[Metric]:
+    now, keys_of = _ended_at(trial), metric_keys({*trial.metrics, *curves})
+    metrics = final_metrics(trial, curves)
     for name, curve in curves.items():
         for epoch, value in enumerate(curve, start=1):
             metrics += finite({keys_of[name]: value}, now, step=epoch)
     for step, value in reports:
         metrics += finite({REPORTED: value}, now, step=step)
     return metrics
+
+
+def _ended_at(trial: Trial) -> int:
+    return milliseconds(trial.started_at + trial.seconds)

@@ -24,6 +24,7 @@ from llmpso.errors import BackendError
 from llmpso.space import Fixed
 from llmpso.space_file import load_space
 from llmpso.study.cost import TrainingCost
+from tasks.datasets import dataset_of
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -53,6 +54,12 @@ def test_each_snippet_is_run_by_one_test() -> None:
     tests = Path(__file__).read_text() + (PROJECT / "tests/flows/test_serving.py").read_text()
     parts = set(re.findall(r'(?:block|run|written|snippet)\(\s*"(.+?)"', tests))
     assert all(sum(part in block for part in parts) == 1 for block in BLOCKS)
+
+
+def test_the_example_of_a_data_set() -> None:
+    described = run("def describe_data")["describe_data"]()
+    found = dataset_of(SimpleNamespace(describe_data=lambda: described))
+    assert (found.name, found.source_type) == ("tumours", "http")
 
 
 def test_the_notebook_example() -> None:

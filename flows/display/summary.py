@@ -17,6 +17,7 @@ from llmpso.study.cost import TrainingCost
 from llmpso.study.result import StudyResult
 from llmpso.study.stopping import StopReason
 from llmpso.text import short
+from llmpso.token_prices import TokenPrice
 from llmpso.trial import Source, Trial, TrialState
 from llmpso.urls import masked_url
 from llmpso.user_code import run_user_code
@@ -32,6 +33,7 @@ STOPPED = {
     StopReason.SECONDS: "stopped early: the time limit was reached",
     StopReason.LLM_CALLS: "stopped early: the limit of LLM calls was reached",
     StopReason.LLM_TOKENS: "stopped early: the limit of LLM tokens was reached",
+    StopReason.LLM_COST: "stopped early: the limit of LLM costs was reached",
     StopReason.FAILURES: "stopped early: too many evaluations failed",
     StopReason.ALL_FAILED: "stopped early: the first evaluations failed with the same error",
     StopReason.INTERRUPTED: "stopped early: interrupted",
@@ -92,6 +94,9 @@ class Summary:
     llm_problems: int
     """Replies that were not fully usable, and requests without a reply."""
     llm_tokens: int
+    """Of requests and replies, those of reasoning included."""
+    llm_cost: float | None
+    """Dollars for them; None if the price is not known."""
     began_from: list[dict[str, Any]]
     """Earlier studies that it learned from, the most alike first."""
     starts: list[dict[str, Any]]
@@ -155,6 +160,7 @@ class Summary:
                 "llm_calls": self.llm_calls,
                 "llm_cached": self.llm_cached,
                 "llm_tokens": self.llm_tokens,
+                **({} if self.llm_cost is None else {"llm_cost": self.llm_cost}),
                 "llm_seconds": self.llm_seconds,
                 "llm_improvements": n_from_llm(self.improved_by_source),
                 "training_seconds": self.training_seconds,
@@ -237,6 +243,7 @@ def summarise(
         llm_cached=len(calls) - len(asked),
         llm_problems=sum(bool(call.problems) for call in calls),
         llm_tokens=_tokens(asked),
+        llm_cost=_cost(asked, plan.price),
         began_from=earlier_records(plan.study.memory, memory.shares if memory else {}),
         beliefs=[list(belief) for belief in (memory.beliefs if memory else ())],
         starts=start_records(objective.space, plan.study.memory, result.trials),
@@ -248,7 +255,7 @@ def summarise(
         tracking_uri=masked_url(study.tracking_uri),
         run_id=study.run_id,
         run_url=study.url,
-        prefect_run=masked_url(prefect_run),
+        prefect_run=prefect_run,
     )
 
 
@@ -302,6 +309,12 @@ def _warnings(trials: Sequence[Trial]) -> list[str]:
 
 def _count(trials: Sequence[Trial]) -> dict[str, int]:
     return dict(Counter(str(trial.source) for trial in trials))
+
+
+def _cost(calls: Sequence[Call], price: TokenPrice | None) -> float | None:
+    if price is None:
+        return None
+    return sum(price.of(call.prompt_tokens, call.completion_tokens) for call in calls)
 
 
 def _tokens(calls: Sequence[Call]) -> int:

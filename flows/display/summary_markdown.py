@@ -9,6 +9,7 @@ from flows.display.summary import STOPPED, Summary
 from llmpso.escaping import code, markdown, paragraphs
 from llmpso.study.stopping import StopReason
 from llmpso.text import short
+from tasks.page_links import version_page
 from tasks.pages import FIGURES
 
 INLINE = ("convergence", "front", "importance", "forecast", "confusion")
@@ -16,6 +17,13 @@ INLINE = ("convergence", "front", "importance", "forecast", "confusion")
 
 
 def description(summary: Summary) -> str:
+    """What MLflow's page of the study says, with a link to the version that came of it."""
+    name, _, version = summary.model.rpartition("/")
+    link = f"[{markdown(summary.model)}]({version_page(name, version)})" if name else ""
+    return "\n\n".join(part for part in (_described(summary), link) if part)
+
+
+def _described(summary: Summary) -> str:
     """What was tuned, on which data, the result, and how to load the model."""
     parts = [
         paragraphs(summary.description),
@@ -38,7 +46,7 @@ def report(summary: Summary, pictures: Mapping[str, bytes]) -> str:
         f"[The run in MLflow]({summary.run_url})" if summary.run_url else _command_to_open(summary)
     )
     shown = [_picture(name, pictures[name]) for name in INLINE if name in pictures]
-    return "\n\n".join([f"## {markdown(summary.study)}", link, description(summary), *shown])
+    return "\n\n".join([f"## {markdown(summary.study)}", link, _described(summary), *shown])
 
 
 def _result(summary: Summary) -> str:

@@ -86,9 +86,13 @@ def _llm(summary: Summary) -> str:
     n_trials = n_from_llm(summary.by_source)
     return (
         f"{summary.llm_calls} sent, {summary.llm_cached} answered from the cache, "
-        f"{summary.llm_tokens} tokens, {summary.llm_problems} with problems; "
+        f"{summary.llm_tokens} tokens{_cost(summary)}, {summary.llm_problems} with problems; "
         f"{n_from_llm(summary.improved_by_source)} of its {n_trials} trials improved the best"
     )
+
+
+def _cost(summary: Summary) -> str:
+    return f" (${summary.llm_cost:.2g})" if summary.llm_cost else ""
 
 
 def _win_rates(summary: Summary) -> str:

@@ -18,6 +18,7 @@ from llmpso.advisor.prompt import (
 from llmpso.backends.base import Backend, Reply, Request
 from llmpso.errors import BackendError
 from llmpso.space import Params, SearchSpace
+from llmpso.token_prices import TokenPrice, known_price
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Advisor:
         temperature: Spread of the model's answers.
         seed: Passed to the model, so that the same question has the same answer.
         max_tokens: Longest answer.
+        price: What its tokens cost; if not given as far as `llmpso.token_prices` knows.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class Advisor:
         temperature: float = 0.7,
         seed: int = 0,
         max_tokens: int = 2048,
+        price: TokenPrice | None = None,
     ) -> None:
         self.backend = backend
         self.task = task
         self.temperature = temperature
         self.seed = seed
         self.max_tokens = max_tokens
+        self.price = price or known_price(backend.identity)
         self.calls: list[Call] = []
 
     def advise(

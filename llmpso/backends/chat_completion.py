@@ -70,6 +70,7 @@ class Usage(BaseModel):
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
     completion_tokens_details: Details | None = None
 
     @property
@@ -79,8 +80,8 @@ class Usage(BaseModel):
 
     @property
     def n_written(self) -> int:
-        """Tokens of the answer, its reasoning included."""
-        return self.completion_tokens or 0
+        """Tokens of the answer and of its reasoning, which some servers have in the total only."""
+        return max(self.completion_tokens or 0, (self.total_tokens or 0) - self.n_read)
 
     @property
     def n_reasoning(self) -> int:

@@ -3,7 +3,8 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -36,6 +37,15 @@ class Answered:
     """The model reasoned before its answer."""
     reason: str = ""
     """Why there is no text."""
+
+
+def _with_tokens_of(cut: Sequence[Answered], answered: Answered) -> Answered:
+    """An answer with the tokens of those before it that were cut off: they are paid for, too."""
+    return replace(
+        answered,
+        prompt_tokens=answered.prompt_tokens + sum(one.prompt_tokens for one in cut),
+        completion_tokens=answered.completion_tokens + sum(one.completion_tokens for one in cut),
+    )
 
 
 class HTTPBackend(ABC):
@@ -103,7 +113,7 @@ class HTTPBackend(ABC):
 
     async def _attempt(self, request: Request) -> tuple[Answered, Dialect]:
         """Ask in the present dialect, then in others for as long as that may help."""
-        first, last = self._dialect, ("", "")
+        first, last, cut = self._dialect, ("", ""), list[Answered]()
         while True:
             dialect = self._dialect
             response = await self._sent(request, dialect)
@@ -112,7 +122,8 @@ class HTTPBackend(ABC):
                 answered = self._answer(response)
                 roomier = dialect.roomier() if answered.is_cut and answered.has_reasoning else None
                 if roomier is None:
-                    return answered, dialect
+                    return _with_tokens_of(cut, answered), dialect
+                cut.append(answered)
                 self._adapt(dialect, roomier, "the model's reasoning left no room for an answer")
                 continue
             # The same error about what was left out already: no other form helps.

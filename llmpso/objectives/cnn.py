@@ -24,6 +24,7 @@ from llmpso.objectives.cnn_network import (
     augment,
     classify,
 )
+from llmpso.objectives.dataset import Dataset
 from llmpso.objectives.image_baselines import image_baselines
 from llmpso.objectives.network import NO_LIMITS, FitProblem, NetworkLimits, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
@@ -152,6 +153,19 @@ class CNNObjective(NetworkObjective[CNNetwork]):
             "device": self.device.type,
         } | self._decisive
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def describe_data(self) -> Dataset:
+        """The images, and how they are split."""
+        split = {part: len(images) for part, images in self.images.parts()}
+        return Dataset(
+            name=self.images.name,
+            source=self.images.source,
+            digest=self.images.fingerprint,
+            n_rows=sum(split.values()),
+            shape=self.images.shape,
+            dtype=str(self.images.train.pixels.dtype),
+            split=split,
+        )
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """Accuracy of the most frequent class and of a linear model of the pixels."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from llmpso.data.series.time_series import TimeSeries
 from llmpso.data.series.windows import Part, make_windows, split_rows, thin
 from llmpso.objectives.base import HeldOut
+from llmpso.objectives.dataset import Dataset
 from llmpso.objectives.forecast_baselines import forecast_baselines
 from llmpso.objectives.forecast_hold_out import forecast_record, held_out_losses, watched_columns
 from llmpso.objectives.forecaster import Forecaster
@@ -161,6 +162,19 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
             "device": self.device.type,
         } | self._decisive
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def describe_data(self) -> Dataset:
+        """The rows of the series, and how they are split in time."""
+        series, used = self.series, self.series.frame[[self.series.target, *self.series.features]]
+        rows = (len(range(part.start, part.stop)) for part in split_rows(len(used)))
+        return Dataset(
+            name=series.name,
+            source=series.source,
+            digest=series.fingerprint,
+            n_rows=len(used),
+            columns={str(name): str(kind) for name, kind in used.dtypes.items()},
+            split=dict(zip(("training", "validation", "test"), rows, strict=True)),
+        )
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """RMSE of persistence and ridge on the same windows, in the target's unit."""

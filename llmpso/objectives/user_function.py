@@ -69,6 +69,11 @@ class PlainFunction:
         found: str | None = _beside(self.function, "fingerprint")
         return found() if callable(found) else found
 
+    def describe_data(self) -> Any:
+        """What `describe_data()` of the function's module returns; None without one."""
+        described = _beside(self.function, "describe_data")
+        return described() if callable(described) else None
+
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
         """Call the function.
 

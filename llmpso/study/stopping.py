@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from llmpso.advisor import Advisor
+from llmpso.errors import SpecError
 from llmpso.goals import enters_front
 from llmpso.options import StopOptions
 from llmpso.search.optimizer import Outlook
+from llmpso.token_prices import TokenPrice
 from llmpso.trial import Failure, FailureKind, Trial, TrialState
 
 
@@ -26,6 +28,7 @@ class StopReason(StrEnum):
     SECONDS = "seconds"
     LLM_CALLS = "llm_calls"
     LLM_TOKENS = "llm_tokens"
+    LLM_COST = "llm_cost"
     FAILURES = "failures"
     ALL_FAILED = "all_failed"
     """The first evaluations all failed with the same message: so would the rest."""
@@ -53,6 +56,9 @@ class StopConditions:
         stop: What ends the study.
         advisor: Whose LLM calls count.
         clock: Seconds from any fixed point.
+
+    Raises:
+        SpecError: Money is limited, and the price of the model is not known.
     """
 
     def __init__(
@@ -68,7 +74,8 @@ class StopConditions:
         self._n_trials, self._since, self._failed = 0, 0, 0
         self._best = math.inf
         self._valued: list[Trial] = []
-        self._n_calls, self._asked, self._tokens = 0, 0, 0
+        self._n_calls, self._asked, self._tokens, self._cost = 0, 0, 0, 0.0
+        self._price = _needed_price(stop, advisor)
         self._endings: set[Failure | None] = set()
         self._n_hopeless = 0
 
@@ -95,6 +102,7 @@ class StopConditions:
             (StopReason.SECONDS, self._clock() - self._begin, stop.max_seconds),
             (StopReason.LLM_CALLS, self._asked, stop.max_llm_calls),
             (StopReason.LLM_TOKENS, self._tokens, stop.max_llm_tokens),
+            (StopReason.LLM_COST, self._cost, stop.max_llm_cost),
             (StopReason.FAILURES, self._failed, stop.max_failures),
             (StopReason.ALL_FAILED, self._alike, N_ALIKE if stop.max_failures is None else None),
         )
@@ -141,10 +149,24 @@ class StopConditions:
         return self._n_trials if is_exception else 0
 
     def _count_calls(self) -> None:
-        """Calls that a model answered, and their tokens."""
+        """Calls that a model answered, their tokens, and what these cost."""
         calls = self._advisor.calls if self._advisor else ()
         for call in calls[self._n_calls :]:
             if not call.cached:
                 self._asked += 1
                 self._tokens += call.prompt_tokens + call.completion_tokens
+                self._cost += self._price.of(call.prompt_tokens, call.completion_tokens)
         self._n_calls = len(calls)
+
+
+def _needed_price(stop: StopOptions, advisor: Advisor | None) -> TokenPrice:
+    """The price of an advisor's model; nothing where no limit needs it."""
+    if advisor is None or stop.max_llm_cost is None:
+        return TokenPrice(0.0, 0.0)
+    if advisor.price is None:
+        model = advisor.backend.identity.get("model", "the model")
+        raise SpecError(
+            f"max_llm_cost is {stop.max_llm_cost!r}, but the price of {model!r} is not known; "
+            "give it in dollars per million tokens read and written, as llm_price 0.15/0.60"
+        )
+    return advisor.price

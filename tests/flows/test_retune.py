@@ -48,6 +48,7 @@ pytestmark = pytest.mark.usefixtures("blank_pictures")
 OBJECTIVE = '''
 """PM2.5 three hours ahead by ridge regression: an exact fit in milliseconds."""
 
+import mlflow
 import numpy as np
 import pandas as pd
 import torch
@@ -78,6 +79,11 @@ class Ridge:
         first, second = int(0.6 * len(ends)), len(ends) - self.n_held_out
         cuts = (slice(0, first), slice(first, second), slice(second, None))
         return [(inputs[cut], values[ends + HORIZON][cut]) for cut in cuts]
+
+    def describe_data(self):
+        return mlflow.data.from_pandas(
+            self.frame, source="https://me:pa55word@data.example/pm25.csv?token=s3cr3t", name="air"
+        )
 
     def evaluate(self, params, *, fidelity, seed):
         (x, y), (valid_x, valid_y), _ = self.parts(params["lags"])
@@ -220,6 +226,34 @@ def test_three_scheduled_runs_register_promote_and_leave_the_champion(
     assert pictures == {"drift/columns.json", "drift/columns.png"}
     served = mlflow.pytorch.load_model("models:/pm25@champion")
     assert served.in_features == second.study.best_params["lags"]
+
+    compared = compared_runs(third.run_id)
+    assert set(compared["champion"].data.metrics) == set(compared["challenger"].data.metrics)
+    errors = {role: run.data.metrics["held_out_error"] for role, run in compared.items()}
+    assert errors["champion"] == pytest.approx(third.verdict.champion_error, rel=0.01)
+    assert errors["challenger"] == pytest.approx(third.verdict.challenger_error, rel=0.01)
+    assert all(run.info.run_id in third.compared for run in compared.values())
+    assert third.compared in run.data.tags["mlflow.note.content"]
+
+    version = client.get_model_version("pm25", "2")
+    model = client.get_logged_model(version.source.removeprefix("models:/"))
+    assert model.source_run_id == version.run_id
+    (data,) = run.inputs.dataset_inputs
+    assert {m.dataset_name for m in model.metrics} == {data.dataset.name} == {"air"}
+    assert {"value", "held_out_error"} <= {m.key for m in model.metrics}
+    assert "data.example" in data.dataset.source
+    assert "pa55word" not in data.dataset.source
+    assert "s3cr3t" not in data.dataset.source
+
+
+def compared_runs(run_id: str) -> dict[str, mlflow.entities.Run]:
+    """Champion and challenger of a retuning, by role."""
+    runs = mlflow.search_runs(
+        search_all_experiments=True,
+        filter_string=f"tags.`mlflow.parentRunId` = '{run_id}' and tags.role != ''",
+        output_format="list",
+    )
+    return {run.data.tags["role"]: run for run in runs}
 
 
 def test_a_model_is_left_unchanged_until_its_data_drifts(champion, measurements) -> None:
@@ -395,8 +429,8 @@ def test_a_champion_whose_artifact_is_gone_is_refused(
 ) -> None:
     until(measurements, "2012-12-31")
     client = mlflow.MlflowClient()
-    run = client.get_run(client.get_model_version("pm25", "1").run_id)
-    model = Path(run.info.artifact_uri, "model")
+    logged = client.get_model_version("pm25", "1").source.removeprefix("models:/")
+    model = Path(client.get_logged_model(logged).artifact_location)
     model.rename(model.with_name("gone"))
     try:
         with pytest.raises(RegistryError, match="artifact of models:/pm25/1 cannot be loaded"):

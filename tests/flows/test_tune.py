@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from mlflow.entities import LoggedModelStatus
 from prefect import tags
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
@@ -24,6 +25,7 @@ from llmpso.options import GROUP_OF
 from llmpso.trial import Source, Trial
 from scripted_backend import ScriptedBackend
 from tasks.flow_runs import announced
+from tasks.logged_models import N_BEST
 
 
 def answer(request: Request) -> Reply:
@@ -67,9 +69,13 @@ def test_a_text_that_a_form_left_empty_is_not_given(name: str) -> None:
 
 
 def test_one_study_leaves_a_parent_its_children_and_a_registered_model(
-    prefect_server, mlflow_store, bowl, scripted
+    prefect_server, mlflow_store, bowl, scripted, monkeypatch
 ) -> None:
-    summary = tune(bowl, method="paper", evaluations=18, seed=1, workers=2)
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.5")
+    summary = tune(
+        bowl, method="paper", evaluations=18, seed=1, workers=2, system_metrics=True,
+        llm_price="1/2",
+    )  # fmt: skip
     assert summary.evaluations == 18
     assert sum(summary.by_source.values()) == 18
     assert summary.by_source[Source.ADVISOR] == 2
@@ -79,6 +85,9 @@ def test_one_study_leaves_a_parent_its_children_and_a_registered_model(
     (parent,) = runs(mlflow_store, parent=True).to_dict("records")
     assert parent["status"] == "FINISHED"
     assert parent["params.method"] == "paper"
+    assert parent["metrics.system/cpu_utilization_percentage"] >= 0
+    assert parent["metrics.llm_cost"] == summary.llm_cost > 0
+    assert f"tokens (${summary.llm_cost:.2g})" in as_text(summary)
     assert parent["metrics.best_value"] == summary.best_value
     children = runs(mlflow_store, parent=False)
     assert len(children) == 18
@@ -90,6 +99,22 @@ def test_one_study_leaves_a_parent_its_children_and_a_registered_model(
     for run_id in finished["run_id"]:
         assert mlflow.pytorch.load_model(f"runs:/{run_id}/model").in_features == 1
     assert mlflow.pytorch.load_model(f"models:/{summary.model}").in_features == 1
+    assert finished["tags.mlflow.runName"].str.contains("·").all()
+    assert parent["tags.mlflow.source.name"].endswith("bowl_objective.py")
+    assert parent["tags.mlflow.project.entryPoint"] == "Bowl"
+    assert parent["tags.mlflow.user"]
+
+    models = mlflow.search_logged_models([parent["experiment_id"]], output_format="list")
+    best = finished.nsmallest(N_BEST, "metrics.value")
+    assert {model.source_run_id for model in models} == set(best["run_id"])
+    assert {model.status for model in models} == {LoggedModelStatus.READY}
+    for model in models:
+        (run,) = best[best["run_id"] == model.source_run_id].to_dict("records")
+        linked = {metric.key: metric.value for metric in model.metrics}
+        assert linked["value"] == run["metrics.value"]
+        assert linked["depth"] == 1.0
+        assert mlflow.pytorch.load_model(model.model_uri).in_features == 1
+        assert len(mlflow.MlflowClient().get_metric_history(run["run_id"], "value")) == 1
     calls = mlflow.artifacts.load_text(f"runs:/{summary.run_id}/advisor/calls.jsonl")
     assert json.loads(calls)["messages"][1]["content"].startswith("A bowl whose bottom")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.entities import Metric, Param, RunTag
 
 from llmpso.errors import SpecError
 from tasks.experiment import open_experiment
@@ -118,3 +119,15 @@ def test_a_deleted_experiment_says_how_it_comes_back(mlflow_store):
         open_experiment("same", "metric")
     client(mlflow_store).restore_experiment(number)
     assert open_experiment("same", "metric") == found
+
+
+def test_records_go_to_no_model_that_happens_to_be_active(mlflow_store, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_ACTIVE_MODEL_ID", "m-of-another-store")
+    store = client(mlflow_store)
+    run_id = store.create_run("0").info.run_id
+    points = [Metric("loss", 1.0 / step, 0, step) for step in range(1, 1_701)]
+    params = [Param(f"p{number}", "1") for number in range(250)]
+    store.log_batch(run_id, metrics=points, params=params, tags=[RunTag("t", "1")])
+    run = store.get_run(run_id)
+    assert len(store.get_metric_history(run_id, "loss")) == 1_700
+    assert (len(run.data.params), run.data.tags["t"]) == (250, "1")

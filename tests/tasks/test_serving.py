@@ -95,7 +95,7 @@ def promoted(mlflow_store: str, trained: str) -> Callable[..., str]:
     def run(model: str, replaced: str, error: float = 1.0) -> str:
         promotion = Promotion(
             trained, {"x": error / 10}, error, "promoted", "it is better", replaced,
-            study_run="study", retune_run=f"after {replaced}",
+            study_run="study", retune_run=f"after {replaced}", pages={"study": "#/s", "no": ""},
         )  # fmt: skip
         return Registry(mlflow_store, model).promote(promotion)
 

@@ -202,12 +202,15 @@ class TestAnswers:
     def test_thoughts_that_leave_no_room_get_more(self, server, question):
         thought = {"content": "", "reasoning_content": "hm " * 50}
         cut = {"choices": [{"message": thought, "finish_reason": "length"}]}
+        cut["usage"] = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 50}
         url = server.plays(server.says(cut), server.completion(GOOD))
         model = backend(url)
         reply = model.complete(question)
         assert (reply.text, reply.truncated) == (GOOD, False)
         assert [seen.body["max_tokens"] for seen in server.seen] == [40, 320]
         assert reply.notes == ("up to 320 tokens: the model reasons before it answers",)
+        # What was thought and cut off was paid for; some servers have it in the total only.
+        assert (reply.prompt_tokens, reply.completion_tokens) == (10 + 7, 40 + 5)
 
     def test_thoughts_without_end_are_a_cut_answer(self, server, question):
         thought = {"content": None, "reasoning": "hm " * 50}

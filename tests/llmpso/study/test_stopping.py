@@ -12,6 +12,7 @@ from llmpso.errors import SpecError
 from llmpso.options import StopOptions
 from llmpso.search.optimizer import Outlook
 from llmpso.study.stopping import LEAST_TRIALS, N_HOPELESS, SHARE_OF_NOISE, StopConditions
+from llmpso.token_prices import TokenPrice
 from scripted_backend import ScriptedBackend
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "y": Float(-5.0, 5.0)})
@@ -31,8 +32,8 @@ def answer(request: Request) -> Reply:
     return Reply(json.dumps({"suggestions": items}), 100, 20, seconds=0.0)
 
 
-def advised(**limit: int):
-    advisor = Advisor(ScriptedBackend(answer), Task("a bowl", "height"))
+def advised(price: TokenPrice | None = None, **limit: float):
+    advisor = Advisor(ScriptedBackend(answer), Task("a bowl", "height"), price=price)
     return minimize(bowl, SPACE, evaluations=600, method="paper", advisor=advisor, **limit)
 
 
@@ -107,6 +108,14 @@ def test_calls_and_tokens_end_a_study() -> None:
     tokens = advised(max_llm_tokens=200)
     assert tokens.stop_reason is StopReason.LLM_TOKENS
     assert len(tokens.calls) == 2
+
+
+def test_money_ends_a_study() -> None:
+    priced = advised(price=TokenPrice(1e4, 1e4), max_llm_cost=2.0)
+    assert priced.stop_reason is StopReason.LLM_COST
+    assert len(priced.calls) == 2
+    with pytest.raises(SpecError, match="max_llm_cost is 2.0, but the price of 'scripted' is not"):
+        advised(max_llm_cost=2.0)
 
 
 def test_calls_answered_by_a_cache_cost_nothing() -> None:
