@@ -134,6 +134,7 @@ def as_text(report: RetuneReport) -> str:
             f"study      {study.evaluations} evaluations, best {study.best_value:.4g} from "
             f"{study.best_source}; {STOPPED[StopReason(study.stop_reason)]}",
             f"           {one_line(study.best_params)}",
+            *([f"           {one_line(study.goals)}"] if study.goals else []),
             *(f"note       {note}" for note in study.notes),
         ]
     lines += ["", f"serves     models:/{report.model}@champion   (version {report.version})"]
