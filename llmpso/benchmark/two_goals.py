@@ -160,7 +160,8 @@ def write_goals(studies: pd.DataFrame, folder: Path) -> Report:
 
 def arm_table(studies: pd.DataFrame) -> pd.DataFrame:
     """One row per arm: means over its studies, and how far ours is ahead on the same ones."""
-    return pd.DataFrame([_arm_row(studies, arm) for arm in studies["arm"].unique()])
+    rows = [_arm_row(studies, arm) for arm in studies["arm"].unique()]
+    return pd.DataFrame(rows).fillna("")
 
 
 def problem_table(studies: pd.DataFrame) -> pd.DataFrame:
