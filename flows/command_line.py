@@ -26,6 +26,7 @@ COMMANDS = {
     "import": "Read a study from a CSV file or from Optuna, for later ones to begin from.",
     "export": "Write a study as a CSV file, or into a storage of Optuna.",
     "serve": "Run what deployments schedule, without a worker.",
+    "serve-model": "Serve the champion of a model over HTTP, and its successors.",
     "benchmark": "Compare search methods on problems whose best value is known.",
     "select-prompt": "Find the prompt that suits a language model.",
     "surface": "Train every size of a network once, for the benchmark.",

@@ -24,6 +24,7 @@ from flows.import_study import import_study
 from flows.retune import retune
 from flows.rollback import rollback
 from flows.serve import serve
+from flows.serve_model import serve_model
 from flows.tune import tune
 from llmpso.backends import ollama, openai
 from llmpso.backends.model_file import QWEN
@@ -201,7 +202,8 @@ def test_options_that_are_named_exist(path: Path) -> None:
 
 
 def option_names() -> set[str]:
-    functions = (tune.fn, retune.fn, benchmark.fn, serve, rollback, import_study, export_study)
+    flows = (tune.fn, retune.fn, benchmark.fn)
+    functions = (*flows, serve, serve_model, rollback, import_study, export_study)
     return {name for function in functions for name in signature(function).parameters}
 
 
