@@ -8,12 +8,12 @@ from llmpso.text import brief, short
 
 TABLE_STYLE = """
 table.llmpso { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums }
-table.llmpso :is(th, td) { text-align: left; vertical-align: top; padding: .15rem .9rem .15rem 0;
-  border-bottom: 1px solid #8884; overflow-wrap: anywhere }
-table.llmpso .number { text-align: right }
+table.llmpso :is(th, td) { text-align: left !important; vertical-align: top;
+  padding: .15rem .9rem .15rem 0; border-bottom: 1px solid #8884; overflow-wrap: anywhere }
+table.llmpso .number { text-align: right !important }
 .llmpso-wide { overflow-x: auto }
 """
-"""Neutral, so that it suits a light and a dark page."""
+"""Neutral, so that it suits a light and a dark page; a notebook's own style is stronger."""
 
 
 def facts_table(facts: Mapping[str, str]) -> str:
