@@ -35,8 +35,11 @@ class Refit:
 
     trial: Trial
     held_out: HeldOut
-    values: Mapping[str, float]
-    """Of several goals, by name; empty if there is one."""
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """Of several goals, by name; empty if there is one."""
+        return self.trial.values
 
     @property
     def value(self) -> float:
@@ -191,7 +194,6 @@ def _measured(plan: RetunePlan, arm: str, trained: Sequence[Trial]) -> tuple[Ref
         Refit(
             trial,
             plan.held_out(load_model(plan.registry.tracking_uri, trial.links["model"], objective)),
-            trial.values,
         )
         for trial in done
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from llmpso.goals import Goals
 from llmpso.pages.charts import Axis, Chart, Dots, Mark, Panel, Path
 from llmpso.pages.palette import BLUE, GREY, INK
-from llmpso.pages.trial_points import WIDE_RATIO, label, one_line_of
+from llmpso.pages.trial_points import WIDE_RATIO, label, log_ticks, one_line_of
 from llmpso.trial import Trial
 
 
@@ -60,4 +60,6 @@ def _ring(best: Trial | None, x: str, y: str) -> list[Dots]:
 def _axis(trials: Sequence[Trial], goal: str) -> Axis:
     values = _of(trials, goal)
     low, high = min(values), max(values)
-    return Axis(label(goal), log=low > 0 and high / low > WIDE_RATIO)
+    if low <= 0 or high / low <= WIDE_RATIO:
+        return Axis(label(goal))
+    return Axis(label(goal), log=True, ticks=log_ticks(low, high))

@@ -87,7 +87,7 @@ def axis(name: str, dimension: Dimension) -> Axis:
     if dimension.log:
         margin = math.pow(high / low, 0.06)
         ends = (low / margin, high * margin)
-        return Axis(label(name), log=True, limits=ends, ticks=_log_ticks(low, high))
+        return Axis(label(name), log=True, limits=ends, ticks=log_ticks(low, high))
     margin = 0.06 * (high - low)
     listed = values(dimension) if dimension.size <= MOST_TICKS else ()
     ticks = tuple((float(value), short(value)) for value in listed)
@@ -99,7 +99,7 @@ def label(text: object) -> str:
     return brief(str(text), LABEL_LENGTH)
 
 
-def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
+def log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     """The ends, and places between them at equal distance: powers of ten where they are enough."""
     first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
     places = [10.0**power for power in range(first, last + 1)]

@@ -117,9 +117,10 @@ def test_the_leaderboard_of_several_goals_is_their_front() -> None:
 
 
 def refits(error: float, size: float) -> tuple[Refit, ...]:
-    losses = np.random.default_rng(0).normal(error, 0.01, 200)
-    values = {"error": error, "size": size}
-    return tuple(Refit(f"model {n}", error + n, HeldOut(losses), values) for n in range(3))
+    losses = HeldOut(np.random.default_rng(0).normal(error, 0.01, 200))
+    asked = Trial(0, {"x": 0.1}, Source.REFIT, 0, 0, 0, goals=("error", "size"))
+    measured = asked.completed(Evaluation(values={"error": error, "size": size}), 0.0)
+    return tuple(Refit(replace(measured, number=n), losses) for n in range(3))
 
 
 @pytest.mark.parametrize(
