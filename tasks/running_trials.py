@@ -6,8 +6,6 @@ file that cannot be written or read changes nothing.
 
 import json
 import logging
-import os
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,7 +19,7 @@ from tasks.state import study_folder
 
 logger = logging.getLogger(__name__)
 
-FILE = "running.json"
+FILE = "running.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,9 @@ class RunningTrial:
 
 
 class RunningTrials:
-    """Notes which trials run.
+    """Notes which trials run: a line where some begin, and one where they end.
+
+    Lines are added, since to replace a file takes milliseconds on some disks.
 
     Args:
         folder: That of the study.
@@ -46,41 +46,40 @@ class RunningTrials:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        self._running: dict[int, RunningTrial] = {}
-        self._lock = threading.Lock()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def begin(self, trials: Sequence[Trial]) -> None:
         """Add trials."""
         now = time.time()
-        new = {
-            trial.number: RunningTrial(
-                trial.number, str(trial.source), dict(trial.params), trial.fidelity, now
-            )
-            for trial in trials
-        }
-        with self._lock:
-            self._running |= new
-            self._write()
+        self._note(
+            [
+                asdict(RunningTrial(t.number, str(t.source), dict(t.params), t.fidelity, now))
+                for t in trials
+            ]
+        )
 
     def end(self, trials: Sequence[Trial]) -> None:
         """Remove trials."""
-        with self._lock:
-            for trial in trials:
-                self._running.pop(trial.number, None)
-            self._write()
+        self._note([trial.number for trial in trials])
 
-    def _write(self) -> None:
-        half = self._path.with_suffix(".half")
+    def _note(self, trials: list[Any]) -> None:
         try:
-            half.write_text(json.dumps([asdict(trial) for trial in self._running.values()]))
-            os.replace(half, self._path)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{json.dumps(trials)}\n")
         except OSError as error:
             logger.debug("%s cannot be written: %s", self._path, one_line(error))
 
 
 def running_trials(run_id: str) -> list[RunningTrial]:
     """What a study of this machine noted last; nothing if it noted nothing."""
+    running: dict[int, RunningTrial] = {}
+    # The last line may be half written at this moment.
     with suppress(OSError, ValueError, TypeError):
-        noted = json.loads((study_folder(run_id) / FILE).read_text(encoding="utf-8"))
-        return [RunningTrial(**trial) for trial in noted]
-    return []
+        for line in (study_folder(run_id) / FILE).read_text(encoding="utf-8").splitlines():
+            for noted in json.loads(line):
+                if isinstance(noted, int):
+                    running.pop(noted, None)
+                else:
+                    running[noted["number"]] = RunningTrial(**noted)
+    return list(running.values())

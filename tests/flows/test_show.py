@@ -4,6 +4,7 @@ import json
 import platform
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from flows.display.summary import Summary
 from flows.tune import tune
 from llmpso import Trial
 from llmpso.trial import Source
-from tasks.running_trials import RunningTrials
+from tasks.running_trials import RunningTrials, running_trials
 from tasks.state import study_folder
 from tasks.trial_runs import OUTCOME_TAG
 
@@ -35,6 +36,9 @@ class Hostile:
             raise RuntimeError("<i>cliff</i>")
         return Evaluation(params["x"] ** 2, {"<u>": 1.0})
 """
+
+
+TRIAL = Trial(99, {"x": 1.5}, Source.SWARM, iteration=9, particle=0, seed=0)
 
 
 @pytest.fixture
@@ -76,8 +80,7 @@ def test_a_study_is_shown_and_sent_as_a_file(summary, capsys) -> None:
 def test_what_runs_now_is_shown_while_its_process_lives(summary, capsys) -> None:
     store, folder = MlflowClient(), study_folder(summary.run_id)
     folder.mkdir(parents=True)
-    trial = Trial(99, {"x": 1.5}, Source.SWARM, iteration=9, particle=0, seed=0)
-    RunningTrials(folder).begin([trial])
+    RunningTrials(folder).begin([TRIAL])
 
     def claim(at: datetime) -> None:
         facts = {"host": platform.node(), "process": 12, "time": at.isoformat()}
@@ -149,13 +152,19 @@ def test_a_curve_is_a_line_of_blocks() -> None:
     assert len(sparkline(list(map(float, range(1000))))) == 60
 
 
-def test_notes_of_running_trials_cost_no_time(tmp_path) -> None:
-    notes = RunningTrials(tmp_path)
-    trial = Trial(0, {"x": 1.5}, Source.SWARM, iteration=0, particle=0, seed=0)
+def test_notes_of_running_trials_cost_no_time(mlflow_store) -> None:
+    folder = study_folder("0" * 32)
+    folder.mkdir(parents=True)
+    notes, other = RunningTrials(folder), replace(TRIAL, number=3)
     begin = time.perf_counter()
     for _ in range(100):
-        notes.begin([trial])
-        notes.end([trial])
+        notes.begin([TRIAL, other])
+        notes.end([TRIAL])
     assert time.perf_counter() - begin < 1.0
-    assert json.loads((tmp_path / "running.json").read_text()) == []
-    RunningTrials(tmp_path / "gone").begin([trial])
+    assert [trial.number for trial in running_trials("0" * 32)] == [3]
+    with (folder / "running.jsonl").open("a") as file:
+        file.write('[{"number"')
+    assert [trial.number for trial in running_trials("0" * 32)] == [3]
+    RunningTrials(folder)
+    assert running_trials("0" * 32) == []
+    RunningTrials(folder / "gone").begin([TRIAL])
