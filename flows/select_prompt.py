@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
@@ -17,7 +18,7 @@ from llmpso import __version__
 from llmpso.advisor.start_prompts import FILE_VARIABLE, Entry, write_choice
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
-from llmpso.benchmark.prompts import Score, best, score, variants
+from llmpso.benchmark.prompts import Score, best, memory_rank, score, variants
 from llmpso.benchmark.recorded import RecordedBackend
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES
 
@@ -29,6 +30,7 @@ def select_prompt(
     *,
     llm_model: str | None = None,
     llm_url: str | None = None,
+    memory: bool = False,
     warm_seeds: Annotated[int, Field(ge=0, le=100)] = 0,
     out: str = "start_prompts.json",
     replies: str = "results/prompt-replies.jsonl",
@@ -39,17 +41,21 @@ def select_prompt(
         advisor: Language model; `auto` as in `flows.tune`.
         llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
         llm_url: Address of the OpenAI-compatible or Ollama server.
+        memory: Score the prompts for studies that have earlier ones: those of the other tables.
         warm_seeds: Ask at temperature 0.7 as well, with as many seeds.
         out: File of choices; the environment variable LLMPSO_PROMPTS makes the advisor read it.
         replies: File that the model's replies are recorded in: a question is sent only once.
     """
     with closing(_backend(advisor, llm_model, llm_url, replies)) as backend:
         scores: list[Score] = []
-        for variant in variants(warm_seeds):
+        for variant in variants(warm_seeds, memory=memory):
             scores.append(score(variant, DEVELOPMENT_TABLES, backend))
             get_run_logger().info("%s: mean rank %.4f", variant.name, scores[-1].mean)
+        if memory:
+            ranks = [memory_rank(table) for table in DEVELOPMENT_TABLES]
+            get_run_logger().info("the memory's own start: mean rank %.4f", fmean(ranks))
         create_table_artifact(_rows(scores), key="start-prompts")
-        write_choice(Path(out), _entry(backend, scores))
+        write_choice(Path(out), _entry(backend, scores, memory=memory))
         return _text(scores, Path(out))
 
 
@@ -61,12 +67,13 @@ def _backend(
     return RecordedBackend(Path(replies), choice.backend)
 
 
-def _entry(backend: Backend, scores: list[Score]) -> Entry:
+def _entry(backend: Backend, scores: list[Score], *, memory: bool) -> Entry:
     choice = best(scores).variant.choice
     return Entry(
         model=backend.identity["model"],
         prompt=choice.prompt.name,
         temperature=choice.temperature,
+        memory=memory,
         evidence={one.variant.name: one.ranks for one in scores},
     )
 

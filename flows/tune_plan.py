@@ -93,8 +93,9 @@ class Plan:
 
     @property
     def remembers(self) -> bool:
-        """Whether it begins from earlier studies."""
-        return self.past.memory == "auto" and self.study.is_guided
+        """Whether it begins from earlier studies, or its language model reads of them."""
+        reads = self.study.search.method == "paper" and self.backend is not None
+        return self.past.memory == "auto" and (self.study.is_guided or reads)
 
     def laid_out_for(self, n_workers: int) -> Self:
         """The same plan, with batch and swarm for so many workers where they are not named."""

@@ -26,8 +26,6 @@ class Source(StrEnum):
     """What the language model would start from without having seen a trial."""
     MEMORY = "memory"
     """Chosen from earlier studies, see `llmpso.memory`."""
-    HISTORY = "history"
-    """One of the best configurations of an earlier study."""
     REFIT = "refit"
     """A known configuration, trained again with another seed to compare it."""
     RIVAL = "baseline"

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from llmpso.errors import RegistryError, SpaceError
 from llmpso.retuning.drift import Reference
-from llmpso.retuning.earlier_studies import parsed_params
+from llmpso.retuning.stored_params import parsed_params
 from llmpso.space import Params, SearchSpace
 from llmpso.text import one_line
 from tasks.names import by_name

@@ -1,12 +1,13 @@
 """The suite `memory` of the benchmark: what earlier studies are worth to a new one."""
 
+from contextlib import closing
 from pathlib import Path
 
-from flows.benchmarks.plan import BenchmarkOptions, names_of
+from flows.benchmarks.plan import BenchmarkOptions, names_of, recorded_model
 from flows.benchmarks.record import record_suite
 from llmpso.benchmark.lcbench import DEVELOPMENT, tasks_in
 from llmpso.benchmark.memory_arms import ARMS, MemoryProblem
-from llmpso.benchmark.memory_study import run_memory, write_memory
+from llmpso.benchmark.memory_study import record_replies, run_memory, write_memory
 from llmpso.benchmark.report import Report
 from llmpso.benchmark.runs import one_core_processes
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES, REPORT_TABLES
@@ -39,8 +40,13 @@ def benchmark_memory(options: BenchmarkOptions, n_workers: int) -> str:
     problems, seeds = memory_problems(options), range(options.seeds)
 
     def measure(folder: Path) -> Report:
+        with closing(recorded_model(options)) as model:
+            if options.advisor != "recorded":
+                record_replies(problems, list(ARMS), seeds, model)
         with one_core_processes(n_workers) as processes:
-            studies = run_memory(processes, problems, list(ARMS), seeds, options.budget)
+            studies = run_memory(
+                processes, problems, list(ARMS), seeds, options.budget, model.path
+            )
         return write_memory(studies, options.budget, folder)
 
     return record_suite(options, "evaluations to the best 1%", measure)

@@ -122,7 +122,7 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
     problems, arms = _problems(options), _arms(options.arms)
     root = Path(options.out)
     experiment = open_experiment(options.experiment, "evaluations to the best 1%")
-    backend = _backend(options, root) if any(arm.voice.is_model for arm in arms) else None
+    backend = recorded_model(options) if any(arm.voice.is_model for arm in arms) else None
     for arm in arms:
         build_search(arm, problems[0], 0, backend)
     for problem in problems[1:]:
@@ -165,10 +165,10 @@ def _group(
     return StudyGroup(problem, arm, tuple(range(options.seeds)), options.budget, key)
 
 
-def _backend(options: BenchmarkOptions, root: Path) -> Backend:
+def recorded_model(options: BenchmarkOptions) -> RecordedBackend:
     """The model whose replies are recorded, or the recorded replies."""
     if options.advisor == "recorded":
         return RecordedBackend(Path(options.replies) if options.replies else PACKAGED_REPLIES)
     choice = choose_backend(options.advisor, model=options.llm_model, base_url=options.llm_url)
-    path = Path(options.replies) if options.replies else root / "replies.jsonl"
+    path = Path(options.replies) if options.replies else Path(options.out) / "replies.jsonl"
     return RecordedBackend(path, choice.backend)

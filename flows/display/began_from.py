@@ -6,6 +6,7 @@ from typing import Any
 from llmpso.escaping import code, markdown
 from llmpso.memory.mapping import MappedStudy, mapped
 from llmpso.memory.past_study import PastStudy
+from llmpso.search.warm_start import Memory
 from llmpso.space import SearchSpace
 from llmpso.text import brief, short
 from llmpso.trial import Source, Trial
@@ -20,15 +21,14 @@ MOST_ROWS = 10
 Record = Mapping[str, Any]
 
 
-def earlier_records(
-    studies: Sequence[PastStudy], shares: Mapping[str, float]
-) -> list[dict[str, Any]]:
+def earlier_records(studies: Sequence[PastStudy], memory: Memory | None) -> list[dict[str, Any]]:
     """The earlier studies: name, run or file, address, metric, best value, and when they ended.
 
     Args:
         studies: As the study began from them.
-        shares: How much each counts by now, by its reference.
+        memory: How much each counts by now, and why a language model finds it relevant.
     """
+    shares, reasons = (memory.shares, memory.reasons) if memory else ({}, {})
     return [
         {
             "name": study.name,
@@ -39,6 +39,7 @@ def earlier_records(
             "best": study.best.value if study.best else None,
             "ended": study.ended.date().isoformat() if study.ended else "",
             "share": shares.get(study.reference, 0.0),
+            "relevant": reasons.get(study.reference, ""),
         }
         for study in studies
     ]
@@ -70,6 +71,17 @@ def began_from_line(earlier: Sequence[Record]) -> str:
     named = [f"{brief(study['name'])}{_details(study)}" for study in earlier[:MOST_NAMED]]
     more = f" and {len(earlier) - MOST_NAMED} more" if len(earlier) > MOST_NAMED else ""
     return f"began from {counted(len(earlier))}: {'; '.join(named)}{more}"
+
+
+def relevance_line(earlier: Sequence[Record]) -> str:
+    """Which studies a language model finds relevant, and why; empty if none."""
+    named = [f"{brief(study['name'])} ({study['relevant']})" for study in _relevant(earlier)]
+    return f"the LLM finds relevant: {'; '.join(named)}" if named else ""
+
+
+def relevance_table(earlier: Sequence[Record]) -> list[list[str]]:
+    """Rows in Markdown: a study that a language model finds relevant, and why."""
+    return [[_linked(study), markdown(study["relevant"], 500)] for study in _relevant(earlier)]
 
 
 def worth_line(start: Record) -> str:
@@ -110,6 +122,10 @@ def worth_table(starts: Sequence[Record]) -> list[list[str]]:
         [str(start["trial"]), _worth(start), markdown(", ".join(start["studies"]), 500)]
         for start in starts
     ]
+
+
+def _relevant(earlier: Sequence[Record]) -> list[Record]:
+    return [study for study in earlier if study["relevant"]]
 
 
 def _worth(start: Record) -> str:

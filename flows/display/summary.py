@@ -244,7 +244,7 @@ def summarise(
         llm_problems=sum(bool(call.problems) for call in calls),
         llm_tokens=_tokens(asked),
         llm_cost=_cost(asked, plan.price),
-        began_from=earlier_records(plan.study.memory, memory.shares if memory else {}),
+        began_from=earlier_records(plan.study.memory, memory),
         beliefs=[list(belief) for belief in (memory.beliefs if memory else ())],
         starts=start_records(objective.space, plan.study.memory, result.trials),
         reused=sum(trial.number in reused for trial in result.trials),

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.display.began_from import began_from_table, belief_line, worth_table
+from flows.display.began_from import began_from_table, belief_line, relevance_table, worth_table
 from flows.display.summary import STOPPED, Summary
 from llmpso.escaping import code, markdown, paragraphs
 from llmpso.study.stopping import StopReason
@@ -116,7 +116,9 @@ def _memory(summary: Summary) -> list[str]:
     starts = worth_table(summary.starts)
     followed = belief_line([(int(n), share) for n, share in summary.beliefs])
     worth = ["start", "its worth here", "first tried in"]
-    return [_table(head, earlier), _table(worth, starts), followed and f"Memory: {followed}."]
+    relevant = _table(["relevant by the LLM", "its reason"], relevance_table(summary.began_from))
+    belief = followed and f"Memory: {followed}."
+    return [_table(head, earlier), relevant, _table(worth, starts), belief]
 
 
 def _loading(summary: Summary) -> str:

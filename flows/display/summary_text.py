@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flows.display.began_from import began_from_line, belief_line, worth_line
+from flows.display.began_from import (
+    began_from_line,
+    belief_line,
+    relevance_line,
+    worth_line,
+)
 from flows.display.summary import STOPPED, Summary, n_from_llm
 from llmpso.study.stopping import StopReason
 from llmpso.text import brief, printable, short
@@ -58,7 +63,8 @@ def _memory(summary: Summary) -> list[str]:
     if not summary.began_from:
         return []
     followed = belief_line([(int(n), share) for n, share in summary.beliefs])
-    lines = [began_from_line(summary.began_from), *map(worth_line, summary.starts), followed]
+    earlier, starts = summary.began_from, map(worth_line, summary.starts)
+    lines = [began_from_line(earlier), relevance_line(earlier), *starts, followed]
     return [line for line in lines if line]
 
 

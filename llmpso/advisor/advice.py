@@ -43,6 +43,8 @@ class Advice:
     suggestions: tuple[Suggestion, ...] = ()
     problem: str = ""
     """Why there are fewer suggestions than were asked for; empty if there are not."""
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    """All that the last usable reply holds, unchecked: what was asked for beside suggestions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,15 @@ class Parsed:
 
     suggestions: tuple[Suggestion, ...] = ()
     problems: tuple[str, ...] = ()
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    """The whole answer, unchecked; empty if there is none."""
 
     def __add__(self, other: "Parsed") -> "Parsed":
-        return Parsed(self.suggestions + other.suggestions, self.problems + other.problems)
+        return Parsed(
+            self.suggestions + other.suggestions,
+            self.problems + other.problems,
+            other.answer or self.answer,
+        )
 
 
 class AdviceParser:
@@ -108,7 +116,7 @@ class AdviceParser:
     def parse(self, text: str) -> Parsed:
         """The usable suggestions that no earlier reply held, and what is wrong with the rest."""
         try:
-            items, problems = _suggestion_items(text, self._form)
+            items, answer, problems = _suggestion_items(text, self._form)
         except AdviceError as error:
             return Parsed(problems=(str(error),))
         suggestions: list[Suggestion] = []
@@ -117,7 +125,7 @@ class AdviceParser:
                 suggestions.append(self._taken_once(self._valid(item)))
             except AdviceError as error:
                 problems.append(f"suggestion {index}: {error}")
-        return Parsed(tuple(suggestions), tuple(problems))
+        return Parsed(tuple(suggestions), tuple(problems), answer)
 
     def _valid(self, item: object) -> Suggestion:
         check_keys(item)
@@ -153,18 +161,19 @@ class AdviceParser:
         return suggestion
 
 
-def _suggestion_items(text: str, form: str) -> tuple[list[Any], list[str]]:
-    """What a reply suggests; of one that was cut off the whole items, and that it was."""
+def _suggestion_items(text: str, form: str) -> tuple[list[Any], Mapping[str, Any], list[str]]:
+    """What a reply suggests, and all of the answer; of one that was cut off the whole items."""
     found, problems = _objects_in(text, form)
     whole = [one for one in found if "position" not in one]
     if not whole:
-        return list(found), [*problems, 'the reply is no object with a list "suggestions"']
-    if "configuration" in whole[-1]:
-        return [{"position": whole[-1]["configuration"]}], problems
-    items = whole[-1]["suggestions"]
+        return list(found), {}, [*problems, 'the reply is no object with a list "suggestions"']
+    answer = whole[-1]
+    if "configuration" in answer:
+        return [{"position": answer["configuration"]}], answer, problems
+    items = answer["suggestions"]
     if not isinstance(items, list) or not items:
         raise AdviceError(must_hold(form))
-    return items, problems
+    return items, answer, problems
 
 
 def _objects_in(text: str, form: str) -> tuple[list[Mapping[str, Any]], list[str]]:

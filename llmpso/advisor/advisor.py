@@ -2,12 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from llmpso.advisor.advice import Advice, AdviceParser, Call, Parsed
 from llmpso.advisor.answer_model import advice_schema
+from llmpso.advisor.earlier_studies import StudyView
 from llmpso.advisor.prompt import (
+    PAPER_MEMORY_PROMPT,
     PAPER_PROMPT,
     Question,
     SwarmView,
@@ -66,15 +68,17 @@ class Advisor:
         iteration: int,
         velocity_limit: float,
         is_known: Callable[[Params], bool],
+        earlier: Sequence[StudyView] = (),
     ) -> Advice:
-        """Ask for `n_suggestions` particles.
+        """Ask for `n_suggestions` particles; the model reads of the earlier studies, too.
 
         Never raises for what the model does or fails to do: a problem is in the advice, on the
         call's record and in the log, and the swarm continues without the advice.
         """
-        messages = paper_prompt(self.task, space, swarm, n_suggestions, velocity_limit)
+        messages = paper_prompt(self.task, space, swarm, n_suggestions, velocity_limit, earlier)
         schema = advice_schema(space, n_suggestions, velocity_limit)
-        question = Question(PAPER_PROMPT, messages, schema)
+        prompt = PAPER_MEMORY_PROMPT if earlier else PAPER_PROMPT
+        question = Question(prompt, messages, schema)
         parser = AdviceParser(space, velocity_limit, is_known)
         return self.ask(question, parser, n_suggestions, iteration=iteration)
 
@@ -140,6 +144,6 @@ def _answered(call: Call, reply: Reply, parsed: Parsed) -> Call:
 def _advice(parsed: Parsed, n_suggestions: int) -> Advice:
     suggestions = parsed.suggestions[:n_suggestions]
     if len(suggestions) == n_suggestions:
-        return Advice(suggestions)
+        return Advice(suggestions, answer=parsed.answer)
     reasons = "; ".join(parsed.problems) or "too few suggestions"
-    return Advice(suggestions, f"no advice: {reasons}")
+    return Advice(suggestions, f"no advice: {reasons}", parsed.answer)

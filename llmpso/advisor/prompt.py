@@ -7,15 +7,20 @@ holds names and numbers of the search, never rows of the user's data.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llmpso.advisor.earlier_studies import StudyView, studies_text
+from llmpso.advisor.prompt_text import lines, number, params_text, space_text
 from llmpso.backends.base import Message
-from llmpso.space import Categorical, Dimension, Fixed, Float, Params, SearchSpace
+from llmpso.space import Params, SearchSpace
 
 PAPER_PROMPT = "paper@1"
 """Name and version of the prompt below; changes whenever its text does."""
+
+PAPER_MEMORY_PROMPT = "paper-memory@1"
+"""The same, where the model reads of earlier studies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,15 @@ SYSTEM = (
 
 
 def paper_prompt(
-    task: Task, space: SearchSpace, swarm: SwarmView, n_suggestions: int, velocity_limit: float
+    task: Task,
+    space: SearchSpace,
+    swarm: SwarmView,
+    n_suggestions: int,
+    velocity_limit: float,
+    earlier: Sequence[StudyView] = (),
 ) -> tuple[Message, ...]:
-    """The question of the paper's algorithm 2, in the user's units."""
+    """The question of the paper's algorithm 2, in the user's units, and what was best earlier."""
+    remembered = f"{studies_text(earlier)}\n\n" if earlier else ""
     best_first = sorted(swarm.particles, key=lambda particle: particle.value)
     text = f"""{task.description}
 
@@ -98,7 +109,7 @@ Hyperparameters:
 A velocity is a move in one iteration, in percent of the range, \
 from {-100 * velocity_limit:g} to {100 * velocity_limit:g}.
 
-Particles, best first, as value | position | velocity, in the order {", ".join(space)}:
+{remembered}Particles, best first, as value | position | velocity, in the order {", ".join(space)}:
 {lines(_particle_text(particle, space) for particle in best_first)}
 
 Best so far: {_best_text(swarm.best)}
@@ -115,51 +126,6 @@ def correction(reply: str, problems: Iterable[str]) -> tuple[Message, ...]:
 {lines(problems)}
 Answer again with JSON of the same form, and mend this."""
     return Message("assistant", reply), Message("user", text)
-
-
-def number(value: float) -> str:
-    """Four significant digits, as a person would write them."""
-    return f"{value:.4g}"
-
-
-def lines(items: Iterable[str]) -> str:
-    """One item per line, as a list."""
-    return "\n".join(f"- {item}" for item in items)
-
-
-def space_text(space: SearchSpace) -> str:
-    """The hyperparameters with their ranges and conditions, one per line."""
-    text = lines(
-        dimension_text(name, dimension) + _condition_text(space, name)
-        for name, dimension in space.items()
-    )
-    if space.conditions:
-        text += "\nWhere a hyperparameter does not count, its value is null."
-    if space.constraints:
-        asked = lines(one.text.strip("'") for one in space.constraints)
-        text += f"\n\nConstraints, which all have to be satisfied:\n{asked}"
-    return text
-
-
-def _condition_text(space: SearchSpace, name: str) -> str:
-    condition = space.conditions.text(name)
-    return f"; counts only if {condition}" if condition else ""
-
-
-def dimension_text(name: str, dimension: Dimension) -> str:
-    """A hyperparameter's name, kind and range."""
-    if isinstance(dimension, Fixed):
-        return f"{name}: always {json.dumps(dimension.choices[0])}"
-    if isinstance(dimension, Categorical):
-        kind = "ordered choices" if dimension.ordered else "choices"
-        return f"{name}: {kind} {json.dumps(list(dimension.choices))}"
-    if dimension.low == dimension.high:
-        return f"{name}: always {dimension.low:g}"
-    kind = "number" if isinstance(dimension, Float) else "whole number"
-    if dimension.step not in (None, 1):
-        kind += f" in steps of {dimension.step:g}"
-    scale = ", log scale" if dimension.log else ""
-    return f"{name}: {kind} from {dimension.low:g} to {dimension.high:g}{scale}"
 
 
 def _particle_text(particle: ParticleView, space: SearchSpace) -> str:
@@ -182,9 +148,3 @@ def _best_text(best: ParticleView | None) -> str:
     if best is None:
         return "none yet, every evaluation failed."
     return f"value {number(best.value)} at {params_text(best.position)}"
-
-
-def params_text(params: Params) -> str:
-    """A configuration as JSON, numbers rounded."""
-    shown = {name: float(number(v)) if isinstance(v, float) else v for name, v in params.items()}
-    return json.dumps(shown)

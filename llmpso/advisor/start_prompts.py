@@ -34,6 +34,8 @@ class StartPrompt:
     """What the question asks for, to follow "Give"."""
     reasoned: bool = False
     """Whether the model is to say why, before it answers."""
+    asks_relevance: bool = False
+    """Whether the model is to say which earlier studies are relevant, before it answers."""
 
 
 PRACTITIONER = StartPrompt(
@@ -61,7 +63,32 @@ START_PROMPTS: Mapping[str, StartPrompt] = {
         ),
     )
 }
-"""All wordings by name."""
+"""All wordings by name, for a study without earlier ones."""
+
+RELEVANT = StartPrompt(
+    "relevant-studies@1",
+    "the earlier studies that are most like this task, the reason in a few words, and then the "
+    "configuration that is most likely to be the best one here",
+    asks_relevance=True,
+)
+
+MEMORY_PROMPTS: Mapping[str, StartPrompt] = {
+    prompt.name: prompt
+    for prompt in (
+        RELEVANT,
+        StartPrompt(
+            "earlier-best@1",
+            "the configuration that, by what the earlier studies found, is most likely to be the "
+            "best one here",
+        ),
+        StartPrompt(
+            "earlier-default@1",
+            "the configuration that an experienced practitioner who knows these studies would use "
+            "as a robust default",
+        ),
+    )
+}
+"""All wordings by name, for a study that has earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +109,18 @@ class Entry(BaseModel):
     """Name of the model, as its backend's identity has it."""
     prompt: str
     temperature: float
+    memory: bool = False
+    """Whether it is for studies that have earlier ones."""
     evidence: dict[str, Any] = field(default_factory=dict)
     """By wording and temperature, what each development table said."""
 
 
-def chosen_start(model: str) -> StartChoice:
+def chosen_start(model: str, *, memory: bool = False) -> StartChoice:
     """The wording chosen for a model; a practitioner's default, cold, where none was.
+
+    Args:
+        model: Name of the model, as its backend's identity has it.
+        memory: Whether the study has earlier ones, of which the model reads.
 
     Raises:
         SpecError: A file of choices cannot be read, or names a wording that does not exist.
@@ -97,9 +130,9 @@ def chosen_start(model: str) -> StartChoice:
         raise SpecError(f"{FILE_VARIABLE} is {own!r}; there is no such file")
     for path in [Path(own), LIBRARY_FILE] if own else [LIBRARY_FILE]:
         for entry in read_choices(path):
-            if entry.model == model:
-                return StartChoice(_known(entry.prompt, path), entry.temperature)
-    return StartChoice()
+            if (entry.model, entry.memory) == (model, memory):
+                return StartChoice(_known(entry, path), entry.temperature)
+    return StartChoice(RELEVANT if memory else PRACTITIONER)
 
 
 def read_choices(path: Path) -> list[Entry]:
@@ -117,15 +150,17 @@ def read_choices(path: Path) -> list[Entry]:
 
 
 def write_choice(path: Path, entry: Entry) -> None:
-    """Add an entry to a file, in place of an earlier one for the same model."""
-    others = [other for other in read_choices(path) if other.model != entry.model]
+    """Add an entry to a file, in place of an earlier one of the same kind for the same model."""
+    replaced = (entry.model, entry.memory)
+    others = [other for other in read_choices(path) if (other.model, other.memory) != replaced]
     entries = [other.model_dump() for other in (*others, entry)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(entries, indent=2) + "\n", "utf-8")
 
 
-def _known(name: str, path: Path) -> StartPrompt:
-    if name not in START_PROMPTS:
-        known = ", ".join(START_PROMPTS)
-        raise SpecError(f"{path} names prompt {name!r}; it must be one of: {known}")
-    return START_PROMPTS[name]
+def _known(entry: Entry, path: Path) -> StartPrompt:
+    prompts = MEMORY_PROMPTS if entry.memory else START_PROMPTS
+    if entry.prompt not in prompts:
+        known = ", ".join(prompts)
+        raise SpecError(f"{path} names prompt {entry.prompt!r}; it must be one of: {known}")
+    return prompts[entry.prompt]

@@ -4,12 +4,20 @@ A language model helps most with the default that it would start from (arXiv 260
 asked only for that, at temperature 0. The wording of the request is chosen in `start_prompts`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from llmpso.advisor.advice import AdviceParser
 from llmpso.advisor.advisor import Advisor
 from llmpso.advisor.answer_model import configuration_schema, reasoned_schema
-from llmpso.advisor.prompt import Question, Task, space_text
+from llmpso.advisor.earlier_studies import (
+    EarlierStudies,
+    StudyView,
+    opinion,
+    relevance_schema,
+    studies_text,
+)
+from llmpso.advisor.prompt import Question, Task
+from llmpso.advisor.prompt_text import space_text
 from llmpso.advisor.start_prompts import StartChoice, chosen_start
 from llmpso.backends.base import Message
 from llmpso.space import Params, SearchSpace
@@ -27,6 +35,7 @@ class ModelStart:
     Args:
         advisor: Sends the question, which sets its own temperature.
         start: How it is asked; by default as was found best for the model.
+        earlier: A memory that the model reads; its opinion on that is passed on.
 
     Raises:
         SpecError: A file of chosen prompts cannot be read.
@@ -34,25 +43,39 @@ class ModelStart:
 
     source = Source.DEFAULT
 
-    def __init__(self, advisor: Advisor, start: StartChoice | None = None) -> None:
-        self.advisor = advisor
-        self.start = start or chosen_start(advisor.backend.identity.get("model", ""))
+    def __init__(
+        self,
+        advisor: Advisor,
+        start: StartChoice | None = None,
+        earlier: EarlierStudies | None = None,
+    ) -> None:
+        self.advisor, self._earlier = advisor, earlier
+        model = advisor.backend.identity.get("model", "")
+        self.start = start or chosen_start(model, memory=earlier is not None)
 
     def suggest(self, space: SearchSpace, is_known: Callable[[Params], bool]) -> Params | None:
         """What an experienced practitioner would start from; None without a usable answer."""
-        question = start_question(self.advisor.task, space, self.start)
+        studies = self._earlier.views if self._earlier else ()
+        question = start_question(self.advisor.task, space, self.start, studies)
         parser = AdviceParser(space, None, is_known, "configuration")
         advice = self.advisor.ask(question, parser, 1, iteration=0)
+        if self._earlier and (reasons := opinion(advice.answer, studies)):
+            self._earlier.vote(reasons)
         return advice.suggestions[0].position if advice.suggestions else None
 
 
-def start_question(task: Task, space: SearchSpace, start: StartChoice = PLAIN) -> Question:
-    """The question for a configuration to start from."""
-    text = f"{_task_text(task, space)}\n\nGive {start.prompt.wanted}. Answer with JSON only."
-    messages = (Message("system", SYSTEM), Message("user", text))
+def start_question(
+    task: Task, space: SearchSpace, start: StartChoice = PLAIN, studies: Sequence[StudyView] = ()
+) -> Question:
+    """The question for a configuration to start from, after what was best in earlier studies."""
+    asked = f"Give {start.prompt.wanted}. Answer with JSON only."
+    parts = (_task_text(task, space), studies_text(studies), asked)
+    messages = (Message("system", SYSTEM), Message("user", "\n\n".join(filter(None, parts))))
     schema = configuration_schema(space)
     if start.prompt.reasoned:
         schema = reasoned_schema(schema)
+    if start.prompt.asks_relevance:
+        schema = relevance_schema(schema, studies)
     return Question(start.prompt.name, messages, schema, temperature=start.temperature)
 
 

@@ -65,6 +65,10 @@ class LCBench:
         codes, described = _read(folder, "encoding.json"), _read(folder, "config_space.json")
         if task not in codes["OpenML_task_id"]:
             raise SpecError(f"data set {task!r} is not in {folder}")
+        self.description = (
+            "A fully connected network with a funnel of layers is trained by SGD with momentum "
+            f"for {EPOCHS} epochs on a data set of tables: OpenML task {task}."
+        )
         self._code = codes["OpenML_task_id"][task]
         self.space = _space(described["hyperparameters"])
         self._model = _model(folder / "model.onnx")

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from llmpso.advisor import Advisor, Task
+from llmpso.advisor.start_question import ModelStart
+from llmpso.backends.base import Backend
 from llmpso.benchmark.epochs import Scale
 from llmpso.benchmark.lcbench import DEVELOPMENT, LCBench
 from llmpso.benchmark.rivals import optuna_search
@@ -85,7 +88,12 @@ def past_study(problem: MemoryProblem, seed: int) -> PastStudy:
         search.tell(measured)
         trials += measured
     past = tuple(PastTrial(params=dict(t.params), value=t.value or 0.0) for t in trials)
-    return PastStudy(name=problem.name, reference=f"seed {seed}", trials=past)
+    return PastStudy(
+        name=problem.name,
+        reference=f"{problem.name}, seed {seed}",
+        description={"task": objective.description},
+        trials=past,
+    )
 
 
 def measure(objective: Objective, trial: Trial) -> Trial:
@@ -140,7 +148,11 @@ class MemoryArm:
     """Take as starts the best of so many studies, in place of the memory of the product."""
     n_starts: int = 0
     """Take as starts so many of the portfolio, in place of the memory of the product."""
+    asks_model: bool = False
+    """A language model names a start; it reads of what is remembered."""
     racing: bool = False
+    control: str = ""
+    """The arm that it is compared with; the same search without memory if not named."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -155,25 +167,44 @@ ARMS: Mapping[str, MemoryArm] = {
     "misleading: worst": MemoryArm("guided", worst),
     "misleading: flipped": MemoryArm("guided", flipped),
     "placebo": MemoryArm("guided", placebo),
+    "model": MemoryArm("guided", asks_model=True),
+    "memory + model": MemoryArm("guided", true, asks_model=True, control="memory"),
     "optuna tpe": MemoryArm("tpe"),
     "optuna tpe + starts": MemoryArm("tpe", true, n_starts=3),
     "optuna gp + starts": MemoryArm("gp", true, n_starts=3),
     "guided racing": MemoryArm("guided", racing=True),
     "memory racing": MemoryArm("guided", true, racing=True),
+    "memory + model racing": MemoryArm(
+        "guided", true, asks_model=True, racing=True, control="memory racing"
+    ),
     "misleading racing": MemoryArm("guided", flipped, racing=True),
 }
 """By name. `memory` is the product."""
 
 
-def search_of(arm: MemoryArm, problem: MemoryProblem, seed: int) -> Optimizer:
-    """The search of an arm at the start of a study."""
-    space = opened(problem)[0].space
+def search_of(
+    arm: MemoryArm, problem: MemoryProblem, seed: int, backend: Backend | None = None
+) -> Optimizer:
+    """The search of an arm at the start of a study.
+
+    Args:
+        arm: The way to search.
+        problem: What is searched.
+        seed: Of the study.
+        backend: The language model of the arms that ask one.
+    """
+    objective, _ = opened(problem)
+    space = objective.space
     options = dict(arm.options)
     if arm.remember is not None:
         rng = np.random.default_rng([seed, EARLIER_SEED])
         found = earlier_studies(problem, seed)
         studies = [arm.remember(study, space, rng) for study in found]
         options |= _remembered(arm, space, studies)
+    if arm.asks_model and backend is not None:
+        task = Task(objective.description, objective.metric)
+        earlier = options.get("memory")
+        options["advisor"] = ModelStart(Advisor(backend, task), earlier=earlier)
     match arm.method:
         case "pso":
             return PSO(space, seed=seed, **options)

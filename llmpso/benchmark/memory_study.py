@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,23 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from llmpso.backends.base import Backend
 from llmpso.benchmark.lcbench import EPOCHS
 from llmpso.benchmark.memory_arms import ARMS, MemoryProblem, measure, opened, search_of
+from llmpso.benchmark.recorded import RecordedBackend
 from llmpso.benchmark.report import Report, markdown
 from llmpso.benchmark.statistics import compare, ratio_interval
-from llmpso.trial import Trial
+from llmpso.search.optimizer import Optimizer
+from llmpso.trial import Source, Trial
 
 BASE = "pso"
 """The arm that the others are compared with."""
 
 WITHOUT = "guided"
 """The same search without memory."""
+
+N_ASKING = 4
+"""Batches after which a search has asked its model, if it does."""
 
 SPOILT = "guided racing"
 """The same search with short trainings, without memory."""
@@ -34,6 +40,7 @@ def run_memory(
     arms: Sequence[str],
     seeds: Iterable[int],
     budget: int,
+    replies: Path | None = None,
 ) -> pd.DataFrame:
     """Run each arm on each problem; one row per study.
 
@@ -43,13 +50,28 @@ def run_memory(
         arms: Names in `ARMS`.
         seeds: Of the studies.
         budget: Full trainings of a study.
+        replies: Recorded replies of a language model; without them no arm asks one.
     """
     plans = [
         (problem, arm, seed)
         for problem, arm, seed in product(problems, arms, seeds)
-        if problem.folder or not ARMS[arm].racing
+        if (problem.folder or not ARMS[arm].racing) and (replies or not ARMS[arm].asks_model)
     ]
-    return pd.DataFrame(list(executor.map(partial(_study_row, budget=budget), plans)))
+    row = partial(_study_row, budget=budget, replies=replies)
+    return pd.DataFrame(list(executor.map(row, plans)))
+
+
+def record_replies(
+    problems: Sequence[MemoryProblem], arms: Sequence[str], seeds: Iterable[int], backend: Backend
+) -> None:
+    """Let a recording model answer what the arms will ask: in the first batches of each study."""
+    asking = [name for name in arms if ARMS[name].asks_model]
+    for problem, arm, seed in product(problems, asking, seeds):
+        if problem.folder or not ARMS[arm].racing:
+            objective, _ = opened(problem)
+            search = search_of(ARMS[arm], problem, seed, backend)
+            for _ in range(N_ASKING):
+                search.tell([measure(objective, trial) for trial in search.ask()])
 
 
 def memory_table(studies: pd.DataFrame, base: str = BASE) -> pd.DataFrame:
@@ -88,10 +110,13 @@ def write_memory(studies: pd.DataFrame, budget: int, folder: Path) -> Report:
     return Report(text, shown, figures)
 
 
-def _study_row(plan: tuple[MemoryProblem, str, int], budget: int) -> dict[str, Any]:
+def _study_row(
+    plan: tuple[MemoryProblem, str, int], budget: int, replies: Path | None
+) -> dict[str, Any]:
     problem, arm, seed = plan
     with threadpool_limits(limits=1):
-        spent, evaluations, best = _searched(problem, arm, seed, budget)
+        search = search_of(ARMS[arm], problem, seed, _recorded(replies) if replies else None)
+        spent, evaluations, best, is_advised = _searched(problem, search, budget)
     _, scale = opened(problem)
     return {
         "problem": problem.name,
@@ -99,30 +124,39 @@ def _study_row(plan: tuple[MemoryProblem, str, int], budget: int) -> dict[str, A
         "seed": seed,
         "evaluations": evaluations,
         "epochs": spent * EPOCHS,
+        "advised": is_advised,
         "solved": best <= scale.target,
         "regret": scale.regret(best),
     }
 
 
+@cache
+def _recorded(replies: Path) -> Backend:
+    return RecordedBackend(replies)
+
+
 def _searched(
-    problem: MemoryProblem, arm: str, seed: int, budget: int
-) -> tuple[float, int, float]:
-    """Full trainings' worth, completed trainings and best value when the target is reached."""
+    problem: MemoryProblem, search: Optimizer, budget: int
+) -> tuple[float, int, float, bool]:
+    """Full trainings' worth, completed trainings and best value when the target is reached.
+
+    And whether a trial was the language model's.
+    """
     objective, scale = opened(problem)
-    search = search_of(ARMS[arm], problem, seed)
-    spent, n_complete, best = 0.0, 0, math.inf
+    spent, n_complete, best, is_advised = 0.0, 0, math.inf, False
     reached: dict[int, float] = {}
     while spent < budget and (asked := search.ask(math.ceil(budget - spent))):
         measured = [measure(objective, trial) for trial in asked]
         for trial in measured:
+            is_advised |= trial.source is Source.DEFAULT
             spent += _share(trial) - reached.get(trial.number, 0.0)
             reached[trial.number] = _share(trial)
             n_complete += trial.value is not None
             best = min(best, math.inf if trial.value is None else trial.value)
             if best <= scale.target:
-                return spent, n_complete, best
+                return spent, n_complete, best, is_advised
         search.tell(measured)
-    return max(spent, budget), budget + 1, best
+    return max(spent, budget), budget + 1, best, is_advised
 
 
 def _share(trial: Trial) -> float:
@@ -133,14 +167,15 @@ def _share(trial: Trial) -> float:
 def _arm_row(studies: pd.DataFrame, arm: str, base: str) -> dict[str, Any]:
     measure = "epochs" if ARMS[arm].racing else "evaluations"
     part = studies[studies["arm"] == arm]
-    without = SPOILT if ARMS[arm].racing else WITHOUT
+    control = ARMS[arm].control or (SPOILT if ARMS[arm].racing else WITHOUT)
     return {
         "arm": arm,
         "evaluations": round(float(part["evaluations"].mean()), 1),
         "epochs": round(float(part["epochs"].mean()), 1),
         f"x {base}": _ratio(studies, arm, base, measure),
-        "x without memory": _ratio(studies, arm, without, measure),
-        "p": _p_value(studies, arm, without, measure),
+        "control": control,
+        "x control": _ratio(studies, arm, control, measure),
+        "p": _p_value(studies, arm, control, measure),
         "solved": f"{part['solved'].mean():.0%}",
         "regret": round(float(part["regret"].mean()), 3),
     }
@@ -154,12 +189,12 @@ def _ratio(studies: pd.DataFrame, arm: str, base: str, measure: str) -> str:
     return f"{own.mean() / other.mean():.2f} [{low:.2f}, {high:.2f}]"
 
 
-def _p_value(studies: pd.DataFrame, arm: str, without: str, measure: str) -> str:
+def _p_value(studies: pd.DataFrame, arm: str, control: str, measure: str) -> str:
     """Of the pairs of problem and seed, without a correction for several arms."""
     paired = studies.pivot_table(values=measure, index=["problem", "seed"], columns="arm")
-    if arm == without or without not in paired:
+    if arm == control or control not in paired:
         return ""
-    found = compare({arm: paired[arm].tolist()}, paired[without].tolist())[arm]
+    found = compare({arm: paired[arm].tolist()}, paired[control].tolist())[arm]
     return f"{found.p_value:.2g}"
 
 

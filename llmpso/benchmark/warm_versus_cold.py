@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 from llmpso.benchmark.moving import SPACE, MovingForecast
 from llmpso.benchmark.statistics import evaluations_to_target, incumbent_trace, ratio_interval
 from llmpso.data.series.time_series import TimeSeries
-from llmpso.retuning.earlier_studies import pooled_history
+from llmpso.memory.finished import past_trials
+from llmpso.memory.past_study import PastStudy
 from llmpso.study.minimize import minimize
 from llmpso.study.result import StudyResult
 
@@ -83,16 +84,7 @@ def _windows(series: TimeSeries, n: int, overlap: float) -> list[slice]:
 def _study(
     objective: MovingForecast, seed: int, budget: int, before: StudyResult | None
 ) -> StudyResult:
-    """One guided study; warm with the configuration and the trials of an earlier one."""
-    known = (
-        ()
-        if before is None
-        else tuple(
-            (trial.params, math.nan if trial.value is None else trial.value)
-            for trial in before.trials
-        )
-    )
-    start = () if before is None else (before.best.params,)
+    """One guided study; warm with the best configuration and the memory of an earlier one."""
     # Linear algebra this small is many times slower when its threads fight over busy cores.
     with threadpool_limits(limits=1):
         return minimize(
@@ -101,6 +93,10 @@ def _study(
             evaluations=budget,
             method="guided",
             seed=seed,
-            start=start,
-            history=pooled_history([known]) if known else (),
+            start=() if before is None else (before.best.params,),
+            memory=() if before is None else (_remembered(before),),
         )
+
+
+def _remembered(study: StudyResult) -> PastStudy:
+    return PastStudy(name="before", reference="before", trials=past_trials(study.trials))

@@ -34,7 +34,7 @@ def _trial(number: int, past: PastTrial) -> Trial:
     trial = Trial(
         number=number,
         params=dict(past.params),
-        source=Source.HISTORY,
+        source=Source.MEMORY,
         iteration=0,
         particle=number,
         seed=0,

@@ -6,15 +6,16 @@ blind ones' median, see `llmpso.search.warm_start`. The trend is the prior mean 
 with the weight nothing where it ranks the new trials no better than chance.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from llmpso.advisor.earlier_studies import StudyView
 from llmpso.errors import SpecError
 from llmpso.memory.mapping import MappedStudy, mapped
 from llmpso.memory.past_study import PastStudy
 from llmpso.memory.portfolio import Portfolio
-from llmpso.memory.trends import Trends, belief
+from llmpso.memory.trends import PRIOR_AGREEMENT, VOTE, Trends, belief, relevance
 from llmpso.search.surrogate.gaussian_process import one_thread
 from llmpso.space import Floats, Params, SearchSpace
 
@@ -35,6 +36,7 @@ class StudyMemory:
         relevance: How much each study counts by what has been measured, with sum 1.
         belief: How far they are followed by what has been measured, in [0, 1].
         beliefs: The same over time: after so many values, so far.
+        reasons: Why a language model finds a study relevant, by the study's reference.
 
     Raises:
         SpecError: None can be used; the message says why.
@@ -52,6 +54,8 @@ class StudyMemory:
             raise SpecError(f"memory holds no study of use: {'; '.join(self.left_out)}")
         self.belief, self.relevance = 0.0, np.full(len(self.studies), 1 / len(self.studies))
         self.beliefs: list[tuple[int, float]] = []
+        self.reasons: dict[str, str] = {}
+        self._prior = np.full(len(self.studies), PRIOR_AGREEMENT)
         with one_thread():
             self._trends = Trends(space, self.studies)
             self._portfolio = Portfolio(space, self.studies, self._trends)
@@ -67,6 +71,19 @@ class StudyMemory:
         pairs = zip(self.studies, self.relevance.tolist(), strict=True)
         return {each.study.reference: share for each, share in pairs}
 
+    @property
+    def views(self) -> list[StudyView]:
+        """The studies as a language model reads them."""
+        return [_view(study) for study in self.studies]
+
+    def vote(self, reasons: Mapping[str, str]) -> None:
+        """Let a language model's opinion count: until there is evidence, and less the more."""
+        self.reasons.update(reasons)
+        named = [each.study.reference in self.reasons for each in self.studies]
+        self._prior = PRIOR_AGREEMENT + VOTE * np.array(named)
+        if not self.beliefs:
+            self.relevance = relevance(np.empty((len(named), 0)), np.empty(0), self._prior)
+
     def start(self, is_taken: Callable[[Params], bool]) -> Params | None:
         """The next configuration to start from; None if all are taken."""
         return self._portfolio.next(self.relevance, is_taken)
@@ -81,7 +98,7 @@ class StudyMemory:
         if not len(values):
             return
         scores = self._trends.scores(positions)
-        self.relevance = self._trends.relevance(scores, values)
+        self.relevance = relevance(scores, values, self._prior)
         self.belief = belief(self.relevance @ scores, values)
         if self.beliefs and self.beliefs[-1][0] == len(values):
             self.beliefs.pop()
@@ -91,3 +108,17 @@ class StudyMemory:
         """From places to what is expected of them as far as it is believed, as scores."""
         weights, trends = self.belief * self.relevance, self._trends
         return lambda places: weights @ trends.scores(places)
+
+
+def _view(mapped_study: MappedStudy) -> StudyView:
+    values = mapped_study.values[mapped_study.is_complete]
+    best = int(np.argmin(np.where(mapped_study.is_complete, mapped_study.values, np.inf)))
+    study = mapped_study.study
+    return StudyView(
+        reference=study.reference,
+        description="; ".join(study.description.values()) or study.metric,
+        n_trials=len(values),
+        best_value=float(mapped_study.values[best]),
+        median=float(np.median(values)),
+        best=mapped_study.params[best],
+    )

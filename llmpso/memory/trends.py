@@ -29,6 +29,10 @@ SHARPNESS = 4
 PRIOR_AGREEMENT = 0.5
 """Correlation of ranks that is expected of a study of other data before there is evidence."""
 
+VOTE = 0.25
+"""More is expected of a study that a language model finds relevant. It then weighs five times as
+much as the others, and after six trials at most three times."""
+
 LEAST_RELEVANCE = 1e-3
 """A study that ranks everything the wrong way round weighs as much."""
 
@@ -49,19 +53,21 @@ class Trends:
         predictions = [surrogate.predict(positions) for surrogate in self._surrogates]
         return np.array([each.means + FAILED * each.failing for each in predictions])
 
-    def relevance(self, scores: Floats, values: Floats) -> Floats:
-        """How much each study counts, shape (n_studies,), with sum 1.
 
-        Args:
-            scores: What each expects of the new study's trials, shape (n_studies, n_trials).
-            values: What these measured, shape (n_trials,).
-        """
-        n = len(values)
-        agreement = np.array([correlation(own, values) for own in scores])
-        expected = (HALF_LIFE * PRIOR_AGREEMENT + n * agreement) / (HALF_LIFE + n)
-        weights = np.maximum(expected, LEAST_RELEVANCE) ** SHARPNESS
-        shares: Floats = weights / weights.sum()
-        return shares
+def relevance(scores: Floats, values: Floats, prior: Floats) -> Floats:
+    """How much each study counts, shape (n_studies,), with sum 1.
+
+    Args:
+        scores: What each expects of the new study's trials, shape (n_studies, n_trials).
+        values: What these measured, shape (n_trials,); there may be none yet.
+        prior: Agreement that is expected of each before there is evidence, shape (n_studies,).
+    """
+    n = len(values)
+    agreement = np.array([correlation(own, values) if n else 0.0 for own in scores])
+    expected = (HALF_LIFE * prior + n * agreement) / (HALF_LIFE + n)
+    weights = np.maximum(expected, LEAST_RELEVANCE) ** SHARPNESS
+    shares: Floats = weights / weights.sum()
+    return shares
 
 
 def belief(expected: Floats, values: Floats) -> float:

@@ -24,7 +24,6 @@ class Look:
 LOOKS: dict[Source, Look] = {
     Source.START: Look("known start", GREEN, "square"),
     Source.MEMORY: Look("earlier study", GREEN, "diamond"),
-    Source.HISTORY: Look("earlier study", GREEN, "diamond"),
     Source.INITIAL: Look("first position", GREY),
     Source.SWARM: Look("swarm's move", SKY),
     Source.SURROGATE: Look("surrogate's pick", BLUE),

@@ -1,4 +1,4 @@
-"""Where a search begins: the user's configurations, an earlier study's best, the LLM's start.
+"""Where a search begins: the user's configurations, and the language model's start.
 
 The other members keep the first positions that the metaheuristic drew for them.
 """
@@ -95,18 +95,15 @@ def informed_positions(
     population: Metaheuristic,
     space: SearchSpace,
     start: Sequence[Params],
-    earlier_best: Params | None,
     advisor: StartAdvisor | None,
     is_known: IsKnown,
 ) -> Proposals:
-    """The user's configurations, the earlier study's best, the advisor's, and blind ones."""
+    """The user's configurations, the advisor's, and blind ones."""
     proposals = first_positions(population, space, start)
     free = free_members(proposals)
-    known: list[Start] = [] if earlier_best is None else [(Source.HISTORY, earlier_best)]
-    if advisor is not None and len(free) > len(known):
-        params = advisor.suggest(space, is_known)
-        known += [] if params is None else [(advisor.source, params)]
-    return proposals | place(population, space, free, known)
+    if advisor is None or not free or (params := advisor.suggest(space, is_known)) is None:
+        return proposals
+    return proposals | place(population, space, free, [(advisor.source, params)])
 
 
 def next_positions(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from llmpso.advisor import Advisor, ParticleView, SwarmView
+from llmpso.advisor.earlier_studies import StudyView
 from llmpso.errors import SpecError
 from llmpso.search.initial import checked_start, next_positions
 from llmpso.search.optimizer import Archive, Proposal, Proposals, generator
@@ -37,6 +38,7 @@ class LLMPSO:
         topology: Which particles share their bests.
         seed: The only source of randomness beside the model.
         start: Known configurations; they take the first particles' first positions.
+        earlier: Earlier studies, of which the model reads.
 
     Attributes:
         particles: The swarm that moves.
@@ -58,6 +60,7 @@ class LLMPSO:
         topology: Topology | str = Topology.STAR,
         seed: int = 0,
         start: Sequence[Params] = (),
+        earlier: Sequence[StudyView] = (),
     ) -> None:
         self._space = space
         self._start = checked_start(space, start, n_particles)
@@ -70,7 +73,7 @@ class LLMPSO:
             n_particles, len(space), rng, schedule=schedule, topology=topology
         )
         self._archive = Archive(space, rng, seed=seed)
-        self._advisor = advisor
+        self._advisor, self._earlier = advisor, earlier
         self._warm_up = warm_up
         self._n_replaced = n_replaced
 
@@ -99,6 +102,7 @@ class LLMPSO:
             iteration=self.particles.iteration,
             velocity_limit=self.particles.coefficients.velocity_limit,
             is_known=self._archive.is_known,
+            earlier=self._earlier,
         )
         proposals = dict.fromkeys(worst, Proposal(Source.SWARM, note=advice.problem))
         for particle, suggestion in zip(worst, advice.suggestions, strict=False):

@@ -37,7 +37,6 @@ from llmpso.search.surrogate.gaussian_process import (
 )
 from llmpso.search.surrogate.observations import LEAST_RANKED
 from llmpso.search.surrogate.posterior import PriorMean
-from llmpso.search.surrogate.prior_mean import EarlierStudy
 from llmpso.search.under_way import UnderWay
 from llmpso.search.warm_start import MOST_STARTS, Memory
 from llmpso.space import Floats, Params, SearchSpace
@@ -55,7 +54,6 @@ class MultiFidelitySearch:
         batch_size: Trainings that are under way together.
         rungs: Shares of the full training, rising, at which trainings pause.
         advisor: Suggests a configuration to start from, for example a language model.
-        history: An earlier study's configurations with their values, NaN for failed ones.
         memory: What earlier studies teach. Its first configurations are trained to the first rung
             beside the first positions; its trend is followed, as far as this study agrees with it.
         seed: The only source of randomness beside the advisor.
@@ -67,7 +65,7 @@ class MultiFidelitySearch:
 
     Raises:
         SpecError: An option is out of range.
-        SpaceError: A configuration of `start` or `history` is outside the space.
+        SpaceError: A configuration of `start` is outside the space.
     """
 
     def __init__(
@@ -78,7 +76,6 @@ class MultiFidelitySearch:
         batch_size: int = 1,
         rungs: Sequence[float] = RUNGS,
         advisor: StartAdvisor | None = None,
-        history: Sequence[tuple[Params, float]] = (),
         memory: Memory | None = None,
         seed: int = 0,
         start: Sequence[Params] = (),
@@ -96,8 +93,6 @@ class MultiFidelitySearch:
         self._rng = generator(seed)
         self.population = make_particles(n_particles, len(space), self._rng)
         self._archive = Archive(space, self._rng, seed=seed)
-        with one_thread():
-            self._earlier = EarlierStudy(space, history) if history else None
         self._unordered = unordered_dimensions(space)
         self._trials: dict[int, Trial] = {}
         self._under_way = UnderWay()
@@ -179,12 +174,10 @@ class MultiFidelitySearch:
 
     def _first(self, n_particles: int | None = None) -> list[Trial | None]:
         """The first positions of so many particles, or of all, at the lowest rung."""
-        best = self._earlier.best if self._earlier else None
         proposals = informed_positions(
             self.population,
             self._space,
             self._start,
-            best,
             self._advisor,
             self._archive.is_known,
         )
@@ -239,13 +232,10 @@ class MultiFidelitySearch:
 
     def _prior_mean(self, trainings: Sequence[Training]) -> PriorMean | None:
         """What earlier studies expect, as far as this one agrees with them."""
-        if self._memory is not None:
-            self._memory.learn(*_furthest(trainings))
-            return self._memory.prior_mean()
-        if (earlier := self._earlier) is None:
+        if self._memory is None:
             return None
-        weight = earlier.weight(*_furthest(trainings))
-        return lambda places: weight * earlier.scores(places)
+        self._memory.learn(*_furthest(trainings))
+        return self._memory.prior_mean()
 
     def _follow(self, model: FidelitySurrogate, trainings: Sequence[Training]) -> None:
         """Make the best that is expected of each particle's trainings its best."""

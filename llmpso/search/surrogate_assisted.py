@@ -27,7 +27,6 @@ from llmpso.search.surrogate.fitter import Fitter
 from llmpso.search.surrogate.gaussian_process import one_thread
 from llmpso.search.surrogate.observations import LEAST_RANKED, MAX_OBSERVED, Observations
 from llmpso.search.surrogate.posterior import Surrogate
-from llmpso.search.surrogate.prior_mean import EarlierStudy
 from llmpso.search.surrogate.trade_offs import Follows, TradeOffs
 from llmpso.search.under_way import UnderWay
 from llmpso.search.warm_start import Memory, WarmStart
@@ -47,22 +46,20 @@ class SurrogateAssistedSearch:
             save evaluations, large ones wall time.
         pool_size: How many candidates are drawn for each trial.
         advisor: Suggests a configuration to start from, for example a language model.
-        history: An earlier study's configurations with their values, NaN for failed ones. The best
-            takes a first position; the trend is followed as far as this study agrees with it.
         memory: What earlier studies teach. It takes some of the first positions, and its trend is
             followed, as far as this study agrees with it.
         seed: The only source of randomness beside the advisor.
         start: Known configurations; they take the first members' first positions.
         make_population: Makes the metaheuristic; a swarm if not given.
         goals: Names of what is lowered together, if it is more than one value; needs a swarm.
-            `history` and `memory` are of the first: they give starts, but no trend.
+            `memory` is of the first: it gives starts, but no trend.
 
     Attributes:
         population: The metaheuristic that moves.
 
     Raises:
         SpecError: An option is out of range.
-        SpaceError: A configuration of `start` or `history` is outside the space.
+        SpaceError: A configuration of `start` is outside the space.
     """
 
     def __init__(
@@ -73,7 +70,6 @@ class SurrogateAssistedSearch:
         batch_size: int = 1,
         pool_size: PoolSize = POOL_SIZE,
         advisor: StartAdvisor | None = None,
-        history: Sequence[tuple[Params, float]] = (),
         memory: Memory | None = None,
         seed: int = 0,
         start: Sequence[Params] = (),
@@ -91,11 +87,9 @@ class SurrogateAssistedSearch:
         self._rng = generator(seed)
         self.population = make_population(n_particles, len(space), self._rng)
         self._archive = Archive(space, self._rng, seed=seed, goals=goals)
-        with one_thread():
-            self._earlier = EarlierStudy(space, history) if history else None
         self._observed = Observations(space)
         self._trade_offs = TradeOffs(space, self._observed) if goals else None
-        self._fitter = Fitter(space) if goals else Fitter(space, self._earlier, memory)
+        self._fitter = Fitter(space, None if goals else memory)
         self._warm_start = memory and WarmStart(
             self.population, space, memory, self._start, advisor
         )
@@ -152,12 +146,10 @@ class SurrogateAssistedSearch:
         if self._warm_start:
             n_free = self._batch_size - len(self._under_way)
             return self._warm_start.next(n_free if limit is None else min(n_free, limit))
-        best = self._earlier.best if self._earlier else None
         return informed_positions(
             self.population,
             self._space,
             self._start,
-            best,
             self._advisor,
             self._archive.is_known,
         )

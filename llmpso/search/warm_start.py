@@ -40,6 +40,11 @@ class Memory(Protocol):
         """How much each earlier study counts, by its reference, with sum 1."""
         ...
 
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why a language model finds a study relevant, by the study's reference."""
+        ...
+
     def start(self, is_taken: IsKnown) -> Params | None:
         """The next configuration to start from; None if all are taken."""
         ...

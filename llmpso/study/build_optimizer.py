@@ -2,7 +2,7 @@
 
 import logging
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmpso.advisor import Advisor
 from llmpso.errors import SpecError
@@ -10,9 +10,11 @@ from llmpso.search.llm_pso import LLMPSO
 from llmpso.search.optimizer import Optimizer
 from llmpso.search.pso import PSO
 from llmpso.search.swarm import LinearInertia
-from llmpso.search.warm_start import Memory
 from llmpso.space import SearchSpace
 from llmpso.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from llmpso.memory.memory import StudyMemory
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +44,11 @@ def build_optimizer(
     if advisor is None:
         logger.warning("method %s has no advisor: the study is plain PSO", search.method)
         return PSO(space, **common, **swarm)
+    memory = _memory(spec, space)
     return LLMPSO(
         space,
         advisor,
+        earlier=memory.views if memory else (),
         warm_up=search.warm_up,
         n_replaced=search.replaced,
         **common,
@@ -67,11 +71,11 @@ def _guided(
     from llmpso.search.pso import Particles
     from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 
+    memory = _memory(spec, space)
     guided: dict[str, Any] = common | {
         "batch_size": spec.n_at_once,
-        "advisor": None if advisor is None else ModelStart(advisor),
-        "history": spec.history,
-        "memory": _memory(spec, space),
+        "advisor": None if advisor is None else ModelStart(advisor, earlier=memory),
+        "memory": memory,
     }
     particles = partial(Particles, **swarm)
     if pauses:
@@ -80,7 +84,7 @@ def _guided(
     return SurrogateAssistedSearch(space, make_population=particles, goals=goals, **guided)
 
 
-def _memory(spec: StudySpec, space: SearchSpace) -> Memory | None:
+def _memory(spec: StudySpec, space: SearchSpace) -> "StudyMemory | None":
     """What earlier studies teach; None, with a warning, where none can be used."""
     from llmpso.memory.memory import StudyMemory
 

@@ -35,7 +35,6 @@ def minimize(
     champion: str = KNEE,
     advisor: Advisor | None = None,
     n_workers: int = 1,
-    history: Sequence[tuple[Params, float]] = (),
     memory: Sequence[PastStudy] = (),
     on_trial: Callable[[Trial], None] | None = None,
     **options: Any,
@@ -58,7 +57,6 @@ def minimize(
         advisor: Asks the language model; without one the method `paper` is `pso`.
         n_workers: Evaluations that run in parallel, in threads; in `guided` each thread gets the
             next configuration as soon as it is free, if `synchronous` is not given.
-        history: Configurations of earlier studies with their values, NaN for failed ones.
         memory: Earlier studies of other data, the newest first; see `llmpso.memory`.
         on_trial: Called with each trial as it ends, from the thread that ran it; of one worker
             that is the caller's.
@@ -80,7 +78,6 @@ def minimize(
         space = space.with_constraints(constraint)
     spec = study_spec(
         n_workers=n_workers,
-        history=tuple(history),
         memory=tuple(memory),
         goals=Goals(tuple(goals) or goals_of(objective), champion),
         **options,

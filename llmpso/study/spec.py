@@ -10,7 +10,6 @@ from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.base import Resumable
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.successive_halving import Racing
-from llmpso.space import Params
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +18,9 @@ class StudySpec:
 
     search: SearchOptions = SearchOptions()
     stop: StopOptions = StopOptions()
-    history: tuple[tuple[Params, float], ...] = field(default=(), repr=False)
-    """Configurations of earlier studies with their values, NaN for failed ones (`guided`)."""
     memory: tuple[PastStudy, ...] = field(default=(), repr=False)
-    """Earlier studies, on other data and perhaps in other ranges (`guided`)."""
+    """Earlier studies, on other data and perhaps in other ranges: `guided` begins from them, and
+    the language model reads of them."""
     goals: Goals = Goals()
     """What is lowered together, if it is more than one value (`guided`)."""
     n_workers: int = 1
@@ -32,10 +30,8 @@ class StudySpec:
         """Refuse a study that cannot run."""
         if self.n_workers < 1:
             raise SpecError(f"n_workers is {self.n_workers!r}; it must be at least 1")
-        if self.history and not self.is_guided:
-            raise SpecError(f"history needs the method 'guided'; it is {self.search.method!r}")
-        if self.memory and not self.is_guided:
-            raise SpecError(f"memory needs the method 'guided'; it is {self.search.method!r}")
+        if self.memory and self.search.method == "pso":
+            raise SpecError("method is 'pso', which does not use a memory: choose another one")
         if self.goals:
             self._check_goals()
         if self.stop.patience == "auto" and not self.is_guided:
@@ -115,7 +111,6 @@ class StudySpec:
 def study_spec(
     *,
     n_workers: int = 1,
-    history: tuple[tuple[Params, float], ...] = (),
     memory: tuple[PastStudy, ...] = (),
     goals: Goals = Goals(),
     **options: Any,
@@ -128,7 +123,7 @@ def study_spec(
     if other := [n for n in options if GROUP_OF.get(n, "search") not in ("search", "stop")]:
         raise SpecError(f"{other[0]} is an option of the flows, not of a study in a notebook")
     asked = AllOptions(**options)
-    return StudySpec(asked.search, asked.stop, history, memory, goals, n_workers)
+    return StudySpec(asked.search, asked.stop, memory, goals, n_workers)
 
 
 def warn_of_idle_workers(

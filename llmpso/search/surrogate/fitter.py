@@ -1,11 +1,8 @@
 """When the surrogate's hyperparameters are fitted again: rarely in a long study."""
 
-import numpy as np
-
-from llmpso.search.surrogate.gaussian_process import MAX_FITTED, unordered_dimensions
-from llmpso.search.surrogate.observations import Observations, around_the_best
-from llmpso.search.surrogate.posterior import PriorMean, Surrogate, fit
-from llmpso.search.surrogate.prior_mean import EarlierStudy
+from llmpso.search.surrogate.gaussian_process import MAX_FITTED
+from llmpso.search.surrogate.observations import Observations
+from llmpso.search.surrogate.posterior import Surrogate, fit
 from llmpso.search.warm_start import Memory
 from llmpso.space import Floats, SearchSpace
 
@@ -42,19 +39,11 @@ class Fitter:
 
     Args:
         space: What may be tried.
-        earlier: An earlier study, the prior mean as far as the new one agrees with it.
-        memory: Earlier studies, likewise.
+        memory: Earlier studies, the prior mean as far as the new one agrees with them.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        earlier: EarlierStudy | None = None,
-        memory: Memory | None = None,
-    ) -> None:
-        self._space = space
-        self._earlier = earlier
-        self._memory = memory
+    def __init__(self, space: SearchSpace, memory: Memory | None = None) -> None:
+        self._space, self._memory = space, memory
         self._last: Surrogate | None = None
         self._rule = FitRule(len(space))
 
@@ -71,20 +60,8 @@ class Fitter:
             self._space,
             positions,
             values,
-            prior_mean=self._prior_mean(positions, values),
+            prior_mean=self._memory.prior_mean() if self._memory else None,
             like=None if is_due else self._last,
             labels=observed.labels,
         )
         return self._last
-
-    def _prior_mean(self, positions: Floats, values: Floats) -> PriorMean | None:
-        """What earlier studies expect, as far as this one agrees with them."""
-        if self._memory is not None:
-            return self._memory.prior_mean()
-        if (earlier := self._earlier) is None:
-            return None
-        ranked = np.isfinite(values)
-        known, measured = positions[ranked], values[ranked]
-        rows = around_the_best(known, measured, unordered_dimensions(self._space))
-        weight = earlier.weight(known[rows], measured[rows])
-        return lambda places: weight * earlier.scores(places)

@@ -7,7 +7,8 @@ from llmpso import Advisor, Categorical, Float, Integer, SearchSpace, Task
 from llmpso.advisor import ParticleView, SwarmView
 from llmpso.advisor.advice import AdviceParser
 from llmpso.advisor.answer_model import advice_schema, configuration_schema
-from llmpso.advisor.prompt import dimension_text, paper_prompt
+from llmpso.advisor.prompt import paper_prompt
+from llmpso.advisor.prompt_text import dimension_text
 from llmpso.backends.base import Reply
 from llmpso.errors import BackendError
 from scripted_backend import ScriptedBackend

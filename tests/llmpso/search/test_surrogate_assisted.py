@@ -1,14 +1,13 @@
-import math
-
 import numpy as np
 import pytest
 
-from llmpso.errors import SpaceError, SpecError
+from llmpso.errors import SpecError
+from llmpso.memory.memory import StudyMemory
+from llmpso.memory.past_study import PastStudy, PastTrial
 from llmpso.search.acquisition import PoolSize
 from llmpso.search.initial import IsKnown
 from llmpso.search.optimizer import Optimizer
 from llmpso.search.pso import PSO
-from llmpso.search.surrogate.prior_mean import EarlierStudy
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import Float, Params, SearchSpace
 from llmpso.study.minimize import minimize
@@ -96,10 +95,17 @@ def grid(optimum: float) -> list[tuple[Params, float]]:
     return [(p, sum((v - optimum) ** 2 for v in p.values())) for p in drawn]
 
 
-def test_a_true_history_helps_and_a_wrong_one_hurts_little() -> None:
-    def reached(history: list[tuple[Params, float]], budget: int) -> float:
+def test_a_true_memory_helps_and_a_wrong_one_hurts_little() -> None:
+    def reached(known: list[tuple[Params, float]], budget: int) -> float:
+        trials = tuple(PastTrial(params=params, value=value) for params, value in known)
+        past = PastStudy(name="earlier", reference="run", trials=trials)
         runs = [
-            study(SurrogateAssistedSearch(SPACE, history=history, seed=s), budget)
+            study(
+                SurrogateAssistedSearch(
+                    SPACE, memory=StudyMemory(SPACE, [past]) if known else None, seed=s
+                ),
+                budget,
+            )
             for s in range(4)
         ]
         return float(np.median([best(trials) for trials in runs]))
@@ -108,24 +114,12 @@ def test_a_true_history_helps_and_a_wrong_one_hurts_little() -> None:
     assert reached(grid(-4.0), 40) < 0.2
 
 
-def test_an_earlier_study_weighs_as_much_as_it_proves_true() -> None:
-    rng = np.random.default_rng(1)
-    positions = rng.random((12, 3))
-    values = np.array([cost(SPACE.decode(position)) for position in positions])
-    earlier = EarlierStudy(SPACE, grid(1.5))
-    assert earlier.weight(positions[:0], values[:0]) == 1
-    assert earlier.weight(positions, values) > 0.8
-    assert earlier.weight(positions, -values) == 0
-
-
 @pytest.mark.parametrize(
     ("build", "error", "message"),
     [
         (lambda: SurrogateAssistedSearch(SPACE, batch_size=0), SpecError, "batch_size is 0"),
         (lambda: PoolSize(n_steps=0), SpecError, "n_steps is 0; it must be at least 1"),
         (lambda: PoolSize(n_anywhere=-1), SpecError, "n_anywhere is -1"),
-        (lambda: EarlierStudy(SPACE, grid(0)[:2]), SpecError, "history holds 2 finite values"),
-        (lambda: EarlierStudy(SPACE, [({"x": 1}, math.nan)]), SpaceError, r"history\[0\]"),
     ],
 )
 def test_wrong_options_are_refused(build, error: type[Exception], message: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from llmpso import Advisor, Float, SearchSpace, StopReason, Task, minimize
 from llmpso.backends.base import Reply, Request
 from llmpso.errors import SpecError
+from llmpso.memory.past_study import PastStudy, PastTrial
 from llmpso.options import StopOptions
 from llmpso.search.optimizer import Outlook
 from llmpso.study.stopping import LEAST_TRIALS, N_HOPELESS, SHARE_OF_NOISE, StopConditions
@@ -152,12 +153,13 @@ def test_what_is_no_limit_is_refused(limit, message) -> None:
     assert str(caught.value) == message
 
 
-def test_history_is_for_the_guided_search_alone() -> None:
-    history = [({"x": float(x), "y": 0.0}, float(x)) for x in range(4)]
-    with pytest.raises(SpecError, match="history needs the method 'guided'; it is 'pso'"):
-        minimize(bowl, SPACE, evaluations=6, method="pso", history=tuple(history))
-    result = minimize(bowl, SPACE, evaluations=6, method="guided", history=tuple(history))
-    assert any(trial.source == "history" for trial in result.trials)
+def test_memory_is_refused_by_plain_pso() -> None:
+    trials = tuple(PastTrial(params={"x": float(x), "y": 0.0}, value=float(x)) for x in range(4))
+    past = PastStudy(name="earlier", reference="run", trials=trials)
+    with pytest.raises(SpecError, match="method is 'pso', which does not use a memory"):
+        minimize(bowl, SPACE, evaluations=6, method="pso", memory=[past])
+    result = minimize(bowl, SPACE, evaluations=6, memory=[past])
+    assert any(trial.source == "memory" for trial in result.trials)
 
 
 def test_failures_end_a_study_with_what_it_has() -> None:
