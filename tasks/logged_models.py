@@ -6,7 +6,9 @@ requests and a copy of the files, so only the best few of a study are.
 
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from tempfile import TemporaryDirectory
 
@@ -38,8 +40,11 @@ def log_best_models(
     Returns:
         The best trials with a model; its link leads to the LoggedModel.
     """
-    models = (trial for trial in trials if "model" in trial.links)
-    return [log_model(study, trial, name, dataset) for trial in islice(models, N_BEST)]
+    models = islice((trial for trial in trials if "model" in trial.links), N_BEST)
+    # SQLite takes one writer at a time; a server's answers are waited for together.
+    n_at_once = 1 if study.tracking_uri.startswith("sqlite") else N_BEST
+    with ThreadPoolExecutor(n_at_once) as pool:
+        return list(pool.map(partial(log_model, study, name=name, dataset=dataset), models))
 
 
 def log_model(study: Tracker, trial: Trial, name: str, dataset: Dataset | None) -> Trial:
