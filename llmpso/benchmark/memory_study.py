@@ -206,8 +206,9 @@ def _by_problem(studies: pd.DataFrame, arm: str, measure: str) -> "pd.Series[flo
 def _explained(studies: pd.DataFrame, budget: int) -> str:
     return (
         f"{studies['seed'].nunique()} seeds on {', '.join(studies['problem'].unique())}; "
-        f"at most {budget} full trainings each, no LLM is used. `evaluations`: completed "
-        "trainings until one is of the best 1%, one more than the budget if none is. `epochs`: "
+        f"at most {budget} full trainings each. Of the arms with `model` a language model names "
+        "one start. `evaluations`: completed trainings until one is of the best "
+        "1%, one more than the budget if none is. `epochs`: "
         "those of all trainings up to then, short ones included; arms with `racing` are compared "
         "by these. Bootstrap 95% intervals of ratios over problems; p of Wilcoxon's signed ranks "
         "over pairs of problem and seed."
