@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "Write a study as a CSV file, or into a storage of Optuna.",
     "serve": "Run what deployments schedule, without a worker.",
     "serve-model": "Serve the champion of a model over HTTP, and its successors.",
+    "predict": "Predict with the champion of a model for the rows of a file.",
     "benchmark": "Compare search methods on problems whose best value is known.",
     "select-prompt": "Find the prompt that suits a language model.",
     "surface": "Train every size of a network once, for the benchmark.",

@@ -13,7 +13,8 @@ forget_working_directory()
 # Last: a clone that is not installed is found there, and a user's objective.
 sys.path.append(os.getcwd())
 
+from flows.predict import predict  # noqa: E402
 from flows.retune import retune  # noqa: E402
 from flows.tune import tune  # noqa: E402
 
-__all__ = ["retune", "tune"]
+__all__ = ["predict", "retune", "tune"]

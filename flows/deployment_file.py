@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.utilities.templating import apply_values, find_placeholders
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from flows.predict import PredictOptions, predict
 from flows.retune import retune
 from flows.retune_plan import RetuneOptions
 from flows.schedules import ScheduleEntry
@@ -24,19 +25,24 @@ from flows.storable import check_storable
 from flows.tune import tune
 from flows.tune_plan import TuneOptions
 from llmpso.errors import SpecError
-from llmpso.options import AllOptions
+from llmpso.option_group import Options
 from llmpso.text import did_you_mean
 from llmpso.yaml_keys import repeated_key
 
 Model = TypeVar("Model", bound=BaseModel)
 
 FLOWS: Mapping[str, Flow[..., Any]] = {
+    "flows/predict.py:predict": predict,
     "flows/retune.py:retune": retune,
     "flows/tune.py:tune": tune,
 }
 """What may be deployed, by entry point."""
 
-OPTIONS: Mapping[str, type[AllOptions]] = {"retune": RetuneOptions, "tune": TuneOptions}
+OPTIONS: Mapping[str, type[Options]] = {
+    "predict": PredictOptions,
+    "retune": RetuneOptions,
+    "tune": TuneOptions,
+}
 """What each of them is given."""
 
 WORKERS_OWN = ("build", "push", "pull", "work_pool", "version", "version_type", "flow_name")

@@ -41,7 +41,7 @@ def _parameters(kind: type[Options]) -> Iterator[Parameter]:
         yield Parameter(
             name,
             Parameter.KEYWORD_ONLY if place else Parameter.POSITIONAL_OR_KEYWORD,
-            default=field.default,
+            default=Parameter.empty if field.is_required() else field.default,
             annotation=_annotation(field, title),
         )
 

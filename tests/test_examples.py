@@ -15,6 +15,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 import llmpso
+from flows.deployment_file import load_deployments
 from flows.retune import retune
 from flows.retune_report import Decision
 from flows.tune import tune
@@ -243,3 +244,10 @@ def test_a_fingerprint_changes_with_the_data(
         Path("measurements.csv").write_text(content)
         found.add(fingerprint())
     assert len(found) == 2
+
+
+def test_predictions_can_be_scheduled(tmp_path: Path) -> None:
+    path = tmp_path / "prefect.yaml"
+    path.write_text("deployments:\n" + block("a deployment for prefect.yaml"))
+    (deployment,) = load_deployments(path)
+    assert deployment.full_name == "predict/air-quality"

@@ -21,6 +21,7 @@ from flows.benchmark import benchmark
 from flows.command_line import joined_app
 from flows.export_study import export_study
 from flows.import_study import import_study
+from flows.predict import predict
 from flows.retune import retune
 from flows.rollback import rollback
 from flows.serve import serve
@@ -202,7 +203,7 @@ def test_options_that_are_named_exist(path: Path) -> None:
 
 
 def option_names() -> set[str]:
-    flows = (tune.fn, retune.fn, benchmark.fn)
+    flows = (tune.fn, retune.fn, predict.fn, benchmark.fn)
     functions = (*flows, serve, serve_model, rollback, import_study, export_study)
     return {name for function in functions for name in signature(function).parameters}
 

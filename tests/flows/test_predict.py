@@ -1,0 +1,74 @@
+"""The champion of a model predicts for the rows of a file, at a command or on a schedule."""
+
+import json
+import shlex
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+from sklearn.linear_model import LinearRegression
+
+from flows.command_line import RUN_FAILED, USAGE_ERROR, joined_app, run
+from flows.predict import predict
+from tasks.registry import Promotion, Registry
+from tasks.store import client
+
+ROWS = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [0.0, 1.0, 0.0]})
+
+
+@pytest.fixture
+def champion(mlflow_store: str) -> Registry:
+    """A model that answers with a + 2 b, promoted."""
+    fitted = LinearRegression().fit(ROWS, ROWS["a"] + 2 * ROWS["b"])
+    mlflow.set_tracking_uri(mlflow_store)
+    with mlflow.start_run() as active:
+        mlflow.sklearn.save_model(
+            fitted, "model", signature=infer_signature(ROWS, fitted.predict(ROWS))
+        )
+        client(mlflow_store).log_artifacts(active.info.run_id, "model", "model")
+    address = f"runs:/{active.info.run_id}/model"
+    registry = Registry(mlflow_store, "sums")
+    run_id = active.info.run_id
+    registry.promote(Promotion(address, {}, 0.0, "first", "new", "", "", run_id, {}))
+    return registry
+
+
+def command(line: str) -> int:
+    return run(joined_app(), ["predict", *shlex.split(line)])
+
+
+def test_the_champion_predicts_and_it_is_recorded(
+    prefect_server, champion: Registry, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"b": [5, 0], "note": ["x", "y"], "a": [1, 10]}).to_csv("new.csv", index=False)
+    found = predict("sums", rows="new.csv")
+    assert (found.version, found.n_rows, found.n_predictions) == ("1", 2, 2)
+    written = pd.read_csv(found.path)
+    assert written["prediction"].tolist() == pytest.approx([11.0, 10.0])
+    recorded = mlflow.get_run(found.run_id)
+    assert recorded.data.tags["predicts"] == "sums"
+    assert recorded.data.tags["version"] == "1"
+    assert recorded.data.metrics["mean"] == pytest.approx(10.5)
+    table = json.loads(mlflow.artifacts.load_text(f"runs:/{found.run_id}/predictions.json"))
+    assert len(table["data"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "content", "code", "message"),
+    [
+        ("sums --rows none.csv", "", USAGE_ERROR, "rows is 'none.csv'; there is no such file"),
+        ("sums --rows new.csv", "a,c\n1,2\n", RUN_FAILED, "has no column 'b', which version 1"),
+        ("sums --rows new.csv", "a,b\n1,x\n", RUN_FAILED, "version 1 cannot predict these rows"),
+        ("other --rows new.csv", "a,b\n1,2\n", RUN_FAILED, "other"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said_in_one_line(
+    prefect_server, champion, tmp_path: Path, monkeypatch, capfd, line, content, code, message
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("new.csv").write_text(content)
+    assert command(line) == code
+    assert message in " ".join(capfd.readouterr().err.split())
