@@ -207,6 +207,8 @@ def test_a_study_that_is_killed_at_random_ends_as_if_it_had_not_been(chaos: Chao
     seed = 0
     while chaos.n_kills < N_KILLS:
         options = {"method": "paper", "evaluations": EVALUATIONS, "workers": 2, "seed": seed}
+        # Else the second study reads what the first one found.
+        options["memory"] = "off"
         chaos.run_to_the_end(options)
         parents = runs()[lambda found: found["tags.mlflow.parentRunId"].isna()]
         (chaotic,) = parents[parents["params.seed"] == str(seed)]["run_id"]

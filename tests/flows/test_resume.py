@@ -107,7 +107,7 @@ def breaks(monkeypatch: pytest.MonkeyPatch):
 
 
 def run(**options):
-    given = {"method": "paper", "evaluations": 18, "seed": 1, "workers": 2}
+    given = {"method": "paper", "evaluations": 18, "seed": 1, "workers": 2, "memory": "off"}
     return tune(OBJECTIVE, **(given | options))
 
 

@@ -164,9 +164,9 @@ def test_failures_are_failed_runs_with_their_kind_and_no_nan(
 def test_the_same_question_is_asked_once_in_two_runs(
     prefect_server, mlflow_store, bowl, scripted
 ) -> None:
-    first = tune(bowl, method="paper", evaluations=24, seed=7, workers=2)
+    first = tune(bowl, method="paper", evaluations=24, seed=7, workers=2, memory="off")
     asked = len(scripted.requests)
-    second = tune(bowl, method="paper", evaluations=24, seed=7, workers=2)
+    second = tune(bowl, method="paper", evaluations=24, seed=7, workers=2, memory="off")
     assert len(scripted.requests) == asked == first.llm_calls
     assert (second.llm_calls, second.llm_cached) == (0, first.llm_calls)
     assert second.best_params == first.best_params
