@@ -25,7 +25,6 @@ from llmpso.text import one_line
 from tasks.artifacts import check_model
 from tasks.patience import STORE_ERRORS
 from tasks.registry import Registry
-from tasks.serving import CHAMPION
 from tasks.store_address import store_address
 
 logger = logging.getLogger(__name__)
@@ -52,13 +51,7 @@ def serve_model(
         every: Seconds between two looks at which version is the champion.
     """
     registry = Registry(store_address(), model)
-    with registry.store_answers():
-        registry.check_exists()
-        version = registry.serving.aliases().champion
-    if not version:
-        raise RegistryError(
-            f"no version of {model!r} has the alias @{CHAMPION}; llmpso retune promotes one"
-        )
+    version = registry.champion()
     with tempfile.TemporaryDirectory() as scratch:
         while True:
             with _served(registry, version, host, port, Path(scratch)) as process:

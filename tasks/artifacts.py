@@ -15,6 +15,7 @@ from typing import Any
 
 import mlflow
 from mlflow.models import Model, get_model_info
+from mlflow.pyfunc import PyFuncModel
 
 from llmpso.errors import RegistryError
 from llmpso.objectives import state_dict
@@ -43,6 +44,18 @@ def load_model(uri: str, address: str, objective: object) -> Any:
             with _fetched(address) as folder:
                 return objective.read_model(folder / SAVED)
         return _as_described(address)
+
+
+def load_predictor(uri: str, address: str) -> PyFuncModel:
+    """A model as MLflow's own server loads it: from rows to predictions.
+
+    Raises:
+        RegistryError: There is no artifact at that address, or it cannot be read.
+    """
+    mlflow.set_tracking_uri(uri)
+    with _explained(address):
+        model: PyFuncModel = mlflow.pyfunc.load_model(address)
+        return model
 
 
 def check_model(uri: str, address: str) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
@@ -16,11 +15,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from llmpso.data.tables.csv_table import CsvOptions, read_table
-from llmpso.errors import DataError, LLMPSOError, RegistryError
+from llmpso.errors import DataError, LLMPSOError
 from llmpso.text import brief, one_line
-from tasks.artifacts import check_model
+from tasks.artifacts import load_predictor
 from tasks.registry import Registry
-from tasks.serving import CHAMPION
 from tasks.storable_errors import storable_errors
 
 PREDICTION = "prediction"
@@ -44,17 +42,8 @@ def champion_of(registry: Registry) -> ServedModel:
         RegistryError: There is no such model, no version serves, or it cannot be loaded.
         StorageError: MLflow does not answer.
     """
-    with registry.store_answers():
-        registry.check_exists()
-        version = registry.serving.aliases().champion
-        if not version:
-            raise RegistryError(
-                f"no version of {registry.name!r} has the alias @{CHAMPION}; llmpso retune "
-                "promotes one"
-            )
-        address = f"models:/{registry.name}/{version}"
-        check_model(registry.tracking_uri, address)
-        model = mlflow.pyfunc.load_model(address)
+    version = registry.champion()
+    model = load_predictor(registry.tracking_uri, f"models:/{registry.name}/{version}")
     return ServedModel(version, model, _columns(model.metadata.get_input_schema()))
 
 

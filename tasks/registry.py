@@ -120,6 +120,21 @@ class Registry:
             "--register-as)"
         )
 
+    def champion(self) -> str:
+        """The version that serves.
+
+        Raises:
+            RegistryError: There is no such model, or no version of it serves.
+            StorageError: MLflow does not answer.
+        """
+        with self.store_answers():
+            self.check_exists()
+            if version := self.serving.aliases().champion:
+                return version
+        raise RegistryError(
+            f"no version of {self.name!r} has the alias @{CHAMPION}; llmpso retune promotes one"
+        )
+
     def register(self, trial: Trial, study_run: str, pages: Mapping[str, str]) -> str:
         """Register a trial's model, unless it is; `name/version`.
 
