@@ -14,6 +14,7 @@ import pydantic
 import yaml
 from prefect import Flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.events import DeploymentTriggerTypes
 from prefect.utilities.templating import apply_values, find_placeholders
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -60,11 +61,13 @@ class DeploymentEntry(BaseModel):
     tags: list[str] = []
     parameters: dict[str, Any] = {}
     schedules: list[ScheduleEntry] = []
+    triggers: list[DeploymentTriggerTypes] = []
+    """Events that start it."""
     paused: bool = False
     concurrency_limit: ConcurrencyLimitConfig | int | None = None
     enforce_parameter_schema: bool = True
 
-    @field_validator("description", "tags", "parameters", "schedules", mode="before")
+    @field_validator("description", "tags", "parameters", "schedules", "triggers", mode="before")
     @classmethod
     def _empty(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
         """A key without a value is ignored."""
@@ -149,7 +152,10 @@ def _deployment(content: Any) -> ScheduledFlow:
         raise SpecError(f"a deployment is {content!r}; it must have a name and an entrypoint")
     label = f"deployment {content.get('name', '')!r}"
     served = {key: value for key, value in content.items() if key not in WORKERS_OWN}
-    entry = _read(DeploymentEntry, _one_form(_filled_in(served, label), label), label)
+    # What triggers hold in braces is filled in by each event.
+    triggers = {"triggers": served.pop("triggers", None)}
+    filled = _one_form(_filled_in(served, label), label) | triggers
+    entry = _read(DeploymentEntry, filled, label)
     deployment = ScheduledFlow(_flow(entry), entry)
     for parameters in deployment.runs():
         _check_parameters(deployment, parameters)

@@ -17,6 +17,7 @@ from flows.command import Command
 from flows.command_line import run_module
 from flows.display.publish import SUMMARY_FILE
 from flows.display.summary import STOPPED, Summary
+from flows.events import champion_examined, retuning_ended
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.options_flow import options_flow
@@ -84,6 +85,7 @@ def run_retune(plan: RetunePlan) -> RetuneReport:
             ledger.study.record_tags({"outcome": "refused", "reason": str(error)})
             raise
         _record(plan, ledger.study, report)
+    retuning_ended(report)
     return report
 
 
@@ -91,6 +93,7 @@ def _run(plan: RetunePlan, ledger: Ledger) -> RetuneReport:
     """Check, tune, compare, promote: each step adds to what is known."""
     run = ledger.study
     found = check_champion(plan, run)
+    champion_examined(plan, run.run_id, found)
     if reason := reason_not_to_tune(plan, found):
         return _keep(plan, run, reason, found)
     study = _tuned(plan, run)

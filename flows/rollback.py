@@ -1,8 +1,10 @@
 """Let the previous version of a model serve again: `python -m flows.rollback MODEL`."""
 
+import sys
 from contextlib import nullcontext
 
 from flows.command_line import new_app, run_module
+from flows.events import rolled_back
 from llmpso.errors import BusyModelError, LLMPSOError
 from tasks.registry import Registry
 from tasks.store_address import store_address
@@ -32,6 +34,8 @@ def rollback(model: str, *, now: bool = False) -> None:
             ) from error
     instead = f"in place of version {old}" if old else "where none did"
     print(f"{model}: version {new} serves again, {instead}")
+    if unsent := rolled_back(model, old, new):
+        print(unsent, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prefect import serve as serve_deployments
 from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger, DeploymentTriggerTypes
 
 from flows.command_line import new_app, run_module
 from flows.deployment_file import ScheduledFlow, load_deployments
@@ -60,6 +61,7 @@ def _runner_deployment(deployment: ScheduledFlow) -> RunnerDeployment:
         description=entry.description,
         parameters=entry.parameters,
         schedules=[schedule.as_schedule() for schedule in entry.schedules],
+        triggers=[*entry.triggers],
         tags=entry.tags,
         paused=entry.paused,
         concurrency_limit=entry.concurrency_limit,
@@ -71,8 +73,14 @@ def _runner_deployment(deployment: ScheduledFlow) -> RunnerDeployment:
 
 def _line(deployment: ScheduledFlow) -> str:
     entry = deployment.entry
-    times = "; ".join(map(_time, entry.schedules)) or "when asked for"
+    events = [_event(trigger) for trigger in entry.triggers if trigger.enabled]
+    times = "; ".join([*map(_time, entry.schedules), *events]) or "when asked for"
     return f"{deployment.full_name}: {'paused: ' if entry.paused else ''}{times}"
+
+
+def _event(trigger: DeploymentTriggerTypes) -> str:
+    names = trigger.expect if isinstance(trigger, DeploymentEventTrigger) else ()
+    return f"after {' or '.join(sorted(names)) or 'events'}"
 
 
 def _time(schedule: ScheduleEntry) -> str:

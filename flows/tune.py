@@ -15,6 +15,7 @@ from flows.display.publish import publish
 from flows.display.summary import Summary, summarise
 from flows.display.summary_text import as_text
 from flows.earlier_studies import memory_notes, with_memory
+from flows.events import study_ended
 from flows.identity import check_unchanged, log_code, reuse_notes, study_identity
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
@@ -126,6 +127,7 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
         memory=optimizer.memory if isinstance(optimizer, HasMemory) else None,
     )
     publish(plan, ledger, result, summary)
+    study_ended(summary)
     return summary
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from flows.command_line import USAGE_ERROR, joined_app, run
 from flows.deployment_file import load_deployments
-from flows.serve import DEPLOYED, FILE, serve
+from flows.serve import DEPLOYED, FILE, _runner_deployment, serve
 from llmpso.errors import SpecError
 from llmpso.running.safe_path import SAFE_PATH
 
@@ -31,8 +31,9 @@ def test_every_deployment_of_the_file_can_run() -> None:
         "tune/lstm-air-quality",
         "tune/cnn-textures",
         "tune/own",
+        "predict/lstm-air-quality",
     ]
-    for deployment in deployments:
+    for deployment in deployments[:-1]:
         entry = deployment.entry
         assert entry.concurrency_limit.limit == 1
         assert entry.concurrency_limit.collision_strategy.value == "CANCEL_NEW"
@@ -99,7 +100,8 @@ def written(folder: Path, *changes: dict) -> Path:
             {"parameters": {"csv": "{{ prefect.variables.file }}"}},
             "holds {{ prefect.variables.file }}, which only `prefect deploy` fills in",
         ),
-        ({"triggers": [{"enabled": True}]}, "triggers is not read by flows.serve"),
+        ({"triggers": [{"enabled": "perhaps"}]}, "triggers.0"),
+        ({"triggers": {"enabled": True}}, "triggers is {'enabled': True}"),
         (
             {"schedules": [{"interval": 60, "anchor_date": date(2026, 1, 1)}]},
             "holds a value that is no text or number; quote it",
@@ -218,7 +220,7 @@ def test_what_is_served_is_listed_with_its_next_run(capsys) -> None:
         r"retune/lstm-air-quality: 0 3 \* \* 1 \(Europe/Berlin\), next \d{4}-\d\d-\d\d 03:00",
         lines[0],
     )
-    assert lines[-1] == "tune/own: when asked for"
+    assert lines[-2:] == ["tune/own: when asked for", "predict/lstm-air-quality: when asked for"]
 
 
 def test_every_way_to_write_a_schedule_is_read(tmp_path: Path) -> None:
@@ -263,6 +265,18 @@ def test_a_schedule_that_retunes_anothers_model_is_refused(tmp_path: Path) -> No
     )
     with pytest.raises(SpecError, match="retune the same model"):
         load_deployments(path)
+
+
+def test_an_event_starts_a_deployment(tmp_path: Path, capsys) -> None:
+    trigger = {
+        "expect": ["llmpso.model.degraded"],
+        "parameters": {"model": "{{ event.payload.model }}"},
+    }
+    path = written(tmp_path, {"schedules": None, "triggers": [trigger]})
+    assert listed(path) == 0
+    assert capsys.readouterr().out == "retune/lstm-air-quality: after llmpso.model.degraded\n"
+    served = _runner_deployment(load_deployments(path)[0])
+    assert [one.parameters for one in served.triggers] == [trigger["parameters"]]
 
 
 def test_variables_of_the_environment_are_filled_in(tmp_path: Path, monkeypatch) -> None:

@@ -1,9 +1,13 @@
 """A fast objective of a user's own, importable by the flows."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 OBJECTIVE = '''
@@ -47,3 +51,23 @@ def empty_cache(tmp_path: Path) -> Iterator[None]:
     """No reply of an earlier test or run."""
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}):
         yield
+
+
+@pytest.fixture
+def events(prefect_server: None) -> Callable[[int], list[dict[str, Any]]]:
+    """The events of ours that the server got during the test, once it has so many."""
+    begin = datetime.now(UTC).isoformat()
+
+    def received(n: int) -> list[dict[str, Any]]:
+        wanted = {"occurred": {"since": begin}, "event": {"prefix": ["llmpso."]}, "order": "ASC"}
+        deadline = time.monotonic() + 60
+        with get_client(sync_client=True) as client:
+            while True:
+                answer = client.request("POST", "/events/filter", json={"filter": wanted})
+                found: list[dict[str, Any]] = answer.json()["events"]
+                if len(found) >= n:
+                    return found
+                assert time.monotonic() < deadline, [event["event"] for event in found]
+                time.sleep(0.2)
+
+    return received

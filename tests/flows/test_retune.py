@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 
 from flows import retune as retuning
@@ -188,7 +189,7 @@ def test_the_form_describes_and_bounds_every_parameter() -> None:
 
 
 def test_three_scheduled_runs_register_promote_and_leave_the_champion(
-    prefect_server, ridge, measurements, mlflow_store
+    prefect_server, ridge, measurements, mlflow_store, events
 ) -> None:
     until(measurements, "2012-06-30")
     first = retune(objective=ridge, **(FAST | {"method": "pso", "evaluations": 1}))
@@ -245,6 +246,25 @@ def test_three_scheduled_runs_register_promote_and_leave_the_champion(
     assert "pa55word" not in data.dataset.source
     assert "s3cr3t" not in data.dataset.source
 
+    sent = events(6)
+    ended = [event for event in sent if event["event"] == "llmpso.study.ended"]
+    assert [event["payload"]["run_id"] for event in ended] == [
+        report.study.run_id for report in (first, second, third)
+    ]
+    assert ended[1]["payload"]["best_params"] == second.study.best_params
+    outcomes = [(e["event"], e["resource"]["llmpso.version"]) for e in sent if e not in ended]
+    names = [f"llmpso.model.{outcome}" for outcome in ("promoted", "promoted", "kept")]
+    assert [one for one in outcomes if one[0] in names] == [*zip(names, "122", strict=True)]
+    promoted = next(event for event in sent if event["payload"].get("before") == "1")
+    assert promoted["resource"]["prefect.resource.id"] == "llmpso.model.pm25"
+    assert promoted["payload"]["figures"] == second.figures()
+    related = {
+        one["prefect.resource.role"]: one["prefect.resource.id"] for one in promoted["related"]
+    }
+    assert related["study"] == f"llmpso.study.{second.study.run_id}"
+    assert related["model-version"] == "llmpso.model-version.pm25/2"
+    assert {"flow", "flow-run"} <= related.keys()
+
 
 def compared_runs(run_id: str) -> dict[str, mlflow.entities.Run]:
     """Champion and challenger of a retuning, by role."""
@@ -256,7 +276,7 @@ def compared_runs(run_id: str) -> dict[str, mlflow.entities.Run]:
     return {run.data.tags["role"]: run for run in runs}
 
 
-def test_a_model_is_left_unchanged_until_its_data_drifts(champion, measurements) -> None:
+def test_a_model_is_left_unchanged_until_its_data_drifts(champion, measurements, events) -> None:
     until(measurements, "2012-07-05")
     calm = retune(objective=champion, when="degraded", **FAST)
     assert calm.outcome is Decision.KEPT
@@ -272,6 +292,11 @@ def test_a_model_is_left_unchanged_until_its_data_drifts(champion, measurements)
     worse = retune(objective=champion, when="degraded", **FAST)
     assert worse.degradation.is_degraded
     assert worse.study is not None
+    sent = [(event["event"], event["payload"]) for event in events(6)]
+    (shifted, *_) = [payload["psi"] for name, payload in sent if name == "llmpso.model.drifted"]
+    assert "PRES" in shifted
+    reasons = [payload["reason"] for name, payload in sent if name == "llmpso.model.degraded"]
+    assert reasons[-1] == worse.degradation.reason
 
 
 def test_a_study_learns_from_the_trials_of_the_ones_before(
@@ -289,7 +314,7 @@ def test_a_study_learns_from_the_trials_of_the_ones_before(
 
 
 def test_rolling_back_lets_the_previous_version_serve_again(
-    champion, measurements, mlflow_store, capsys
+    champion, measurements, mlflow_store, capsys, events
 ) -> None:
     assert roll_back("pm25") == USAGE_ERROR
     assert "no version with the alias @previous" in capsys.readouterr().err
@@ -304,6 +329,13 @@ def test_rolling_back_lets_the_previous_version_serve_again(
     assert "rolled_back_at" in client.get_model_version("pm25", "2").tags
     assert roll_back("pm25") == 0
     assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
+    assert [(e["event"], e["payload"]["version"]) for e in events(2)] == [
+        ("llmpso.model.restored", "1"),
+        ("llmpso.model.restored", "2"),
+    ]
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert roll_back("pm25") == 0
+    assert "the event for Prefect's automations could not be sent" in capsys.readouterr().err
     assert roll_back("pm2") == USAGE_ERROR
     assert "model 'pm2' is not registered" in capsys.readouterr().err
 
