@@ -55,8 +55,8 @@ def look_sooner(file: Path, environment: dict[str, str]) -> None:
 
 
 def test_no_run_that_lives_is_taken_for_a_crashed_one() -> None:
-    (automation,) = yaml.safe_load(AUTOMATIONS.read_text())["automations"]
-    assert automation["trigger"]["within"] > 3 * FlowsSettings().heartbeat_frequency
+    crashed, _ = yaml.safe_load(AUTOMATIONS.read_text())["automations"]
+    assert crashed["trigger"]["within"] > 3 * FlowsSettings().heartbeat_frequency
 
 
 class Worker:
@@ -99,28 +99,72 @@ def test_of_two_runs_at_once_one_completes_and_one_is_cancelled(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dies_with_it", [False, True], ids=["run", "run and worker"])
-def test_a_run_that_was_killed_is_marked_and_goes_on(
+def test_a_run_that_was_killed_is_marked_and_started_again(
     worker: Worker, environment: dict[str, str], dies_with_it: bool
 ) -> None:
     seed = int(dies_with_it)
     settings = (*STUDY, f"seed={seed}")
     command = [*TUNE, *(part for setting in settings for part in ("--param", setting))]
     n_kept = partial(n_measured, environment["MLFLOW_TRACKING_URI"], seed)
-    shared = {"cwd": PROJECT, "env": os.environ | environment, "check": True}
-    subprocess.run(command, **shared)
+    subprocess.run(command, cwd=PROJECT, env=os.environ | environment, check=True)
     until(lambda: n_kept() >= 10)
     if dies_with_it:
         worker.kill()
     for pid in run_processes(environment["PREFECT_API_URL"]):
         os.kill(pid, signal.SIGKILL)
     kept = n_kept()
-    until(lambda: "Running" not in states(environment), every=1.0)
     if dies_with_it:
+        until(lambda: "AwaitingRetry" in states(environment), every=1.0)
         worker.start()
-    subprocess.run([*command, "--watch"], **shared)
+    until(lambda: n_starts(environment, seed) == [2], every=1.0)
     assert kept < N_EVALUATIONS == n_kept()
-    assert "Crashed" in states(environment)
     assert "Running" not in states(environment)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+def test_a_promotion_starts_the_deployment_that_waits_for_it(environment: dict[str, str]) -> None:
+    api = environment["PREFECT_API_URL"]
+    (waiting,) = [
+        automation
+        for automation in httpx.post(f"{api}/automations/filter", json={}, verify=False).json()
+        if automation["trigger"].get("expect")
+        == ["llmpso.model.promoted", "llmpso.model.restored"]
+    ]
+    assert not waiting["enabled"]
+    httpx.patch(f"{api}/automations/{waiting['id']}", json={"enabled": True}, verify=False)
+    resource = {"prefect.resource.id": "llmpso.model.lstm-air-quality", "llmpso.version": "7"}
+    code = (
+        f"from prefect.events import emit_event; emit_event('llmpso.model.promoted', {resource})"
+    )
+    subprocess.run([sys.executable, "-c", code], env=os.environ | environment, check=True)
+    runs = partial(httpx.post, f"{api}/flow_runs/filter", json={}, verify=False)
+    asked = {"model": "lstm-air-quality", "rows": "newest.csv"}
+    until(lambda: asked in [run["parameters"] for run in runs().json()], every=1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+def test_a_secret_of_a_block_reaches_the_run_and_no_record(
+    services, environment: dict[str, str]
+) -> None:
+    api, store = environment["PREFECT_API_URL"], services.folder / "secret-5e1f.db"
+    block = f"Secret(value='sqlite:///{store}').save('mlflow-tracking-uri')"
+    code = f"from prefect.blocks.system import Secret; {block}"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | environment, check=True)
+    pool = httpx.get(f"{api}/work_pools/llmpso", verify=False).json()
+    template = pool["base_job_template"]
+    template["variables"]["properties"]["env"]["default"] = {
+        "MLFLOW_TRACKING_URI": "{{ prefect.blocks.secret.mlflow-tracking-uri }}"
+    }
+    change = {"base_job_template": template}
+    httpx.patch(f"{api}/work_pools/llmpso", json=change, verify=False).raise_for_status()
+    small = (*STUDY, "evaluations=2", "seed=7")
+    command = [*TUNE, "--watch", *(part for one in small for part in ("--param", one))]
+    subprocess.run(command, cwd=PROJECT, env=os.environ | environment, check=True)
+    assert n_measured(f"sqlite:///{store}", 7) == 2
+    for kind in ("work_pools", "deployments", "flow_runs"):
+        assert store.name not in httpx.post(f"{api}/{kind}/filter", json={}, verify=False).text
 
 
 def run_processes(api: str) -> list[int]:
@@ -153,6 +197,17 @@ def states(environment: dict[str, str]) -> set[str | None]:
     """The states of all flow runs; to start Prefect's client costs more than the request."""
     url = f"{environment['PREFECT_API_URL']}/flow_runs/filter"
     return {run["state_name"] for run in httpx.post(url, json={}, verify=False).json()}
+
+
+def n_starts(environment: dict[str, str], seed: int) -> list[int]:
+    """How often each completed run of a study was started."""
+    url = f"{environment['PREFECT_API_URL']}/flow_runs/filter"
+    return [
+        run["run_count"]
+        for run in httpx.post(url, json={}, verify=False).json()
+        if run["state_name"] == "Completed" and run["parameters"].get("method") == "pso"
+        if run["parameters"]["seed"] == seed
+    ]
 
 
 def until(is_so: Callable[[], bool], every: float = 0.5, seconds: float = 400.0) -> None:
