@@ -77,7 +77,7 @@ def check_unchanged(plan: Plan, ledger: Ledger) -> None:
 
 def _decisive(plan: Plan) -> dict[str, Any]:
     """What decides the trials of a study, except for the code and data of its objective."""
-    search = plan.study.search.model_dump()
+    search = plan.study.search.model_dump() | {"racing": plan.study.races}
     if not plan.study.search.decreasing_inertia:
         del search["evaluations"]  # like what stops it, they only end it: another run may go on
     model = dict(plan.backend.identity) | {"temperature": plan.temperature} if plan.backend else {}
@@ -97,7 +97,7 @@ def _params(plan: Plan) -> dict[str, Any]:
         f"{SPACE_PREFIX}{key}": repr(dimensions[name]) for name, key in keys(dimensions).items()
     }
     spec = plan.study
-    shape = {"particles": spec.swarm_size, "batch": spec.n_at_once}
+    shape = {"particles": spec.swarm_size, "batch": spec.n_at_once, "racing": spec.races}
     search = spec.search.model_dump(exclude={"evaluations"}) | plan.past.model_dump()
     data = {"objective": plan.objective_spec.name} | plan.objective_spec.data.model_dump()
     layout = {"workers": plan.layout.n_workers, "threads": plan.layout.n_threads}

@@ -12,8 +12,6 @@ from flows.display.prefect_page import PrefectPage
 from flows.display.progress import StudyProgress
 from flows.display.terminal import shown_on_terminal
 from flows.tune_plan import Plan
-from llmpso.fidelity.limits import StepLimits
-from llmpso.objectives.base import Resumable
 from llmpso.running.evaluate import Measure
 from llmpso.running.successive_halving import Race
 from llmpso.study.workers import Batches, Evaluator, LimitedWorkers, Workers
@@ -79,8 +77,8 @@ def open_workers(plan: Plan, ledger: Ledger, progress: StudyProgress) -> Iterato
         _open_workers(plan, ledger, progress, measure, runner) as workers,
     ):
         shown: Workers = ShownWorkers(workers, ledger, progress, page)
-        stops = plan.study.racing is not None and not isinstance(plan.objective, Resumable)
-        yield LimitedWorkers(shown, StepLimits()) if stops else shown
+        limits = plan.study.limits
+        yield shown if limits is None else LimitedWorkers(shown, limits)
     page.show(is_last=True)
 
 
@@ -99,7 +97,7 @@ def _open_workers(
     measure: Measure,
     runner: TaskRunner[PrefectConcurrentFuture[Trial]],
 ) -> Iterator[Workers]:
-    pauses = plan.study.pauses(plan.objective)
+    pauses = plan.study.pauses
     if not plan.study.is_asynchronous:
         yield Batches(_trained(plan, ledger, progress, measure, runner, pauses=pauses))
         return
@@ -144,7 +142,7 @@ def _trained(
 
     if pauses:
         return train_on
-    if (race := plan.study.race(plan.objective)) is not None:
+    if (race := plan.study.race) is not None:
         prune = partial(pruned, ledger, progress)
         return partial(Race(race).run, train=train_on, prune=prune)
     return train

@@ -138,8 +138,7 @@ class Plan:
 
     def optimizer(self, advisor: Advisor | None) -> Optimizer:
         """The optimizer at its start."""
-        pauses = self.study.pauses(self.objective)
-        return build_optimizer(self.study, self.objective.space, advisor, pauses=pauses)
+        return build_optimizer(self.study, self.objective.space, advisor)
 
 
 @prepared_once
@@ -156,9 +155,11 @@ def prepare(options: TuneOptions) -> Plan:
     layout = _layout(options.run, study)
     study = replace(study, n_workers=layout.n_workers)
     objective = build_objective(objective_spec)
-    study = replace(study, goals=Goals(goals_of(objective), options.data.champion))
-    if study.racing is not None:
-        _check_race(objective, options.run)
+    study = replace(
+        study,
+        goals=Goals(goals_of(objective), options.data.champion),
+        can_pause=_can_pause(objective, options),
+    )
     registered = model_name(options.register_as, objective.name)
     check_folders()
     experiment = open_experiment(
@@ -201,12 +202,16 @@ def _check_runner(options: TuneOptions) -> None:
         )
 
 
-def _check_race(objective: DescribedObjective, run: RunOptions) -> None:
-    if run.address is not None and isinstance(objective, Resumable):
+def _can_pause(objective: DescribedObjective, options: TuneOptions) -> bool:
+    """Whether trainings can go on later: from checkpoints, which are stored on this machine."""
+    if not isinstance(objective, Resumable):
+        return False
+    if options.run.address is not None and options.search.racing:
         raise SpecError(
-            f"address is {run.address!r}, and racing is on: trainings go on from checkpoints, "
-            "which are stored on this machine; leave one of them out"
+            f"address is {options.run.address!r}, and racing is on: trainings go on from "
+            "checkpoints, which are stored on this machine; leave one of them out"
         )
+    return options.run.address is None
 
 
 def _layout(run: RunOptions, study: StudySpec) -> CoreAllocation:

@@ -120,7 +120,7 @@ class SearchOptions(Options):
     those are more."""
     batch: AtLeast1 | None = None
     """Trainings that are under way together in `guided`; as many as there are workers if not
-    given, and at least two with `racing`."""
+    given, and at least two where trainings pause."""
     topology: Literal["star", "ring"] = "star"
     """Which particles a particle learns from: all (`star`) or its two neighbours (`ring`)."""
     decreasing_inertia: bool = False
@@ -133,9 +133,10 @@ class SearchOptions(Options):
     """Wait for all trainings of a batch before the next begins. The same seed then gives the same
     study on any machine; else, with several workers, each takes the next configuration as soon as
     it is free (`guided`)."""
-    racing: bool = False
-    """Train configurations briefly, pause them, and continue the most promising: far fewer
-    epochs."""
+    racing: bool | None = None
+    """Train configurations briefly, pause them, and continue the most promising: far fewer epochs.
+    If not given, `guided` does so with one goal where trainings can pause, and stops those that
+    only report."""
     start: Configurations = ()
     """Known configuration to evaluate first, as JSON; may be given several times."""
     seed: Annotated[int, Field(ge=0)] = 0

@@ -31,9 +31,13 @@ class StepLimits:
 
     Rungs are steps, and the same for all trials. They follow from the number of steps of the first
     completed trials; until then nothing is stopped, so a study has a value in any case.
+
+    Args:
+        is_asked_for: Whether to warn if no training reports.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_asked_for: bool = True) -> None:
+        self._is_asked_for = is_asked_for
         self._steps: dict[float, int] = {}
         self._values: dict[float, list[float]] = {}
         self._is_begun = False
@@ -68,6 +72,8 @@ class StepLimits:
         n_steps = max(trial.n_steps for trial in completed)
         self._steps = rung_steps(n_steps)
         self._values = {fidelity: [] for fidelity in self._steps}
+        if not self._is_asked_for:
+            return
         if not n_steps:
             logger.warning(
                 "racing has no effect: the training did not report, so it is never stopped; call "

@@ -19,16 +19,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def build_optimizer(
-    spec: StudySpec, space: SearchSpace, advisor: Advisor | None, *, pauses: bool = False
-) -> Optimizer:
+def build_optimizer(spec: StudySpec, space: SearchSpace, advisor: Advisor | None) -> Optimizer:
     """The optimizer that a specification asks for; the paper's without an advisor is PSO.
 
     Args:
         spec: Its options.
         space: What may be tried.
         advisor: Asks the language model.
-        pauses: Whether trainings pause at rungs, see `StudySpec.pauses`.
     """
     search = spec.search
     common: dict[str, Any] = {
@@ -38,7 +35,7 @@ def build_optimizer(
     }
     swarm: dict[str, Any] = {"topology": search.topology, "schedule": _schedule(spec)}
     if spec.is_guided:
-        return _guided(spec, space, advisor, common, swarm, pauses=pauses)
+        return _guided(spec, space, advisor, common, swarm)
     if search.method == "pso":
         return PSO(space, **common, **swarm)
     if advisor is None:
@@ -62,8 +59,6 @@ def _guided(
     advisor: Advisor | None,
     common: dict[str, Any],
     swarm: dict[str, Any],
-    *,
-    pauses: bool,
 ) -> Optimizer:
     # These bring scipy, which no other method needs.
     from llmpso.advisor.start_question import ModelStart
@@ -78,7 +73,7 @@ def _guided(
         "memory": memory,
     }
     particles = partial(Particles, **swarm)
-    if pauses:
+    if spec.pauses:
         return MultiFidelitySearch(space, make_particles=particles, **guided)
     goals = spec.goals.names
     return SurrogateAssistedSearch(space, make_population=particles, goals=goals, **guided)

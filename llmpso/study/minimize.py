@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from llmpso.advisor import Advisor
-from llmpso.fidelity.limits import StepLimits
 from llmpso.goals import KNEE, Goals
 from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.base import Objective, Resumable, goals_of
@@ -76,36 +75,36 @@ def minimize(
     """
     if constraint is not None:
         space = space.with_constraints(constraint)
-    spec = study_spec(
-        n_workers=n_workers,
-        memory=tuple(memory),
-        goals=Goals(tuple(goals) or goals_of(objective), champion),
-        **options,
-    )
-    warn_of_idle_workers(spec, n_workers, logger)
     measured = (
         objective
         if isinstance(objective, Objective)
         else function_objective(objective, space, goals=goals)
     )
-    pauses = spec.pauses(measured)
-    optimizer = build_optimizer(spec, space, advisor, pauses=pauses)
+    spec = study_spec(
+        n_workers=n_workers,
+        can_pause=isinstance(measured, Resumable),
+        memory=tuple(memory),
+        goals=Goals(tuple(goals) or goals_of(objective), champion),
+        **options,
+    )
+    warn_of_idle_workers(spec, n_workers, logger)
+    optimizer = build_optimizer(spec, space, advisor)
     pool = ThreadPoolExecutor(max_workers=n_workers)
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         threads = ThreadEvaluator(
             measured,
-            spec.race(measured),
+            spec.race,
             pool,
             n_workers,
             Path(scratch),
             on_trial or (lambda trial: None),
-            pauses=pauses,
+            pauses=spec.pauses,
         )
         workers: Workers = Batches(threads)
         if spec.is_asynchronous:
             workers = ThreadWorkers(threads.evaluate, pool, spec.n_at_once)
-        if spec.racing is not None and not isinstance(measured, Resumable):
-            workers = LimitedWorkers(workers, StepLimits())
+        if (limits := spec.limits) is not None:
+            workers = LimitedWorkers(workers, limits)
         budget, stop = spec.search.evaluations, spec.stop
         try:
             result = run_study(

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmpso.errors import SpecError
+from llmpso.fidelity.limits import StepLimits
 from llmpso.goals import Goals
 from llmpso.memory.past_study import PastStudy
-from llmpso.objectives.base import Resumable
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.successive_halving import Racing
 
@@ -25,6 +25,8 @@ class StudySpec:
     """What is lowered together, if it is more than one value (`guided`)."""
     n_workers: int = 1
     """Evaluations that may run in parallel: the size of batch and swarm where none is named."""
+    can_pause: bool = False
+    """Whether trainings of the objective can stop and go on later (`Resumable`)."""
 
     def __post_init__(self) -> None:
         """Refuse a study that cannot run."""
@@ -75,18 +77,28 @@ class StudySpec:
         return self.is_guided and self.n_workers > 1 and not self.search.synchronous
 
     @property
-    def racing(self) -> Racing | None:
-        """How the worse trainings are stopped early; None if all are trained in full."""
-        return Racing() if self.search.racing else None
+    def races(self) -> bool:
+        """Whether trainings that are not worth it are not trained in full."""
+        if self.search.racing is None:
+            return self.is_guided and not self.goals
+        return self.search.racing
 
-    def pauses(self, objective: object) -> bool:
+    @property
+    def pauses(self) -> bool:
         """Whether trainings pause at rungs and go on later, where the surrogate chooses."""
-        return self.search.racing and self.is_guided and isinstance(objective, Resumable)
+        return self.races and self.is_guided and self.can_pause
 
-    def race(self, objective: object) -> Racing | None:
+    @property
+    def race(self) -> Racing | None:
         """How each batch is raced, in methods that need all of its values; None if it is not."""
-        is_raced = not self.is_guided and isinstance(objective, Resumable)
-        return self.racing if is_raced else None
+        return Racing() if self.races and not self.is_guided and self.can_pause else None
+
+    @property
+    def limits(self) -> StepLimits | None:
+        """What stops trainings that report, but cannot go on later; None if nothing does."""
+        if not self.races or self.can_pause:
+            return None
+        return StepLimits(is_asked_for=self.search.racing is not None)
 
     @property
     def swarm_size(self) -> int:
@@ -105,12 +117,13 @@ class StudySpec:
     def _batch(self) -> int:
         if self.search.batch is not None:
             return self.search.batch
-        return max(2, self.n_workers) if self.search.racing else self.n_workers
+        return max(2, self.n_workers) if self.pauses else self.n_workers
 
 
 def study_spec(
     *,
     n_workers: int = 1,
+    can_pause: bool = False,
     memory: tuple[PastStudy, ...] = (),
     goals: Goals = Goals(),
     **options: Any,
@@ -123,7 +136,7 @@ def study_spec(
     if other := [n for n in options if GROUP_OF.get(n, "search") not in ("search", "stop")]:
         raise SpecError(f"{other[0]} is an option of the flows, not of a study in a notebook")
     asked = AllOptions(**options)
-    return StudySpec(asked.search, asked.stop, memory, goals, n_workers)
+    return StudySpec(asked.search, asked.stop, memory, goals, n_workers, can_pause)
 
 
 def warn_of_idle_workers(

@@ -81,7 +81,7 @@ def test_the_same_script_runs_outside_a_study_as_before() -> None:
 
 
 def test_without_racing_nothing_is_stopped_and_the_curve_is_on_record() -> None:
-    result = minimize(train, SPACE, evaluations=6)
+    result = minimize(train, SPACE, evaluations=6, racing=False)
     assert all(trial.state is TrialState.COMPLETE for trial in result.trials)
     outcome = measured(train)
     assert outcome.evaluation.reports[0] == (1, 1 + 20 * 26 / 27)

@@ -128,7 +128,7 @@ def test_a_function_that_asks_for_a_checkpoint_pauses_and_goes_on() -> None:
 
 def test_without_racing_it_gets_a_file_all_the_same() -> None:
     EPOCHS.clear()
-    result = minimize(counted_to, SPACE, evaluations=3)
+    result = minimize(counted_to, SPACE, evaluations=3, racing=False)
     assert [trial.state for trial in result.trials] == [TrialState.COMPLETE] * 3
     assert list(range(1, 17)) * 3 == EPOCHS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmpso import Evaluation, Float, SearchSpace, minimize
+from llmpso import Evaluation, Float, SearchSpace, minimize, report
 from llmpso.search.pso import PSO
 from llmpso.search.surrogate.observations import LEAST_RANKED, Observations
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
@@ -75,6 +75,33 @@ def test_racing_tries_more_for_the_same_epochs_and_counts_them_all(method):
     assert sorted(trial.number for trial in reported) == list(range(len(raced.trials)))
     assert raced.best.state is TrialState.COMPLETE
     assert 0 <= raced.best.value < 5
+
+
+@pytest.mark.parametrize(("method", "races"), [("guided", True), ("pso", False)])
+def test_what_can_pause_races_by_default_where_the_search_gains_by_it(method, races):
+    by_default, asked = (run(method, racing)[0].trials for racing in (None, races))
+    assert [(t.params, t.state) for t in by_default] == [(t.params, t.state) for t in asked]
+    assert any(trial.state is TrialState.PRUNED for trial in by_default) == races
+
+
+@pytest.mark.parametrize(("racing", "stops"), [(None, True), (False, False)])
+def test_what_reports_is_stopped_by_default(racing, stops):
+    def train(params):
+        for epoch in range(1, EPOCHS + 1):
+            report(epoch, params["x"] ** 2 + params["y"] ** 2 + EPOCHS - epoch)
+        return params["x"] ** 2 + params["y"] ** 2
+
+    result = minimize(train, SPACE, evaluations=20, racing=racing)
+    assert any(trial.state is TrialState.PRUNED for trial in result.trials) == stops
+
+
+def test_what_does_not_report_is_trained_in_full_by_default_and_nothing_is_said(caplog):
+    by_default, whole = (
+        minimize(lambda params: params["x"], SPACE, evaluations=6, racing=racing)
+        for racing in (None, False)
+    )
+    assert [trial.params for trial in by_default.trials] == [t.params for t in whole.trials]
+    assert not caplog.messages
 
 
 def test_the_same_seed_makes_the_same_race_on_any_number_of_workers(method):
