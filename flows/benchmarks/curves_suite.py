@@ -4,32 +4,39 @@ from pathlib import Path
 
 from flows.benchmarks.plan import BenchmarkOptions, names_of
 from flows.benchmarks.record import record_suite
-from llmpso.benchmark.epochs import CurveProblem, curves_of, run_arms, write_epochs
+from llmpso.benchmark.curve_problems import CurveProblem, curves_of
+from llmpso.benchmark.epoch_tables import write_epochs
+from llmpso.benchmark.epochs import run_arms
 from llmpso.benchmark.lcbench import tasks_in
 from llmpso.benchmark.learning_curves import CURVES
 from llmpso.benchmark.report import Report
 from llmpso.benchmark.runs import one_core_processes
+from llmpso.benchmark.taskset import tasks_of
 from llmpso.errors import SpecError
 
 
 def curve_problems(options: BenchmarkOptions) -> list[CurveProblem]:
-    """The learning curves that are asked for: the own ones, and those of LCBench if it is given.
+    """The learning curves that are asked for: the own ones, and those whose folder is given.
 
     Raises:
         SpecError: A name is none of them.
-        DataError: The folder is not that of LCBench.
+        DataError: A folder is not that of its source.
     """
-    folder = options.lcbench or ""
-    names = [*CURVES, *(tasks_in(Path(folder)) if folder else ())]
-    asked = names_of(options.problems) or names
-    if unknown := [name for name in asked if name not in names]:
+    known = [CurveProblem(name) for name in CURVES]
+    if folder := options.lcbench:
+        known += [CurveProblem(name, "LCBench", folder) for name in tasks_in(Path(folder))]
+    if folder := options.taskset:
+        known += [CurveProblem(name, "TaskSet", folder) for name in tasks_of(Path(folder))]
+    by_name = {problem.name: problem for problem in known}
+    asked = names_of(options.problems) or list(by_name)
+    if unknown := [name for name in asked if name not in by_name]:
         raise SpecError(
-            f"problems names {unknown[0]!r}; it must be one of: {', '.join(names)}"
-            f"{'' if folder else ', or a data set of LCBench, whose folder is given by lcbench'}"
+            f"problems names {unknown[0]!r}; it must be one of: {', '.join(by_name)}; those of "
+            "LCBench and TaskSet need their folders: lcbench, taskset"
         )
-    found = [CurveProblem(name, "" if name in CURVES else folder) for name in asked]
-    if folder:
-        curves_of(found[-1])
+    found = [by_name[name] for name in asked]
+    for problem in {problem.source: problem for problem in found}.values():
+        curves_of(problem)
     return found
 
 

@@ -64,6 +64,8 @@ class BenchmarkOptions(Options):
     lcbench: str | None = None
     """Folder `lcbench` of the public repository yahpo_data, for `curves`, `memory` and
     `workers`."""
+    taskset: str | None = None
+    """Folder of TaskSet's tasks, JSON files of the public repository of DPL, for `curves`."""
     seeds: Annotated[int, Field(ge=1, le=1_000)] = 20
     """Paired studies per problem and arm, with seeds from 0; repetitions in `speed`."""
     budget: Annotated[int, Field(ge=1, le=1_000)] = 60

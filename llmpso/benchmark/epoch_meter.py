@@ -3,8 +3,9 @@
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from llmpso.fidelity.report import report
 from llmpso.objectives.base import Resumable
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
@@ -17,6 +18,16 @@ class Curves(Resumable, Protocol):
     max_epochs: int
 
 
+class Completed(NamedTuple):
+    """A full training."""
+
+    epochs: int
+    """Spent by the study until it ended."""
+    seconds: float
+    """The same in training time; NaN where that is not known."""
+    value: float
+
+
 class EpochMeter:
     """An objective that counts.
 
@@ -26,14 +37,15 @@ class EpochMeter:
 
     Attributes:
         spent: Epochs so far.
-        completed: Of each full training, the epochs spent by its end and its value.
+        seconds: What they took; NaN where that is not known.
+        completed: The full trainings.
     """
 
     def __init__(self, curves: Curves, budget: int) -> None:
         self._curves, self._budget = curves, budget
         self.space, self.max_epochs = curves.space, curves.max_epochs
-        self.spent = 0
-        self.completed: list[tuple[int, float]] = []
+        self.spent, self.seconds = 0, 0.0
+        self.completed: list[Completed] = []
 
     @property
     def n_left(self) -> int:
@@ -54,10 +66,14 @@ class EpochMeter:
         # Half an epoch less: it is rounded up, and must not be by a rounding error.
         share = (epochs - 0.5) / self.max_epochs
         evaluation = self._curves.evaluate(params, fidelity=share, seed=0)
-        self.spent += max(0, int(evaluation.metrics["epochs"]) - before)
+        metrics = evaluation.metrics
+        new = max(0, int(metrics["epochs"]) - before)
+        self.spent += new
+        # Each epoch of a training takes the same time.
+        self.seconds += metrics.get("seconds", math.nan) * new / metrics["epochs"]
         is_final = epochs == self.max_epochs or evaluation.is_final
         if is_final:
-            self.completed.append((self.spent, evaluation.value))
+            self.completed.append(Completed(self.spent, self.seconds, evaluation.value))
         return replace(evaluation, is_final=is_final)
 
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
@@ -75,6 +91,27 @@ class EpochMeter:
 
     def _epochs(self, fidelity: float) -> int:
         return math.ceil(fidelity * self.max_epochs)
+
+
+class ReportingMeter:
+    """The same trainings as a loop that reports each epoch, and cannot go on later.
+
+    Args:
+        meter: Counts their epochs.
+    """
+
+    def __init__(self, meter: EpochMeter) -> None:
+        self._meter = meter
+
+    def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
+        """A training in full, unless it is stopped."""
+        training, n_epochs = self._meter.begin(params), self._meter.max_epochs
+        for epoch in range(1, n_epochs + 1):
+            value, is_final = training.to(epoch)
+            if is_final:
+                break
+            report(epoch, value, total=n_epochs)
+        return Evaluation(value)
 
 
 class MeteredTraining:

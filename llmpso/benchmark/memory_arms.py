@@ -16,7 +16,7 @@ import numpy as np
 from llmpso.advisor import Advisor, Task
 from llmpso.advisor.start_question import ModelStart
 from llmpso.backends.base import Backend
-from llmpso.benchmark.epochs import Scale
+from llmpso.benchmark.curve_problems import Scale
 from llmpso.benchmark.lcbench import DEVELOPMENT, LCBench
 from llmpso.benchmark.rivals import optuna_search
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES, REPORT_TABLES, TableObjective

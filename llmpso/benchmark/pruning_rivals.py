@@ -1,21 +1,28 @@
 """Optuna's early stopping on learning curves, as its users write it: report, should_prune."""
 
+import warnings
 from typing import Any
 
 from llmpso.benchmark.epoch_meter import EpochMeter
 from llmpso.benchmark.rivals import drawn_by_optuna
 
-PRUNERS = ("none", "median", "halving", "hyperband")
-"""Pruners of Optuna by short name, each with its defaults."""
+RIVALS = ("none", "median", "halving", "hyperband", "gp")
+"""TPE with each of Optuna's pruners, by short name; and its Gaussian process without one."""
 
 
-def optuna_study(meter: EpochMeter, pruner: str, seed: int) -> None:
-    """TPE with a pruner that looks after every epoch, until the epochs are spent."""
+def optuna_study(meter: EpochMeter, rival: str, seed: int) -> None:
+    """A sampler with a pruner that looks after every epoch, until the epochs are spent.
+
+    All have their defaults. `halving` is asynchronous successive halving (ASHA).
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    samplers = optuna.samplers
     study = optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=seed), pruner=_pruner(pruner, meter.max_epochs)
+        sampler=samplers.GPSampler(seed=seed) if rival == "gp" else samplers.TPESampler(seed=seed),
+        pruner=_pruner(rival, meter.max_epochs),
     )
     while not meter.is_spent:
         trial = study.ask()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from llmpso.benchmark.epochs import CurveProblem, curves_of
+from llmpso.benchmark.curve_problems import CurveProblem, curves_of
 from llmpso.benchmark.report import Report, markdown
 from llmpso.benchmark.statistics import bootstrap_interval
 from llmpso.benchmark.virtual_workers import VirtualWorkers
@@ -26,8 +26,8 @@ WAITS = " synchronous"
 
 ARMS: dict[str, dict[str, Any]] = {
     "pso": {"method": "pso"},
-    f"guided{WAITS}": {"synchronous": True},
-    "guided": {},
+    f"guided{WAITS}": {"racing": False, "synchronous": True},
+    "guided": {"racing": False},
     f"guided racing{WAITS}": {"racing": True, "synchronous": True},
     "guided racing": {"racing": True},
 }
@@ -84,10 +84,12 @@ def write_worker_time(studies: pd.DataFrame, budget: int, folder: Path) -> Repor
 def _study_row(plan: tuple[CurveProblem, tuple[int, str], int], budget: int) -> Row:
     problem, (n_workers, arm), seed = plan
     curves, scale = curves_of(problem)
-    spec = study_spec(n_workers=n_workers, evaluations=budget, seed=seed, **ARMS[arm])
+    spec = study_spec(
+        n_workers=n_workers, can_pause=True, evaluations=budget, seed=seed, **ARMS[arm]
+    )
     workers = VirtualWorkers(curves, n_workers, spec.n_at_once if spec.is_asynchronous else None)
     with threadpool_limits(limits=1):
-        optimizer = build_optimizer(spec, curves.space, None, pauses=spec.pauses(curves))
+        optimizer = build_optimizer(spec, curves.space, None)
         run_study(optimizer, workers, budget)
     reached = [end for end, value in workers.completed if value <= scale.target]
     best = min((value for _, value in workers.completed), default=scale.median)

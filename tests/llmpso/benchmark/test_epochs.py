@@ -1,5 +1,6 @@
 """The benchmark on learning curves: every epoch counts, in the order in which it is spent."""
 
+import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,18 +9,18 @@ import pandas as pd
 import pytest
 
 from llmpso import Float, SearchSpace
+from llmpso.benchmark.curve_problems import CurveProblem, curves_of
 from llmpso.benchmark.epoch_meter import EpochMeter
-from llmpso.benchmark.epochs import (
-    ARMS,
-    CurveProblem,
+from llmpso.benchmark.epoch_tables import (
     arm_table,
-    curves_of,
-    run_arms,
     study_table,
+    worse_than_full,
     write_epochs,
 )
+from llmpso.benchmark.epochs import ARMS, run_arms
 from llmpso.benchmark.lcbench import DEVELOPMENT, EPOCHS, LCBench, tasks_in
-from llmpso.benchmark.pruning_rivals import PRUNERS, optuna_study
+from llmpso.benchmark.pruning_rivals import RIVALS, optuna_study
+from llmpso.benchmark.taskset import WORST, TaskSet, tasks_of
 from llmpso.errors import DataError, SpecError
 from llmpso.trial import Evaluation
 
@@ -36,9 +37,8 @@ class Line:
         limit = 5 if params["x"] < 0.2 else 10
         epochs = min(limit, math.ceil(10 * fidelity))
         is_final = epochs == limit < 10
-        return Evaluation(
-            params["x"] + 1 - epochs / 10, {"epochs": float(epochs)}, is_final=is_final
-        )
+        metrics = {"epochs": float(epochs), "seconds": 3.0 * epochs}
+        return Evaluation(params["x"] + 1 - epochs / 10, metrics, is_final=is_final)
 
     def train_to(self, params, *, fidelity, seed, checkpoint) -> Evaluation:
         raise AssertionError("the meter looks up whole trainings")
@@ -49,19 +49,19 @@ def test_epochs_are_counted_once_however_often_a_training_goes_on(tmp_path):
     path = tmp_path / "checkpoint"
     for fidelity in (1 / 16, 1 / 8, 1 / 2, 1.0):
         meter.train_to({"x": 0.5}, fidelity=fidelity, seed=0, checkpoint=path)
-    assert (meter.spent, meter.completed) == (10, [(10, 0.5)])
+    assert (meter.spent, meter.completed) == (10, [(10, 30.0, 0.5)])
     meter.evaluate({"x": 0.1}, fidelity=1.0, seed=0)
-    assert (meter.spent, meter.completed[-1]) == (15, (15, pytest.approx(0.6)))
+    assert (meter.spent, meter.completed[-1]) == (15, (15, 45.0, pytest.approx(0.6)))
     assert meter.n_left == 9
 
 
-@pytest.mark.parametrize("pruner", PRUNERS)
-def test_optuna_spends_the_epochs_and_no_more_than_one_training_beyond(pruner):
+@pytest.mark.parametrize("rival", RIVALS)
+def test_optuna_spends_the_epochs_and_no_more_than_one_training_beyond(rival):
     meter = EpochMeter(Line(), 200)
-    optuna_study(meter, pruner, seed=0)
+    optuna_study(meter, rival, seed=0)
     assert 200 <= meter.spent < 210
     assert meter.completed == sorted(meter.completed, key=lambda end: end[0])
-    assert (10 * len(meter.completed) < meter.spent) == (pruner != "none")
+    assert (10 * len(meter.completed) < meter.spent) == (rival not in ("none", "gp"))
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +79,12 @@ def test_all_arms_spend_the_same_epochs(rows):
 
 
 def test_a_target_counts_when_a_full_training_has_reached_it():
-    common = {"problem": "cnn", "budget": 3, "max_epochs": 10, "target": 0.2}
+    common = {"family": "cnn", "problem": "cnn", "budget": 3, "max_epochs": 10, "target": 0.2}
     rows = pd.DataFrame(
         [
-            common | {"arm": arm, "seed": 0, "epochs": epochs, "value": value, "regret": value}
+            common
+            | {"arm": arm, "seed": 0, "epochs": epochs, "value": value, "regret": value}
+            | {"seconds": 2.0 * epochs}
             for arm, epochs, value in (
                 ("pso", 10, 0.5),
                 ("pso", 20, 0.3),
@@ -99,6 +101,50 @@ def test_a_target_counts_when_a_full_training_has_reached_it():
     assert studies["regret after a third"].tolist() == [0.5, 0.4]
     table = arm_table(studies.reset_index()).set_index("arm")
     assert table.loc["guided", "x pso"].startswith("0.40 ")
+    assert table.loc["guided", "seconds x pso"].startswith("0.40 ")
+
+
+def test_what_is_worse_than_full_trainings_is_named_after_the_correction():
+    def studies(problem, loss):
+        return [
+            {"problem": problem, "arm": arm, "seed": seed, "epochs": 100.0 + seed + worse}
+            for seed in range(12)
+            for arm, worse in (("guided", 0.0), ("guided racing", loss))
+        ]
+
+    table = pd.DataFrame([*studies("better", -9.0), *studies("same", 0.0), *studies("worse", 1.0)])
+    assert worse_than_full(table, "guided racing", "epochs") == ["worse"]
+
+
+class TestTaskSet:
+    @pytest.fixture
+    def folder(self, tmp_path) -> Path:
+        names = ("learning_rate", "beta1", "beta2", "epsilon", "l1", "l2")
+        settings = [dict.fromkeys(names, size) for size in (0.1, 0.9)]
+        decays = {"linear_decay": 1e-5, "exponential_decay": 1e-4}
+        curves = [[3.0, 2.0, 1.0], [3.0, float("nan"), 1e9]]
+        tasks = [
+            {"hp": setting | decays, "valid": {"loss": curve}}
+            for setting, curve in zip(settings, curves, strict=True)
+        ]
+        (tmp_path / "task.json").write_text(json.dumps(tasks))
+        return tmp_path
+
+    def test_a_configuration_has_the_curve_of_the_nearest_setting(self, folder):
+        task = TaskSet(folder, *tasks_of(folder))
+        near = {"learning_rate": 0.12, "one_minus_beta1": 0.88, "one_minus_beta2": 0.9}
+        near |= dict.fromkeys(("epsilon", "l1", "l2"), 0.1)
+        near |= {"linear_decay": 1e-5, "exponential_decay": 1e-4}
+        found = [task.evaluate(near, fidelity=share, seed=0) for share in (0.5, 1.0)]
+        assert [(end.value, end.metrics["epochs"]) for end in found] == [(2.0, 1.0), (1.0, 2.0)]
+        assert task.reference.tolist() == [1.0, WORST]
+
+    def test_another_file_or_no_file_is_refused(self, folder, tmp_path_factory):
+        with pytest.raises(SpecError, match="it must be a folder with a JSON file per task"):
+            tasks_of(tmp_path_factory.mktemp("empty"))
+        (folder / "other.json").write_text('[{"hp": {}}]')
+        with pytest.raises(DataError, match="other.json', which cannot be read"):
+            TaskSet(folder, "other")
 
 
 def test_raw_trainings_are_saved_beside_the_tables(rows, tmp_path):
@@ -123,7 +169,7 @@ def test_a_folder_that_is_not_lcbench_is_refused(tmp_path):
 class TestLCBench:
     def test_a_training_is_looked_up_epoch_by_epoch(self, tmp_path):
         pytest.importorskip("onnxruntime")
-        curves, scale = curves_of(CurveProblem("3945", str(LCBENCH)))
+        curves, scale = curves_of(CurveProblem("3945", "LCBench", str(LCBENCH)))
         params = curves.space.decode([0.5] * len(curves.space))
         ends = [
             curves.evaluate(params, fidelity=epoch / EPOCHS, seed=0) for epoch in range(1, EPOCHS)
