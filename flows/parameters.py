@@ -42,7 +42,7 @@ def _parameters(kind: type[Options]) -> Iterator[Parameter]:
             name,
             Parameter.KEYWORD_ONLY if place else Parameter.POSITIONAL_OR_KEYWORD,
             default=Parameter.empty if field.is_required() else field.default,
-            annotation=_annotation(field, title),
+            annotation=_annotation(name, field, title),
         )
 
 
@@ -56,9 +56,11 @@ def _fields(kind: type[Options]) -> list[tuple[str, FieldInfo, str]]:
     return found
 
 
-def _annotation(field: FieldInfo, title: str) -> Any:
+def _annotation(name: str, field: FieldInfo, title: str) -> Any:
     """A field's type with its bounds, and its place on the command line."""
     shown = [cyclopts.Parameter(group=cyclopts.Group(title))] if title else []
+    if field.annotation == bool | None:  # what is on by default needs an option to switch it off
+        shown.append(cyclopts.Parameter(negative=f"--no-{name.replace('_', '-')}"))
     marks = (*field.metadata, *shown)
     return Annotated[field.annotation, *marks] if marks else field.annotation
 

@@ -4,6 +4,7 @@ Milestones are the steps 1, 2, 3, 4, 6, 8, 12, 16, ...: 2^k and 3 x 2^k. A few v
 training of any length, and values of different trainings can be compared at the same milestone.
 """
 
+import math
 from collections.abc import Iterable
 
 MOST_POINTS = 1_000
@@ -14,9 +15,14 @@ Point = tuple[int, float]
 
 
 class Curve:
-    """The points of one training, in the order of their steps."""
+    """The points of one training, in the order of their steps.
+
+    Attributes:
+        lowest: The first point of the lowest value; None before any is a number.
+    """
 
     def __init__(self) -> None:
+        self.lowest: Point | None = None
         self._points: list[Point] = []
         self._milestones: list[Point] = []
         self._stride, self._n = 1, 0
@@ -26,6 +32,8 @@ class Curve:
     def add(self, step: int, value: float) -> None:
         """Add a point; its step is greater than those before."""
         self._last = step, value
+        if value < (math.inf if self.lowest is None else self.lowest[1]):
+            self.lowest = self._last
         if self._n % self._stride == 0:
             self._points.append(self._last)
         self._n += 1

@@ -5,7 +5,9 @@ from pathlib import Path
 from llmpso.fidelity.reporter import current_reporter
 
 
-def report(step: int, value: float, *, total: int | None = None) -> None:
+def report(
+    step: int, value: float, *, total: int | None = None, ends_from: int | None = None
+) -> bool:
     """Report how good a training is after a step; outside a study this does nothing.
 
     The values are recorded as a curve. In a study with `racing`, the call stops a training that
@@ -15,6 +17,12 @@ def report(step: int, value: float, *, total: int | None = None) -> None:
         step: Epochs, rounds or batches so far, rising; not every step need be reported.
         value: Lower is better, as of what the training returns in the end.
         total: Steps of the full training, if it may end earlier by itself.
+        ends_from: Least steps after which the training may end by itself. Not for schedules that
+            lower the loss at their end, such as a cosine.
+
+    Returns:
+        Whether the loop should end, with `ends_from`: the training has gone twice as far as to
+        its lowest value. Always False without it, and outside a study.
 
     Raises:
         TrainingStoppedError: The training is not worth going on with, or pauses.
@@ -22,11 +30,12 @@ def report(step: int, value: float, *, total: int | None = None) -> None:
     Example:
         >>> from llmpso import report
         >>> for epoch in range(1, 4):
-        ...     report(epoch, 1 / epoch)
+        ...     ended = report(epoch, 1 / epoch)
     """
     reporter = current_reporter()
-    if reporter is not None:
-        reporter.report(step, value, total=total)
+    if reporter is None:
+        return False
+    return reporter.report(step, value, total=total, ends_from=ends_from)
 
 
 def checkpoint() -> Path | None:

@@ -55,18 +55,25 @@ class Reporter:
         self._problems: dict[str, str] = {}
         self._process = os.getpid()
 
-    def report(self, step: int, value: float, *, total: int | None = None) -> None:
+    def report(
+        self, step: int, value: float, *, total: int | None = None, ends_from: int | None = None
+    ) -> bool:
         """Report how good the training is after a step; see `llmpso.report`.
+
+        Returns:
+            Whether it should end by itself. Of the steps before a pause only the milestones are
+            known here.
 
         Raises:
             TrainingStoppedError: The training is not worth going on with, or pauses.
         """
         if os.getpid() != self._process:  # a copy of the process cannot be heard here
-            return
+            return False
         if self.stop is None:
             self._take(step, value, total)
         if self.stop is not None:
             raise TrainingStoppedError(f"stopped at step {self.stop.step}")
+        return ends_from is not None and self._is_over(ends_from)
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -108,6 +115,15 @@ class Reporter:
             self._problem("finite", f"the value at step {at} is {number}", "it stays in the curve")
         self._curve.add(at, number)
         self.stop = self._stop(at, number)
+
+    def _is_over(self, ends_from: Any) -> bool:
+        """Whether the training has gone twice as far as to its lowest value."""
+        least = self._whole("ends_from", ends_from, 1)
+        points = [*self._earlier, self._curve.lowest]
+        if least is None or not (known := [point for point in points if point is not None]):
+            return False
+        best_step, _ = min(known, key=lambda point: point[1])
+        return self._curve.last_step >= max(least, 2 * best_step)
 
     def _valid(self, step: Any, value: Any) -> float | None:
         """The value as a number, if step and value are usable."""

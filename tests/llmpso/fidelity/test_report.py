@@ -98,6 +98,34 @@ def test_the_same_seed_stops_the_same_trainings_on_any_number_of_workers() -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("lowest_at", "ends_from", "ended_at"), [(6, 4, 12), (1, 4, 4), (30, 4, 40)]
+)
+def test_a_training_ends_by_itself_twice_as_far_as_its_lowest_value(
+    lowest_at, ends_from, ended_at
+) -> None:
+    def loop(params):
+        for epoch in range(1, 41):
+            loss = math.nan if epoch == 2 else abs(epoch - lowest_at)
+            if report(epoch, loss, total=40, ends_from=ends_from):
+                break
+        return loss
+
+    ended = measured(loop)
+    assert ended.trial.state is TrialState.COMPLETE
+    assert ended.evaluation.reports[-1][0] == ended_at
+    assert ended.trial.n_steps == 40
+    assert loop({}) == abs(40 - lowest_at)
+
+
+def test_a_resumed_training_knows_its_lowest_value_at_the_milestones_before() -> None:
+    def loop(params):
+        return next(e for e in range(7, 41) if report(e, 1.0, ends_from=2))
+
+    resumed = replace(TRIAL, milestones=((1, 3.0), (4, 0.5), (6, 0.9)))
+    assert measured(loop, resumed).trial.value == 8
+
+
 def test_a_training_is_stopped_at_the_first_report_at_or_after_a_limit() -> None:
     def every_fifth(params):
         for epoch in range(5, 28, 5):
