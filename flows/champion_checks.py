@@ -9,16 +9,20 @@ from prefect import get_run_logger
 
 from flows.retune_plan import RetunePlan
 from flows.retune_report import Findings
-from llmpso.objectives.base import SupportsDrift
-from llmpso.retuning.degradation import Degradation, degradation
+from llmpso.objectives.base import SupportsDrift, SupportsLiveLosses
+from llmpso.retuning.degradation import Degradation, LiveError, degradation, live_error
 from llmpso.retuning.drift import ColumnDrift, describe, find_drift
 from llmpso.retuning.drift_figure import draw_drift
+from tasks.experiment import find_experiment
+from tasks.predictions import logged_predictions
 from tasks.tracker import Tracker
 
 
 def check_champion(plan: RetunePlan, run: Tracker) -> Findings:
     """Drift and degradation; empty in the first run, without a champion."""
-    return Findings(drift=drift_of(plan, run), degradation=degradation_of(plan))
+    return Findings(
+        drift=drift_of(plan, run), degradation=degradation_of(plan), live=live_error_of(plan)
+    )
 
 
 def reason_not_to_tune(plan: RetunePlan, found: Findings) -> str:
@@ -26,7 +30,7 @@ def reason_not_to_tune(plan: RetunePlan, found: Findings) -> str:
     if plan.champion is None or plan.options.when == "always":
         return ""
     if plan.options.when == "degraded":
-        return _not_degraded(found.degradation)
+        return _not_degraded(found)
     return _not_drifted(found.drift)
 
 
@@ -55,11 +59,31 @@ def degradation_of(plan: RetunePlan) -> Degradation | None:
     return degradation(losses, plan.champion.error, confidence=plan.options.confidence)
 
 
-def _not_degraded(health: Degradation | None) -> str:
+def live_error_of(plan: RetunePlan) -> LiveError | None:
+    """The error of what the version that serves predicted; None if no truth is known of it."""
+    objective, champion = plan.tune.objective, plan.champion
+    if not isinstance(objective, SupportsLiveLosses):
+        return None
+    if champion is None or champion.reference is None:
+        return None
+    experiment = find_experiment(plan.registry.tracking_uri, plan.options.predictions)
+    if experiment is None:
+        return None
+    made = logged_predictions(experiment, plan.name, champion.version)
+    losses = None if made is None else objective.live_losses(made, champion.reference.until)
+    if losses is None:
+        return None
+    return live_error(losses, champion.error, confidence=plan.options.confidence)
+
+
+def _not_degraded(found: Findings) -> str:
+    health, live = found.degradation, found.live
     if health is None:
         get_run_logger().warning("the champion's error was not recorded: tuning anyway")
         return ""
-    return "" if health.is_degraded else health.reason
+    if health.is_degraded or (live is not None and live.is_degraded):
+        return ""
+    return "; ".join(part.reason for part in (health, live) if part is not None)
 
 
 def _not_drifted(drift: Sequence[ColumnDrift]) -> str:

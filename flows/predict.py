@@ -21,7 +21,14 @@ from llmpso.running.durable_files import made_folder, replace_file
 from llmpso.text import one_line, short
 from tasks.experiment import open_experiment
 from tasks.flow_runs import without_process_tag
-from tasks.predictions import champion_of, predictions_of, read_rows
+from tasks.predictions import (
+    PREDICTIONS_FILE,
+    PREDICTS_TAG,
+    VERSION_TAG,
+    champion_of,
+    predictions_of,
+    read_rows,
+)
 from tasks.registry import Registry
 from tasks.store_address import store_address
 
@@ -72,13 +79,13 @@ def predict(options: PredictOptions) -> Predictions:
     rows = read_rows(Path(options.rows), served, notes)
     for note in notes:
         get_run_logger().info("%s", note)
-    tags = {"predicts": options.model, "version": served.version}
+    tags = {PREDICTS_TAG: options.model, VERSION_TAG: served.version}
     experiment = open_experiment(options.experiment, "predictions")
     name = f"{options.model} · version {served.version}"
     with experiment.run(name, options.model_dump(), tags) as run:
         found = predictions_of(served, rows)
         path = _written(found, options)
-        run.record_table("predictions.json", found)
+        run.record_table(PREDICTIONS_FILE, found)
         run.record_summary(_figures(rows, found), f"`{path}`", {})
     create_table_artifact(_shown(found), key="predictions")
     return Predictions(

@@ -195,6 +195,7 @@ def _report(
         tracking_uri=masked_url(run.tracking_uri),
         drift=found.drift,
         degradation=found.degradation,
+        live=found.live,
         study=found.study,
         verdict=found.verdict,
         warnings=plan.warnings,

@@ -32,6 +32,8 @@ class RetuneOptions(AllOptions):
     when: Literal["always", "drift", "degraded"] = "always"
     """Tune `always`, only after `drift` of a column, or only once the champion's own error has
     `degraded`."""
+    predictions: str = "predictions"
+    """MLflow experiment with what the champion predicted in production (`llmpso predict`)."""
     min_new_rows: Annotated[int, Field(ge=0)] = 1
     """Rows that must be newer than the champion's; with fewer the run fails."""
     refits: Annotated[int, Field(ge=2, le=100)] = 5

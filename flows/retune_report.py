@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.display.summary import STOPPED, Summary
 from llmpso.escaping import fenced
-from llmpso.retuning.degradation import Degradation
+from llmpso.retuning.degradation import Degradation, LiveError
 from llmpso.retuning.drift import ColumnDrift
 from llmpso.retuning.promotion import Verdict
 from llmpso.study.stopping import StopReason
@@ -33,6 +33,7 @@ class Findings:
 
     drift: tuple[ColumnDrift, ...] = ()
     degradation: Degradation | None = None
+    live: LiveError | None = None
     study: Summary | None = None
     """The study that looked for a better configuration."""
     verdict: Verdict | None = None
@@ -57,6 +58,8 @@ class RetuneReport:
     tracking_uri: str
     drift: Sequence[ColumnDrift] = ()
     degradation: Degradation | None = None
+    live: LiveError | None = None
+    """What became of its predictions in production; None if that is not known."""
     study: Summary | None = None
     """The study; None if nothing was tuned."""
     verdict: Verdict | None = None
@@ -87,6 +90,9 @@ class RetuneReport:
         found: dict[str, float] = {f"psi.{names[c.column]}": c.psi for c in shown}
         if self.degradation is not None:
             found["serving_error"] = self.degradation.error
+        if self.live is not None:
+            found["live_error"] = self.live.error
+            found["live_predictions"] = float(self.live.n_predictions)
         if self.verdict is not None:
             found |= {
                 "champion_error": self.verdict.champion_error,
@@ -127,6 +133,8 @@ def as_text(report: RetuneReport) -> str:
     ]
     if report.degradation is not None:
         lines.append(f"  {report.degradation.reason}")
+    if report.live is not None:
+        lines.append(f"  {report.live.reason}")
     if report.study is not None:
         study = report.study
         lines += [

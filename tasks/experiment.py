@@ -124,6 +124,12 @@ class Experiment:
         )
 
 
+def find_experiment(uri: str, name: str) -> Experiment | None:
+    """An experiment of a store; None if there is none."""
+    found = client(uri).get_experiment_by_name(name)
+    return None if found is None else Experiment(uri, found.experiment_id)
+
+
 def open_experiment(name: str, metric: str) -> Experiment:
     """An experiment of the store that the environment names.
 

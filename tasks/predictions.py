@@ -1,5 +1,6 @@
 """What the champion of a model predicts for the rows of a file."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,18 @@ from llmpso.data.tables.csv_table import CsvOptions, read_table
 from llmpso.errors import DataError, LLMPSOError
 from llmpso.text import brief, one_line
 from tasks.artifacts import load_predictor
+from tasks.experiment import Experiment
 from tasks.registry import Registry
 from tasks.storable_errors import storable_errors
+from tasks.store import quoted
+
+PREDICTS_TAG, VERSION_TAG = "predicts", "version"
+"""On a run of predictions: the model that made them, and which version of it."""
+
+PREDICTIONS_FILE = "predictions.json"
+
+MOST_RUNS = 100
+"""Runs of predictions that are read again, the newest."""
 
 PREDICTION = "prediction"
 """Name of what is predicted, where the model gives none."""
@@ -85,6 +96,25 @@ def predictions_of(served: ServedModel, rows: pd.DataFrame) -> pd.DataFrame:
             f"version {served.version} cannot predict these rows: {one_line(error, 300)}"
         ) from error
     return _as_table(found, rows)
+
+
+def logged_predictions(experiment: Experiment, model: str, version: str) -> pd.DataFrame | None:
+    """All that a version predicted, the newest last; None if nothing is recorded.
+
+    Args:
+        experiment: Has the runs of predictions.
+        model: Name of the registered model.
+        version: Its version.
+    """
+    runs = experiment.finished_studies(PREDICTS_TAG, quoted(model), MOST_RUNS)
+    texts = [run.text(PREDICTIONS_FILE) for run in runs if run.tags().get(VERSION_TAG) == version]
+    tables = [pd.DataFrame(**_split(text)) for text in reversed(texts) if text]
+    return pd.concat(tables, ignore_index=True) if tables else None
+
+
+def _split(text: str) -> dict[str, Any]:
+    content = json.loads(text)
+    return {"data": content["data"], "columns": content["columns"]}
 
 
 def _columns(schema: Schema | None) -> dict[str, bool]:

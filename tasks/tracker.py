@@ -95,7 +95,8 @@ class Tracker:
         """
         if not len(table):
             return
-        self.store.log_text(self.run_id, table.to_json(orient="split", index=False), path)
+        text = table.to_json(orient="split", index=False, date_format="iso")
+        self.store.log_text(self.run_id, text, path)
         tables = json.loads(self.tags().get(MLFLOW_LOGGED_ARTIFACTS, "[]"))
         if (entry := {"path": path, "type": "table"}) not in tables:
             text = json.dumps([*tables, entry])

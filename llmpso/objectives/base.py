@@ -204,6 +204,21 @@ class SupportsHoldOut(Protocol):
 
 
 @runtime_checkable
+class SupportsLiveLosses(Protocol):
+    """An objective that finds out what became of predictions that a model made in production."""
+
+    def live_losses(self, predictions: "pd.DataFrame", after: str) -> HeldOut | None:
+        """Losses of predictions whose truth is in the data by now; None if there are none.
+
+        Args:
+            predictions: The label of each row first, as text, then the prediction; a row that
+                was predicted again comes last.
+            after: Label of the last row that the model knew, as of `last_label`.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsReport(Protocol):
     """An objective that can show what a trained model does."""
 

@@ -10,6 +10,7 @@ from llmpso.data.series.time_series import TimeSeries
 from llmpso.data.series.windows import Windows, split_rows
 from llmpso.errors import DataError
 from llmpso.objectives.base import HeldOut
+from llmpso.objectives.forecaster import forecast_name
 
 MOST_SHOWN = 336
 """Forecasts that a page shows: two weeks of hours."""
@@ -51,6 +52,38 @@ def test_forecasts(series: TimeSeries, windows: Windows, model: Any) -> NDArray[
             f"{-places.min()} are to be evaluated: it looks back further than this objective"
         )
     return np.asarray(forecasts[places])
+
+
+def live_losses(
+    series: TimeSeries, windows: Windows, predictions: pd.DataFrame, after: str
+) -> HeldOut | None:
+    """Squared errors of forecasts that a model made in production, the oldest first.
+
+    Args:
+        series: The series, as it is known by now.
+        windows: How it is cut.
+        predictions: The time of each row as text, then its forecast.
+        after: Time of the last row that the model knew: forecasts of what came later count.
+
+    Returns:
+        None without times, without a truth for any forecast, or if they are of another target or
+        for another time ahead.
+    """
+    times, name = series.frame.index, forecast_name(series.target, windows.horizon)
+    if not isinstance(times, pd.DatetimeIndex) or name not in predictions:
+        return None
+    made = predictions.drop_duplicates(predictions.columns[0], keep="last").set_index(
+        predictions.columns[0]
+    )[name]
+    made.index = pd.to_datetime(made.index)
+    truth = series.frame[series.target].shift(-windows.horizon)
+    known = pd.concat([made, truth], axis=1, join="inner").sort_index().dropna()
+    known = known[known.index > pd.Timestamp(after)]
+    forecasts, came = known.to_numpy(np.float64).T
+    losses = np.square(forecasts - came)
+    if not len(losses):
+        return None
+    return HeldOut(losses, block=windows.window + windows.horizon, squared=True)
 
 
 def forecast_record(series: TimeSeries, windows: Windows, model: Any) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Forecaster:
                 self.network, torch.from_numpy(self.encoder.apply(rows)), ends, self.window
             )
         values = scaled.numpy().astype(float) * self.target_deviation + self.target_mean
-        name = f"{self.encoder.numeric[0]} +{self.horizon}"
+        name = forecast_name(self.encoder.numeric[0], self.horizon)
         return pd.Series(values, index=rows.index[self.window - 1 :], name=name)
 
     @property
@@ -147,6 +147,16 @@ class Forecaster:
             f"the model was trained on lack values for {pd.Timedelta(seconds=self.gap_seconds)} "
             "at most: give the rows between, empty ones where nothing was measured"
         )
+
+
+def forecast_name(target: str, horizon: int) -> str:
+    """Name of the column of forecasts.
+
+    Example:
+        >>> forecast_name("AQI", 6)
+        'AQI +6'
+    """
+    return f"{target} +{horizon}"
 
 
 def _load_pyfunc(path: str) -> Forecaster:

@@ -17,7 +17,12 @@ from llmpso.data.series.windows import Part, make_windows, split_rows, thin
 from llmpso.objectives.base import HeldOut
 from llmpso.objectives.dataset import Dataset
 from llmpso.objectives.forecast_baselines import forecast_baselines
-from llmpso.objectives.forecast_hold_out import forecast_record, held_out_losses, watched_columns
+from llmpso.objectives.forecast_hold_out import (
+    forecast_record,
+    held_out_losses,
+    live_losses,
+    watched_columns,
+)
 from llmpso.objectives.forecaster import Forecaster
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
 from llmpso.objectives.network import NO_LIMITS, FitProblem, NetworkLimits, NetworkObjective
@@ -202,6 +207,10 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
     def held_out(self, model: Any) -> HeldOut:
         """Squared errors of a model over the newest rows."""
         return held_out_losses(self.series, self.windows, model)
+
+    def live_losses(self, predictions: pd.DataFrame, after: str) -> HeldOut | None:
+        """Squared errors of forecasts made in production, where the truth has come in."""
+        return live_losses(self.series, self.windows, predictions, after)
 
     def records(self, model: Any) -> dict[str, dict[str, Any]]:
         """Forecasts of a model over the newest rows, beside what came."""

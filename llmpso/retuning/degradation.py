@@ -8,7 +8,7 @@ from scipy.special import stdtrit
 
 from llmpso.errors import SpecError
 from llmpso.objectives.base import HeldOut
-from llmpso.retuning.promotion import block_means
+from llmpso.retuning.promotion import LEAST_BLOCKS, block_means
 
 TOLERANCE = 0.1
 """Share by which an error may rise before a model counts as degraded."""
@@ -41,6 +41,35 @@ class Degradation:
         if self.is_degraded:
             return f"{change}: worse with confidence by more than the {TOLERANCE:.0%} tolerance"
         return f"{change}: not degraded with confidence by more than the {TOLERANCE:.0%} tolerance"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveError:
+    """The error of what a model predicted in production, now that the truth is known."""
+
+    error: float
+    n_predictions: int
+    degradation: Degradation | None
+    """Beside the error at promotion; None where that is unknown, or the predictions too few."""
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the error has risen by more than the tolerance, and with confidence."""
+        return self.degradation is not None and self.degradation.is_degraded
+
+    @property
+    def reason(self) -> str:
+        """One sentence for people."""
+        said = f"{self.n_predictions} predictions in production had an error of {self.error:.4g}"
+        return f"{said}: degraded with confidence" if self.is_degraded else said
+
+
+def live_error(losses: HeldOut, recorded: float | None, *, confidence: float = 0.95) -> LiveError:
+    """Compare the losses of predictions in production with the error at promotion."""
+    n_blocks = len(losses.losses) // losses.block
+    is_comparable = recorded is not None and n_blocks >= LEAST_BLOCKS
+    beside = degradation(losses, recorded or 0.0, confidence=confidence) if is_comparable else None
+    return LiveError(losses.error, len(losses.losses), beside)
 
 
 def degradation(now: HeldOut, recorded: float, *, confidence: float = 0.95) -> Degradation:

@@ -38,9 +38,11 @@ from llmpso.errors import (
 from llmpso.objectives import registry
 from llmpso.retuning.degradation import Degradation
 from llmpso.trial import Source
+from tasks.experiment import open_experiment
 from tasks.iterate import iterate
 from tasks.lock import Lock
 from tasks.memory import recorded
+from tasks.predictions import PREDICTIONS_FILE, PREDICTS_TAG, VERSION_TAG
 from tasks.registry import Registry
 from tasks.tracker import Tracker
 
@@ -101,6 +103,12 @@ class Ridge:
         with torch.no_grad():
             forecasts = model(torch.tensor(x, dtype=torch.float32))[:, 0].numpy()
         return HeldOut((100 * (forecasts - y)) ** 2, block=48, squared=True)
+
+    def live_losses(self, predictions, after):
+        made = predictions.set_index(pd.to_datetime(predictions["time"]))["prediction"]
+        came = self.frame["pm2.5"].shift(-HORIZON)[after:].iloc[1:]
+        losses = (made - came).dropna() ** 2
+        return HeldOut(losses.to_numpy(), block=48, squared=True) if len(losses) else None
 '''
 
 
@@ -297,6 +305,27 @@ def test_a_model_is_left_unchanged_until_its_data_drifts(champion, measurements,
     assert "PRES" in shifted
     reasons = [payload["reason"] for name, payload in sent if name == "llmpso.model.degraded"]
     assert reasons[-1] == worse.degradation.reason
+
+
+@pytest.mark.parametrize(("off_by", "is_degraded"), [(10.0, False), (90.0, True)])
+def test_what_it_predicted_in_production_counts_once_the_truth_is_known(
+    champion, measurements, off_by, is_degraded
+) -> None:
+    until(measurements, "2012-07-31")
+    new = measurements["pm2.5"].loc["2012-07-01":"2012-07-31"]
+    made = pd.DataFrame({"time": new.index.map(str), "prediction": new.shift(-3) + off_by})
+    with open_experiment("predictions", "predictions").run(
+        "pm25", {}, {PREDICTS_TAG: "pm25", VERSION_TAG: "1"}
+    ) as tracker:
+        tracker.record_table(PREDICTIONS_FILE, made.dropna())
+    report = retune(objective=champion, when="degraded", **FAST)
+    assert report.live.n_predictions == len(new) - 3
+    assert report.live.error == pytest.approx(off_by)
+    assert report.live.is_degraded == (report.study is not None) == is_degraded
+    assert f"741 predictions in production had an error of {off_by:.4g}" in as_text(report)
+    recorded = mlflow.get_run(report.run_id).data.metrics
+    assert recorded["live_error"] == pytest.approx(off_by)
+    assert recorded["live_predictions"] == 741
 
 
 def test_a_study_learns_from_the_trials_of_the_ones_before(

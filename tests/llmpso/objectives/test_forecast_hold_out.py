@@ -8,7 +8,12 @@ import pytest
 
 from llmpso.data.series.air_quality import load_taiwan
 from llmpso.errors import DataError
-from llmpso.objectives.base import SupportsDrift, SupportsHoldOut, SupportsReport
+from llmpso.objectives.base import (
+    SupportsDrift,
+    SupportsHoldOut,
+    SupportsLiveLosses,
+    SupportsReport,
+)
 from llmpso.objectives.lstm import LSTMObjective
 from llmpso.pages.model_charts import model_charts
 
@@ -51,6 +56,21 @@ def test_the_forecasts_shown_are_the_newest_and_their_error_that_of_the_test_par
     assert len(record["times"]) == len(errors)
     assert record["times"][-1] == f"{objective.series.frame.index[-1]:%Y-%m-%d}"
     assert [chart.name for chart in model_charts({"forecast.json": record})] == ["forecast"]
+
+
+def test_forecasts_made_in_production_count_where_the_truth_has_come_in(objective) -> None:
+    assert isinstance(objective, SupportsLiveLosses)
+    truth = objective.series.frame["AQI"].dropna().iloc[-40:]
+    horizon = pd.Timedelta(hours=objective.windows.horizon)
+    made = pd.DataFrame({"time": (truth.index - horizon).map(str), "AQI +6": truth.to_numpy() + 3})
+    later = pd.DataFrame({"time": [str(truth.index[-1])], "AQI +6": [1.0]})
+    wrong = made.assign(**{"AQI +6": 0.0})
+    after = str(truth.index[9] - horizon)
+    losses = objective.live_losses(pd.concat([wrong, made, later]), after)
+    assert losses.losses.tolist() == pytest.approx([9.0] * 30)
+    assert (losses.error, losses.block) == (pytest.approx(3.0), 30)
+    assert objective.live_losses(made, str(truth.index[-1])) is None
+    assert objective.live_losses(made.rename(columns={"AQI +6": "AQI +12"}), after) is None
 
 
 def test_a_model_that_looks_back_further_is_refused(objective) -> None:
