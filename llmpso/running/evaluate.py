@@ -59,10 +59,10 @@ def evaluate_trial(
     return outcome
 
 
-def evaluate_with_retry(measure: Measure, trial: Trial) -> Outcome:
+def evaluate_with_retry(measure: Measure, trial: Trial, max_retries: int = MAX_RETRIES) -> Outcome:
     """Evaluate one trial, and retry after a transient failure; the trial's note says so."""
     outcome = measure(trial)
-    for _ in range(MAX_RETRIES):
+    for _ in range(max_retries):
         failure = outcome.trial.failure
         if failure is None or not is_transient(failure.kind):
             break

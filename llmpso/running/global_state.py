@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Self, cast
+from importlib import import_module
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -32,16 +33,21 @@ class GlobalState:
 
         So is torch's grad mode, which belongs to the thread.
         """
-        torch = sys.modules.get("torch")
+        torch = _loaded("torch")
         has_grad = torch is None or torch.is_grad_enabled()
         try:
             yield
         finally:
             for restore in self.restore_steps:
                 restore()
-            torch = sys.modules.get("torch")
+            torch = _loaded("torch")
             if torch is not None:
                 torch.set_grad_enabled(has_grad)
+
+
+def _loaded(name: str) -> Any:
+    """A module if it is imported, wholly: another thread that imports it is waited for."""
+    return import_module(name) if sys.modules.get(name) else None
 
 
 def _folder() -> Restore:
@@ -74,11 +80,11 @@ def _numpy() -> Restore:
 
 
 def _torch() -> Restore:
-    loaded = sys.modules.get("torch")  # what is not loaded cannot have been changed
+    loaded = _loaded("torch")  # what is not loaded cannot have been changed
     dtype = loaded.get_default_dtype() if loaded else None
 
     def restore() -> None:
-        torch = sys.modules.get("torch")
+        torch = _loaded("torch")
         if torch is not None:
             torch.set_default_dtype(dtype or torch.float32)
 
@@ -86,12 +92,12 @@ def _torch() -> Restore:
 
 
 def _matplotlib() -> Restore:
-    loaded = sys.modules.get("matplotlib")
+    loaded = _loaded("matplotlib")
     settings = dict(loaded.rcParams) if loaded else None
 
     def restore() -> None:
-        matplotlib = sys.modules.get("matplotlib")
-        if matplotlib is not None and hasattr(matplotlib, "rcParamsOrig"):  # wholly imported
+        matplotlib = _loaded("matplotlib")
+        if matplotlib is not None:
             # As a plain dict: matplotlib would check each value, and warn of old names.
             dict.update(matplotlib.rcParams, settings or matplotlib.rcParamsOrig)
 

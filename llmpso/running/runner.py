@@ -10,10 +10,14 @@ from pathlib import Path
 
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import RunOptions
-from llmpso.running.evaluate import Measure
+from llmpso.running.evaluate import Measure, evaluate_with_retry
 from llmpso.running.global_state import GlobalState
 from llmpso.running.process_pool import ProcessLimits, process_pool
 from llmpso.running.worker_context import WorkerContext
+
+CLUSTER_RETRIES = 2
+"""How often an evaluation whose worker was lost is repeated on a cluster, each of the two times
+that it is measured: six trainings at most."""
 
 
 def open_runner(
@@ -48,12 +52,19 @@ def open_runner(
         case "dask":
             from llmpso.running.dask_cluster import dask_cluster
 
-            return dask_cluster(context, n_workers, run.address)
+            return _patient(dask_cluster(context, n_workers, run.address))
         case "ray":
             from llmpso.running.ray_cluster import ray_cluster
 
-            return ray_cluster(context, n_workers, run.address)
+            return _patient(ray_cluster(context, n_workers, run.address))
     return _threads(context)
+
+
+@contextmanager
+def _patient(cluster: AbstractContextManager[Measure]) -> Iterator[Measure]:
+    """Machines of a cluster may vanish, again and again, without any fault of the training."""
+    with cluster as measure:
+        yield lambda trial: evaluate_with_retry(measure, trial, CLUSTER_RETRIES)
 
 
 @contextmanager
