@@ -56,7 +56,14 @@ def _duplicate(descriptor: int) -> int | None:
 
 
 def print_result(text: str) -> None:
-    """Print to standard output, even if a training has closed it."""
+    """Print to standard output, even if a training has closed it.
+
+    What reads it may have ended, as `head` does when it has enough: then the rest is dropped.
+    """
     if sys.stdout is not None and sys.stdout.closed:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Python flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -10,6 +10,7 @@ from rich.console import Console
 from flows.command_line import new_app, run_module
 from flows.display.stored_facts import stored_record
 from flows.display.stored_text import study_view
+from flows.output import print_result
 from tasks.store_address import store_address
 from tasks.stored_study import stored_study
 
@@ -35,7 +36,7 @@ def show(
     """
     stored = stored_study(store_address(), study)
     if as_json:
-        print(json.dumps(stored_record(stored), indent=2))
+        print_result(json.dumps(stored_record(stored), indent=2))
         return
     width = None if sys.stdout.isatty() else FILE_WIDTH
     Console(width=width).print(study_view(stored, shows_all=shows_all))
