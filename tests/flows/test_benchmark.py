@@ -206,7 +206,7 @@ def test_epochs_are_measured_and_their_raw_figures_saved(prefect_server, mlflow_
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--problems", "3945"], "'3945'; it must be one of: lstm, cnn, or a data set of LCBench"),
+        (["--problems", "3945"], "'3945'; it must be one of: lstm, cnn; those of LCBench and"),
         (["--lcbench", "nowhere"], "config_space.json in it cannot be read"),
     ],
 )

@@ -13,11 +13,10 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from flows.tune import as_text, tune
-from flows.tune_plan import _check_race
+from flows.tune_plan import TuneOptions, _can_pause
 from llmpso.errors import SpecError
 from llmpso.objectives import registry
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
-from llmpso.options import RunOptions
 from tasks.state import study_folder
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
@@ -162,10 +161,11 @@ def test_a_killed_race_goes_on_from_its_rungs(prefect_server, mlflow_store, log,
     assert max(again.values()) == 2
 
 
-def test_a_race_over_machines_is_refused() -> None:
-    runner = RunOptions(runner="dask", address="tcp://10.0.0.1:8786")
-    lstm = build_objective(ObjectiveSpec("lstm"))
+def test_trainings_pause_on_one_machine_only() -> None:
+    cluster = {"runner": "dask", "address": "tcp://10.0.0.1:8786"}
+    lstm, function = (build_objective(ObjectiveSpec(name)) for name in ("lstm", "rastrigin"))
     with pytest.raises(SpecError, match="checkpoints, which are stored on this machine"):
-        _check_race(lstm, runner)
-    _check_race(lstm, RunOptions(runner="dask"))
-    _check_race(build_objective(ObjectiveSpec("rastrigin")), runner)
+        _can_pause(lstm, TuneOptions(racing=True, **cluster))
+    assert not _can_pause(lstm, TuneOptions(**cluster))
+    assert _can_pause(lstm, TuneOptions(runner="dask"))
+    assert not _can_pause(function, TuneOptions(racing=True, **cluster))
