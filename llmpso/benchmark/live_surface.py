@@ -1,4 +1,4 @@
-"""The networks of a surface, trained again: checks values that were only looked up."""
+"""The sizes of a surface, trained in earnest, as networks of today are."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -14,7 +14,6 @@ from llmpso.benchmark.surfaces import (
     SurfaceObjective,
     find_surface,
     read_settings,
-    settings,
     train_cell,
 )
 from llmpso.data.images.textures import load_textures
@@ -88,10 +87,10 @@ def surface_network(surface: Surface, csv: str | None) -> LSTMObjective | CNNObj
 
 @lru_cache(maxsize=2)
 def _same_network(name: str, csv: str | None) -> LSTMObjective | CNNObjective:
-    """The network of the surface that ships, on the same data; built once per process."""
+    """A network of today on the data of the surface that ships; built once per process."""
     surface = find_surface(name)
     network = surface_network(surface, csv if name == "lstm" else None)
-    if settings(surface, network)["fingerprint"] != read_settings(surface.file)["fingerprint"]:
+    if network.describe_data().digest != read_settings(surface.file)["data"]:
         raise DataError(f"the data of {name!r} are not those that the surface was trained on")
     return network
 

@@ -112,6 +112,7 @@ def settings(surface: Surface, objective: Any) -> dict[str, Any]:
         "metric": objective.metric,
         "description": objective.description,
         "options": dict(surface.options),
+        "data": objective.describe_data().digest,
         "fingerprint": objective.fingerprint,
         "torch": version("torch"),
     }

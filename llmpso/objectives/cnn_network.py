@@ -148,10 +148,12 @@ def _body(architecture: CNNArchitecture) -> Iterator[nn.Module]:
         convolution = nn.Conv2d(
             n_inputs, n_filters, kernel, padding=kernel // 2, bias=False, device="meta"
         )
-        yield from (_undrawn(convolution), nn.BatchNorm2d(n_filters), nn.ReLU(inplace=True))
+        yield _undrawn(convolution)
+        # Before the other two, which then take a quarter of the time.
         if side >= SMALLEST:
             yield nn.MaxPool2d(2)
             side //= 2
+        yield from (nn.BatchNorm2d(n_filters), nn.ReLU(inplace=True))
         n_inputs = n_filters
 
 

@@ -36,8 +36,7 @@ def forecast_baselines(windows: Windows) -> dict[str, dict[str, float]]:
 
     Ridge may choose by validation how strongly it is penalised and how many rows it looks back.
     """
-    lags = [n_lags for n_lags in LAGS if n_lags <= windows.window]
-    ridge = fit_ridge(windows, lags)
+    ridge = best_ridge(ridge_by_lags(windows), windows, windows.window)
     parts = {"validation_rmse": windows.validation, "test_rmse": windows.test}
     return {
         "persistence": {name: rmse(part.last, part) for name, part in parts.items()},
@@ -48,10 +47,20 @@ def forecast_baselines(windows: Windows) -> dict[str, dict[str, float]]:
     }
 
 
-def fit_ridge(windows: Windows, lags: Iterable[int]) -> LinearModel:
-    """Ridge regression; penalty and number of lags are those of the lowest validation error."""
-    models = (model for n_lags in lags for model in _path(windows, n_lags))
-    return min(models, key=lambda model: _validation_rmse(model, windows))
+def ridge_by_lags(windows: Windows) -> list[LinearModel]:
+    """Ridge regression for each number of lags that the windows allow."""
+    return [fit_ridge(windows, n_lags) for n_lags in LAGS if n_lags <= windows.window]
+
+
+def fit_ridge(windows: Windows, n_lags: int) -> LinearModel:
+    """Ridge regression; the penalty is that of the lowest validation error."""
+    return best_ridge(_path(windows, n_lags), windows, n_lags)
+
+
+def best_ridge(models: Iterable[LinearModel], windows: Windows, most_lags: int) -> LinearModel:
+    """That of the lowest validation error which looks back no further than some rows."""
+    usable = (model for model in models if len(model.weights) <= most_lags)
+    return min(usable, key=lambda model: _validation_rmse(model, windows))
 
 
 def rmse(forecasts: NDArray[np.float64], part: Part) -> float:

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ from llmpso.data.series.time_series import TimeSeries
 from llmpso.data.series.windows import Part, make_windows, split_rows, thin
 from llmpso.objectives.base import HeldOut
 from llmpso.objectives.dataset import Dataset
-from llmpso.objectives.forecast_baselines import forecast_baselines
+from llmpso.objectives.forecast_baselines import (
+    LinearModel,
+    best_ridge,
+    forecast_baselines,
+    ridge_by_lags,
+)
 from llmpso.objectives.forecast_hold_out import (
     forecast_record,
     held_out_losses,
@@ -24,14 +30,20 @@ from llmpso.objectives.forecast_hold_out import (
     watched_columns,
 )
 from llmpso.objectives.forecaster import Forecaster
-from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
+from llmpso.objectives.lstm_network import (
+    Architecture,
+    LSTMNetwork,
+    forecast,
+    gather,
+    share_of_lstm,
+)
 from llmpso.objectives.network import NO_LIMITS, FitProblem, NetworkLimits, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
 from llmpso.objectives.tunables import Tunables, per_layer
 from llmpso.space import Dimension, Float, Integer, Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raise it whenever the same parameters would give another value."""
 
 MAX_WINDOWS = 2048
@@ -142,9 +154,10 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
             f"An LSTM forecasts {self.series.target}, {windows.horizon} steps ahead: "
             f"{self.series.description}. It sees the {steps} steps of "
             f"{windows.inputs.shape[1]} standardised inputs ({named}), with one dropout rate for "
-            "inputs and states and a linear path from the last step beside it. Adam minimises "
-            f"the squared error on {len(windows.train):,} overlapping training windows in "
-            f"{batches} for at most {self.max_epochs} epochs, with early stopping on "
+            "inputs and states and a linear path from the last step beside it, and its forecasts "
+            "are averaged with those of ridge regression, weighted by validation error. Adam "
+            f"minimises the squared error on {len(windows.train):,} overlapping training "
+            f"windows in {batches} for at most {self.max_epochs} epochs, with early stopping on "
             "validation data that comes later in time."
         )
 
@@ -219,7 +232,18 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
     def _network(self, chosen: Params, generator: torch.Generator) -> LSTMNetwork:
         network = self._empty(chosen)
         network.initialise(generator)
+        ridge = self._ridge(chosen["window"])
+        weights = torch.from_numpy(ridge.weights / self._deviation).float()
+        network.set_ridge(weights, (ridge.intercept - self._mean) / self._deviation)
         return network
+
+    @cached_property
+    def _ridges(self) -> list[LinearModel]:
+        """One per number of lags; fitted once, at the first training."""
+        return ridge_by_lags(self.windows)
+
+    def _ridge(self, window: int) -> LinearModel:
+        return best_ridge(self._ridges, self.windows, window)
 
     def _empty(self, chosen: Params) -> LSTMNetwork:
         return LSTMNetwork(
@@ -228,6 +252,7 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
                 layers=chosen["layers"],
                 hidden_units=self._tunables.widths(chosen),
                 dropout=chosen["dropout"],
+                window=chosen["window"],
             )
         )
 
@@ -251,7 +276,7 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         )
         return FitProblem(
             batch_loss,
-            lambda: self._rmse(network, self._validation, window),
+            self._validation_error(network, window),
             len(ends),
             settings,
         )
@@ -285,17 +310,37 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
             gap_seconds=_seconds(self.series.longest_gap),
         )
 
+    def _validation_error(self, network: LSTMNetwork, window: int) -> Callable[[], float]:
+        """What weighs the LSTM against ridge, and gives the error of their weighted mean."""
+        part = self.windows.validation
+        forecasts = self._ridge(window).predict(self.windows.inputs, part.ends)
+        ridge = torch.from_numpy(forecasts - part.targets).to(self.device)
+
+        def validation_error() -> float:
+            network.share.fill_(1.0)
+            own = self._errors(network, self._validation, window)
+            network.share.fill_(share_of_lstm(_rms(own), _rms(ridge), len(ridge)))
+            return _rms(torch.lerp(ridge, own, network.share.double()))
+
+        return validation_error
+
     def _rmse(self, network: LSTMNetwork, part: tuple[Tensor, Tensor], window: int) -> float:
-        """Error in the target's unit."""
+        return _rms(self._errors(network, part, window))
+
+    def _errors(self, network: LSTMNetwork, part: tuple[Tensor, Tensor], window: int) -> Tensor:
+        """Forecast less truth in the target's unit, shape (n_windows,)."""
         ends, targets = part
         scaled = forecast(network, self._inputs, ends, window)
-        forecasts = scaled.double() * self._deviation + self._mean
-        return float((forecasts - targets).square().mean().sqrt())
+        return scaled.double() * self._deviation + self._mean - targets
 
     def _on_device(self, part: Part) -> tuple[Tensor, Tensor]:
         """Ends and targets of a part's windows."""
         ends, targets = torch.from_numpy(part.ends), torch.from_numpy(part.targets)
         return ends.to(self.device), targets.to(self.device)
+
+
+def _rms(errors: Tensor) -> float:
+    return float(errors.square().mean().sqrt())
 
 
 def _seconds(time: pd.Timedelta | None) -> float | None:

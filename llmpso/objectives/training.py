@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from llmpso.errors import SpecError
 from llmpso.objectives.checkpoint import load_checkpoint, save_checkpoint
 
+RISE = 0.25
+"""Share of a cycle in which the learning rate rises."""
+
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
@@ -26,6 +29,9 @@ class FitSettings:
     """Epochs without a better validation error after which fitting ends."""
     weight_decay: float = 0.01
     max_gradient_norm: float = 1.0
+    cycle_epochs: int | None = None
+    """Epochs over which the learning rate rises to its highest value and falls to 0 (one cycle:
+    Smith and Topin 2019); it is constant if None. A training may end before them."""
 
 
 @dataclass(slots=True)
@@ -84,7 +90,8 @@ def fit(
     while not result.ended and result.n_epochs < settings.max_epochs:
         network.train()
         batches = _batches(n_samples, settings, generator)
-        loss = _train_epoch(network, batch_loss, batches, fitting.optimizer, settings)
+        rates = _learning_rates(settings, result.n_epochs, len(batches))
+        loss = _train_epoch(network, batch_loss, batches, rates, fitting.optimizer, settings)
         network.eval()
         with torch.inference_mode():
             error = validation_error() if math.isfinite(loss) else math.nan
@@ -189,16 +196,28 @@ def _batches(n_samples: int, settings: FitSettings, generator: torch.Generator) 
     return [drawn[start : start + settings.batch_size] for start in starts]
 
 
+def _learning_rates(settings: FitSettings, epoch: int, n_batches: int) -> list[float]:
+    """One per batch of an epoch, which counts from 0."""
+    highest, epochs = settings.learning_rate, settings.cycle_epochs
+    if epochs is None:
+        return [highest] * n_batches
+    places = ((epoch + (batch + 0.5) / n_batches) / epochs for batch in range(n_batches))
+    return [highest * min(place / RISE, (1 - place) / (1 - RISE)) for place in places]
+
+
 def _train_epoch(
     network: nn.Module,
     batch_loss: Callable[[Tensor], Tensor],
     batches: list[Tensor],
+    rates: list[float],
     optimizer: torch.optim.Optimizer,
     settings: FitSettings,
 ) -> float:
     """Mean loss of an epoch; NaN or infinite as soon as that of one batch is."""
     total, n_samples = 0.0, 0
-    for indices in batches:
+    for indices, rate in zip(batches, rates, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
         optimizer.zero_grad()
         loss = batch_loss(indices)
         value = loss.item()

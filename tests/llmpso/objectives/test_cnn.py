@@ -143,7 +143,7 @@ def test_fingerprint_follows_data_and_settings(objective, images, other_test_ima
     assert fingerprint() == fingerprint(replace(images, name="other")) == objective.fingerprint
     others = [
         fingerprint(max_epochs=4),
-        fingerprint(batch_size=32),
+        fingerprint(batch_size=16),
         fingerprint(space=TUNABLES.named("paper")),
         fingerprint(replace(images, test=other_test_images)),
     ]

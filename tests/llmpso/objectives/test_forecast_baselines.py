@@ -32,7 +32,7 @@ def test_ridge_equals_that_of_scikit_learn(taiwan, n_lags):
         model = Ridge(alpha=penalty).fit(flat(taiwan, taiwan.train, n_lags), taiwan.train.targets)
         forecasts = model.predict(flat(taiwan, taiwan.validation, n_lags))
         errors.append(rmse(forecasts, taiwan.validation))
-    ours = fit_ridge(taiwan, [n_lags]).predict(taiwan.inputs, taiwan.validation.ends)
+    ours = fit_ridge(taiwan, n_lags).predict(taiwan.inputs, taiwan.validation.ends)
     assert rmse(ours, taiwan.validation) == pytest.approx(min(errors), rel=1e-4)
 
 

@@ -1,11 +1,17 @@
 import pytest
 import torch
 
-from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast, gather
+from llmpso.objectives.lstm_network import (
+    Architecture,
+    LSTMNetwork,
+    forecast,
+    gather,
+    share_of_lstm,
+)
 
 
 def network(layers=2, hidden_units=6, dropout=0.4, seed=0):
-    made = LSTMNetwork(Architecture(3, layers, hidden_units, dropout))
+    made = LSTMNetwork(Architecture(3, layers, hidden_units, dropout, window=7))
     made.initialise(torch.Generator().manual_seed(seed))
     return made
 
@@ -93,3 +99,24 @@ def test_many_windows_are_forecast_in_order():
         one = made(gather(inputs, ends[1500:1501], 7))
     assert all_at_once.shape == (2494,)
     assert float(all_at_once[1500]) == pytest.approx(float(one), abs=1e-5)
+
+
+def test_in_evaluation_mode_forecasts_are_averaged_with_ridge():
+    made, inputs = network(), windows()
+    own, weights = made(inputs), torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]])
+    made.set_ridge(weights, 0.5)
+    assert torch.equal(made(inputs), own)
+    ridge = inputs[-2, :, 0] + 2 * inputs[-1, :, 2] + 0.5
+    made.eval()
+    for share in (0.0, 0.25, 1.0):
+        made.share.fill_(share)
+        assert torch.allclose(made(inputs), share * own + (1 - share) * ridge, atol=1e-6)
+
+
+def test_the_better_forecast_has_the_larger_weight_and_more_so_with_more_windows():
+    assert share_of_lstm(1.0, 1.0, 800) == pytest.approx(1 / 3)
+    assert share_of_lstm(1.0, 1.0, 10**6) == pytest.approx(1 / 2, abs=1e-3)
+    assert share_of_lstm(1.0, 1.0, 200) == pytest.approx(1 / 6)
+    assert share_of_lstm(0.1, 1.0, 800) > 0.97
+    assert share_of_lstm(10.0, 1.0, 800) < 0.01
+    assert share_of_lstm(1.0, 0.0, 800) == share_of_lstm(0.0, 0.0, 800) == 0.0

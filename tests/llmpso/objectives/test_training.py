@@ -123,6 +123,22 @@ def test_modes_are_right_for_each_half():
     assert modes == [(True, False), (False, True)]
 
 
+def test_the_learning_rate_rises_and_falls_in_one_cycle():
+    network, seen = Line(), []
+
+    def loss(indices):
+        seen.append(float(network.weight.detach()))
+        # Under a constant gradient, Adam moves by the learning rate.
+        return -network.weight + 0.0 * indices.sum()
+
+    run(network, loss, n_samples=16, max_epochs=4, cycle_epochs=4, weight_decay=0.0, patience=9)
+    moves = [after - before for before, after in zip(seen, seen[1:], strict=False)]
+    assert max(moves) == pytest.approx(0.1, rel=0.2)
+    assert moves[0] < moves[1] < moves[3]
+    assert moves[4:] == sorted(moves[4:], reverse=True)
+    assert moves[-1] < 0.02
+
+
 def test_gradients_are_clipped():
     network = Line()
     run(network, lambda indices: 1e6 * network.loss(indices), max_epochs=1)
@@ -158,7 +174,7 @@ class Bends(nn.Module):
         return float((self.layer(self.inputs) - 1).square().mean()) / 1000 + next(self.jumps)
 
 
-def trained(epochs, checkpoint=None, patience=4):
+def trained(epochs, checkpoint=None, patience=4, **changes):
     """Weights, next random number and record of a training; its errors jump up and down."""
     generator = torch.Generator().manual_seed(0)
     network = Bends(generator)
@@ -170,7 +186,7 @@ def trained(epochs, checkpoint=None, patience=4):
         network.loss,
         network.error,
         10,
-        settings(max_epochs=epochs, patience=patience),
+        settings(max_epochs=epochs, patience=patience, **changes),
         generator,
         checkpoint,
     )
@@ -185,10 +201,11 @@ def epochs_of(checkpoint):
 
 
 @pytest.mark.parametrize("stops", [(1, 6), (2, 3, 4, 6), (5, 6), (6, 6)])
-def test_an_interrupted_training_ends_as_if_it_had_gone_through(tmp_path, stops):
-    whole = trained(6)
+@pytest.mark.parametrize("cycle", [None, 6])
+def test_an_interrupted_training_ends_as_if_it_had_gone_through(tmp_path, stops, cycle):
+    whole = trained(6, cycle_epochs=cycle)
     for stop in stops:
-        pieces = trained(stop, tmp_path / "state")
+        pieces = trained(stop, tmp_path / "state", cycle_epochs=cycle)
     assert pieces == whole
 
 

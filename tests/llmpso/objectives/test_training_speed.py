@@ -12,7 +12,8 @@ from llmpso.data.images.textures import load_textures
 from llmpso.objectives.cnn import TUNABLES, CNNObjective
 from llmpso.objectives.torch_threads import limit_threads
 
-PARAMS = {"layers": 3, "filters": 16}
+PARAMS = {"layers": 3, "filters": 16, "kernel": 3, "augmentation": 0.0}
+PARAMS |= {"learning_rate": 0.003, "weight_decay": 0.01, "dropout": 0.0}
 EPOCHS, BATCH, REPEATS = 4, 64, 7
 
 
@@ -23,8 +24,9 @@ class HandWritten(nn.Module):
         super().__init__()
         parts: list[nn.Module] = []
         for n_inputs, pooled in ((1, True), (16, True), (16, False)):
-            parts += [nn.Conv2d(n_inputs, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)]
-            parts += [nn.ReLU(inplace=True), *([nn.MaxPool2d(2)] if pooled else [])]
+            parts += [nn.Conv2d(n_inputs, 16, 3, padding=1, bias=False)]
+            parts += [*([nn.MaxPool2d(2)] if pooled else []), nn.BatchNorm2d(16)]
+            parts += [nn.ReLU(inplace=True)]
         self.body, self.head = nn.Sequential(*parts), nn.Linear(16, 3)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -65,7 +67,11 @@ def test_a_cnn_trains_about_as_fast_as_in_a_loop_by_hand(capsys):
     limit_threads(1)
     images = load_textures()
     objective = CNNObjective(
-        images, max_epochs=EPOCHS, device="cpu", space=TUNABLES.named("paper")
+        images,
+        max_epochs=EPOCHS,
+        batch_size=BATCH,
+        device="cpu",
+        space=TUNABLES.named("wide"),
     )
     parts = scaled(images.train), scaled(images.validation)
     ratios = []
