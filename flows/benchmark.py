@@ -15,6 +15,7 @@ from flows.benchmarks.curves_suite import benchmark_curves, curve_problems
 from flows.benchmarks.goals_suite import benchmark_goals, goals_plan
 from flows.benchmarks.memory_suite import benchmark_memory, memory_problems
 from flows.benchmarks.plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
+from flows.benchmarks.repeats_suite import benchmark_repeats, repeats_tables
 from flows.benchmarks.speed_suite import benchmark_speed, speed_tables
 from flows.benchmarks.workers_suite import benchmark_workers
 from flows.command import Command
@@ -32,6 +33,7 @@ APART = {
     "curves": benchmark_curves,
     "goals": benchmark_goals,
     "memory": benchmark_memory,
+    "repeats": benchmark_repeats,
     "speed": benchmark_speed,
     "workers": benchmark_workers,
 }
@@ -116,6 +118,8 @@ def _check(arguments: dict[str, Any]) -> None:
         speed_tables(options)
     elif options.suite == "goals":
         goals_plan(options)
+    elif options.suite == "repeats":
+        repeats_tables(options)
     elif options.suite == "memory":
         memory_problems(options)
     elif options.suite in ("curves", "workers"):

@@ -9,6 +9,7 @@ from llmpso.errors import SpecError
 from llmpso.objectives.base import notes_of
 from llmpso.options import StopOptions
 from llmpso.running.fingerprint import Fingerprint, digest, objective_fingerprint
+from llmpso.study.spec import StudySpec
 from tasks.experiment import MODEL_TAG, SPACE_PREFIX, STUDY_TAG
 from tasks.ledger import Ledger
 from tasks.names import keys
@@ -31,7 +32,7 @@ def study_identity(plan: Plan) -> StudyIdentity:
         tags=_tags(plan),
         origin=source_tags(plan.objective, plan.objective_spec.name),
         dataset=plan.dataset,
-        asked={"budget": str(plan.study.search.evaluations), "limits": _limits(plan.study.stop)},
+        asked=_asked(plan.study),
     )
 
 
@@ -77,7 +78,8 @@ def check_unchanged(plan: Plan, ledger: Ledger) -> None:
 
 def _decisive(plan: Plan) -> dict[str, Any]:
     """What decides the trials of a study, except for the code and data of its objective."""
-    search = plan.study.search.model_dump() | {"racing": plan.study.races}
+    search = plan.study.search.model_dump(exclude={"repeats"})
+    search |= {"racing": plan.study.races}
     if not plan.study.search.decreasing_inertia:
         del search["evaluations"]  # like what stops it, they only end it: another run may go on
     model = dict(plan.backend.identity) | {"temperature": plan.temperature} if plan.backend else {}
@@ -98,10 +100,19 @@ def _params(plan: Plan) -> dict[str, Any]:
     }
     spec = plan.study
     shape = {"particles": spec.swarm_size, "batch": spec.n_at_once, "racing": spec.races}
-    search = spec.search.model_dump(exclude={"evaluations"}) | plan.past.model_dump()
+    search = spec.search.model_dump(exclude={"evaluations", "repeats"}) | plan.past.model_dump()
     data = {"objective": plan.objective_spec.name} | plan.objective_spec.data.model_dump()
     layout = {"workers": plan.layout.n_workers, "threads": plan.layout.n_threads}
     return search | shape | data | layout | space
+
+
+def _asked(study: StudySpec) -> dict[str, str]:
+    """What ends the study, and may differ when it is extended."""
+    return {
+        "budget": str(study.search.evaluations),
+        "repeats": str(study.search.repeats),
+        "limits": _limits(study.stop),
+    }
 
 
 def _limits(stop: StopOptions) -> str:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from prefect.futures import PrefectConcurrentFuture
@@ -59,8 +60,18 @@ class ShownWorkers:
         return returned
 
 
+@dataclass(frozen=True, slots=True)
+class Trainings:
+    """What a tracked study trains with."""
+
+    workers: Workers
+    """For the search."""
+    in_full: Evaluator
+    """For a batch of which none is paused or stopped early."""
+
+
 @contextmanager
-def open_workers(plan: Plan, ledger: Ledger, progress: StudyProgress) -> Iterator[Workers]:
+def open_trainings(plan: Plan, ledger: Ledger, progress: StudyProgress) -> Iterator[Trainings]:
     """Workers each of which takes the next trial when it is free, or that wait for each other.
 
     Args:
@@ -78,7 +89,10 @@ def open_workers(plan: Plan, ledger: Ledger, progress: StudyProgress) -> Iterato
     ):
         shown: Workers = ShownWorkers(workers, ledger, progress, page)
         limits = plan.study.limits
-        yield shown if limits is None else LimitedWorkers(shown, limits)
+        yield Trainings(
+            shown if limits is None else LimitedWorkers(shown, limits),
+            partial(_trained, ledger, progress, measure, runner),
+        )
     page.show(is_last=True)
 
 
@@ -99,7 +113,7 @@ def _open_workers(
 ) -> Iterator[Workers]:
     pauses = plan.study.pauses
     if not plan.study.is_asynchronous:
-        yield Batches(_trained(plan, ledger, progress, measure, runner, pauses=pauses))
+        yield Batches(_evaluator(plan, ledger, progress, measure, runner, pauses=pauses))
         return
     with TrackedWorkers(
         ledger,
@@ -113,7 +127,7 @@ def _open_workers(
         yield workers
 
 
-def _trained(
+def _evaluator(
     plan: Plan,
     ledger: Ledger,
     progress: StudyProgress,
@@ -123,22 +137,14 @@ def _trained(
     pauses: bool,
 ) -> Evaluator:
     """What evaluates a batch: to its fidelity, to a rung, or as a race."""
+    train = partial(_trained, ledger, progress, measure, runner)
     # A paused training goes on in a later step than the one that it began in.
     numbers = itertools.count()
 
-    def train(trials: Sequence[Trial]) -> list[Trial]:
-        done = [answer for trial in trials if (answer := ledger.answer(trial))]
-        for trial in done:
-            progress(trial)
-        known = {trial.number for trial in done}
-        if missing := [trial for trial in trials if trial.number not in known]:
-            number = next(numbers) if pauses else trials[0].iteration
-            progress.begin(missing)
-            done += iterate(number, missing, measure, ledger, runner, progress)
-        return done
-
     def train_on(trials: Sequence[Trial]) -> list[Trial]:
-        return train([ledger.raced(trial) for trial in trials])
+        return train(
+            [ledger.raced(trial) for trial in trials], numbers=numbers if pauses else None
+        )
 
     if pauses:
         return train_on
@@ -146,3 +152,32 @@ def _trained(
         prune = partial(pruned, ledger, progress)
         return partial(Race(race).run, train=train_on, prune=prune)
     return train
+
+
+def _trained(
+    ledger: Ledger,
+    progress: StudyProgress,
+    measure: Measure,
+    runner: TaskRunner[PrefectConcurrentFuture[Trial]],
+    trials: Sequence[Trial],
+    numbers: Iterator[int] | None = None,
+) -> list[Trial]:
+    """A batch after its trainings; what was measured before is not trained again.
+
+    Args:
+        ledger: Answers and records.
+        progress: Shows the trials.
+        measure: Turns a trial into its outcome.
+        runner: Where evaluations run.
+        trials: The batch.
+        numbers: Of the steps in Prefect, if these are not the iterations of the trials.
+    """
+    done = [answer for trial in trials if (answer := ledger.answer(trial))]
+    for trial in done:
+        progress(trial)
+    known = {trial.number for trial in done}
+    if missing := [trial for trial in trials if trial.number not in known]:
+        number = trials[0].iteration if numbers is None else next(numbers)
+        progress.begin(missing)
+        done += iterate(number, missing, measure, ledger, runner, progress)
+    return done

@@ -3,7 +3,7 @@
 import json
 import time
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 from prefect import get_run_logger, runtime
@@ -21,7 +21,7 @@ from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
 from flows.options_flow import options_flow
 from flows.parameters import with_parameters
-from flows.tracked_trainings import open_workers, pruned
+from flows.tracked_trainings import open_trainings, pruned
 from flows.tune_plan import Plan, TuneOptions, prepare
 from llmpso import __version__
 from llmpso.advisor import Advisor
@@ -158,17 +158,19 @@ def _search(
     advisor: Advisor | None,
     progress: StudyProgress,
 ) -> StudyResult:
-    with open_workers(plan, ledger, progress) as workers:
-        return run_study(
+    with open_trainings(plan, ledger, progress) as trainings:
+        result = run_study(
             optimizer,
-            workers,
+            trainings.workers,
             plan.study.search.evaluations,
             advisor,
             plan.study.stop,
             goals=plan.study.goals,
             prune=partial(pruned, ledger, progress),
             n_known=lambda: ledger.n_known,
+            repeats=plan.study.repeats(plan.objective, trainings.in_full),
         )
+    return replace(result, space=plan.objective.space, metric=plan.objective.metric)
 
 
 def _calls_text(advisor: Advisor | None) -> str:

@@ -137,10 +137,22 @@ class SearchOptions(Options):
     """Train configurations briefly, pause them, and continue the most promising: far fewer epochs.
     If not given, `guided` does so with one goal where trainings can pause, and stops those that
     only report."""
+    repeats: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """Trainings, of the evaluations, that repeat the two best configurations with other seeds at
+    the end; the better one on average is chosen, and the mean of its repeats is what it is worth.
+    The search is that much shorter."""
     start: Configurations = ()
     """Known configuration to evaluate first, as JSON; may be given several times."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Makes the study repeatable."""
+
+    @model_validator(mode="after")
+    def _leave_something_to_search(self) -> Self:
+        if self.repeats >= self.evaluations:
+            raise SpecError(
+                f"repeats is {self.repeats!r} of {self.evaluations} evaluations; it must be less"
+            )
+        return self
 
 
 class MemoryOptions(Options):

@@ -28,6 +28,8 @@ class Source(StrEnum):
     """Chosen from earlier studies, see `llmpso.memory`."""
     REFIT = "refit"
     """A known configuration, trained again with another seed to compare it."""
+    REPEAT = "repeat"
+    """One of the best configurations of a study, trained again, see `llmpso.study.repeats`."""
     RIVAL = "baseline"
     """Proposed by a method of `llmpso.benchmark.rivals`."""
     PLACEBO_START = "placebo-start"

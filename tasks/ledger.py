@@ -11,6 +11,7 @@ from pathlib import Path
 from llmpso.errors import StorageError
 from llmpso.running.outcome import Outcome
 from llmpso.running.pending_records import PendingRecord
+from llmpso.study.repeats import without_repeats
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.patience import FULL, STORE_ERRORS, is_full, is_unavailable, patiently
@@ -75,17 +76,18 @@ class Ledger:
             self._waiting = {entry.folder: entry for entry in self._files.unrecorded(recorded)}
         left = [entry.trial for entry in self._waiting.values()]
         self._stored = reusable_trials([*recorded.values(), *left], fingerprint)
-        self.n_reusable = self._n_known = len(self._stored)
+        self.n_reusable = len(self._stored)
+        self._n_known = len(without_repeats(list(self._stored.values())))
         self.reused: set[int] = set()
 
     @property
     def n_unused(self) -> int:
         """Earlier evaluations that were not proposed again."""
-        return len(self._stored)
+        return len(without_repeats(list(self._stored.values())))
 
     @property
     def n_known(self) -> int:
-        """Trials of an earlier run that this one begins with; 0 once one had to be trained."""
+        """Trials of an earlier search that this one begins with; 0 once one had to be trained."""
         return self._n_known
 
     @property

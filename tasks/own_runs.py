@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from llmpso.study.repeats import label
 from llmpso.text import one_line
 from llmpso.trial import Trial
 
@@ -34,7 +35,7 @@ def apart(trial: Trial) -> Iterator[None]:
 def _end(mlflow: ModuleType, trial: Trial) -> None:
     """End the innermost run of this thread; one that its store does not let end stays open."""
     for action in (
-        lambda: mlflow.set_tag(TRIAL_TAG, f"{trial.number:03d} {trial.source}"),
+        lambda: mlflow.set_tag(TRIAL_TAG, label(trial)),
         mlflow.end_run,
     ):
         try:

@@ -23,6 +23,7 @@ from llmpso.running.durable_files import (
     made_folder,
     read,
 )
+from llmpso.study.repeats import without_repeats
 from llmpso.text import one_line
 from tasks.patience import STORE_ERRORS
 from tasks.state import state_folder
@@ -75,7 +76,7 @@ def _from_trials(study: Tracker, run: Run) -> PastStudy:
         reference=study.run_id,
         metric=run.data.tags.get("metric", ""),
         ended=datetime.fromtimestamp((run.info.end_time or 0) / 1000, UTC),
-        trials=past_trials(ended_trials(study)),
+        trials=past_trials(without_repeats(ended_trials(study))),
     )
 
 

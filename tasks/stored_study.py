@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mlflow.entities import Run
@@ -13,10 +13,11 @@ from llmpso.goals import KNEE, Goals
 from llmpso.memory.finished import trials_of
 from llmpso.running.pending_records import waiting_trials
 from llmpso.space import SearchSpace
+from llmpso.study.repeats import chosen, without_repeats
 from llmpso.study.result import StudyResult, incumbent
 from llmpso.study.stopping import StopReason
 from llmpso.text import one_line
-from llmpso.trial import Trial
+from llmpso.trial import Source, Trial
 from tasks.experiment import SPACE_PREFIX, STUDY_TAG
 from tasks.find_study import find_study, store_answers
 from tasks.lock import Holder, holders
@@ -41,11 +42,13 @@ class StoredStudy:
     tracker: Tracker
     space: SearchSpace
     trials: tuple[Trial, ...]
-    """Those that have ended, by number."""
+    """Those of the search that have ended, by number."""
     running: tuple[RunningTrial, ...] = ()
     """What runs now, where it runs on this machine."""
     holder: Holder | None = None
     """The process that runs it."""
+    repeats: tuple[Trial, ...] = ()
+    """Trainings that repeat the best of them."""
 
     @property
     def name(self) -> str:
@@ -66,7 +69,7 @@ class StoredStudy:
     def best(self) -> Trial | None:
         """The best trial, of several goals the champion; None if there is none yet."""
         if not self.goals:
-            return incumbent(self.trials)
+            return chosen(self.trials, self.repeats) or incumbent(self.trials)
         with suppress(LLMPSOError):  # none is within the limit of the champion yet
             return self.goals.chosen(self.trials)
         return None
@@ -83,7 +86,12 @@ class StoredStudy:
         reasons = {str(reason): reason for reason in StopReason}
         reason = reasons.get(self.tags.get("stop_reason", ""), StopReason.INTERRUPTED)
         return StudyResult(
-            self.trials, reason, space=self.space, metric=self.metric, goals=self.goals
+            self.trials,
+            reason,
+            space=self.space,
+            metric=self.metric,
+            goals=self.goals,
+            repeats=self.repeats,
         )
 
     @property
@@ -130,18 +138,20 @@ def stored_study(tracking_uri: str, named: str | None = None) -> StoredStudy:
     run = find_study(tracking_uri, named)
     study = Tracker(tracking_uri, run.info.experiment_id, run.info.run_id)
     with store_answers(tracking_uri):
-        trials = _trials(study, run)
+        ended = _trials(study, run)
+    trials = tuple(without_repeats(ended))
+    repeats = tuple(trial for trial in ended if trial.source is Source.REPEAT)
     running = running_trials(study.run_id)
     if not trials and not running:
         raise DataError(_nothing(study, run))
     claims = holders(run.data.tags, STUDY_CLAIM)
     holder = max(claims, key=lambda claim: claim.at, default=None)
-    found = StoredStudy(run, study, _space(run, trials, running), trials, holder=holder)
+    space = _space(run, trials, running)
+    found = StoredStudy(run, study, space, trials, holder=holder, repeats=repeats)
     if not found.is_running:
         return found
-    ended = {trial.number for trial in trials}
-    now = tuple(trial for trial in running if trial.number not in ended)
-    return StoredStudy(run, study, found.space, trials, now, holder)
+    known = {trial.number for trial in trials}
+    return replace(found, running=tuple(now for now in running if now.number not in known))
 
 
 def _trials(study: Tracker, run: Run) -> tuple[Trial, ...]:

@@ -82,6 +82,7 @@ class TrackedWorkers:
         self._early: dict[int, Trial] = {}
         """Trials that wait for one that ended before them, by their place."""
         self._place = ledger.n_ended
+        self._n_running = 0
 
     def __enter__(self) -> Self:
         """Be ready to begin iterations."""
@@ -103,6 +104,10 @@ class TrackedWorkers:
                 place = known.order[-1] if known.order else math.inf
                 heapq.heappush(self._known, (place, known.number, known))
             else:
+                if not self._n_running:
+                    # Others may have trained with the ledger meanwhile.
+                    self._place = self._ledger.n_ended
+                self._n_running += 1
                 self._on_begin([trial])
                 self._iteration(size).give(trial)
 
@@ -122,6 +127,7 @@ class TrackedWorkers:
                 raise returned
             self._early[returned.order[-1]] = returned
         self._place += 1
+        self._n_running -= 1
         return [self._early.pop(self._place - 1)]
 
     def _iteration(self, size: int) -> Feed:

@@ -22,8 +22,9 @@ from llmpso.fidelity.curve import Point
 from llmpso.running.outcome import Outcome, without_model
 from llmpso.running.pending_records import PendingRecord, trial_of, trial_record
 from llmpso.safe_names import file_name, twins
+from llmpso.study.repeats import label, repeated_trial
 from llmpso.text import one_line, short
-from llmpso.trial import Trial, TrialState
+from llmpso.trial import Source, Trial, TrialState
 from tasks.model_files import write_description
 from tasks.names import REPORTED, keys, metric_keys
 from tasks.reuse import progress
@@ -48,6 +49,9 @@ OWN_FILES = frozenset({MODEL})
 
 ADDRESS_TAG, OUTCOME_TAG = "llmpso.evaluation", "llmpso.outcome"
 """What a child measured, as a hash; and its trial, as JSON."""
+
+REPEAT_TAG = "repeat_of"
+"""On a repeat, the number of the trial that it trains again."""
 
 TAG_LENGTH = 4000
 
@@ -123,7 +127,8 @@ def recorded_trials(study: Tracker) -> dict[str, Trial]:
 def ended_trials(study: Tracker) -> list[Trial]:
     """The trials of a study's children by number, newest first where there are too many.
 
-    They are as they were recorded; one that was retried or went on occurs once.
+    They are as they were recorded; one that was retried or went on occurs once. Repeats of the
+    best are among them.
     """
     found: dict[int, Trial] = {}
     for _, trial in islice(_complete(study), MOST_READ):
@@ -195,7 +200,7 @@ def _write_record(folder: Path, name: str, text: str) -> None:
 def _run_name(trial: Trial) -> str:
     """What a list of runs says first: place, source, and value or what happened instead."""
     outcome = trial.state if trial.value is None else short(trial.value)
-    return f"{trial.number:03d} {trial.source} · {outcome}"
+    return f"{label(trial)} · {outcome}"
 
 
 def _trial_tags(study: Tracker, trial: Trial) -> dict[str, str]:
@@ -209,6 +214,8 @@ def _trial_tags(study: Tracker, trial: Trial) -> dict[str, str]:
         "host": platform.node(),
         **VERSIONS,
     }
+    if trial.source is Source.REPEAT:
+        tags[REPEAT_TAG] = str(repeated_trial(trial))
     if trial.note:
         tags["note"] = trial.note[:500]
     if trial.warnings:

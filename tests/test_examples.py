@@ -57,6 +57,12 @@ def test_each_snippet_is_run_by_one_test() -> None:
     assert all(sum(part in block for part in parts) == 1 for block in BLOCKS)
 
 
+def test_the_example_of_noisy_trainings() -> None:
+    result = run("def noisy(params, seed)")["result"]
+    assert (len(result.trials), len(result.repeats)) == (20, 4)
+    assert result.expected.n_repeats == 2
+
+
 def test_the_example_of_a_data_set() -> None:
     described = run("def describe_data")["describe_data"]()
     found = dataset_of(SimpleNamespace(describe_data=lambda: described))

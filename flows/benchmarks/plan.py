@@ -39,6 +39,7 @@ SuiteName = Literal[
     "curves",
     "goals",
     "memory",
+    "repeats",
     "speed",
     "workers",
 ]
@@ -52,7 +53,8 @@ class BenchmarkOptions(Options):
     has the paper's three scenarios: Rastrigin, LSTM and CNN. `live` really trains the
     latter two, which takes hours. `curves` counts epochs, with early stopping and without;
     `goals` seeks the front of error and training time, and `memory` measures what earlier
-    studies are worth, both in arms of their own. `speed` times all but training, and `workers`
+    studies are worth, both in arms of their own. `repeats` chooses the best of noisy trainings in
+    several ways. `speed` times all but training, and `workers`
     shows how long studies take with several workers."""
     arms: str = ALL_WITHOUT_MODEL
     """Methods, with commas between; `+default` after a name starts it from a default."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.study.cost import TrainingCost
 from llmpso.text import brief, short
-from llmpso.trial import Trial, TrialState, violated_text
+from llmpso.trial import Source, Trial, TrialState, violated_text
 
 
 class StudyProgress:
@@ -32,7 +32,7 @@ class StudyProgress:
         self.metric = metric
         self.notes = tuple(notes)
         self.trials: list[Trial] = []
-        """Those that have ended."""
+        """Those of the search that have ended."""
         self.paused: dict[int, Trial] = {}
         """By number, those whose training may go on."""
         self._cost = TrainingCost()
@@ -53,11 +53,12 @@ class StudyProgress:
         with self._lock:
             self._cost.add(trial, self.paused.pop(trial.number, None))
             self._under_way.discard(trial.number)
+            is_repeat = trial.source is Source.REPEAT
             if trial.state is TrialState.PENDING:
                 self.paused[trial.number] = trial
-            else:
+            elif not is_repeat:
                 self.trials.append(trial)
-            improved = trial.value is not None and (
+            improved = (trial.value is not None and not is_repeat) and (
                 self.best is None or self.best.value is None or trial.value < self.best.value
             )
             if improved:

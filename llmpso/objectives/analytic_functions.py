@@ -96,6 +96,8 @@ class AnalyticObjective:
         SpecError: The function is unknown or has fewer than 2 variables.
     """
 
+    deterministic = True
+
     def __init__(self, function: str, n_dims: int, *, seed: int = 0, plain: bool = False) -> None:
         if function not in FUNCTIONS:
             raise SpecError(f"function is {function!r}; it must be one of: {', '.join(FUNCTIONS)}")

@@ -144,6 +144,19 @@ def goals_of(objective: object) -> tuple[str, ...]:
     return tuple(objective.goals) if isinstance(objective, SupportsGoals) else ()
 
 
+@runtime_checkable
+class SaysDeterministic(Protocol):
+    """An objective that says whether its seed matters."""
+
+    deterministic: bool
+    """Whether every evaluation of a configuration gives the same value."""
+
+
+def is_deterministic(objective: object) -> bool:
+    """Whether an objective says that its seed does not matter."""
+    return isinstance(objective, SaysDeterministic) and objective.deterministic is True
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
     """Losses of one model on data that no trial was chosen by."""

@@ -30,6 +30,7 @@ LOOKS: dict[Source, Look] = {
     Source.DEFAULT: Look("language model's start", VERMILION, "star", 15.0),
     Source.ADVISOR: Look("language model", VERMILION, "star", 13.0),
     Source.REFIT: Look("refit", PURPLE, "square"),
+    Source.REPEAT: Look("repeat", PURPLE, "circle"),
     Source.RIVAL: Look("rival", OCHRE),
     Source.PLACEBO_START: Look("placebo's start", PURPLE, "diamond"),
 }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from llmpso.pages.html_table import facts_table, rows_table
 from llmpso.study.cost import TrainingCost
+from llmpso.study.expected import Expectation
 from llmpso.study.trial_rows import trial_rows
 from llmpso.text import brief, one_line, short
 from llmpso.trial import Trial
@@ -16,19 +17,27 @@ SHOWN = ("number", "source", "value", "values.", "params.", "constraints.", "sec
 """Columns of that table, or how their names begin."""
 
 
-def facts(trials: Sequence[Trial], best: Trial | None, metric: str) -> dict[str, str]:
+def facts(
+    trials: Sequence[Trial],
+    best: Trial | None,
+    metric: str,
+    expected: Expectation | None = None,
+) -> dict[str, str]:
     """The facts by name: the best value and configuration, the states, the cost.
 
     Args:
         trials: All of the study.
         best: Of them; None if none has a value.
         metric: Name and unit of the value.
+        expected: Of another training of the best.
     """
     found = {}
     if best is not None:
         found[f"best {one_line(metric, 100)}"] = (
             f"{_values(best)}, trial {best.number}, from {best.source}"
         )
+        if expected is not None:
+            found["expected of another training"] = str(expected)
         found["configuration"] = configuration(best)
     found["trials"] = counted(trials)
     found["cost"] = f"{TrainingCost(trials).total:.3g} full trainings"
@@ -54,11 +63,16 @@ def counted(trials: Sequence[Trial]) -> str:
     return f"{len(trials)}: {parts}" if len(states) > 1 else parts or "none"
 
 
-def html(trials: Sequence[Trial], best: Trial | None, metric: str) -> str:
+def html(
+    trials: Sequence[Trial],
+    best: Trial | None,
+    metric: str,
+    expected: Expectation | None = None,
+) -> str:
     """The facts and the best trials as tables."""
     valued = [trial for trial in trials if trial.value is not None]
     leaders = sorted(valued, key=lambda trial: (trial.value, trial.number))[:BEST_SHOWN]
-    tables = facts_table(facts(trials, best, metric))
+    tables = facts_table(facts(trials, best, metric, expected))
     return tables + trials_table(leaders) if leaders else tables
 
 

@@ -9,10 +9,11 @@ from llmpso.options import StopOptions
 from llmpso.running.thread_evaluator import InterruptedBatchError
 from llmpso.search.optimizer import HasOutlook, Optimizer, Outlook
 from llmpso.study.cost import TrainingCost
+from llmpso.study.repeats import REPEATED_AFTER, Repeats, are_deterministic
 from llmpso.study.result import StudyResult
 from llmpso.study.stopping import StopConditions, StopReason
 from llmpso.study.workers import Workers
-from llmpso.trial import Trial, TrialState
+from llmpso.trial import Source, Trial, TrialState
 
 Prune = Callable[[Trial], Trial]
 """Called with each paused trial when the study ends; returns it as it is recorded."""
@@ -25,6 +26,7 @@ class _Progress:
         self.ended: list[Trial] = []
         self.paused: dict[int, Trial] = {}
         self.under_way: dict[int, Trial] = {}
+        self.repeats: list[Trial] = []
         self._cost = TrainingCost()
         self.outlook: Outlook | None = None
 
@@ -58,6 +60,9 @@ class _Progress:
     def add(self, trials: Sequence[Trial]) -> None:
         """Add trials as they come back: ended, or paused at a rung."""
         for trial in trials:
+            if trial.source is Source.REPEAT:
+                self.repeats.append(trial)
+                continue
             del self.under_way[trial.number]
             self._cost.add(trial, self.paused.pop(trial.number, None))
             if trial.state is TrialState.PENDING:
@@ -81,6 +86,7 @@ def run_study(
     goals: Goals = Goals(),
     prune: Prune = Trial.pruned,
     n_known: Callable[[], int] = lambda: 0,
+    repeats: Repeats | None = None,
     returns_on_interrupt: bool = False,
 ) -> StudyResult:
     """The loop that notebook and flow share.
@@ -96,20 +102,51 @@ def run_study(
         prune: What becomes of trials that are paused when the study ends.
         n_known: First trials that were evaluated before: neither budget nor limits end the study
             without them.
+        repeats: Trains the best trials again with the last of the budget; none are if not given.
         returns_on_interrupt: Whether Ctrl-C ends the study with what it has measured; else it goes
             through, and the records are what is left.
     """
     progress = _Progress()
     meter = StopConditions(stop, advisor)
+
+    def search(budget: int) -> StopReason:
+        return _searched(optimizer, workers, budget, meter, progress, n_known)
+
     try:
-        stop_reason = _searched(optimizer, workers, budget, meter, progress, n_known)
+        stop_reason = _with_repeats(search, budget, repeats, progress)
     except KeyboardInterrupt as error:
         if not returns_on_interrupt:
             raise
         progress.add(error.ended if isinstance(error, InterruptedBatchError) else ())
         stop_reason = StopReason.INTERRUPTED
     calls = tuple(advisor.calls) if advisor else ()
-    return StudyResult(progress.end(prune), stop_reason, calls, progress.outlook, goals=goals)
+    return StudyResult(
+        progress.end(prune),
+        stop_reason,
+        calls,
+        progress.outlook,
+        goals=goals,
+        repeats=tuple(progress.repeats),
+    )
+
+
+def _with_repeats(
+    search: Callable[[int], StopReason],
+    budget: int,
+    repeats: Repeats | None,
+    progress: _Progress,
+) -> StopReason:
+    """Search, then train the best again; search on if that gives the very same value."""
+    if repeats is None:
+        return search(budget)
+    reason = search(budget - repeats.n)
+    if reason not in REPEATED_AFTER:
+        return reason
+    for batch in repeats.batches(progress.ended):
+        progress.add(batch)
+    if reason is StopReason.BUDGET and are_deterministic(progress.ended, progress.repeats):
+        return search(budget - len(progress.repeats))
+    return reason
 
 
 def _searched(

@@ -89,6 +89,7 @@ def minimize(
     )
     warn_of_idle_workers(spec, n_workers, logger)
     optimizer = build_optimizer(spec, space, advisor)
+    on_each = on_trial or (lambda trial: None)
     pool = ThreadPoolExecutor(max_workers=n_workers)
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         threads = ThreadEvaluator(
@@ -97,7 +98,7 @@ def minimize(
             pool,
             n_workers,
             Path(scratch),
-            on_trial or (lambda trial: None),
+            on_each,
             pauses=spec.pauses,
         )
         workers: Workers = Batches(threads)
@@ -106,6 +107,7 @@ def minimize(
         if (limits := spec.limits) is not None:
             workers = LimitedWorkers(workers, limits)
         budget, stop = spec.search.evaluations, spec.stop
+        in_full = ThreadEvaluator(measured, None, pool, n_workers, Path(scratch), on_each)
         try:
             result = run_study(
                 optimizer,
@@ -115,6 +117,7 @@ def minimize(
                 stop,
                 goals=spec.goals,
                 prune=threads.prune,
+                repeats=spec.repeats(measured, in_full),
                 returns_on_interrupt=True,
             )
         finally:

@@ -11,7 +11,9 @@ from llmpso.goals import Goals
 from llmpso.pages.html_table import TABLE_STYLE
 from llmpso.search.optimizer import Outlook
 from llmpso.space import SearchSpace
+from llmpso.study.expected import Expectation, expected
 from llmpso.study.facts import counted, html
+from llmpso.study.repeats import chosen
 from llmpso.study.stopping import StopReason
 from llmpso.study.trial_rows import trial_frame
 from llmpso.text import short
@@ -50,15 +52,21 @@ class StudyResult:
     """Name and unit of the value."""
     goals: Goals = Goals()
     """What was lowered together, if it was more than one value."""
+    repeats: tuple[Trial, ...] = ()
+    """Trainings that repeat the best trials with other seeds; `trials` does not have them."""
 
     @property
     def best(self) -> Trial:
         """The trial with the lowest value, the earliest of equals; of several goals the champion.
 
+        Where the best were trained again, that with the lowest average.
+
         Raises:
             LLMPSOError: No trial was completed, or none is within the limit of the champion.
         """
-        best = self.goals.chosen(self.trials) if self.goals else incumbent(self.trials)
+        best = chosen(self.trials, self.repeats) if self.repeats else None
+        if best is None:
+            best = self.goals.chosen(self.trials) if self.goals else incumbent(self.trials)
         if best is None:
             raise self._no_value()
         return best
@@ -71,6 +79,18 @@ class StudyResult:
             LLMPSOError: Of one goal: no trial was completed.
         """
         return tuple(self.goals.front(self.trials)) if self.goals else (self.best,)
+
+    @property
+    def expected(self) -> Expectation | None:
+        """What another training of the best configuration is expected to give.
+
+        None with several goals, after fewer than ten trials, and where repeats gave the very same
+        value. The best value itself is lower than that: it was selected for being low.
+        """
+        best = self._best
+        if best is None or self.space is None:
+            return None
+        return expected(self.trials, self.repeats, best, self.space)
 
     def to_frame(self) -> "pd.DataFrame":
         """One row per trial; see `llmpso.study.trial_rows` for the columns.
@@ -131,7 +151,7 @@ class StudyResult:
         return f"<StudyResult: {counted(self.trials)}, {found}>"
 
     def _repr_html_(self) -> str:
-        tables = html(self.trials, self._best, self.metric)
+        tables = html(self.trials, self._best, self.metric, self.expected)
         return f"<style>{TABLE_STYLE}</style>{tables}"
 
     def _no_value(self) -> LLMPSOError:

@@ -8,8 +8,11 @@ from llmpso.errors import SpecError
 from llmpso.fidelity.limits import StepLimits
 from llmpso.goals import Goals
 from llmpso.memory.past_study import PastStudy
+from llmpso.objectives.base import is_deterministic
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.successive_halving import Racing
+from llmpso.study.repeats import Repeats
+from llmpso.study.workers import Evaluator
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,11 @@ class StudySpec:
             raise SpecError(
                 f"stop_at is {self.stop.stop_at!r}, one value; there are several goals ({names})"
             )
+        if self.search.repeats:
+            raise SpecError(
+                f"repeats is {self.search.repeats!r}, which needs one goal; there are several "
+                f"({names})"
+            )
         if self.stop.patience == "auto":
             raise SpecError(
                 f"patience is 'auto', which needs one goal; there are several ({names}): give a "
@@ -99,6 +107,11 @@ class StudySpec:
         if not self.races or self.can_pause:
             return None
         return StepLimits(is_asked_for=self.search.racing is not None)
+
+    def repeats(self, objective: object, evaluate: Evaluator) -> Repeats | None:
+        """How the best are trained again; None if they are not, or it would tell nothing."""
+        n = 0 if is_deterministic(objective) else self.search.repeats
+        return Repeats(n, self.search.seed, evaluate) if n else None
 
     @property
     def swarm_size(self) -> int:

@@ -73,6 +73,8 @@ class Surrogate:
     """Where trials fail; None if none has."""
     unit: float = 1.0
     """One score in units of the value."""
+    middle: float = 0.0
+    """The value whose score is 0."""
 
     @property
     def best(self) -> float:
@@ -145,7 +147,7 @@ def fit(
     unordered = unordered_dimensions(space)
     succeeded = np.isfinite(values)
     known, scores = positions[succeeded], clipped_scores(values[succeeded])
-    unit = score_unit(values[succeeded])
+    unit, middle = score_unit(values[succeeded]), score_middle(values[succeeded])
     rows = around_the_best(known, scores, unordered)
     known, scores = known[rows], scores[rows]
     rest = scores - _expected(prior_mean, known)
@@ -161,7 +163,7 @@ def fit(
         positions[at], labels[at], unordered, prior, like.feasibility if like else None
     )
     return Surrogate(
-        unordered, known, scores, theta, factor, weights, prior_mean, feasibility, unit
+        unordered, known, scores, theta, factor, weights, prior_mean, feasibility, unit, middle
     )
 
 
@@ -196,6 +198,12 @@ def score_unit(values: Floats, clipped: float = CLIPPED) -> float:
     cut, scale = _cut(values, clipped)
     spread = float(cut.std()) * scale
     return spread if 0 < spread < math.inf else 1.0
+
+
+def score_middle(values: Floats, clipped: float = CLIPPED) -> float:
+    """The value of which `clipped_scores` makes 0."""
+    cut, scale = _cut(values, clipped)
+    return float(cut.mean()) * scale
 
 
 def _cut(values: Floats, clipped: float) -> tuple[Floats, float]:
