@@ -16,6 +16,7 @@ from flows.benchmarks.goals_suite import benchmark_goals, goals_plan
 from flows.benchmarks.memory_suite import benchmark_memory, memory_problems
 from flows.benchmarks.plan import BenchmarkOptions, BenchmarkPlan, prepare_benchmark
 from flows.benchmarks.repeats_suite import benchmark_repeats, repeats_tables
+from flows.benchmarks.scale_suite import benchmark_scale
 from flows.benchmarks.speed_suite import benchmark_speed, speed_tables
 from flows.benchmarks.workers_suite import benchmark_workers
 from flows.command import Command
@@ -34,6 +35,7 @@ APART = {
     "goals": benchmark_goals,
     "memory": benchmark_memory,
     "repeats": benchmark_repeats,
+    "scale": benchmark_scale,
     "speed": benchmark_speed,
     "workers": benchmark_workers,
 }

@@ -40,6 +40,7 @@ SuiteName = Literal[
     "goals",
     "memory",
     "repeats",
+    "scale",
     "speed",
     "workers",
 ]
@@ -54,8 +55,9 @@ class BenchmarkOptions(Options):
     latter two, which takes hours. `curves` counts epochs, with early stopping and without;
     `goals` seeks the front of error and training time, and `memory` measures what earlier
     studies are worth, both in arms of their own. `repeats` chooses the best of noisy trainings in
-    several ways. `speed` times all but training, and `workers`
-    shows how long studies take with several workers."""
+    several ways. `speed` times all but training, `workers` shows how long studies take with
+    several workers, and `scale` how many trainings a second one study gives to many workers of a
+    cluster."""
     arms: str = ALL_WITHOUT_MODEL
     """Methods, with commas between; `+default` after a name starts it from a default."""
     problems: str | None = None
@@ -69,7 +71,8 @@ class BenchmarkOptions(Options):
     taskset: str | None = None
     """Folder of TaskSet's tasks, JSON files of the public repository of DPL, for `curves`."""
     seeds: Annotated[int, Field(ge=1, le=1_000)] = 20
-    """Paired studies per problem and arm, with seeds from 0; repetitions in `speed`."""
+    """Paired studies per problem and arm, with seeds from 0; repetitions in `speed` and
+    `scale`."""
     budget: Annotated[int, Field(ge=1, le=1_000)] = 60
     """Evaluations per study; those of `speed` have so many and ten times as many."""
     workers: Annotated[int, Field(ge=1, le=256)] | None = None

@@ -89,7 +89,7 @@ class SurrogateAssistedSearch:
         self._archive = Archive(space, self._rng, seed=seed, goals=goals)
         self._observed = Observations(space)
         self._trade_offs = TradeOffs(space, self._observed) if goals else None
-        self._fitter = Fitter(space, None if goals else memory)
+        self._fitter = Fitter(space, None if goals else memory, self._batch_size)
         self._warm_start = memory and WarmStart(
             self.population, space, memory, self._start, advisor
         )

@@ -14,24 +14,36 @@ GROWTH = 1.05
 """Beyond, as many times more observations than at the last fit make the next one due."""
 
 
+MANY = 32
+"""Trials under way together from which on a fit at each result takes more time than it is worth:
+so much is only expected then that one result changes little."""
+
+SHARE = 1 / 16
+"""Results until the next fit, as a share of so many trials."""
+
+
 class FitRule:
     """When the hyperparameters are fitted again, in a study that grows.
 
     Args:
         n_dims: Dimensions of the inputs.
+        n_at_once: Trials that are under way together.
     """
 
-    def __init__(self, n_dims: int) -> None:
+    def __init__(self, n_dims: int, n_at_once: int = 1) -> None:
         self._n_dims = n_dims
+        self._least_growth = int(SHARE * n_at_once) if n_at_once >= MANY else 0
         self._n_fitted = 0
 
     def is_due(self, n: int) -> bool:
         """Whether a fit of `n` observations is due; if so, it is taken to be made."""
         is_quick = n <= MAX_FITTED and self._n_dims * n**2 <= QUICK
-        is_due = not self._n_fitted or is_quick or n >= GROWTH * self._n_fitted
-        if is_due:
+        has_grown = n >= self._n_fitted + self._least_growth
+        is_due = has_grown and (is_quick or n >= GROWTH * self._n_fitted)
+        if is_due or not self._n_fitted:
             self._n_fitted = n
-        return is_due
+            return True
+        return False
 
 
 class Fitter:
@@ -40,12 +52,15 @@ class Fitter:
     Args:
         space: What may be tried.
         memory: Earlier studies, the prior mean as far as the new one agrees with them.
+        n_at_once: Trials that are under way together.
     """
 
-    def __init__(self, space: SearchSpace, memory: Memory | None = None) -> None:
+    def __init__(
+        self, space: SearchSpace, memory: Memory | None = None, n_at_once: int = 1
+    ) -> None:
         self._space, self._memory = space, memory
         self._last: Surrogate | None = None
-        self._rule = FitRule(len(space))
+        self._rule = FitRule(len(space), n_at_once)
 
     def fitted(self, observed: Observations, targets: Floats | None = None) -> Surrogate:
         """The surrogate of all observations, with the last fit's hyperparameters if they do.

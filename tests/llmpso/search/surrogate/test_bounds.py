@@ -134,6 +134,15 @@ def test_in_many_dimensions_they_are_fitted_less_often_from_the_start(sizes) -> 
     assert sizes["fitted"] == [22, 23, 25, 30]
 
 
+def test_with_many_workers_they_are_not_fitted_at_each_result(sizes) -> None:
+    for n_at_once, fitted in ((31, [20, 21, 22, 23, 24]), (64, [20, 24]), (256, [20])):
+        sizes["fitted"].clear()
+        model = Fitter(PLANE, n_at_once=n_at_once)
+        for n in range(20, 25):
+            model.fitted(observed(PLANE, n))
+        assert sizes["fitted"] == fitted
+
+
 def test_the_incumbent_and_its_neighbours_are_used() -> None:
     rng = np.random.default_rng(0)
     positions = rng.random((2_000, 2))
