@@ -12,7 +12,8 @@ from flows.command import Command
 from flows.command_line import run_module
 from flows.display.progress import ReportingBackend, StudyProgress
 from flows.display.publish import publish
-from flows.display.summary import Summary, summarise
+from flows.display.summarise import summarise
+from flows.display.summary import Summary
 from flows.display.summary_text import as_text
 from flows.earlier_studies import memory_notes, with_memory
 from flows.events import study_ended

@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.utilities.callables import parameter_schema
 
 from flows import tune_plan
-from flows.display.summary import busy_seconds
+from flows.display.summarise import busy_seconds
 from flows.display.summary_text import as_text
 from flows.tune import tune
 from flows.tune_plan import TuneOptions, prepare

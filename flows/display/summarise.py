@@ -1,0 +1,172 @@
+"""The summary of a finished study: its figures, what people should know, what it cost."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+from flows.display.began_from import earlier_records, start_records
+from flows.display.summary import Summary
+from flows.tune_plan import Plan
+from llmpso.advisor import Call
+from llmpso.errors import LLMPSOError
+from llmpso.improvements import improvements
+from llmpso.objectives.base import SupportsBaselines, is_deterministic
+from llmpso.search.warm_start import Memory
+from llmpso.study.cost import TrainingCost
+from llmpso.study.result import StudyResult
+from llmpso.study.stopping import StopReason
+from llmpso.text import short
+from llmpso.token_prices import TokenPrice
+from llmpso.trial import Trial, TrialState
+from llmpso.urls import masked_url
+from llmpso.user_code import run_user_code
+from tasks.tracker import Tracker
+
+MOST_WARNINGS = 3
+"""Warnings of trials that the summary repeats; each is also recorded on its trial."""
+
+
+def summarise(
+    plan: Plan,
+    result: StudyResult,
+    *,
+    reused: Set[int],
+    wall_seconds: float,
+    model: str,
+    study: Tracker,
+    prefect_run: str,
+    notes: Sequence[str],
+    memory: Memory | None,
+) -> Summary:
+    """The summary of a finished study.
+
+    Args:
+        plan: The study's plan.
+        result: Its result.
+        reused: Numbers of the trials that an earlier run evaluated.
+        wall_seconds: Duration of this run.
+        model: The registered version.
+        study: The study's run in MLflow.
+        prefect_run: Address of the flow run.
+        notes: What users should know.
+        memory: What earlier studies taught the search.
+
+    Raises:
+        LLMPSOError: Every trial failed.
+    """
+    best, calls, objective = result.best, result.calls, plan.objective
+    trained = (*result.trials, *result.repeats)
+    expected = None if is_deterministic(objective) else result.expected
+    baselines, problems = _baselines(objective)
+    asked = [call for call in calls if not call.cached]
+    return Summary(
+        study=plan.name,
+        objective=objective.name,
+        description=objective.description,
+        notes=(*notes, *problems, *_warnings(trained), *_outlook(result)),
+        metric=objective.metric,
+        method=plan.study.search.method,
+        seed=plan.study.search.seed,
+        advisor=plan.advisor_reason,
+        stop_reason=str(result.stop_reason),
+        evaluations=len(trained),
+        failed=sum(trial.state is TrialState.FAILED for trial in trained),
+        pruned=sum(trial.state is TrialState.PRUNED for trial in result.trials),
+        infeasible=sum(trial.state is TrialState.INFEASIBLE for trial in trained),
+        epochs=sum(trial.metrics.get("epochs", 0.0) for trial in trained),
+        full_trainings=TrainingCost(trained).total,
+        best_value=float(best.value or 0.0),
+        best_params=dict(best.params),
+        best_metrics=dict(best.metrics),
+        best_source=str(best.source),
+        best_number=best.number,
+        repeats=len(result.repeats),
+        expected_value=expected.value if expected else None,
+        expected_deviation=expected.deviation if expected else None,
+        expected_by=expected.n_repeats if expected else 0,
+        goals=dict(best.values),
+        champion=plan.study.goals.champion if best.values else "",
+        front=[_front_record(trial) for trial in plan.study.goals.front(result.trials)],
+        baselines=baselines,
+        by_source=_count(result.trials),
+        improved_by_source=_count(improvements(result.trials)),
+        llm_calls=len(asked),
+        llm_cached=len(calls) - len(asked),
+        llm_problems=sum(bool(call.problems) for call in calls),
+        llm_tokens=_tokens(asked),
+        llm_cost=_cost(asked, plan.price),
+        began_from=earlier_records(plan.study.memory, memory),
+        beliefs=[list(belief) for belief in (memory.beliefs if memory else ())],
+        starts=start_records(objective.space, plan.study.memory, result.trials),
+        reused=sum(trial.number in reused for trial in trained),
+        wall_seconds=wall_seconds,
+        training_seconds=busy_seconds([trial for trial in trained if trial.number not in reused]),
+        llm_seconds=sum(call.seconds for call in calls),
+        model=model,
+        tracking_uri=masked_url(study.tracking_uri),
+        run_id=study.run_id,
+        run_url=study.url,
+        prefect_run=prefect_run,
+    )
+
+
+def _front_record(trial: Trial) -> dict[str, Any]:
+    return {"number": trial.number, "values": dict(trial.values), "params": dict(trial.params)}
+
+
+def busy_seconds(trials: Sequence[Trial]) -> float:
+    """Length of the union of the trials' intervals: time in which at least one was running."""
+    busy, free_from = 0.0, 0.0
+    for trial in sorted(trials, key=lambda trial: trial.started_at):
+        begin, end = trial.started_at, trial.started_at + trial.seconds
+        busy += max(0.0, end - max(begin, free_from))
+        free_from = max(free_from, end)
+    return busy
+
+
+def _baselines(objective: object) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """The errors of simple methods; and a note if the objective's code fails to give them."""
+    if not isinstance(objective, SupportsBaselines):
+        return {}, []
+    try:
+        return run_user_code(lambda: _plain(objective.baselines())), []
+    except LLMPSOError as error:
+        return {}, [f"the objective's baselines cannot be read: {error}"]
+
+
+def _plain(baselines: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    return {
+        str(name): {str(figure): float(value) for figure, value in figures.items()}
+        for name, figures in baselines.items()
+    }
+
+
+def _outlook(result: StudyResult) -> list[str]:
+    """Why a study ended by itself, in the units of its metric."""
+    outlook = result.outlook
+    if result.stop_reason is not StopReason.NO_GAIN or outlook is None:
+        return []
+    return [
+        f"the study ended by itself: the next training was expected to improve by "
+        f"{short(outlook.gain)} at most, far below the noise of {short(outlook.noise)}"
+    ]
+
+
+def _warnings(trials: Sequence[Trial]) -> list[str]:
+    """The most frequent warnings of the trials, with their counts."""
+    counts = Counter(warning for trial in trials for warning in trial.warnings)
+    return [f"{times} × {warning}" for warning, times in counts.most_common(MOST_WARNINGS)]
+
+
+def _count(trials: Sequence[Trial]) -> dict[str, int]:
+    return dict(Counter(str(trial.source) for trial in trials))
+
+
+def _cost(calls: Sequence[Call], price: TokenPrice | None) -> float | None:
+    if price is None:
+        return None
+    return sum(price.of(call.prompt_tokens, call.completion_tokens) for call in calls)
+
+
+def _tokens(calls: Sequence[Call]) -> int:
+    return sum(call.prompt_tokens + call.completion_tokens for call in calls)
