@@ -19,8 +19,7 @@ HEAD_GAIN = 0.1
 PRIOR_WINDOWS = 800
 """Validation windows with which the LSTM's squared error counts double against that of ridge, and
 more with fewer: it is the lowest of many epochs and trainings, and the fewer windows, the less of
-it new data confirm. Chosen on other parts, targets and places than those of the reported figures.
-"""
+it new data confirm. Taken from other parts and targets than those of the reported figures."""
 
 
 @dataclass(frozen=True)
