@@ -51,7 +51,6 @@ def test_the_image_has_no_compiler_no_root_and_no_home() -> None:
     values = dict(setting.split("=", 1) for setting in settings.split())
     folders = {"HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "PREFECT_HOME"}
     assert all(values[name].split("/")[1] == "state" for name in folders)
-    assert values["MLFLOW_TRACKING_URI"].startswith("sqlite:////state/")
 
 
 def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
