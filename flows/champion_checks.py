@@ -81,7 +81,7 @@ def _not_degraded(found: Findings) -> str:
     if health is None:
         get_run_logger().warning("the champion's error was not recorded: tuning anyway")
         return ""
-    if health.is_degraded or (live is not None and live.is_degraded):
+    if found.degraded is not None:
         return ""
     return "; ".join(part.reason for part in (health, live) if part is not None)
 

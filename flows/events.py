@@ -49,10 +49,10 @@ def champion_examined(plan: RetunePlan, run_id: str, found: Findings) -> None:
     """
     if plan.champion is None:
         return
-    version, health = plan.champion.version, found.degradation
+    version, health = plan.champion.version, found.degraded
     resource, related = _model(plan.name, version), _version(plan.name, version)
     common = {"model": plan.name, "version": version, "run_id": run_id}
-    if health is not None and health.is_degraded:
+    if health is not None:
         figures = {"error": health.error, "at_promotion": health.recorded}
         _emit("model.degraded", resource, related, common | {"reason": health.reason} | figures)
     if shifted := {c.column: c.psi for c in found.drift if c.has_drifted}:

@@ -41,6 +41,12 @@ class Findings:
     compared: str = ""
     """Page of MLflow's on which the two stand side by side; empty if nothing was compared."""
 
+    @property
+    def degraded(self) -> Degradation | None:
+        """By which error the champion has become worse; None if by none."""
+        live = self.live.degradation if self.live else None
+        return next((h for h in (self.degradation, live) if h is not None and h.is_degraded), None)
+
 
 @dataclass(frozen=True, slots=True)
 class RetuneReport:

@@ -309,7 +309,7 @@ def test_a_model_is_left_unchanged_until_its_data_drifts(champion, measurements,
 
 @pytest.mark.parametrize(("off_by", "is_degraded"), [(10.0, False), (90.0, True)])
 def test_what_it_predicted_in_production_counts_once_the_truth_is_known(
-    champion, measurements, off_by, is_degraded
+    champion, measurements, events, off_by, is_degraded
 ) -> None:
     until(measurements, "2012-07-31")
     new = measurements["pm2.5"].loc["2012-07-01":"2012-07-31"]
@@ -326,6 +326,8 @@ def test_what_it_predicted_in_production_counts_once_the_truth_is_known(
     recorded = mlflow.get_run(report.run_id).data.metrics
     assert recorded["live_error"] == pytest.approx(off_by)
     assert recorded["live_predictions"] == 741
+    sent = {event["event"] for event in events(3 if is_degraded else 1)}
+    assert ("llmpso.model.degraded" in sent) == is_degraded
 
 
 def test_a_study_learns_from_the_trials_of_the_ones_before(
