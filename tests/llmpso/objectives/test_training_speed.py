@@ -9,7 +9,7 @@ from torch import nn
 
 from llmpso.data.images.image_set import LabelledImages
 from llmpso.data.images.textures import load_textures
-from llmpso.objectives.cnn import TUNABLES, CNNObjective
+from llmpso.objectives.cnn import LABEL_SMOOTHING, TUNABLES, CNNObjective
 from llmpso.objectives.torch_threads import limit_threads
 
 PARAMS = {"layers": 3, "filters": 16, "kernel": 3, "augmentation": 0.0}
@@ -41,7 +41,9 @@ def by_hand(train: tuple, validation: tuple) -> None:
         network.train()
         for indices in torch.randperm(len(labels)).split(BATCH):
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(network(images[indices]), labels[indices])
+            loss = nn.functional.cross_entropy(
+                network(images[indices]), labels[indices], label_smoothing=LABEL_SMOOTHING
+            )
             loss.backward()
             optimizer.step()
         network.eval()
@@ -81,5 +83,6 @@ def test_a_cnn_trains_about_as_fast_as_in_a_loop_by_hand(capsys):
     limit_threads(before)
     with capsys.disabled():
         print(f"\nspeed of the CNN's training, of a loop by hand: {median(ratios):.0%}")
-    # 90% is the bar, and the figures on the test part, over so few epochs, take 5% of the rest.
-    assert median(ratios) > 0.8
+    # 90% was the bar when pooling came last, and the figures on the test part, over so few epochs,
+    # took 5% of the rest. The network takes four fifths of that time now, all else takes the same.
+    assert median(ratios) > 0.75
