@@ -33,8 +33,8 @@ class HandWritten(nn.Module):
         return self.head(self.body(images).mean(dim=(2, 3)))
 
 
-def by_hand(train: tuple, validation: tuple) -> None:
-    """A minimal loop over floats that are scaled already."""
+def by_hand(train: tuple, validation: tuple, test: tuple) -> None:
+    """A minimal loop over floats that are scaled already, and the figures of an evaluation."""
     (images, labels), network = train, HandWritten().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.003, fused=True)
     for _ in range(EPOCHS):
@@ -46,9 +46,14 @@ def by_hand(train: tuple, validation: tuple) -> None:
             )
             loss.backward()
             optimizer.step()
-        network.eval()
-        with torch.inference_mode():
-            (network(validation[0]).argmax(dim=1) != validation[1]).float().mean().item()
+        share_wrong(network, validation)
+    share_wrong(network, test)
+
+
+def share_wrong(network: nn.Module, part: tuple) -> float:
+    network.eval()
+    with torch.inference_mode():
+        return (network(part[0]).argmax(dim=1) != part[1]).float().mean().item()
 
 
 def scaled(part: LabelledImages) -> tuple[torch.Tensor, torch.Tensor]:
@@ -75,7 +80,7 @@ def test_a_cnn_trains_about_as_fast_as_in_a_loop_by_hand(capsys):
         device="cpu",
         space=TUNABLES.named("wide"),
     )
-    parts = scaled(images.train), scaled(images.validation)
+    parts = scaled(images.train), scaled(images.validation), scaled(images.test)
     ratios = []
     for _ in range(REPEATS):
         theirs = seconds(by_hand, *parts)
@@ -83,6 +88,4 @@ def test_a_cnn_trains_about_as_fast_as_in_a_loop_by_hand(capsys):
     limit_threads(before)
     with capsys.disabled():
         print(f"\nspeed of the CNN's training, of a loop by hand: {median(ratios):.0%}")
-    # 90% was the bar when pooling came last, and the figures on the test part, over so few epochs,
-    # took 5% of the rest. The network takes four fifths of that time now, all else takes the same.
-    assert median(ratios) > 0.75
+    assert median(ratios) > 0.8
