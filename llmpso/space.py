@@ -197,6 +197,14 @@ class SearchSpace(Mapping[str, Dimension]):
             raise SpaceError("; ".join(problems))
         return valid
 
+    def is_valid(self, params: Params) -> bool:
+        """Whether a configuration is inside the space: those of other tools need not be."""
+        try:
+            self.validate(params)
+        except SpaceError:
+            return False
+        return True
+
     def without_unused(self, params: Params) -> tuple[dict[str, Any], str]:
         """A configuration without hyperparameters that do not count in it, and what was left out.
 

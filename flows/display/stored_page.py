@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 from flows.display.stored_facts import stored_facts
 from llmpso import __version__
-from llmpso.errors import SpaceError
 from llmpso.pages.html_table import facts_table, rows_table
 from llmpso.pages.plotly_page import page
 from llmpso.pages.study_charts import study_charts
-from llmpso.space import SearchSpace
 from llmpso.study.trial_rows import trial_rows
 from llmpso.trial import Trial
 from tasks.stored_study import StoredStudy
@@ -19,7 +17,7 @@ LEFT_OUT = ("number", "warnings")
 
 def study_page(stored: StoredStudy) -> str:
     """The facts, the space, all figures and all trials; the page needs no network."""
-    inside = [trial for trial in stored.trials if _is_inside(stored.space, trial)]
+    inside = [trial for trial in stored.trials if stored.space.is_valid(trial.params)]
     space = {name: repr(dimension) for name, dimension in stored.space.items()}
     tables = (
         f"{facts_table(stored_facts(stored))}"
@@ -34,12 +32,3 @@ def study_page(stored: StoredStudy) -> str:
 def _trials(trials: Sequence[Trial]) -> str:
     rows = trial_rows(trials)
     return rows_table(list(rows[0]), rows) if rows else ""
-
-
-def _is_inside(space: SearchSpace, trial: Trial) -> bool:
-    """Whether a trial can be drawn: those of other tools may be outside the space."""
-    try:
-        space.validate(trial.params)
-    except SpaceError:
-        return False
-    return True

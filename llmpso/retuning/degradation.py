@@ -66,10 +66,10 @@ class LiveError:
 
 def live_error(losses: HeldOut, recorded: float | None, *, confidence: float = 0.95) -> LiveError:
     """Compare the losses of predictions in production with the error at promotion."""
-    n_blocks = len(losses.losses) // losses.block
-    is_comparable = recorded is not None and n_blocks >= LEAST_BLOCKS
-    beside = degradation(losses, recorded or 0.0, confidence=confidence) if is_comparable else None
-    return LiveError(losses.error, len(losses.losses), beside)
+    n_predictions, beside = len(losses.losses), None
+    if recorded is not None and n_predictions // losses.block >= LEAST_BLOCKS:
+        beside = degradation(losses, recorded, confidence=confidence)
+    return LiveError(losses.error, n_predictions, beside)
 
 
 def degradation(now: HeldOut, recorded: float, *, confidence: float = 0.95) -> Degradation:

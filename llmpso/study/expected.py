@@ -11,7 +11,6 @@ from statistics import fmean, variance
 
 import numpy as np
 
-from llmpso.errors import SpaceError
 from llmpso.space import SearchSpace
 from llmpso.study.repeats import are_deterministic, candidates, chosen, own_repeats, values_of
 from llmpso.text import short
@@ -75,8 +74,8 @@ def expected_by_surrogate(
     trials: Sequence[Trial], best: Trial, space: SearchSpace
 ) -> Expectation | None:
     """The surrogate's posterior at the best trial; None after too few trials."""
-    completed = [t for t in trials if t.state is TrialState.COMPLETE and _is_inside(space, t)]
-    if len(completed) < LEAST_TRIALS or not _is_inside(space, best):
+    completed = [t for t in trials if t.state is TrialState.COMPLETE and space.is_valid(t.params)]
+    if len(completed) < LEAST_TRIALS or not space.is_valid(best.params):
         return None
     # These bring scipy, which a study without a surrogate does not need before.
     from llmpso.search.surrogate.gaussian_process import one_thread
@@ -92,12 +91,3 @@ def expected_by_surrogate(
     if not (math.isfinite(value) and math.isfinite(deviation)):
         return None
     return Expectation(value, deviation)
-
-
-def _is_inside(space: SearchSpace, trial: Trial) -> bool:
-    """Whether a trial can be encoded: those of other tools may be outside the space."""
-    try:
-        space.validate(trial.params)
-    except SpaceError:
-        return False
-    return True
