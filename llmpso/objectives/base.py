@@ -217,6 +217,19 @@ class SupportsHoldOut(Protocol):
 
 
 @runtime_checkable
+class SupportsEnsemble(Protocol):
+    """An objective whose models can be averaged."""
+
+    def validated(self, model: Any) -> "tuple[ArrayLike, ArrayLike]":
+        """What a model predicts of the validation data, and the truth, one per sample.
+
+        Numbers, oldest first; or for each sample the probabilities of the classes, and the index
+        of the true one.
+        """
+        ...
+
+
+@runtime_checkable
 class SupportsLiveLosses(Protocol):
     """An objective that finds out what became of predictions that a model made in production."""
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from llmpso.data.images.image_set import ImageSet, LabelledImages
+from llmpso.data.images.image_set import ImageSet, LabelledImages, Labels
+from llmpso.objectives.averaged import AveragedModel, single_or_averaged
 from llmpso.objectives.base import HeldOut
 from llmpso.objectives.classification_records import (
     class_confusion,
@@ -29,7 +30,7 @@ from llmpso.objectives.image_baselines import image_baselines
 from llmpso.objectives.network import NO_LIMITS, FitProblem, NetworkLimits, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
 from llmpso.objectives.tunables import Tunables, per_layer
-from llmpso.space import Dimension, Float, Integer, Ordinal, Params, SearchSpace
+from llmpso.space import Dimension, Float, Floats, Integer, Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 CODE_VERSION = 2
@@ -174,13 +175,18 @@ class CNNObjective(NetworkObjective[CNNetwork]):
         """Accuracy of the most frequent class and of a linear model of the pixels."""
         return image_baselines(self.images)
 
-    def read_model(self, directory: Path) -> Classifier:
-        """Read back what `Classifier.save` wrote.
+    def read_model(self, directory: Path) -> Classifier | AveragedModel:
+        """Read back what `Classifier.save` wrote, or an average of such.
 
         Raises:
             DataError: The directory holds no such model, or a damaged one.
         """
-        return Classifier.load(directory)
+        return single_or_averaged(directory, Classifier.load)
+
+    def validated(self, model: Any) -> tuple[Floats, Labels]:
+        """A model's probabilities of the classes of the validation images, and their labels."""
+        images, names = self.images.validation, list(self.images.class_names)
+        return np.asarray(model.predict(images.pixels)[names], dtype=np.float64), images.labels
 
     def held_out(self, model: Any) -> HeldOut:
         """Which test images a model gets wrong: 1 for each of them, 0 for the others."""

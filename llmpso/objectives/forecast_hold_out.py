@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from llmpso.data.series.time_series import TimeSeries
-from llmpso.data.series.windows import Windows, split_rows
+from llmpso.data.series.windows import Part, Windows, split_rows
 from llmpso.errors import DataError
 from llmpso.objectives.base import HeldOut
 from llmpso.objectives.forecaster import forecast_name
@@ -22,30 +22,38 @@ def watched_columns(series: TimeSeries) -> pd.DataFrame:
 
 
 def held_out_losses(series: TimeSeries, windows: Windows, model: Any) -> HeldOut:
-    """Squared errors of a model's forecasts over the test part; arguments as `test_forecasts`."""
-    losses = np.square(test_forecasts(series, windows, model) - windows.test.targets)
+    """Squared errors of a model's forecasts over the test part; arguments as `forecasts_of`."""
+    losses = np.square(_test_forecasts(series, windows, model) - windows.test.targets)
     return HeldOut(losses, block=windows.window + windows.horizon, squared=True)
 
 
-def test_forecasts(series: TimeSeries, windows: Windows, model: Any) -> NDArray[np.float64]:
-    """A model's forecasts of the targets of the test part, shape (n_windows,).
+def validation_forecasts(
+    series: TimeSeries, windows: Windows, model: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A model's forecasts over the validation part, and what came; as `forecasts_of`."""
+    rows, part = split_rows(len(series.frame))[1], windows.validation
+    return forecasts_of(series, rows, part, model), part.targets
+
+
+def forecasts_of(series: TimeSeries, rows: slice, part: Part, model: Any) -> NDArray[np.float64]:
+    """A model's forecasts of the targets of one part, shape (n_windows,).
 
     Args:
         series: The series.
-        windows: How it was cut.
+        rows: Those of the part.
+        part: Its windows.
         model: Takes raw columns, as the model that serves does.
 
     Raises:
-        DataError: The model needs more rows than the test part has before its first forecast.
+        DataError: The model needs more rows than the part has before its first forecast.
     """
-    rows = split_rows(len(series.frame))[2]
     frame = watched_columns(series).iloc[rows]
     if series.time_format is not None:
         times = series.time_format.written(pd.DatetimeIndex(frame.index))
         frame = pd.concat([times, frame.reset_index(drop=True)], axis=1)
     forecasts = np.asarray(model.predict(frame), dtype=np.float64)
     # Counted from the end, because models may look back over windows of other lengths.
-    places = windows.test.ends - rows.stop
+    places = part.ends - rows.stop
     if len(forecasts) < -places.min():
         raise DataError(
             f"the model gives {len(forecasts)} forecasts for {len(frame)} new rows, and "
@@ -95,8 +103,13 @@ def forecast_record(series: TimeSeries, windows: Windows, model: Any) -> dict[st
         "horizon": windows.horizon,
         "times": [_day(time) for time in series.frame.index[rows]],
         "truth": windows.test.targets[-MOST_SHOWN:].tolist(),
-        "forecast": test_forecasts(series, windows, model)[-MOST_SHOWN:].tolist(),
+        "forecast": _test_forecasts(series, windows, model)[-MOST_SHOWN:].tolist(),
     }
+
+
+def _test_forecasts(series: TimeSeries, windows: Windows, model: Any) -> NDArray[np.float64]:
+    rows = split_rows(len(series.frame))[2]
+    return forecasts_of(series, rows, windows.test, model)
 
 
 def _day(time: Any) -> str:

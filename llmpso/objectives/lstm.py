@@ -15,6 +15,7 @@ from torch import Tensor
 
 from llmpso.data.series.time_series import TimeSeries
 from llmpso.data.series.windows import Part, make_windows, split_rows, thin
+from llmpso.objectives.averaged import AveragedModel, single_or_averaged
 from llmpso.objectives.base import HeldOut
 from llmpso.objectives.dataset import Dataset
 from llmpso.objectives.forecast_baselines import (
@@ -27,6 +28,7 @@ from llmpso.objectives.forecast_hold_out import (
     forecast_record,
     held_out_losses,
     live_losses,
+    validation_forecasts,
     watched_columns,
 )
 from llmpso.objectives.forecaster import Forecaster
@@ -40,7 +42,7 @@ from llmpso.objectives.lstm_network import (
 from llmpso.objectives.network import NO_LIMITS, FitProblem, NetworkLimits, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive
 from llmpso.objectives.tunables import Tunables, per_layer
-from llmpso.space import Dimension, Float, Integer, Ordinal, Params, SearchSpace
+from llmpso.space import Dimension, Float, Floats, Integer, Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 CODE_VERSION = 2
@@ -209,13 +211,17 @@ class LSTMObjective(NetworkObjective[LSTMNetwork]):
         rows = split_rows(len(self.series.frame))[2]
         return len(range(rows.start, rows.stop))
 
-    def read_model(self, directory: Path) -> Forecaster:
-        """Read back what `Forecaster.save` wrote.
+    def read_model(self, directory: Path) -> Forecaster | AveragedModel:
+        """Read back what `Forecaster.save` wrote, or an average of such.
 
         Raises:
             DataError: The directory holds no such model, or a damaged one.
         """
-        return Forecaster.load(directory)
+        return single_or_averaged(directory, Forecaster.load)
+
+    def validated(self, model: Any) -> tuple[Floats, Floats]:
+        """Forecasts of a model over the validation windows, and what came."""
+        return validation_forecasts(self.series, self.windows, model)
 
     def held_out(self, model: Any) -> HeldOut:
         """Squared errors of a model over the newest rows."""

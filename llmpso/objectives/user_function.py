@@ -31,10 +31,13 @@ class PlainFunction:
     Attributes:
         function: As given.
         goals: As given.
+        validated: What the function's module has under this name; missing without one.
 
     Raises:
         SpecError: It cannot be called like that.
     """
+
+    validated: Callable[[Any], Any]
 
     def __init__(
         self,
@@ -45,6 +48,8 @@ class PlainFunction:
     ) -> None:
         self.space, self.goals = space, tuple(goals)
         self.function = function
+        if (validated := _beside(function, "validated")) is not None:
+            self.validated = validated
         self._module, self._called = _names(function, path)
         self._passed = _passed(function, self._called)
 

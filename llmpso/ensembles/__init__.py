@@ -1,0 +1,1 @@
+"""Averages of a study's best models: which are averaged, and whether that is better."""
