@@ -15,7 +15,7 @@ from llmpso.objectives.base import ReadsColumns, SavableModel
 from llmpso.objectives.network_files import damage_named
 from llmpso.objectives.state_dict import is_state_dict
 
-Model = TypeVar("Model", bound=SavableModel)
+Model = TypeVar("Model")
 
 DESCRIPTION = "ensemble.json"
 """Beside the folders of the members: their weights, and what reads them."""
@@ -59,7 +59,7 @@ class AveragedModel:
         (directory / DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, directory: Path, read: Callable[[Path], SavableModel]) -> Self:
+    def load(cls, directory: Path, read: Callable[[Path], Any]) -> Self:
         """Read back what `save` wrote.
 
         Args:
