@@ -30,16 +30,16 @@ def on_grid(table: pd.DataFrame, max_missing: float, notes: list[str]) -> pd.Dat
     if not isinstance(index, pd.DatetimeIndex) or len(index) < 3:
         return table
     steps = np.diff(index.to_numpy())
-    step = pd.Series(steps).mode().iloc[0].to_timedelta64()
+    step = index.to_series().diff().mode().iloc[0]
     n_rows = round((index[-1] - index[0]) / step) + 1
-    if (steps % step).any() or len(index) < (1 - max_missing) * n_rows:
+    if (steps % step.to_timedelta64()).any() or len(index) < (1 - max_missing) * n_rows:
         uneven = "times are uneven: windows and horizon count rows of the file, not time"
         logger.warning(uneven)
         notes.append(uneven)
         return table
     if n_rows > len(index):
         notes.append(f"{n_rows - len(index):,} rows are missing in the file; they count as gaps")
-    grid = pd.date_range(index[0], index[-1], freq=pd.Timedelta(step), name=index.name)
+    grid = pd.date_range(index[0], index[-1], freq=step, name=index.name)
     return table.reindex(grid)
 
 
