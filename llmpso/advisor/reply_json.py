@@ -7,7 +7,7 @@ that fails, too, the search continues without the model.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from llmpso.errors import AdviceError
@@ -39,6 +39,10 @@ _MOST_AROUND = 20
 _DEPTH = 3
 """Levels of objects around the answer: a function's name and arguments, for example."""
 
+_MOST_LEVELS = 100
+"""Most levels of objects and lists in an answer. Newer Pythons read JSON with far more levels than
+functions may call themselves."""
+
 
 def read_answer(text: str, keys: tuple[str, ...]) -> list[Mapping[str, Any]]:
     """The complete objects with one of the keys, after the model's reasoning, in their order.
@@ -47,7 +51,7 @@ def read_answer(text: str, keys: tuple[str, ...]) -> list[Mapping[str, Any]]:
     code fence, prose, or an object of other keys; its own values are not changed.
 
     Raises:
-        AdviceError: There is none.
+        AdviceError: There is none, or one has too many levels.
     """
     _check_length(text, MAX_REASONING_CHARACTERS)
     answer = _without_reasoning(text)
@@ -55,6 +59,8 @@ def read_answer(text: str, keys: tuple[str, ...]) -> list[Mapping[str, Any]]:
     fitting = [one for found in _objects(answer) for one in _fitting(found, keys, _DEPTH)]
     if not fitting:
         raise AdviceError(_complaint(text, answer, keys[0]))
+    if any(_levels(one) > _MOST_LEVELS for one in fitting):
+        raise AdviceError("the reply has too many brackets inside one another")
     return fitting
 
 
@@ -82,9 +88,23 @@ def check_keys(found: Any) -> None:
     """
     if isinstance(found, _Duplicate):
         raise AdviceError(f"key {found.key!r} stands twice")
-    if isinstance(found, dict | list):
-        for inner in found.values() if isinstance(found, dict) else found:
-            check_keys(inner)
+    for inner in _parts(found):
+        check_keys(inner)
+
+
+def _parts(found: Any) -> Iterable[Any]:
+    """What an object or a list contains; of any other value nothing."""
+    if isinstance(found, dict):
+        return found.values()
+    return found if isinstance(found, list) else ()
+
+
+def _levels(found: Any) -> int:
+    """How many objects and lists are inside one another."""
+    parts, levels = [found], 0
+    while parts := [inner for part in parts for inner in _parts(part)]:
+        levels += 1
+    return levels
 
 
 def _check_length(text: str, most: int) -> None:
