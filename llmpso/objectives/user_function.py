@@ -1,6 +1,7 @@
 """A plain function of the user's own as an objective."""
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,14 @@ from llmpso.fidelity.reporter import current_reporter, silent_reporter
 from llmpso.objectives.base import HeldOut
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
+
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
+    # Annotations are evaluated when they are read, also those that only a type checker can.
+    _signature = partial(inspect.signature, annotation_format=Format.FORWARDREF)
+else:
+    _signature = inspect.signature
 
 PASSED = ("seed", "fidelity", "trial", "checkpoint")
 """What a function is given besides the configuration, if it names it."""
@@ -199,7 +208,7 @@ def _passed(function: Callable[..., Any], called: str) -> tuple[str, ...]:
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise SpecError(f"{called} is a coroutine or a generator; it must return a number")
     try:
-        signature = inspect.signature(function)
+        signature = _signature(function)
     except (TypeError, ValueError):  # of builtins and compiled code have none
         return ()
     passed = tuple(name for name in PASSED if name in signature.parameters)

@@ -1,6 +1,8 @@
 """A plain function is an objective: it is given what it asks for, and judged if it can be."""
 
+import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ from llmpso.errors import SpaceError, SpecError
 from llmpso.objectives.base import DescribedObjective, Resumable, SupportsHoldOut
 from llmpso.objectives.user_function import HoldOutFunction, PlainFunction, function_objective
 from llmpso.trial import TrialState
+
+if TYPE_CHECKING:
+    from only_for_a_type_checker import Configuration
 
 SPACE = SearchSpace({"x": Float(0.0, 1.0)})
 
@@ -52,6 +57,15 @@ def test_a_function_that_cannot_be_called_is_refused() -> None:
         SpecError, match=r"needs_more\(params, data\) cannot be called with params"
     ):
         PlainFunction(needs_more, SPACE)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="the definition itself fails")
+def test_annotations_need_not_exist_at_run_time() -> None:
+    def annotated(params: Configuration, seed: int) -> Configuration:
+        return params["x"] + seed
+
+    objective = PlainFunction(annotated, SPACE)
+    assert objective.evaluate({"x": 0.5}, fidelity=1.0, seed=3).value == 3.5
 
 
 class Scaled:
