@@ -28,13 +28,13 @@ from llmpso.study.build_optimizer import build_optimizer
 from llmpso.study.spec import StudySpec
 from llmpso.study.stopping import StopConditions
 from llmpso.token_prices import TokenPrice, known_price
+from tasks.check_folders import check_folders
 from tasks.datasets import dataset_of
 from tasks.experiment import Experiment, open_experiment
 from tasks.memory import check_experiments
 from tasks.names import experiment_name, model_name
 from tasks.own_runs import apart
 from tasks.registry import Registry
-from tasks.state import check_folders
 
 
 class TuneOptions(AllOptions):

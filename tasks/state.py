@@ -9,10 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
-from prefect.settings import PREFECT_HOME
 
 from llmpso.errors import SpecError, StorageError
-from llmpso.running.durable_files import DAMAGED_FOLDER, made_folder, remove, set_aside
+from llmpso.running.durable_files import DAMAGED_FOLDER, remove, set_aside
 
 STATE_HOME = "XDG_STATE_HOME"
 
@@ -37,25 +36,6 @@ def state_folder() -> Path:
 def study_folder(run_id: str) -> Path:
     """Where this machine stores what a study has not recorded yet."""
     return state_folder() / "studies" / run_id
-
-
-def check_folders() -> None:
-    """Refuse folders that cannot be written, before anything is trained.
-
-    A user of a container may have no home; Prefect caches replies of language models in its own.
-
-    Raises:
-        SpecError: One cannot.
-    """
-    folder = state_folder()
-    with writable("evaluations", folder, STATE_HOME):
-        probe(folder)
-        probe(made_folder(folder / "studies"))
-    home = PREFECT_HOME.value()
-    with writable("results of Prefect", home, PREFECT_HOME.name):
-        probe(home)
-    with writable("temporary files", Path(os.environ.get("TMPDIR", "/tmp")), "TMPDIR"):
-        probe(Path(tempfile.gettempdir()))
 
 
 def probe(folder: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from prefect.settings import PREFECT_HOME, temporary_settings
 
 from llmpso.errors import SpecError
-from tasks.state import STATE_HOME, check_folders, state_folder
+from tasks.check_folders import check_folders
+from tasks.state import STATE_HOME, state_folder
 
 NOWHERE = Path("/proc/nowhere")
 """Not even root can make it."""
