@@ -4,13 +4,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import httpx
 from filelock import FileLock
 from platformdirs import user_log_path, user_runtime_path
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogHandler
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows.servers import (
     HOST,
@@ -19,7 +21,7 @@ from flows.servers import (
     is_free,
     is_healthy,
     start_supervised,
-    wait_until_healthy,
+    wait_until_ready,
 )
 from llmpso.errors import LLMPSOError
 from llmpso.urls import masked_url
@@ -59,14 +61,14 @@ def _check_configured(url: str) -> None:
 
 @contextmanager
 def _shared_server(timeout: float) -> Iterator[str]:
-    """The server on the usual port; started, by one of those who need it, if there is none."""
+    """The user's server on the usual port, or one that those who need it start and share."""
     process, port = None, PORT
     with FileLock(_shared_file("starting")):
         users = Users(_shared_file("users"))
-        if not is_healthy(_api(PORT)):
+        if not _is_own(PORT):
             port = PORT if is_free(PORT) else free_port()
             process = _start(port, users.path)
-            wait_until_healthy(process, _api(port), _complaint(port), timeout)
+            wait_until_ready(process, partial(_is_own, port), _complaint(port), timeout)
     try:
         yield _api(port)
     finally:
@@ -74,6 +76,14 @@ def _shared_server(timeout: float) -> Iterator[str]:
             process.terminate()
             process.wait(timeout=30)
         users.leave()
+
+
+def _is_own(port: int) -> bool:
+    """Whether a server of this user answers: one of another user ends with their command."""
+    if not is_healthy(_api(port)):
+        return False
+    settings = httpx.get(f"{_api(port)}/admin/settings", trust_env=False, verify=False)
+    return settings.is_success and settings.json()["home"] == str(PREFECT_HOME.value())
 
 
 def _shared_file(name: str) -> Path:

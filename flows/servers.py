@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -60,16 +60,19 @@ def start_supervised(
         )
 
 
-def wait_until_healthy(
-    process: subprocess.Popen[bytes], address: str, complaint: str, timeout: float = 120.0
+def wait_until_ready(
+    process: subprocess.Popen[bytes],
+    is_ready: Callable[[], bool],
+    complaint: str,
+    timeout: float = 120.0,
 ) -> None:
-    """Wait until a server answers at `address`/health.
+    """Wait until a server that was started is ready.
 
     Raises:
-        LLMPSOError: It ended, or does not answer in time: the complaint.
+        LLMPSOError: It ended, or is not ready in time: the complaint.
     """
     deadline = time.monotonic() + timeout
-    while not is_healthy(address):
+    while not is_ready():
         if process.poll() is not None or time.monotonic() > deadline:
             raise LLMPSOError(complaint)
         time.sleep(0.25)

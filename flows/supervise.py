@@ -5,6 +5,7 @@ Other users of the command hold a lock on the file USERS, which is released in t
 """
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -27,7 +28,8 @@ def main(users: str, *command: str) -> int:
 
 
 def _end_with_users(process: subprocess.Popen[bytes], users: str) -> None:
-    while sys.stdin.buffer.read(1):
+    # Past `sys.stdin`: Python aborts if a thread waits in it when the command ends by itself.
+    while os.read(0, 1):
         pass
     with open(users, "a") as file:
         # Held until the command has ended: a new user waits, then starts another one.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
 
 from flows.benchmarks.other_tuners import bare_optuna_study, optuna_study, ray_study
-from flows.servers import HOST, free_port, start_supervised, wait_until_healthy
+from flows.servers import HOST, free_port, is_healthy, start_supervised, wait_until_ready
 from flows.tune import tune
 
 OURS = "llmpso: all that is tracked, its pages included"
@@ -98,7 +99,8 @@ def tracking_store(store: str, folder: Path) -> Iterator[str]:
     places = ["--backend-store-uri", database, "--artifacts-destination", str(folder / "models")]
     process = start_supervised([*command, *places], log, folder / "users", {})
     try:
-        wait_until_healthy(process, address, f"the MLflow server did not start on port {port}")
+        complaint = f"the MLflow server did not start on port {port}"
+        wait_until_ready(process, partial(is_healthy, address), complaint)
         yield address
     finally:
         process.terminate()

@@ -1,14 +1,20 @@
 """What a command starts ends with its last user."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import ClassVar
 
 import pytest
+from prefect.settings import PREFECT_HOME
 
 from flows import supervise
+from flows.prefect_server import _is_own
 from flows.servers import Users, is_healthy
 
 SLEEPER = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(600)"
@@ -53,6 +59,18 @@ def test_only_the_last_user_is_alone(tmp_path) -> None:
     second.leave()
 
 
+def test_a_command_that_ends_by_itself_ends_its_supervisor(tmp_path) -> None:
+    command = [sys.executable, "-I", supervise.__file__, str(tmp_path / "users")]
+    process = subprocess.Popen(
+        [*command, sys.executable, "-c", "raise SystemExit(3)"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.wait(10) == 3
+    assert process.stderr.read() == b""
+    process.stdin.close()
+
+
 COMMAND = """
 import sys
 from flows import prefect_server
@@ -61,6 +79,33 @@ with prefect_server.local_prefect_server() as api:
     print(api, flush=True)
     sys.stdin.read()
 """
+
+
+def test_another_users_server_is_not_used(monkeypatch, tmp_path) -> None:
+    homes = {"home": str(PREFECT_HOME.value())}
+    server = HTTPServer(("127.0.0.1", 0), type("Handler", (Settings,), {"settings": homes}))
+    Thread(target=server.serve_forever, daemon=True).start()
+    assert _is_own(server.server_port)
+    homes["home"] = str(tmp_path)
+    assert not _is_own(server.server_port)
+    server.shutdown()
+    server.server_close()
+    assert not _is_own(server.server_port)
+
+
+class Settings(BaseHTTPRequestHandler):
+    """Answers as Prefect's server does, to the two requests that find out whose it is."""
+
+    settings: ClassVar[dict[str, str]]
+
+    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+        self.send_response(200)
+        self.end_headers()
+        if self.path == "/api/admin/settings":
+            self.wfile.write(json.dumps(self.settings).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
 
 
 @pytest.mark.slow
