@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from llmpso.errors import SpecError
 from llmpso.option_group import Configurations, Options, Texts
+from llmpso.resources import parsed_resources
 from llmpso.text import did_you_mean
 from llmpso.token_prices import TokenPrice
 
@@ -267,6 +268,10 @@ class RunOptions(Options):
     """That of the cluster; one is started on this machine if not given."""
     per_gpu: AtLeast1 | None = None
     """Trainings that share one GPU; each worker sees one GPU only."""
+    resources: Texts = ()
+    """What one training takes of a cluster beside its cores, as NAME=AMOUNT: of Ray `GPU`,
+    `memory` (MiB) or names of the cluster's own, of Dask those of its workers; may be given
+    several times."""
     timeout: Positive | None = None
     """Seconds after which a training is killed and counts as failed."""
     max_memory: AtLeast1 | None = None
@@ -296,12 +301,23 @@ class RunOptions(Options):
                 )
         if self.max_memory is not None and not Path("/proc/self/statm").exists():
             raise SpecError(f"max_memory is {self.max_memory!r}; it can only be limited on Linux")
+        self._check_resources()
         if self.per_gpu is not None and self.runner == "thread":
             raise SpecError(
                 f"per_gpu is {self.per_gpu!r}, but threads share their devices; add "
                 "--runner process, dask or ray"
             )
         return self
+
+    def _check_resources(self) -> None:
+        taken = parsed_resources(self.resources)
+        if taken and not (self.runner == "ray" or (self.runner == "dask" and self.address)):
+            raise SpecError(
+                f"resources is {list(self.resources)}, but runner {self.runner!r} on this machine "
+                "has none; add --runner ray, or --runner dask with --address"
+            )
+        if "GPU" in taken and self.per_gpu is not None:
+            raise SpecError(f"per_gpu is {self.per_gpu!r}, and resources names GPU; give one")
 
 
 class AllOptions(Options):

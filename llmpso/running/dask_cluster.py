@@ -7,7 +7,7 @@ evaluation costs milliseconds where one through `prefect-dask` costs a tenth of 
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -39,35 +39,54 @@ SETTINGS = {
 
 
 @contextmanager
-def dask_cluster(context: WorkerContext, n_workers: int, address: str | None) -> Iterator[Measure]:
+def dask_cluster(
+    context: WorkerContext, n_workers: int, address: str | None, taken: Mapping[str, float]
+) -> Iterator[Measure]:
     """A function that evaluates trials on a cluster; any of `n_workers` threads may call it.
 
     Args:
         context: What each worker is to do.
         n_workers: Workers to start on this machine; an existing cluster has its own.
         address: That of the cluster's scheduler, for example `tcp://10.0.0.1:8786`.
+        taken: What each evaluation takes of a worker's resources, by name.
 
     Raises:
-        SpecError: The cluster does not answer, or there are too few GPUs.
+        SpecError: The cluster does not answer, or no worker has what an evaluation takes.
         LLMPSOError: A worker cannot build the objective.
     """
     with _connected(address) if address else _started(n_workers) as client:
+        _n_places(client, taken)  # else evaluations would wait forever
         _prepare(client, context)
-        crew = _Crew(client, context)
+        crew = _Crew(client, context, taken)
         try:
             yield crew.evaluate
         finally:
             crew.is_closed = True
 
 
-def places(address: str) -> int:
-    """How many evaluations a cluster can run in parallel: its workers' threads.
+def places(address: str, taken: Mapping[str, float]) -> int:
+    """How many evaluations a cluster can run in parallel: by its workers' threads and resources.
 
     Raises:
-        SpecError: It does not answer.
+        SpecError: It does not answer, or no worker has what an evaluation takes.
     """
     with _connected(address) as client:
-        return sum(client.nthreads().values())
+        return _n_places(client, taken)
+
+
+def _n_places(client: Client, taken: Mapping[str, float]) -> int:
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    places = sum(
+        int(min([each["nthreads"], *(each["resources"].get(r, 0) / taken[r] for r in taken)]))
+        for each in workers
+    )
+    if workers and not places:
+        offered = sorted({f"{n}={x:g}" for each in workers for n, x in each["resources"].items()})
+        raise SpecError(
+            f"resources asks for {', '.join(f'{n}={x:g}' for n, x in taken.items())}, which no "
+            f"worker of the Dask cluster has; they offer {', '.join(offered) or 'none'}"
+        )
+    return places
 
 
 @contextmanager
@@ -138,9 +157,10 @@ def _prepare(client: Client, context: WorkerContext) -> None:
 class _Crew:
     """The workers of a cluster, as one study sees them."""
 
-    def __init__(self, client: Client, context: WorkerContext) -> None:
+    def __init__(self, client: Client, context: WorkerContext, taken: Mapping[str, float]) -> None:
         self._client = client
         self._context = context
+        self._taken = dict(taken)
         self.is_closed = False
         """Whether running evaluations are abandoned."""
 
@@ -148,7 +168,13 @@ class _Crew:
         """The outcome that a worker sent, or how it was lost."""
         started_at = time.time()
         try:
-            future = self._client.submit(WorkerContext.measure, self._context, trial, pure=False)
+            future = self._client.submit(
+                WorkerContext.measure,
+                self._context,
+                trial,
+                pure=False,
+                resources=self._taken or None,
+            )
             return outcome_from_bytes(future.result())
         except KilledWorker as error:
             lost = f"Dask worker {error.last_worker.address} died"

@@ -1,17 +1,18 @@
 """Evaluations on a Ray cluster: an existing one, or one on this machine for one study.
 
-Each worker is an actor, which holds the objective, and to which Ray assigns its GPU. The tasks are
-Ray's own, not Prefect's: a worker does not need to reach Prefect's server.
+Each worker is an actor, which holds the objective, and to which Ray assigns its GPUs. The tasks
+are Ray's own, not Prefect's: a worker does not need to reach Prefect's server.
 """
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from llmpso.errors import SpecError
+from llmpso.resources import MEMORY
 from llmpso.running.evaluate import Measure
 from llmpso.running.outcome import Outcome, lost_outcome, outcome_from_bytes
 from llmpso.running.safe_path import forget_working_directory
@@ -28,21 +29,27 @@ except ImportError as error:
     raise SpecError(message) from error
 
 
+MIB = 2**20
+
+
 @contextmanager
-def ray_cluster(context: WorkerContext, n_workers: int, address: str | None) -> Iterator[Measure]:
+def ray_cluster(
+    context: WorkerContext, n_workers: int, address: str | None, taken: Mapping[str, float]
+) -> Iterator[Measure]:
     """A function that evaluates trials on a cluster; any of `n_workers` threads may call it.
 
     Args:
         context: What each worker is to do.
         n_workers: Actors, each of which takes as many cores as an evaluation may use.
         address: That of the cluster, for example `ray://10.0.0.1:10001`.
+        taken: What each actor takes beside, by name; memory in MiB.
 
     Raises:
         SpecError: The cluster does not answer, or is too small.
         LLMPSOError: A worker cannot build the objective.
     """
     with _connected(address, n_cores=n_workers * context.n_threads):
-        needs = _needs(context)
+        needs = {**_needs(context), **taken}
         _check_room(needs, n_workers)
         # Ray deals out the GPUs.
         workers = [_Worker(replace(context, per_gpu=None), needs) for _ in range(n_workers)]
@@ -54,14 +61,16 @@ def ray_cluster(context: WorkerContext, n_workers: int, address: str | None) -> 
             pool.close()
 
 
-def places(address: str) -> int:
-    """How many evaluations a cluster can run in parallel: its cores.
+def places(address: str, taken: Mapping[str, float]) -> int:
+    """How many evaluations a cluster can run in parallel: its cores, or fewer by what each takes.
 
     Raises:
-        SpecError: It does not answer.
+        SpecError: It does not answer, or has no room for one.
     """
     with _connected(address):
-        return int(ray.cluster_resources().get("CPU", 0))
+        _check_room(taken, 1)
+        found = _found()
+        return int(min(found.get(name, 0) / each for name, each in {"CPU": 1.0, **taken}.items()))
 
 
 @contextmanager
@@ -87,15 +96,21 @@ def _needs(context: WorkerContext) -> dict[str, float]:
     return {"CPU": float(context.n_threads)} | gpus
 
 
-def _check_room(needs: dict[str, float], n_workers: int) -> None:
+def _check_room(needs: Mapping[str, float], n_workers: int) -> None:
     """Refuse more actors than the cluster has room for; the last of them would wait forever."""
-    found = ray.cluster_resources()
+    found = _found()
     for name, amount in needs.items():
         if n_workers * amount > found.get(name, 0.0):
             raise SpecError(
                 f"the Ray cluster has {found.get(name, 0.0):g} {name}, and {n_workers} workers "
-                f"need {n_workers * amount:g}; set --workers"
+                f"need {n_workers * amount:g}; set --workers or --resources"
             )
+
+
+def _found() -> dict[str, float]:
+    """What the cluster has in all; memory in MiB."""
+    found: dict[str, float] = ray.cluster_resources()
+    return found | {MEMORY: found.get(MEMORY, 0.0) / MIB}
 
 
 class _Worker:
@@ -141,8 +156,13 @@ class _Worker:
 
     def _running(self) -> Any:
         if self._actor is None:
-            cores, gpus = self._needs["CPU"], self._needs.get("GPU", 0)
-            actor = ray.remote(_Place).options(num_cpus=cores, num_gpus=gpus)
+            own = dict(self._needs)
+            actor = ray.remote(_Place).options(
+                num_cpus=own.pop("CPU"),
+                num_gpus=own.pop("GPU", 0),
+                memory=int(own.pop(MEMORY, 0) * MIB) or None,
+                resources=own,
+            )
             self._actor = actor.remote(self._context)
         return self._actor
 

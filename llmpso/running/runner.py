@@ -10,6 +10,7 @@ from pathlib import Path
 
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import RunOptions
+from llmpso.resources import parsed_resources
 from llmpso.running.evaluate import Measure, evaluate_with_retry
 from llmpso.running.global_state import GlobalState
 from llmpso.running.process_pool import ProcessLimits, process_pool
@@ -45,6 +46,7 @@ def open_runner(
         LLMPSOError: A worker of a cluster cannot build the objective.
     """
     context = WorkerContext.here(spec, n_threads, run.per_gpu, around)
+    taken = parsed_resources(run.resources)
     match run.runner:
         case "process":
             limits = ProcessLimits(run.timeout, run.max_memory)
@@ -52,11 +54,11 @@ def open_runner(
         case "dask":
             from llmpso.running.dask_cluster import dask_cluster
 
-            return _patient(dask_cluster(context, n_workers, run.address))
+            return _patient(dask_cluster(context, n_workers, run.address, taken))
         case "ray":
             from llmpso.running.ray_cluster import ray_cluster
 
-            return _patient(ray_cluster(context, n_workers, run.address))
+            return _patient(ray_cluster(context, n_workers, run.address, taken))
     return _threads(context)
 
 
@@ -78,10 +80,10 @@ def cluster_capacity(run: RunOptions) -> int:
     """How many evaluations an existing cluster can run in parallel.
 
     Raises:
-        SpecError: It does not answer, or its package is not installed.
+        SpecError: It does not answer, its package is not installed, or it lacks what one takes.
     """
     if run.runner == "dask":
         from llmpso.running.dask_cluster import places
     else:
         from llmpso.running.ray_cluster import places
-    return places(str(run.address))
+    return places(str(run.address), parsed_resources(run.resources))

@@ -1,0 +1,110 @@
+"""A training takes of a cluster what it needs, and waits for no cluster that does not have it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from llmpso.errors import SpecError
+from llmpso.objectives.registry import ObjectiveSpec
+from llmpso.options import RunOptions
+from llmpso.resources import parsed_resources
+from llmpso.running.runner import cluster_capacity, open_runner
+from llmpso.trial import Source, Trial
+
+SPEC = ObjectiveSpec("plain-rastrigin")
+TRIAL = Trial(
+    number=0,
+    params={f"x{n}": 0.5 for n in range(1, 6)},
+    source=Source.INITIAL,
+    iteration=0,
+    particle=0,
+    seed=1,
+)
+
+
+def here() -> float | None:
+    """The value that a thread of this process measures."""
+    with open_runner(SPEC, RunOptions(), n_workers=1, n_threads=1) as measure:
+        return measure(TRIAL).trial.value
+
+
+def test_amounts_are_read_by_name() -> None:
+    assert parsed_resources(["GPU=0.5", " memory = 8000 "]) == {"GPU": 0.5, "memory": 8000.0}
+    assert parsed_resources([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["GPU"], "resources is 'GPU'; it must be NAME=AMOUNT"),
+        (["GPU=two"], "resources is 'GPU=two'; it must be NAME=AMOUNT"),
+        (["GPU=0"], "an amount above 0"),
+        (["=1"], "it must be NAME=AMOUNT"),
+        (["GPU=1", "GPU=2"], "names 'GPU' twice"),
+        (["CPU=4"], "set --threads"),
+    ],
+)
+def test_a_text_that_says_no_amount_is_refused(given: list[str], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        RunOptions(runner="ray", resources=given)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "runner 'thread' on this machine has none"),
+        ({"runner": "dask"}, "runner 'dask' on this machine has none"),
+        ({"runner": "ray", "per_gpu": 2}, "per_gpu is 2, and resources names GPU"),
+    ],
+)
+def test_where_it_means_nothing_it_is_refused(options: dict, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        RunOptions(resources=("GPU=1",), **options)
+
+
+@pytest.fixture(scope="module")
+def dask_address() -> Iterator[str]:
+    """Two workers with two cores and one GPU each, as far as the scheduler knows."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=2,
+        processes=False,
+        dashboard_address=None,
+        resources={"GPU": 1},
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_dask_runs_as_many_as_its_workers_have_room_for(dask_address: str) -> None:
+    def dask(*resources: str) -> RunOptions:
+        return RunOptions(runner="dask", address=dask_address, resources=resources)
+
+    assert cluster_capacity(dask()) == 4
+    assert cluster_capacity(dask("GPU=1")) == 2
+    with open_runner(SPEC, dask("GPU=1"), n_workers=2, n_threads=1) as measure:
+        assert measure(TRIAL).trial.value == here()
+    missing = "asks for TPU=1, which no worker of the Dask cluster has; they offer GPU=1"
+    with pytest.raises(SpecError, match=missing):
+        cluster_capacity(dask("TPU=1"))
+    with (
+        pytest.raises(SpecError, match=missing),
+        open_runner(SPEC, dask("TPU=1"), n_workers=2, n_threads=1),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_ray_keeps_free_what_a_training_takes() -> None:
+    ray = pytest.importorskip("ray")
+    asked = RunOptions(runner="ray", resources=("memory=100",))
+    with open_runner(SPEC, asked, n_workers=1, n_threads=1) as measure:
+        assert measure(TRIAL).trial.value == here()
+        taken = ray.cluster_resources()["memory"] - ray.available_resources()["memory"]
+        assert taken == pytest.approx(100 * 2**20, rel=0.01)
+    asked = RunOptions(runner="ray", resources=("license=1",))
+    with (
+        pytest.raises(SpecError, match="has 0 license, and 1 workers need 1"),
+        open_runner(SPEC, asked, n_workers=1, n_threads=1),
+    ):
+        pass
