@@ -10,6 +10,7 @@ from llmpso.retuning.degradation import Degradation
 from llmpso.space import Params
 from llmpso.trial import Trial
 from tasks.arm_runs import ArmRecord, record_arm
+from tasks.ensembles import record_ensemble, shown_params
 from tasks.logged_models import log_model, model_id_of
 from tasks.names import metric_keys
 from tasks.tracker import Tracker
@@ -17,7 +18,11 @@ from tasks.tracker import Tracker
 
 def logged_best(plan: RetunePlan, run: Tracker, arms: Arms) -> Trial:
     """The refit that would serve, its model a LoggedModel."""
-    return log_model(run, arms.best.trial, plan.name, plan.tune.dataset)
+    best = arms.best
+    trial = best.trial
+    if best.members:
+        trial = record_ensemble(run, best.members, best.model, best.value)
+    return log_model(run, trial, plan.name, plan.tune.dataset)
 
 
 def record_arms(
@@ -34,7 +39,8 @@ def record_arms(
     """
     found = [_challenger(arms, best)]
     if plan.champion is not None:
-        found.insert(0, _champion(plan, plan.champion.params, arms, health))
+        params = shown_params(plan.champion.configurations)
+        found.insert(0, _champion(plan, params, arms, health))
     return [record_arm(run, arm, plan.tune.dataset) for arm in found]
 
 

@@ -9,7 +9,6 @@ from llmpso.errors import SpecError
 from llmpso.objectives.base import notes_of
 from llmpso.options import StopOptions
 from llmpso.running.fingerprint import Fingerprint, digest, objective_fingerprint
-from llmpso.study.spec import StudySpec
 from tasks.experiment import MODEL_TAG, SPACE_PREFIX, STUDY_TAG
 from tasks.ledger import Ledger
 from tasks.names import keys
@@ -32,7 +31,7 @@ def study_identity(plan: Plan) -> StudyIdentity:
         tags=_tags(plan),
         origin=source_tags(plan.objective, plan.objective_spec.name),
         dataset=plan.dataset,
-        asked=_asked(plan.study),
+        asked=_asked(plan),
     )
 
 
@@ -106,13 +105,15 @@ def _params(plan: Plan) -> dict[str, Any]:
     return search | shape | data | layout | space
 
 
-def _asked(study: StudySpec) -> dict[str, str]:
-    """What ends the study, and may differ when it is extended."""
-    return {
+def _asked(plan: Plan) -> dict[str, str]:
+    """What ends the study, or follows it, and may differ when it is extended."""
+    study, ensemble = plan.study, plan.run.ensemble
+    asked = {
         "budget": str(study.search.evaluations),
         "repeats": str(study.search.repeats),
         "limits": _limits(study.stop),
     }
+    return asked | ({"ensemble": str(ensemble)} if ensemble else {})
 
 
 def _limits(stop: StopOptions) -> str:

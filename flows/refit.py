@@ -1,8 +1,9 @@
 """Champion and challenger, each trained again with several seeds, on the hold-out set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 from prefect import get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -10,15 +11,18 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.display.progress import StudyProgress
 from flows.display.terminal import shown_on_terminal
 from flows.retune_plan import RetunePlan
+from llmpso.ensembles.choose import ensembled, loss_of
+from llmpso.ensembles.outcome import Member
 from llmpso.errors import LLMPSOError
 from llmpso.goals import KNEE, Goals
+from llmpso.objectives.averaged import average
 from llmpso.objectives.base import HeldOut
 from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.promotion import Rule, Verdict, compare_refits
 from llmpso.search.optimizer import trial_seed
-from llmpso.space import Params
 from llmpso.trial import Source, Trial
-from tasks.artifacts import load_model
+from tasks.artifacts import load_member, load_model
+from tasks.ensembles import ensemble_trial
 from tasks.iterate import iterate
 from tasks.ledger import Ledger
 
@@ -26,15 +30,23 @@ FIRST_SEED = 1_000_000
 """Refits use seeds of trial numbers that no study reaches, so no model was selected by its
 seed."""
 
+PER_MEMBER = 1_000
+"""Seeds for the refits of one member of an ensemble."""
+
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """One training, and its losses on the hold-out set."""
+    """One training, or one of each member of an ensemble, and the losses on the hold-out set."""
 
     trial: Trial
+    """Of an ensemble not recorded: its parameters are the weights, its value is measured."""
     held_out: HeldOut
+    members: tuple[Member, ...] = ()
+    """Of an ensemble, with the numbers of their trainings."""
+    model: Any = None
+    """The ensemble."""
 
     @property
     def values(self) -> Mapping[str, float]:
@@ -88,22 +100,22 @@ def _mean(refits: Sequence[Refit], name: str) -> float:
     return fmean(refit.values[name] for refit in refits)
 
 
-def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Params) -> Arms:
-    """Train both configurations with the same seeds on the same data.
+def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Sequence[Member]) -> Arms:
+    """Train both configurations with the same seeds on the same data; of ensembles each member.
 
     Args:
-        plan: Names the champion's configuration.
+        plan: Names the champion's configurations.
         ledger: Records the refits as children of the run.
-        challenger: The configuration that the study found.
+        challenger: The configuration that the study found, or those of its ensemble.
 
     Raises:
         LLMPSOError: Fewer than two refits of one of them gave a model.
     """
-    params = {} if plan.champion is None else {CHAMPION: plan.champion.params}
-    params[CHALLENGER] = challenger
-    trials = _trials(params, plan)
+    arms = {} if plan.champion is None else {CHAMPION: plan.champion.configurations}
+    arms[CHALLENGER] = tuple(challenger)
+    trials = _trials(arms, plan)
     trained = _trained(plan, ledger, trials)
-    refits = {arm: _measured(plan, arm, trained) for arm in params}
+    refits = {arm: _measured(plan, arm, members, trained) for arm, members in arms.items()}
     return Arms(refits.get(CHAMPION, ()), refits[CHALLENGER], plan.tune.study.goals)
 
 
@@ -142,20 +154,25 @@ def reason_to_promote(arms: Arms, verdict: Verdict) -> str:
     return f"the champion {over}, the challenger is" if over else verdict.reason
 
 
-def _trials(params: dict[str, Params], plan: RetunePlan) -> list[Trial]:
-    pairs = [(arm, index) for arm in params for index in range(plan.options.refits)]
+def _trials(arms: Mapping[str, Sequence[Member]], plan: RetunePlan) -> list[Trial]:
+    each = [
+        (arm, index, place, member)
+        for arm, members in arms.items()
+        for index in range(plan.options.refits)
+        for place, member in enumerate(members)
+    ]
     return [
         Trial(
             number=number,
-            params=params[arm],
+            params=member.params,
             source=Source.REFIT,
             iteration=0,
             particle=index,
-            seed=trial_seed(plan.tune.study.search.seed, FIRST_SEED + index),
+            seed=trial_seed(plan.tune.study.search.seed, FIRST_SEED + PER_MEMBER * place + index),
             note=arm,
             goals=plan.tune.study.goals.names,
         )
-        for number, (arm, index) in enumerate(pairs)
+        for number, (arm, index, place, member) in enumerate(each)
     ]
 
 
@@ -178,10 +195,13 @@ def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[
     return [ledger.linked(trial) for trial in sorted(done, key=lambda trial: trial.number)]
 
 
-def _measured(plan: RetunePlan, arm: str, trained: Sequence[Trial]) -> tuple[Refit, ...]:
+def _measured(
+    plan: RetunePlan, arm: str, members: Sequence[Member], trained: Sequence[Trial]
+) -> tuple[Refit, ...]:
     """Measure the recorded models: what would serve, read back as it would be."""
     own = [trial for trial in trained if _arm(trial) == arm]
-    done = [trial for trial in own if "model" in trial.links]
+    by_seed = [[t for t in own if t.particle == index] for index in range(plan.options.refits)]
+    done = [trials for trials in by_seed if all("model" in trial.links for trial in trials)]
     if len(done) < 2:
         why = {str(trial.failure.kind) for trial in own if trial.failure} or {"no model"}
         raise LLMPSOError(
@@ -189,14 +209,21 @@ def _measured(plan: RetunePlan, arm: str, trained: Sequence[Trial]) -> tuple[Ref
             f"({', '.join(sorted(why))}); two are needed to compare: the objective must return "
             "its model, and train it with most seeds"
         )
-    objective = plan.tune.objective
-    return tuple(
-        Refit(
-            trial,
-            plan.held_out(load_model(plan.registry.tracking_uri, trial.links["model"], objective)),
-        )
-        for trial in done
-    )
+    return tuple(_refit(plan, members, trials) for trials in done)
+
+
+def _refit(plan: RetunePlan, members: Sequence[Member], trials: Sequence[Trial]) -> Refit:
+    """The trainings of one seed, measured: one, or those of all members, averaged."""
+    objective, uri = plan.tune.objective, plan.registry.tracking_uri
+    if len(trials) == 1:
+        model = load_model(uri, trials[0].links["model"], objective)
+        return Refit(trials[0], plan.held_out(model))
+    models = [load_member(uri, trial.links["model"], objective) for trial in trials]
+    pairs = zip(members, trials, strict=True)
+    own = tuple(replace(member, number=trial.number) for member, trial in pairs)
+    model = average(models, [member.weight for member in own])
+    value = loss_of(ensembled(objective), model)
+    return Refit(ensemble_trial(own, value), plan.held_out(model), own, model)
 
 
 def _arm(trial: Trial) -> str:

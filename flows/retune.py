@@ -4,6 +4,7 @@ As a Prefect flow, and as a command: `python -m flows.retune`.
 """
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, cast
@@ -33,6 +34,7 @@ from flows.retune_plan import RetuneOptions, RetunePlan, check_retune, locked_pl
 from flows.retune_report import Decision, Findings, RetuneReport, as_text, description
 from flows.tune import run_plan
 from llmpso import __version__
+from llmpso.ensembles.outcome import Member
 from llmpso.errors import ChampionChangedError
 from llmpso.escaping import fenced
 from llmpso.objectives.base import SupportsDrift
@@ -99,10 +101,11 @@ def _run(plan: RetunePlan, ledger: Ledger) -> RetuneReport:
     study = _tuned(plan, run)
     run.record_tags({"study": study.run_id})
     found = replace(found, study=study)
-    if plan.champion is not None and dict(plan.champion.params) == study.best_params:
+    challenger = _challenger(plan, study)
+    if plan.champion is not None and _is_same(plan.champion.configurations, challenger):
         reason = "the search found nothing better than the champion's own configuration"
         return _keep(plan, run, reason, found)
-    arms = refit_arms(plan, ledger, study.best_params)
+    arms = refit_arms(plan, ledger, challenger)
     best = logged_best(plan, run, arms)
     compared = record_arms(plan, run, arms, best, found.degradation)
     if plan.champion is None:
@@ -139,6 +142,20 @@ def _ended(plan: RetunePlan, study: Tracker) -> Summary | None:
     return replace(summary, best_params=params)
 
 
+def _challenger(plan: RetunePlan, study: Summary) -> tuple[Member, ...]:
+    """The best configuration of the study, or the members of its ensemble."""
+    outcome, space = study.ensemble_outcome, plan.tune.objective.space
+    if outcome is None or not outcome.accepted:
+        return (Member(study.best_params),)
+    return tuple(replace(m, params=space.validate(m.params)) for m in outcome.members)
+
+
+def _is_same(champion: Sequence[Member], challenger: Sequence[Member]) -> bool:
+    """Whether both are of the same configurations with the same weights."""
+    one, other = ([(dict(m.params), m.weight) for m in arm] for arm in (champion, challenger))
+    return one == other
+
+
 def _keep(plan: RetunePlan, run: Tracker, reason: str, found: Findings) -> RetuneReport:
     """Record that the champion stays."""
     champion = plan.champion
@@ -163,7 +180,7 @@ def _promote(
     outcome = Decision.FIRST if plan.champion is None else Decision.PROMOTED
     promotion = Promotion(
         artifact=best.links["model"],
-        params=found.study.best_params,
+        params=arms.best.members[0].params if arms.best.members else found.study.best_params,
         error=arms.best.error,
         outcome=str(outcome),
         reason=reason,
@@ -176,6 +193,7 @@ def _promote(
             "champion and challenger side by side": found.compared,
             "the run in Prefect": prefect_page(),
         },
+        members=arms.best.members,
     )
     plan.registry.describe(objective.description)
     version = plan.registry.promote(promotion)

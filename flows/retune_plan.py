@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from flows.tune_plan import Plan, TuneOptions, prepare
+from llmpso.ensembles.choose import ensembled
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.base import HeldOut, SupportsDrift, SupportsHoldOut
 from llmpso.options import AllOptions, ScheduledLLMOptions, Share
@@ -139,6 +140,7 @@ class RetunePlan:
                 "space": repr(tune.objective.space),
                 "llm": dict(tune.backend.identity) if tune.backend else {},
                 "temperature": tune.temperature,
+                "ensemble": tune.run.ensemble,
             }
             | {name: [*own, tune.study.goals.champion] for name, own in tune.goals_record.items()}
         )
@@ -189,6 +191,8 @@ def _with_champion(options: RetuneOptions, study: Plan) -> RetunePlan:
     """The plan, with the model that a new one is compared with."""
     registry, objective = study.registry, study.objective
     champion = find_champion(registry, objective.space)
+    if champion is not None and champion.members:
+        ensembled(objective)
     serving = champion and load_model(registry.tracking_uri, champion.uri, objective)
     return RetunePlan(
         tune=_warm_started(study, champion),
@@ -243,7 +247,7 @@ def _check_data(plan: RetunePlan) -> None:
 def _warm_started(plan: Plan, champion: Champion | None) -> Plan:
     """The same study, beginning with the champion's configuration."""
     search = plan.study.search
-    first = () if champion is None else (dict(champion.params),)
+    first = tuple(dict(each.params) for each in champion.configurations) if champion else ()
     begins = search.model_copy(update={"start": first + search.start})
     warm = replace(plan, study=replace(plan.study, search=begins), registers=False)
     warm.optimizer(None)

@@ -17,6 +17,7 @@ from flows.display.summary import Summary
 from flows.display.summary_text import as_text
 from flows.earlier_studies import memory_notes, with_memory
 from flows.events import study_ended
+from flows.final_model import final_model
 from flows.identity import check_unchanged, log_code, reuse_notes, study_identity
 from flows.masked_logs import masked_run
 from flows.notify import HOOKS, load_notifier, tell
@@ -32,11 +33,9 @@ from llmpso.search.warm_start import HasMemory
 from llmpso.study.loop import run_study
 from llmpso.study.result import StudyResult
 from llmpso.study.spec import warn_of_idle_workers
-from llmpso.trial import Trial, TrialState
 from tasks.advise import CachedBackend
 from tasks.flow_runs import prefect_page, without_process_tag
 from tasks.ledger import Ledger
-from tasks.logged_models import log_best_models
 from tasks.patience import STORE_ERRORS
 from tasks.replies import StudyReplies
 from tasks.studies import WORKERS_TAG, open_study
@@ -116,12 +115,14 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
             ledger.n_unused,
         )
     check_unchanged(plan, ledger)
+    model = final_model(plan, ledger, result)
     summary = summarise(
         plan,
         result,
         reused=ledger.reused,
         wall_seconds=wall_seconds,
-        model=_registered(plan, ledger, result),
+        model=model.version,
+        ensemble=model.ensemble,
         study=study,
         prefect_run=prefect_page(),
         notes=notes,
@@ -130,26 +131,6 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
     publish(plan, ledger, result, summary)
     study_ended(summary)
     return summary
-
-
-def _registered(plan: Plan, ledger: Ledger, result: StudyResult) -> str:
-    """The new version, if the study's best model is registered immediately."""
-    study, ranked = ledger.study, map(ledger.linked, _ranked(result))
-    models = log_best_models(study, ranked, plan.registry.name, plan.dataset)
-    best = next((trial for trial in models if trial.number == result.best.number), None)
-    if best is None or not plan.registers:
-        return ""
-    pages = {"the study": study.page, "the run in Prefect": prefect_page()}
-    version = plan.registry.register(best, study.run_id, pages)
-    plan.registry.describe(plan.objective.description)
-    return version
-
-
-def _ranked(result: StudyResult) -> list[Trial]:
-    """The best trial, then the rest of the front, then all others by their value."""
-    complete = [trial for trial in result.trials if trial.state is TrialState.COMPLETE]
-    others = sorted(complete, key=lambda trial: (trial.value, trial.number))
-    return list({t.number: t for t in (result.best, *result.front, *others)}.values())
 
 
 def _search(

@@ -13,9 +13,14 @@ from flows.storable import check_storable
 from llmpso.advisor import Advisor, Task
 from llmpso.backends.base import Backend
 from llmpso.backends.choose import choose_backend
+from llmpso.ensembles.choose import ensembled
 from llmpso.errors import SpecError
 from llmpso.goals import Goals
-from llmpso.objectives.base import DescribedObjective, Resumable, goals_of
+from llmpso.objectives.base import (
+    DescribedObjective,
+    Resumable,
+    goals_of,
+)
 from llmpso.objectives.in_process import is_in_process
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import AllOptions, MemoryOptions, RunOptions
@@ -155,6 +160,7 @@ def prepare(options: TuneOptions) -> Plan:
     layout = _layout(options.run, study)
     study = replace(study, n_workers=layout.n_workers)
     objective = build_objective(objective_spec)
+    _check_ensemble(objective, options)
     study = replace(
         study,
         goals=Goals(goals_of(objective), options.data.champion),
@@ -200,6 +206,22 @@ def _check_runner(options: TuneOptions) -> None:
             f"runner is {runner!r}, but the function is in this process only; put it into a "
             "module and tune it as module:function, or use the runner 'thread'"
         )
+
+
+def _check_ensemble(objective: DescribedObjective, options: TuneOptions) -> None:
+    """Refuse an ensemble of models that cannot be averaged, or that would break what is asked."""
+    ensemble, data = options.run.ensemble, options.data
+    if not ensemble:
+        return
+    ensembled(objective)
+    if goals_of(objective):
+        raise SpecError(f"ensemble is {ensemble}, but there are several goals; leave one out")
+    for name in ("max_parameters", "max_latency_ms"):
+        if getattr(data, name) is not None:
+            raise SpecError(
+                f"ensemble is {ensemble}, and {name} {getattr(data, name)}: the limit is of one "
+                "network, and an ensemble has several; leave one out"
+            )
 
 
 def _can_pause(objective: DescribedObjective, options: TuneOptions) -> bool:

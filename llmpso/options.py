@@ -276,6 +276,9 @@ class RunOptions(Options):
     """Seconds after which a training is killed and counts as failed."""
     max_memory: AtLeast1 | None = None
     """MiB that the process of a training may take before it is killed."""
+    ensemble: Annotated[int, Field(ge=0, le=20)] = 0
+    """Models, at most, to average: their average is registered if it is better than the best one
+    on held-out validation data. 0 registers the best one."""
     system_metrics: bool = False
     """Record CPU, memory, disk, network and GPU of this machine with the study in MLflow."""
     fresh: bool = False
@@ -284,6 +287,13 @@ class RunOptions(Options):
     """MLflow experiment; the objective's name if not given."""
     notify: str | None = None
     """Prefect notification block, as TYPE/NAME, that is notified of the outcome of the run."""
+
+    @field_validator("ensemble", mode="after")
+    @classmethod
+    def _averages_several(cls, ensemble: int) -> int:
+        if ensemble == 1:
+            raise SpecError("ensemble is 1; it must be 0, or from 2 to 20 models to average")
+        return ensemble
 
     @model_validator(mode="after")
     def _suits_the_runner(self) -> Self:

@@ -30,6 +30,8 @@ class Source(StrEnum):
     """A known configuration, trained again with another seed to compare it."""
     REPEAT = "repeat"
     """One of the best configurations of a study, trained again, see `llmpso.study.repeats`."""
+    ENSEMBLE = "ensemble"
+    """No configuration: the average of several models, see `llmpso.ensembles`."""
     RIVAL = "baseline"
     """Proposed by a method of `llmpso.benchmark.rivals`."""
     PLACEBO_START = "placebo-start"

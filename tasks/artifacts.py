@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from llmpso.errors import RegistryError
 from llmpso.objectives import state_dict
+from llmpso.objectives.averaged import member_folders
 from llmpso.objectives.base import ReadsModels
 from llmpso.objectives.network_files import WEIGHTS, load_weights
 from llmpso.text import one_line
@@ -46,6 +48,21 @@ def load_model(uri: str, address: str, objective: object) -> Any:
         return _as_described(address)
 
 
+def load_member(uri: str, address: str, objective: object) -> Any:
+    """A model as its objective made it, to be averaged with others, and stored with them.
+
+    Raises:
+        RegistryError: There is no artifact at that address, or it cannot be read.
+    """
+    loaded = load_model(uri, address, objective)
+    if not isinstance(loaded, PyFuncModel):
+        return loaded
+    # Behind MLflow's model is what the module of a `SavableModel` reads back.
+    module = loaded.metadata.flavors["python_function"]["loader_module"]
+    with _explained(address), _fetched(address) as folder:
+        return import_module(module)._load_pyfunc(str(folder / SAVED))
+
+
 def load_predictor(uri: str, address: str) -> PyFuncModel:
     """A model as MLflow's own server loads it: from rows to predictions.
 
@@ -67,8 +84,10 @@ def check_model(uri: str, address: str) -> None:
     mlflow.set_tracking_uri(uri)
     with _explained(address), _fetched(address) as folder:
         Model.load(str(folder / DESCRIPTION))
-        if (folder / SAVED / WEIGHTS).exists():
-            load_weights(folder / SAVED, "model")
+        members = member_folders(folder / SAVED)
+        if len(members) > 1 or (folder / SAVED / WEIGHTS).exists():
+            for member in members:
+                load_weights(member, "model")
         elif (folder / PICKLED).exists():
             with zipfile.ZipFile(folder / PICKLED) as archive:
                 if damaged := archive.testzip():

@@ -6,20 +6,21 @@ Whether the new one is better, `llmpso.retuning.promotion` decides.
 import json
 import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from llmpso.ensembles.outcome import Member, members_of
 from llmpso.errors import RegistryError, SpaceError
 from llmpso.retuning.drift import Reference
 from llmpso.retuning.stored_params import parsed_params
 from llmpso.space import Params, SearchSpace
 from llmpso.text import one_line
 from tasks.names import by_name
-from tasks.registry import Registry, now
+from tasks.registry import MEMBERS_TAG, Registry, now
 from tasks.store import suppress_code
 
 REFERENCE_FILE = "drift/reference.json"
@@ -39,6 +40,13 @@ class Champion:
     """The data it was tuned on; None if that was not recorded."""
     serves: bool
     """Whether it is `@champion`; else `@previous`, in the place of one that is gone."""
+    members: tuple[Member, ...] = ()
+    """Of an ensemble, the largest weight first: `params` are those of the first."""
+
+    @property
+    def configurations(self) -> tuple[Member, ...]:
+        """All that it was trained with."""
+        return self.members or (Member(self.params),)
 
     @property
     def uri(self) -> str:
@@ -68,6 +76,7 @@ def find_champion(registry: Registry, space: SearchSpace) -> Champion | None:
         _error(version),
         _reference(registry, version.tags.get("retune_run", "")),
         serves=bool(aliases.champion),
+        members=_members(version, space),
     )
 
 
@@ -141,6 +150,26 @@ def _params(registry: Registry, version: ModelVersion, space: SearchSpace) -> di
         raise RegistryError(
             f"{address} has no record of its parameters ({one_line(error, 200)}); give the "
             "version a tag params with a JSON object"
+        ) from error
+
+
+def _members(version: ModelVersion, space: SearchSpace) -> tuple[Member, ...]:
+    """Those of an ensemble; none of a single model."""
+    text, address = version.tags.get(MEMBERS_TAG), f"models:/{version.name}/{version.version}"
+    if text is None:
+        return ()
+    try:
+        found = members_of(text)
+        return tuple(replace(member, params=space.validate(member.params)) for member in found)
+    except SpaceError as error:
+        raise RegistryError(
+            f"a member of champion {address} was trained with parameters that the space does not "
+            f"allow ({error}); widen the space, or tune a new model under another name"
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise RegistryError(
+            f"tag {MEMBERS_TAG} of champion {address} is {one_line(text, 100)!r}; it must be the "
+            "members of an ensemble: correct it in MLflow's pages"
         ) from error
 
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from mlflow.entities import Dataset, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
-from llmpso.trial import Trial
+from llmpso.trial import Source, Trial
 from tasks.datasets import TUNING, record_input
 from tasks.names import keys
 from tasks.stored_models import MODEL
@@ -71,7 +71,7 @@ def _log(study: Tracker, trial: Trial, name: str, dataset: Dataset | None) -> st
     store, run_id = study.store, trial.links["run"]
     model = store.create_logged_model(
         study.experiment_id,
-        name=f"{name.replace('.', '-')}-{trial.number:03d}",
+        name=f"{name.replace('.', '-')}-{_part(trial)}",
         source_run_id=run_id,
         params={key: str(trial.params[name]) for name, key in keys(trial.params).items()},
         tags={"study": study.run_id, "source": str(trial.source)} | _origin(study),
@@ -83,6 +83,11 @@ def _log(study: Tracker, trial: Trial, name: str, dataset: Dataset | None) -> st
     store.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     store.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
+
+
+def _part(trial: Trial) -> str:
+    is_ensemble = trial.source is Source.ENSEMBLE
+    return str(trial.source) if is_ensemble else f"{trial.number:03d}"
 
 
 def _origin(study: Tracker) -> dict[str, str]:

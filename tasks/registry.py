@@ -3,7 +3,7 @@
 import difflib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from llmpso.ensembles.outcome import Member, members_text
 from llmpso.errors import ChampionChangedError, RegistryError, StorageError
 from llmpso.escaping import paragraphs
 from llmpso.space import Params
@@ -35,6 +36,9 @@ RETUNE_TAG = "retune_run"
 PROMOTED_TAG = "promoted_at"
 """On a version that serves or served: since when."""
 
+MEMBERS_TAG = "ensemble"
+"""On a version that is an ensemble: its members, as JSON."""
+
 HISTORY = (PROMOTED_TAG, "outcome", "error", "replaced", "reason", "rolled_back_at")
 
 
@@ -54,6 +58,8 @@ class Promotion:
     retune_run: str
     pages: Mapping[str, str]
     """Where it comes from: addresses by name; an empty one is left out."""
+    members: tuple[Member, ...] = ()
+    """Of an ensemble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +141,26 @@ class Registry:
             f"no version of {self.name!r} has the alias @{CHAMPION}; llmpso retune promotes one"
         )
 
-    def register(self, trial: Trial, study_run: str, pages: Mapping[str, str]) -> str:
+    def register(
+        self,
+        trial: Trial,
+        study_run: str,
+        pages: Mapping[str, str],
+        members: Sequence[Member] = (),
+    ) -> str:
         """Register a trial's model, unless it is; `name/version`.
 
         Args:
             trial: With links to its run and its model.
             study_run: The study's.
             pages: Where it comes from, as in a `Promotion`.
+            members: Of an ensemble.
         """
         ours = f"name = {quoted(self.name)} and run_id = '{trial.links['run']}'"
         for version in paged(partial(self.store.search_model_versions, ours)):
             return f"{self.name}/{version.version}"
         tags = {"value": f"{trial.value:.6g}", "study": study_run, "source": str(trial.source)}
-        number = self._register(trial.links["model"], tags)
+        number = self._register(trial.links["model"], tags | members_tags(members))
         self.store.update_model_version(self.name, number, linked_pages(pages))
         return f"{self.name}/{number}"
 
@@ -259,6 +272,7 @@ class Registry:
             "error": repr(promotion.error),
             "study": promotion.study_run,
         }
+        tags |= members_tags(promotion.members)
         number = self._register(promotion.artifact, tags)
         described = f"{promotion.reason}\n\n{linked_pages(promotion.pages)}"
         self.store.update_model_version(self.name, number, described)
@@ -271,6 +285,13 @@ class Registry:
     def _versions(self) -> list[ModelVersion]:
         ours = f"name = {quoted(self.name)}"
         return list(paged(partial(self.store.search_model_versions, ours)))
+
+
+def members_tags(members: Sequence[Member]) -> dict[str, str]:
+    """What a version has as tags if it is an ensemble; `params` are those of the first member."""
+    if not members:
+        return {}
+    return {MEMBERS_TAG: members_text(members), "params": json.dumps(dict(members[0].params))}
 
 
 def now() -> str:

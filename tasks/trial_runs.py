@@ -101,13 +101,17 @@ def _record_files(study: Tracker, run: Run, folder: Path) -> dict[str, str]:
     files = get_artifact_repository(run.info.artifact_uri, tracking_uri=study.tracking_uri)
     if (folder / RECORDS).is_dir():
         files.log_artifacts(str(folder / RECORDS))
-    if not (folder / MODEL).is_dir():
-        return {}
+    return {"model": record_model(study, run, folder)} if (folder / MODEL).is_dir() else {}
+
+
+def record_model(study: Tracker, run: Run, folder: Path) -> str:
+    """Write the model of a folder, as `store_model` left it, to a run; its address."""
+    files = get_artifact_repository(run.info.artifact_uri, tracking_uri=study.tracking_uri)
     files.log_artifacts(str(folder / MODEL), MODEL)
     with TemporaryDirectory() as scratch:
         write_description(folder, Path(scratch))
         files.log_artifacts(scratch, MODEL)
-    return {"model": f"runs:/{run.info.run_id}/{MODEL}"}
+    return f"runs:/{run.info.run_id}/{MODEL}"
 
 
 def recorded_trials(study: Tracker) -> dict[str, Trial]:

@@ -229,8 +229,9 @@ def test_a_network_of_your_own_is_tuned_and_retuned(
     (tmp_path / "own_network.yaml").write_text(block("# own_network.yaml"))
     monkeypatch.syspath_prepend(tmp_path)
     own = {"objective": "own_network:train", "space_file": "own_network.yaml", "workers": 2}
-    summary = tune(**own, method="pso", evaluations=6)
+    summary = tune(**own, method="pso", evaluations=6, ensemble=3)
     assert summary.model == "own-network-train/1"
+    assert summary.ensemble_outcome.reason
     first = retune(**own, evaluations=6, refits=2)
     assert (first.outcome, first.version) == (Decision.FIRST, "2")
     # Nothing is nine tenths better: the champion must stay.

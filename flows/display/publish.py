@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +12,12 @@ from prefect.client.schemas.objects import State
 
 from flows.display.summary import Summary
 from flows.display.summary_markdown import description, report
+from flows.identity import MOST_OF_A_TAG
 from flows.tune_plan import Plan
 from llmpso.memory.finished import past_trials
 from llmpso.memory.past_study import PastStudy
 from llmpso.study.result import StudyResult
+from llmpso.trial import Trial
 from tasks.ledger import Ledger
 from tasks.pages import draw_study, trace_calls
 from tasks.past_studies import record_past_study
@@ -35,6 +38,9 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
     study.record_text(SUMMARY_FILE, json.dumps(summary.record(), indent=2))
     record_past_study(study, _for_later(plan, result))
     tags = {"stop_reason": summary.stop_reason, "source": summary.best_source}
+    if ensemble := summary.ensemble_outcome:
+        tags["ensemble_outcome"] = ensemble.reason[:MOST_OF_A_TAG]
+        tags["ensemble_weights"] = json.dumps(ensemble.weights)
     study.record_summary(summary.figures(), description(summary), tags)
     study.record_curve("memory_belief", [(int(n), share) for n, share in summary.beliefs])
     drawn = _result_of(
@@ -43,7 +49,7 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
             study,
             plan.objective,
             result.trials,
-            ledger.linked(result.best),
+            _as_registered(ledger.linked(result.best), summary),
             summary.study,
             f"{summary.evaluations} evaluations, best {plan.objective.metric}: "
             f"{summary.best_value:.4g}",
@@ -55,6 +61,14 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
             study, trace_calls(study, result.calls, plan.backend.identity, return_state=True)
         )
     create_markdown_artifact(report(summary, drawn or {}), key="report")
+
+
+def _as_registered(best: Trial, summary: Summary) -> Trial:
+    """The best trial; with the model that was registered, if that is not its own."""
+    ensemble = summary.ensemble_outcome
+    if ensemble is None or not ensemble.accepted or not summary.model:
+        return best
+    return replace(best, links={**best.links, "model": f"models:/{summary.model}"})
 
 
 def _for_later(plan: Plan, result: StudyResult) -> PastStudy:

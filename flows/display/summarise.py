@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict
 from typing import Any
 
 from flows.display.began_from import earlier_records, start_records
 from flows.display.summary import Summary
 from flows.tune_plan import Plan
 from llmpso.advisor import Call
+from llmpso.ensembles.outcome import EnsembleOutcome
 from llmpso.errors import LLMPSOError
 from llmpso.improvements import improvements
 from llmpso.objectives.base import SupportsBaselines, is_deterministic
@@ -33,6 +35,7 @@ def summarise(
     reused: Set[int],
     wall_seconds: float,
     model: str,
+    ensemble: EnsembleOutcome | None,
     study: Tracker,
     prefect_run: str,
     notes: Sequence[str],
@@ -46,6 +49,7 @@ def summarise(
         reused: Numbers of the trials that an earlier run evaluated.
         wall_seconds: Duration of this run.
         model: The registered version.
+        ensemble: Whether it is an average of the best models; None if none was asked for.
         study: The study's run in MLflow.
         prefect_run: Address of the flow run.
         notes: What users should know.
@@ -103,6 +107,7 @@ def summarise(
         training_seconds=busy_seconds([trial for trial in trained if trial.number not in reused]),
         llm_seconds=sum(call.seconds for call in calls),
         model=model,
+        ensemble=asdict(ensemble) if ensemble else None,
         tracking_uri=masked_url(study.tracking_uri),
         run_id=study.run_id,
         run_url=study.url,

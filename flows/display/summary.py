@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from llmpso.ensembles.outcome import EnsembleOutcome
 from llmpso.pages.html_table import TABLE_STYLE, facts_table
 from llmpso.study.expected import Expectation
 from llmpso.study.stopping import StopReason
@@ -104,6 +105,8 @@ class Summary:
     llm_seconds: float
     model: str
     """Registered model as `name/version`; empty if no model was saved."""
+    ensemble: dict[str, Any] | None
+    """Whether it is an average of the best models, and why; None if none was asked for."""
     tracking_uri: str
     run_id: str
     run_url: str
@@ -116,6 +119,11 @@ class Summary:
         if self.expected_value is None or self.expected_deviation is None:
             return None
         return Expectation(self.expected_value, self.expected_deviation, self.expected_by)
+
+    @property
+    def ensemble_outcome(self) -> EnsembleOutcome | None:
+        """The same, with names."""
+        return None if self.ensemble is None else EnsembleOutcome.of(self.ensemble)
 
     @property
     def command_to_open(self) -> str:
@@ -141,6 +149,7 @@ class Summary:
             "trials": f"{self.evaluations}, {self.failed} failed, {self.pruned} pruned",
             "ended": STOPPED[StopReason(self.stop_reason)],
             "model": f"models:/{self.model}" if self.model else "none was saved",
+            **({"ensemble": found.reason} if (found := self.ensemble_outcome) else {}),
             "MLflow": f"{self.run_url or self.command_to_open} (run {self.run_id})",
             "Prefect": self.prefect_run,
         }
@@ -168,6 +177,7 @@ class Summary:
             }
             | ({"front": len(self.front)} if self.front else {})
             | self._expected_figures()
+            | (found.figures() if (found := self.ensemble_outcome) else {})
             | {f"best_{keys_of[name]}": value for name, value in self.best_metrics.items()}
         )
 

@@ -33,6 +33,7 @@ def _described(summary: Summary) -> str:
         _table(["hyperparameter", "best"], _params(summary)),
         *_front(summary),
         *_memory(summary),
+        *_ensemble(summary),
         _loading(summary),
         f"Figures are among the artifacts: `{FIGURES}/study.html` (interactive) and PNG."
         + (f" [The run in Prefect]({summary.prefect_run})" if summary.prefect_run else ""),
@@ -110,6 +111,26 @@ def _bold(text: str, is_bold: bool) -> str:
 
 def _joined(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {short(value)}" for name, value in values.items())
+
+
+def _ensemble(summary: Summary) -> list[str]:
+    """Whether the model is an average of others, and the losses of both."""
+    found = summary.ensemble_outcome
+    if found is None:
+        return []
+    what = "The registered model is an ensemble" if found.accepted else "No ensemble"
+    measured = {
+        "validation, selects": found.selection,
+        "validation, decides": found.held_out,
+        "test": found.test,
+    }
+    rows = [[n, short(m.ensemble), short(m.single)] for n, m in measured.items() if m]
+    members = [[str(m.number), short(m.weight), code(_joined(m.params))] for m in found.members]
+    return [
+        f"{what}: {markdown(found.reason, 2_000)}.",
+        _table(["loss on", "ensemble", "best single model"], rows),
+        _table(["trial", "weight", "hyperparameters"], members),
+    ]
 
 
 def _memory(summary: Summary) -> list[str]:

@@ -40,6 +40,7 @@ def as_text(summary: Summary) -> str:
         f"{1000 * summary.overhead_seconds:.0f} ms per evaluation",
         "",
         f"model             {f'models:/{summary.model}' if summary.model else 'none was saved'}",
+        *_ensemble(summary),
         f"MLflow            {summary.run_url or _command_to_open(summary)}",
         f"Prefect           {summary.prefect_run}   (to open it later: prefect server start)",
     ]
@@ -58,6 +59,23 @@ def _best(summary: Summary) -> list[str]:
         f"best {summary.metric}: {summary.best_value:.4g}   ({origin})",
         f"  expected of another training: {expected}",
     ]
+
+
+def _ensemble(summary: Summary) -> list[str]:
+    """Whether the model is an average, why, and the losses of both on test data."""
+    found = summary.ensemble_outcome
+    if found is None:
+        return []
+    what = "registered" if found.accepted else "not registered"
+    lines = [f"ensemble          {what}: {found.reason}"]
+    if found.members:
+        lines.append(f"  weights by trial: {_joined(found.weights)}")
+    if found.test:
+        lines.append(
+            f"  loss on test data: {short(found.test.ensemble)}, of the best single model "
+            f"{short(found.test.single)}"
+        )
+    return lines
 
 
 def _front(summary: Summary) -> list[str]:

@@ -91,6 +91,11 @@ class Validated:
         """
         return (_class_loss if self.are_classes else _number_loss)(self.targets[rows])
 
+    @property
+    def total(self) -> float:
+        """The loss of the model on all samples."""
+        return self.loss(np.arange(len(self.targets)))(self.predictions)[0]
+
 
 def _number_loss(targets: Floats) -> Loss:
     return lambda found: (float(np.sqrt(np.square(found - targets).mean())),)

@@ -31,6 +31,7 @@ LOOKS: dict[Source, Look] = {
     Source.ADVISOR: Look("language model", VERMILION, "star", 13.0),
     Source.REFIT: Look("refit", PURPLE, "square"),
     Source.REPEAT: Look("repeat", PURPLE, "circle"),
+    Source.ENSEMBLE: Look("ensemble", PURPLE, "diamond"),
     Source.RIVAL: Look("rival", OCHRE),
     Source.PLACEBO_START: Look("placebo's start", PURPLE, "diamond"),
 }

@@ -1,0 +1,66 @@
+"""The model that a study registers: the best one, or an average of the best."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prefect import get_run_logger
+
+from flows.tune_plan import Plan
+from llmpso.ensembles.choose import Choice
+from llmpso.ensembles.outcome import EnsembleOutcome
+from llmpso.objectives.base import SupportsEnsemble
+from llmpso.study.result import StudyResult
+from llmpso.trial import Trial, TrialState
+from tasks.ensembles import record_ensemble, select_ensemble
+from tasks.flow_runs import prefect_page
+from tasks.ledger import Ledger
+from tasks.logged_models import log_best_models, log_model
+
+
+@dataclass(frozen=True, slots=True)
+class FinalModel:
+    """What became of a study's models."""
+
+    version: str = ""
+    """The new version, as `name/version`; empty if none is registered."""
+    ensemble: EnsembleOutcome | None = None
+    """Whether an ensemble is; None if none was asked for."""
+
+
+def final_model(plan: Plan, ledger: Ledger, result: StudyResult) -> FinalModel:
+    """Make the best models of a study LoggedModels, and register the final one if it asks to."""
+    study, ranked = ledger.study, list(map(ledger.linked, _ranked(result)))
+    models = log_best_models(study, ranked, plan.registry.name, plan.dataset)
+    choice = _choice(plan, ledger, ranked)
+    outcome = choice.outcome if choice else None
+    best = next((trial for trial in models if trial.number == result.best.number), None)
+    if best is None or not plan.registers:
+        return FinalModel(ensemble=outcome)
+    if choice and choice.outcome.accepted:
+        made = record_ensemble(study, choice.outcome.members, choice.model, choice.value)
+        best = log_model(study, made, plan.registry.name, plan.dataset)
+    pages = {"the study": study.page, "the run in Prefect": prefect_page()}
+    members = choice.outcome.members if choice and choice.outcome.accepted else ()
+    version = plan.registry.register(best, study.run_id, pages, members)
+    plan.registry.describe(plan.objective.description)
+    return FinalModel(version, outcome)
+
+
+def _choice(plan: Plan, ledger: Ledger, ranked: Sequence[Trial]) -> Choice | None:
+    """Whether the average of the best models is better; None if nobody asked."""
+    if not plan.run.ensemble or not isinstance(plan.objective, SupportsEnsemble):
+        return None
+    if "model" not in ranked[0].links:
+        reason = f"trial {ranked[0].number}, the best, has no stored model"
+        choice = Choice(EnsembleOutcome(False, reason))
+    else:
+        choice = select_ensemble(ledger.study, plan.objective, ranked, plan.run.ensemble)
+    get_run_logger().info("ensemble: %s", choice.outcome.reason)
+    return choice
+
+
+def _ranked(result: StudyResult) -> list[Trial]:
+    """The best trial, then the rest of the front, then all others by their value."""
+    complete = [trial for trial in result.trials if trial.state is TrialState.COMPLETE]
+    others = sorted(complete, key=lambda trial: (trial.value, trial.number))
+    return list({t.number: t for t in (result.best, *result.front, *others)}.values())

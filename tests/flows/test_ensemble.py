@@ -1,0 +1,157 @@
+"""An average of the best models: registered if it is better, served, retuned and rolled back."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+
+from flows.display.summary_text import as_text
+from flows.notebook import load_study
+from flows.predict import predict
+from flows.retune import retune
+from flows.retune_report import Decision
+from flows.rollback import rollback
+from flows.tune import tune
+from flows.tune_plan import TuneOptions, prepare
+from llmpso.errors import SpecError
+from tasks.registry import MEMBERS_TAG
+
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
+OBJECTIVE = '''
+"""The sum of four columns, by models that see one each: their average must be better."""
+
+import numpy as np
+from sklearn.linear_model import LinearRegression
+from llmpso import Evaluation, Float, Integer, SearchSpace
+
+
+def rows(seed, n, noise=0.1):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 4))
+    return x, x.sum(axis=1) + noise * rng.normal(size=n)
+
+
+class Sum:
+    name = "sum"
+    metric = "validation RMSE"
+    description = "A model of one column of four predicts their sum."
+    space = SearchSpace({"column": Integer(0, 3), "shrink": Float(0.8, 1.2)})
+    train, valid, newest = rows(0, 400), rows(1, 400), rows(2, 400)
+
+    def evaluate(self, params, *, fidelity, seed):
+        x, y = self.train
+        model = LinearRegression().fit(x * np.eye(4)[params["column"]], y * params["shrink"])
+        predictions, truth = self.validated(model)
+        return Evaluation(float(np.sqrt(np.mean((predictions - truth) ** 2))), model=model)
+
+    def validated(self, model):
+        return model.predict(self.valid[0]), self.valid[1]
+
+    def held_out(self, model):
+        return (model.predict(self.newest[0]) - self.newest[1]) ** 2
+'''
+FAST = {"method": "pso", "particles": 6, "workers": 1, "advisor": "none", "memory": "off"}
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_store: str) -> str:
+    """The import path of the objective above."""
+    (tmp_path / "sum_objective.py").write_text(OBJECTIVE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return "sum_objective:Sum"
+
+
+def load(trial):
+    return mlflow.sklearn.load_model(trial.links["model"])
+
+
+def version(store: str, number: str = "1"):
+    return mlflow.MlflowClient(store).get_model_version("sum", number)
+
+
+def test_the_average_is_registered_and_recorded_and_made_of_a_finished_study(
+    prefect_server, mlflow_store, own
+) -> None:
+    single = tune(own, evaluations=12, **FAST)
+    assert single.ensemble is None
+    summary = tune(own, evaluations=12, ensemble=3, **FAST)
+    assert summary.run_id == single.run_id
+    assert summary.reused == 12
+    outcome = summary.ensemble_outcome
+    assert outcome.accepted
+    assert 2 <= len(outcome.members) <= 3
+    assert outcome.held_out.ensemble < outcome.held_out.single
+    assert outcome.test.ensemble < outcome.test.single
+
+    assert summary.model == "sum/2"
+    model = mlflow.sklearn.load_model("models:/sum/2")
+    row = np.ones((1, 4))
+    study = load_study(summary.run_id)
+    assert len(study.trials) == 12
+    expected = sum(
+        member.weight * load(study.trials[member.number]).predict(row)
+        for member in outcome.members
+    )
+    assert model.predict(row) == pytest.approx(expected)
+    assert json.loads(version(mlflow_store, "2").tags[MEMBERS_TAG])[0]["params"]
+
+    run = mlflow.get_run(summary.run_id)
+    assert run.data.metrics["ensemble_held_out_loss"] == outcome.held_out.ensemble
+    assert run.data.metrics["single_test_loss"] == outcome.test.single
+    assert run.data.tags["ensemble_outcome"] == outcome.reason
+    assert json.loads(run.data.tags["ensemble_weights"]) == outcome.weights
+    assert f"ensemble          registered: {outcome.reason}" in as_text(summary)
+    assert "| validation, decides |" in run.data.tags["mlflow.note.content"]
+    record = mlflow.artifacts.load_dict(f"runs:/{summary.run_id}/summary.json")
+    assert record["ensemble"]["members"][0]["number"] == outcome.members[0].number
+
+
+def test_an_ensemble_is_retuned_promoted_rolled_back_and_predicts(
+    prefect_server, mlflow_store, own
+) -> None:
+    options = FAST | {"refits": 2, "min_new_rows": 0, "evaluations": 8}
+    first = retune(objective=own, **options)
+    assert first.outcome is Decision.FIRST
+    assert MEMBERS_TAG not in version(mlflow_store).tags
+    second = retune(objective=own, ensemble=4, **options)
+    assert second.outcome is Decision.PROMOTED
+    members = json.loads(version(mlflow_store, "2").tags[MEMBERS_TAG])
+    assert 2 <= len(members) <= 4
+    assert json.loads(version(mlflow_store, "2").tags["params"]) == members[0]["params"]
+    assert second.verdict.challenger_error < second.verdict.champion_error
+
+    Path("rows.csv").write_text("a,b,c,d\n1,1,1,1\n")
+    served = mlflow.sklearn.load_model("models:/sum@champion")
+    assert predict("sum", rows="rows.csv", out="out.csv").version == "2"
+    assert float(Path("out.csv").read_text().split(",")[-1]) == pytest.approx(
+        served.predict(np.ones((1, 4)))[0]
+    )
+
+    third = retune(objective=own, ensemble=4, seed=1, **options)
+    assert third.degradation.error == pytest.approx(second.verdict.challenger_error, rel=0.2)
+    rollback("sum")
+    assert retune(objective=own, when="degraded", **options).before == "1"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ensemble": 1}, "ensemble is 1; it must be 0, or from 2 to 20 models to average"),
+        ({"ensemble": 21}, "ensemble is 21; it must be at most 20"),
+        ({"ensemble": 2}, r"objective Bowl has no validated\(model\), which an ensemble needs"),
+        ({"objective": "cnn", "ensemble": 2, "goals": ["latency_ms"]}, "several goals"),
+        (
+            {"objective": "cnn", "ensemble": 3, "max_latency_ms": 5},
+            "ensemble is 3, and max_latency_ms 5.0: the limit is of one network",
+        ),
+    ],
+)
+def test_an_ensemble_that_cannot_be_is_refused_before_training(
+    mlflow_store, bowl, change, message
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        prepare(TuneOptions(**{"objective": bowl, "advisor": "none"} | change))
