@@ -15,5 +15,7 @@ fi
 echo "export PREFECT_API_URL=http://$host:$port/api"
 # Without it the pages use port 4200, even if the server has another port.
 export PREFECT_SERVER_UI_API_URL=${PREFECT_SERVER_UI_API_URL:-http://$host:$port/api}
+# No usage data is sent, neither by the server nor by this command.
 export PREFECT_SERVER_ANALYTICS_ENABLED=${PREFECT_SERVER_ANALYTICS_ENABLED:-false}
+export DO_NOT_TRACK=${DO_NOT_TRACK:-1}
 exec prefect server start --host "$host" --port "$port"

@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 
 : "${PREFECT_API_URL:?is not set; name the Prefect server, for example http://127.0.0.1:4200/api}"
 export PREFECT_WORKER_WEBSERVER_HOST=${PREFECT_WORKER_WEBSERVER_HOST:-127.0.0.1}
+# No usage data is sent.
+export DO_NOT_TRACK=${DO_NOT_TRACK:-1}
 pool=${LLMPSO_WORK_POOL:-llmpso}
 # What is set on the pool, such as keys from blocks, stays.
 prefect work-pool inspect "$pool" >/dev/null 2>&1 || prefect work-pool create "$pool" --type process

@@ -20,6 +20,8 @@ if (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; then
 fi
 # Off: else nine processes with 2 GB would run that evaluate replies of GenAI applications.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=${MLFLOW_SERVER_ENABLE_JOB_EXECUTION:-false}
+# No usage data is sent, neither by the server nor by its pages.
+export MLFLOW_DISABLE_TELEMETRY=${MLFLOW_DISABLE_TELEMETRY:-true}
 echo "export MLFLOW_TRACKING_URI=http://$host:$port"
 exec mlflow server --host "$host" --port "$port" \
     --backend-store-uri "${MLFLOW_BACKEND_STORE_URI:-sqlite:///mlflow.db}" \

@@ -6,9 +6,12 @@ import sys
 from llmpso.loopback import spare_loopback
 
 ENVIRONMENT = {
-    # No usage data is sent.
+    # No usage data is sent: not by Prefect's server, not by its client, which else does as the
+    # server says and prints a notice, and not by MLflow and Ray.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
     # On a busy machine a temporary server may need longer than 20 s.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -17,7 +20,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
-"""Settings for Prefect and MLflow where the user has not set them."""
+"""Settings for Prefect, MLflow and Ray where the user has not set them."""
 
 
 def _set_environment() -> None:
