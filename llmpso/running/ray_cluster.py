@@ -81,13 +81,20 @@ def _connected(address: str | None, n_cores: int | None = None) -> Iterator[None
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise SpecError(
-            f"address is {address!r}, where no Ray cluster answers ({error}); start one with "
-            "`ray start --head`"
+            f"address is {address!r}, where no Ray cluster answers ({error}); {_advice(error)}"
         ) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _advice(error: BaseException) -> str:
+    """What to do about a cluster that does not answer."""
+    # Ray sends its token to an address only if it is told to, and says so in the cause alone.
+    if "token" in str(error.__cause__).lower():
+        return "it asks for a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN if yours is another"
+    return "start one with `ray start --head`"
 
 
 def _needs(context: WorkerContext) -> dict[str, float]:

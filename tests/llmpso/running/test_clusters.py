@@ -1,4 +1,4 @@
-"""A training takes of a cluster what it needs, and waits for no cluster that does not have it."""
+"""What a training takes of a cluster, and what is said of one that cannot be used."""
 
 from collections.abc import Iterator
 
@@ -108,3 +108,14 @@ def test_ray_keeps_free_what_a_training_takes() -> None:
         open_runner(SPEC, asked, n_workers=1, n_threads=1),
     ):
         pass
+
+
+def test_a_ray_cluster_that_asks_for_a_token_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refused(**options: object) -> None:
+        raise ConnectionError("Failed to connect") from RuntimeError("InvalidAuthToken")
+
+    monkeypatch.setattr(ray, "init", refused)
+    with pytest.raises(SpecError, match="asks for a token: set RAY_AUTH_MODE=token"):
+        cluster_capacity(RunOptions(runner="ray", address="head:6379"))
