@@ -93,7 +93,7 @@ def _advice(error: BaseException) -> str:
     """What to do about a cluster that does not answer."""
     # Ray sends its token to an address only if it is told to, and says so in the cause alone.
     if "token" in str(error.__cause__).lower():
-        return "it asks for a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN if yours is another"
+        return "it asks for a token: set RAY_AUTH_MODE=token and, for its token, RAY_AUTH_TOKEN"
     return "start one with `ray start --head`"
 
 
