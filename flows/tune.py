@@ -93,7 +93,7 @@ def _with_first_sizes(plan: Plan, study: Tracker) -> Plan:
 
 def _run(plan: Plan, ledger: Ledger) -> Summary:
     begin, study = time.perf_counter(), ledger.study
-    budget = max(plan.study.search.evaluations, ledger.n_reusable)
+    budget = max(plan.study.search.evaluations, round(ledger.reusable_cost))
     notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger), *memory_notes(plan))
     progress = StudyProgress(budget, plan.objective.metric, get_run_logger(), notes)
     advisor = plan.advisor(

@@ -11,6 +11,7 @@ from pathlib import Path
 from llmpso.errors import StorageError
 from llmpso.running.outcome import Outcome
 from llmpso.running.pending_records import PendingRecord
+from llmpso.study.cost import TrainingCost
 from llmpso.study.repeats import without_repeats
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
@@ -47,6 +48,7 @@ class Ledger:
     Attributes:
         study: As given.
         n_reusable: Evaluations that were there from the start.
+        reusable_cost: What they cost, in full trainings.
         reused: Numbers of the trials that these answered.
         worker_outcomes: Folder that worker processes write outcomes to.
 
@@ -77,6 +79,7 @@ class Ledger:
         left = [entry.trial for entry in self._waiting.values()]
         self._stored = reusable_trials([*recorded.values(), *left], fingerprint)
         self.n_reusable = len(self._stored)
+        self.reusable_cost = TrainingCost(self._stored.values()).total
         self._n_known = len(without_repeats(list(self._stored.values())))
         self.reused: set[int] = set()
 
@@ -143,6 +146,9 @@ class Ledger:
             place, self._n_ended = self._n_ended, self._n_ended + 1
         outcome = arrived(outcome, place)
         trial, entry = outcome.trial, self._files.put(outcome)
+        if entry is not None:
+            # A trial that was pruned at the end of a study has gone further than it had.
+            self._stored.pop(self._files.training(trial), None)
         if self._refusal is not None:
             raise self._refusal
         if entry is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from flows.display.began_from import began_from_table, belief_line, relevance_table, worth_table
 from flows.display.summary import STOPPED, Summary
+from flows.display.summary_text import pruned
 from llmpso.escaping import code, markdown, paragraphs
 from llmpso.study.stopping import StopReason
 from llmpso.text import short
@@ -56,7 +57,7 @@ def _result(summary: Summary) -> str:
     said = f" Another training of it is expected to give {expected}." if expected else ""
     return (
         f"**Best {markdown(summary.metric)}: {value}**, "
-        f"after {summary.evaluations} evaluations ({summary.failed} failed); "
+        f"after {summary.evaluations} evaluations ({summary.failed} failed{pruned(summary)}); "
         f"{STOPPED[StopReason(summary.stop_reason)]}. "
         f"It is trial {summary.best_number}, from `{summary.best_source}`.{said} "
         f"Language model: {markdown(summary.advisor)}."

@@ -19,7 +19,7 @@ def as_text(summary: Summary) -> str:
     lines = [
         f"{summary.objective}: {summary.evaluations} evaluations{_repeats(summary)}, "
         f"{summary.failed} failed"
-        f"{_infeasible(summary)}{_pruned(summary)}{_reused(summary)} "
+        f"{_infeasible(summary)}{pruned(summary)}{_reused(summary)} "
         f"({summary.method}, seed {summary.seed}); "
         f"{STOPPED[StopReason(summary.stop_reason)]}",
         "",
@@ -108,10 +108,11 @@ def _infeasible(summary: Summary) -> str:
     return f", {summary.infeasible} above a limit" if summary.infeasible else ""
 
 
-def _pruned(summary: Summary) -> str:
+def pruned(summary: Summary) -> str:
+    """How many trials were pruned, and what all of them cost; empty if none was."""
     if not summary.pruned:
         return ""
-    return f", {summary.pruned} pruned (cost: {summary.full_trainings:.3g} full trainings)"
+    return f", {summary.pruned} pruned, cost: {summary.full_trainings:.3g} full trainings"
 
 
 def _reused(summary: Summary) -> str:

@@ -1,6 +1,7 @@
 """Racing in a tracked study: what MLflow holds, what a kill costs, what is refused."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,6 +119,18 @@ def test_mlflow_distinguishes_pruned_trials_from_complete_ones(
     curve = mlflow.MlflowClient().get_metric_history(pruned["run_id"].iloc[0], "loss")
     assert len(curve) == pruned["metrics.epochs"].iloc[0]
     assert not study_folder(summary.run_id).exists()
+
+
+def test_an_extended_race_uses_all_that_it_has(prefect_server, mlflow_store, log, caplog) -> None:
+    options = OPTIONS | {"advisor": "none"}
+    first = tune("steps_objective:Steps", **options)
+    caplog.clear()
+    longer = tune("steps_objective:Steps", **options | {"evaluations": BUDGET + 3})
+    assert longer.run_id == first.run_id
+    assert "not used" not in caplog.text
+    assert set(re.findall(r"[\d.]+/(\d+)  paused", caplog.text)) == {str(BUDGET + 3)}
+    page = mlflow.get_run(first.run_id).data.tags["mlflow.note.content"]
+    assert f"{longer.pruned} pruned, cost: {longer.full_trainings:.3g} full" in page
 
 
 @pytest.mark.parametrize("method", METHODS)
