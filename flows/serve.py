@@ -28,7 +28,8 @@ def serve(file: Path | None = None, *, check: bool = False, limit: int = 1) -> N
     """Run what is scheduled in this process, until it is stopped.
 
     Args:
-        file: Deployments, as `prefect deploy` reads them; those of the clone if not given.
+        file: Deployments, as `prefect deploy` reads them; if not given, those of the clone that
+            this is, or that the command is started in.
         check: Only say what would run, and when.
         limit: Runs at a time.
     """
@@ -39,12 +40,14 @@ def serve(file: Path | None = None, *, check: bool = False, limit: int = 1) -> N
 
 
 def _file_of_clone() -> Path:
-    if not FILE.is_file():
-        raise SpecError(
-            "file is missing; name a YAML file with your deployments, such as prefect.yaml: "
-            "llmpso serve prefect.yaml"
-        )
-    return FILE
+    """The deployments of a clone; what was installed from one does not hold them."""
+    for file in (FILE, Path(*FILE.parts[-2:])):
+        if file.is_file():
+            return file
+    raise SpecError(
+        "file is missing; name a YAML file with your deployments, such as prefect.yaml: "
+        "llmpso serve prefect.yaml"
+    )
 
 
 def _serve(deployments: list[ScheduledFlow], limit: int) -> None:

@@ -182,11 +182,18 @@ def test_what_one_deployment_shares_with_another_by_reference_is_read(tmp_path: 
 
 
 def test_without_a_clone_the_file_must_be_named(monkeypatch, capsys, tmp_path) -> None:
-    monkeypatch.setattr("flows.serve.FILE", tmp_path / "prefect.yaml")
+    monkeypatch.setattr("flows.serve.FILE", tmp_path / "installed" / "deployments" / FILE.name)
+    monkeypatch.chdir(tmp_path)
     assert listed() == USAGE_ERROR
     error = capsys.readouterr().err
     assert "name a YAML file with your deployments" in error
     assert error.count("\n") == 1
+
+
+def test_what_was_installed_finds_the_clone_that_it_is_started_in(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("flows.serve.FILE", tmp_path / "installed" / "deployments" / FILE.name)
+    monkeypatch.chdir(FILE.parents[1])
+    assert listed() == 0
 
 
 def test_runs_do_not_search_the_working_directory_first(monkeypatch) -> None:
