@@ -12,8 +12,9 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 
 from llmpso.data.series.time_series import TimeSeries
 from llmpso.errors import RegistryError
+from llmpso.objectives.averaged import average
 from llmpso.objectives.lstm import LSTMObjective
-from tasks.artifacts import check_model, load_model
+from tasks.artifacts import check_model, load_member, load_model
 from tasks.model_files import write_description
 from tasks.stored_models import MODEL, store_model
 
@@ -130,6 +131,25 @@ def test_a_damaged_file_is_named_in_one_line(
     file.unlink()
     with pytest.raises(RegistryError, match=f"{name} is missing"):
         load_model(mlflow_store, address, objective)
+
+
+def test_an_ensemble_is_checked_by_all_its_members_and_its_loader_runs_nothing(
+    mlflow_store, objective, forecaster, tmp_path, trap
+) -> None:
+    ensemble = average([forecaster, forecaster], [0.5, 0.5])
+    address, folder = artifact(ensemble, mlflow_store, tmp_path)
+    description = folder / "data/model/ensemble.json"
+    description.write_text(
+        description.read_text().replace("llmpso.objectives.forecaster", "trap_module")
+    )
+    check_model(mlflow_store, address)
+    loaded = load_member(mlflow_store, address, objective)
+    frame = forecaster.example
+    pd.testing.assert_series_equal(loaded.predict(frame), forecaster.predict(frame))
+    assert not trap.exists()
+    (folder / "data/model/1/weights.pt").unlink()
+    with pytest.raises(RegistryError, match="weights.pt is missing"):
+        check_model(mlflow_store, address)
 
 
 def test_weights_of_another_network_are_refused(
