@@ -94,7 +94,7 @@ def _with_first_sizes(plan: Plan, study: Tracker) -> Plan:
 def _run(plan: Plan, ledger: Ledger) -> Summary:
     begin, study = time.perf_counter(), ledger.study
     budget = max(plan.study.search.evaluations, round(ledger.reusable_cost))
-    notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger), *memory_notes(plan))
+    notes = (*notes_of(plan.objective), *reuse_notes(plan, ledger))
     progress = StudyProgress(budget, plan.objective.metric, get_run_logger(), notes)
     advisor = plan.advisor(
         lambda backend: ReportingBackend(StudyReplies(CachedBackend(backend), study), progress)
@@ -125,7 +125,7 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
         ensemble=model.ensemble,
         study=study,
         prefect_run=prefect_page(),
-        notes=notes,
+        notes=(*notes, *memory_notes(plan)),
         memory=optimizer.memory if isinstance(optimizer, HasMemory) else None,
     )
     publish(plan, ledger, result, summary)

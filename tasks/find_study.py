@@ -34,6 +34,7 @@ Fits = Callable[[Run, str], bool]
 KNOWN_BY: tuple[Fits, ...] = (
     lambda run, named: run.info.run_name == named,
     lambda run, named: run.data.tags.get("objective") == named,
+    lambda run, named: run.data.params.get("objective") == named,  # as `tune` was given it
     lambda run, named: len(named) >= LEAST_OF_ID and run.info.run_id.startswith(named),
 )
 """What a study may be called, the surest first."""

@@ -22,12 +22,20 @@ RUNNING, WAITING, MOST_SHOWN = "●", "○", 24
 
 
 @contextmanager
-def shown_on_terminal(progress: StudyProgress, n_workers: int) -> Iterator[None]:
-    """Show a study while the block runs, if there is a terminal and `--quiet` is not set."""
+def shown_on_terminal(progress: StudyProgress, n_workers: int, page: str = "") -> Iterator[None]:
+    """Show a study while the block runs, if there is a terminal and `--quiet` is not set.
+
+    Args:
+        progress: Of the study.
+        n_workers: Trainings at a time.
+        page: Address of the run in Prefect; the log, which shows it too, is silent on a terminal.
+    """
     console = Console(stderr=True)
     if IS_QUIET.get() or not sys.stderr.isatty():
         yield
         return
+    if page:
+        console.print(Text(f"Prefect: {page}"), soft_wrap=True)
     for note in progress.notes:
         console.print(Text(f"note: {note}", style="yellow"))
     with Live(

@@ -53,7 +53,7 @@ def llmpso(*arguments: str) -> int:
 
 
 def test_a_study_is_shown_and_sent_as_a_file(summary, capsys) -> None:
-    assert llmpso("show") == 0
+    assert llmpso("show", "hostile:Hostile") == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"{summary.study}\n")
     assert "finished: all evaluations were used" in shown

@@ -72,6 +72,13 @@ def test_no_view_without_a_terminal_or_with_quiet(
     assert capsys.readouterr().err == ""
 
 
+def test_the_address_of_the_run_is_shown_while_it_runs(progress, monkeypatch, capsys) -> None:
+    page = "http://127.0.0.1:4200/runs/flow-run/01a21cbc-7dd4-7393-ae7a-5c33209ca8a6"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with shown_on_terminal(progress, 2, page):
+        assert f"Prefect: {page}\n" in capsys.readouterr().err
+
+
 def test_what_people_should_know_of_the_data_is_a_warning_of_the_log(caplog) -> None:
     notes = ("column 'No' is left out: it merely counts rows",)
     StudyProgress(10, "error", logging.getLogger("a-test"), notes)
