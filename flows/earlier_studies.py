@@ -43,5 +43,6 @@ def _sought(plan: Plan) -> Sought:
         metric=objective.metric,
         objective=objective.name,
         model=plan.registry.name,
+        network=plan.objective_spec.name,
         options=plan.past,
     )

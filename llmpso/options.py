@@ -162,8 +162,8 @@ class MemoryOptions(Options):
     model_config = ConfigDict(title="Memory")
 
     memory: Literal["auto", "off"] = "auto"
-    """Begin from what earlier studies of the same hyperparameters and metric found (`auto`, with
-    the method `guided`), or from nothing (`off`)."""
+    """Begin from what earlier studies of the same hyperparameters and metric found, or where there
+    are none from those that ship (`auto`, with the method `guided`), or from nothing (`off`)."""
     memory_studies: Annotated[int, Field(ge=1, le=20)] = 20
     """Earlier studies to learn from: the most alike, and of these the newest."""
     memory_days: Positive | None = None

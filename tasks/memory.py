@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from llmpso.errors import SpecError
 from llmpso.memory.mapping import LEAST_SHARED, fits
 from llmpso.memory.past_study import PastStudy
+from llmpso.memory.reference_studies import reference_studies
 from llmpso.options import MemoryOptions
 from llmpso.space import SearchSpace
 from llmpso.text import did_you_mean, one_line
@@ -67,6 +68,8 @@ class Sought:
     objective: str
     model: str
     """Registered model that it is for."""
+    network: str = ""
+    """Network of the library, for which studies ship; empty for an objective of a user's own."""
     options: MemoryOptions = MemoryOptions()
 
 
@@ -108,7 +111,18 @@ def found(sought: Sought) -> Recalled:
     except (*STORE_ERRORS, SQLAlchemyError) as error:
         return Recalled(left_out=(f"earlier studies cannot be searched: {one_line(error, 200)}",))
     lines = [f"{n} {reason}" for reason, n in reasons.most_common()]
-    return Recalled(studies=tuple(studies), left_out=tuple(lines))
+    return Recalled(studies=tuple(studies) or _shipped(sought), left_out=tuple(lines))
+
+
+def _shipped(sought: Sought) -> tuple[PastStudy, ...]:
+    """The studies that come with the library, unless others are named."""
+    fitting = (
+        study
+        for study in reference_studies(sought.network)
+        if _name_of(study.metric) == _name_of(sought.metric) and fits(sought.space, study)
+    )
+    is_limited = sought.options.memory_experiments or sought.options.memory_days is not None
+    return () if is_limited else tuple(islice(fitting, sought.options.memory_studies))
 
 
 def check_experiments(tracking_uri: str, names: Sequence[str]) -> None:

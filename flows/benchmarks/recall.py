@@ -96,7 +96,7 @@ def _written(uri: str, database: Path, kind: str) -> Sought:
                 record_past_study(study, past)
     # Far more than a study is allowed to read.
     options = MemoryOptions().model_copy(update={"memory_studies": N_STUDIES})
-    return Sought(experiment, SPACE, metric, "network", "network", options)
+    return Sought(experiment, SPACE, metric, "network", "network", options=options)
 
 
 def _trial(number: int, rng: np.random.Generator) -> Trial:

@@ -13,6 +13,8 @@ from mlflow.exceptions import MlflowException
 
 from llmpso.errors import SpecError
 from llmpso.memory.past_study import PastStudy, PastTrial
+from llmpso.memory.reference_studies import reference_studies
+from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import MemoryOptions
 from llmpso.space import Float, Integer, SearchSpace
 from tasks import memory
@@ -175,3 +177,16 @@ def test_a_name_of_no_experiment_is_refused(mlflow_store: str, ended: Ended) -> 
     check_experiments(mlflow_store, ("air quality",))
     with pytest.raises(SpecError, match="no such experiment, did you mean 'air quality'?"):
         check_experiments(mlflow_store, ("air-quality",))
+
+
+def test_without_earlier_studies_a_network_begins_from_those_that_ship(
+    sought: Sought, ended: Ended
+) -> None:
+    objective = build_objective(ObjectiveSpec("cnn"))
+    network = replace(sought, space=objective.space, metric=objective.metric, network="cnn")
+    ended("a study of something else")
+    assert found(network).studies == reference_studies("cnn") != ()
+    assert found(replace(network, metric="seconds")).studies == ()
+    for limit in (MemoryOptions(memory_experiments=("own",)), MemoryOptions(memory_days=30)):
+        assert found(replace(network, options=limit)).studies == ()
+    assert names(found(replace(sought, network="cnn"))) == ["a study of something else"]
