@@ -190,7 +190,9 @@ def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[
             tune.open_runner(ledger.worker_outcomes) as measure,
             shown_on_terminal(progress, tune.n_workers),
         ):
-            done += iterate(0, missing, measure, ledger, runner, progress)
+            # Else Prefect's page would show a second `iteration 0`.
+            refits = iterate.with_options(task_run_name="refits")
+            done += refits(0, missing, measure, ledger, runner, progress)
     ledger.deliver()
     return [ledger.linked(trial) for trial in sorted(done, key=lambda trial: trial.number)]
 
