@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import signal
 import socket
@@ -222,6 +223,22 @@ def ends() -> Callable[..., bool]:
     return ended
 
 
+FAULT = re.compile(r"\| (?:ERROR|CRITICAL) |^ERROR: |^Traceback ", re.MULTILINE)
+"""Of Prefect, of uvicorn, of Python."""
+ENTRY = re.compile(r"^(?=\d\d:\d\d:\d\d\.\d|\d{4}[-/]\d\d[-/]\d\d |[A-Z]+: )", re.MULTILINE)
+"""Where an entry of a log begins; its traceback belongs to it."""
+EXPLAINED = re.compile(
+    # SQLite has one writer, and the machine is busy: Prefect tries again.
+    "database is locked"
+)
+
+
+def faults(log: str) -> list[str]:
+    """The entries of a server's log that tell of an error nobody explained."""
+    entries = ENTRY.split(log)
+    return [entry for entry in entries if FAULT.search(entry) and not EXPLAINED.search(entry)]
+
+
 class Services:
     """Real servers, started by the commands under test; each has a log in a folder.
 
@@ -232,6 +249,8 @@ class Services:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._running: list[subprocess.Popen[bytes]] = []
+        self._logs: dict[int, Path] = {}
+        self._faults: list[str] = []
 
     @staticmethod
     def free_port() -> int:
@@ -241,15 +260,26 @@ class Services:
             return probe.getsockname()[1]
 
     def start(
-        self, command: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        may_log_errors: bool = False,
     ) -> subprocess.Popen[bytes]:
-        """Start a command in the project's folder."""
+        """Start a command in the project's folder.
+
+        Args:
+            command: Of a server.
+            environment: Its own variables.
+            may_log_errors: The test is about a fault; else an error in the log is one.
+        """
         own = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PWD": str(PROJECT),
         }
-        with (self.folder / f"{len(self._running)}.log").open("wb") as log:
+        path = self.folder / f"{len(self._running)}.log"
+        with path.open("wb") as log:
             process = subprocess.Popen(
                 command,
                 cwd=PROJECT,
@@ -259,6 +289,8 @@ class Services:
                 start_new_session=True,
             )
         self._running.append(process)
+        if not may_log_errors:
+            self._logs[process.pid] = path
         return process
 
     def wait_for(self, url: str, seconds: float = 240.0) -> None:
@@ -274,7 +306,8 @@ class Services:
         raise TimeoutError(f"{url} does not answer; the logs say: {logs}")
 
     def stop(self, process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:
-        """End a process and all that it started."""
+        """End a process and all that it started; what it logs while it ends does not count."""
+        self._look_at_log(process)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, how)
         try:
@@ -283,10 +316,21 @@ class Services:
             os.killpg(process.pid, signal.SIGKILL)
 
     def stop_all(self) -> None:
-        """End what still runs, the youngest first."""
+        """End what still runs, the youngest first.
+
+        Raises:
+            AssertionError: A server has logged an error.
+        """
         for process in reversed(self._running):
+            self._look_at_log(process)
             if process.poll() is None:
                 self.stop(process)
+        found, self._faults = self._faults, []
+        assert not found, "\n".join(["a server's log has errors:", *found])
+
+    def _look_at_log(self, process: subprocess.Popen[bytes]) -> None:
+        if log := self._logs.pop(process.pid, None):
+            self._faults += faults(log.read_text(errors="replace"))
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,10 @@ class Worker:
         self.start()
 
     def start(self) -> None:
-        self._process = self._services.start(["bash", "deployments/work.sh"], self._environment)
+        # Its runs are killed, and log that.
+        self._process = self._services.start(
+            ["bash", "deployments/work.sh"], self._environment, may_log_errors=True
+        )
         port = self._environment["PREFECT_WORKER_WEBSERVER_PORT"]
         self._services.wait_for(f"http://127.0.0.1:{port}/health")
 

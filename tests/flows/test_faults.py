@@ -225,11 +225,14 @@ def test_a_postgresql_that_crashes_under_both_servers(
         postgres.run("--command", f"CREATE DATABASE {name}")
     own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{login}/prefect"}
     services.start(
-        ["bash", "deployments/start.sh"], own | {"PREFECT_SERVER_API_PORT": str(prefect)}
+        ["bash", "deployments/start.sh"],
+        own | {"PREFECT_SERVER_API_PORT": str(prefect)},
+        may_log_errors=True,
     )
     own = {"MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://{login}/mlflow"}
     own["MLFLOW_ARTIFACTS_DESTINATION"] = str(services.folder / "artifacts")
-    services.start(["bash", "mlflow/start.sh"], own | {"MLFLOW_PORT": str(mlflow_port)})
+    own["MLFLOW_PORT"] = str(mlflow_port)
+    services.start(["bash", "mlflow/start.sh"], own, may_log_errors=True)
     services.wait_for(f"{api}/health")
     services.wait_for(f"{store}/health")
 
