@@ -233,10 +233,18 @@ EXPLAINED = re.compile(
 )
 
 
+OFTEN = 3
+"""What is broken says so again and again; a busy machine may cause an error or two."""
+
+
 def faults(log: str) -> list[str]:
-    """The entries of a server's log that tell of an error nobody explained."""
-    entries = ENTRY.split(log)
-    return [entry for entry in entries if FAULT.search(entry) and not EXPLAINED.search(entry)]
+    """An entry of each error that a log tells of again and again, and that nobody explained."""
+    of_kind: dict[str, list[str]] = {}
+    for entry in ENTRY.split(log):
+        if FAULT.search(entry) and not EXPLAINED.search(entry):
+            said = entry.strip().splitlines()[-1]
+            of_kind.setdefault(re.sub(r"[\da-f]*\d[\da-f]*", "#", said), []).append(entry)
+    return [entries[0] for entries in of_kind.values() if len(entries) >= OFTEN]
 
 
 class Services:
