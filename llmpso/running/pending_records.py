@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from llmpso.dimensions import with_tuples
@@ -59,6 +60,7 @@ class PendingRecords:
 
     def __init__(self, folder: Path) -> None:
         self._folder = made_folder(folder)
+        self._naming = Lock()
         for rest in folder.glob(f"*{HALF_WRITTEN}"):
             if rest.is_dir():
                 remove(rest)
@@ -69,7 +71,8 @@ class PendingRecords:
         Raises:
             OSError: There is no room.
         """
-        half = self._folder / f"{key}{HALF_WRITTEN}"
+        # Two trials may be the same training: a champion, and a challenger that equals it.
+        half = self._folder / f"{key}.{outcome.trial.number}{HALF_WRITTEN}"
         remove(half)
         half.mkdir()
         trial = fill(half)
@@ -79,7 +82,8 @@ class PendingRecords:
         (half / _RECORD).write_text(sealed(record), encoding="utf-8")
         # A kill loses it until it has its name, a power cut until it is on the disk. The name
         # comes first, since the disk takes longer and checksums show a power cut in between.
-        whole = half.rename(free_place(self._folder / key))
+        with self._naming:
+            whole = half.rename(free_place(self._folder / key))
         sync_tree(whole)
         sync(self._folder)
         return _entry(whole, record)
@@ -99,7 +103,7 @@ class PendingRecords:
 
     def remove(self, entry: PendingRecord) -> None:
         """Remove an outcome that is recorded."""
-        half = entry.folder.with_name(entry.folder.name + HALF_WRITTEN)
+        half = entry.folder.with_name(f"{entry.folder.name}.recorded{HALF_WRITTEN}")
         # It may have been removed by hand meanwhile.
         with suppress(FileNotFoundError):
             remove(entry.folder.rename(half))

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def test_another_process_finds_what_was_put(folder):
     assert [entry.trial for entry in entries] == [outcome(number).trial for number in range(3)]
     assert entries[0].curves == {"loss": (3.0, 2.0)}
     assert (entries[0].folder / FILES[1]).read_bytes() == b"some content" * 50
+
+
+def test_the_same_training_of_two_trials_is_put_and_removed_at_once(tmp_path):
+    pending = PendingRecords(tmp_path / "outcomes")
+
+    def put_and_remove(number: int) -> None:
+        for _ in range(30):
+            entry = pending.put("aa", outcome(number), lambda folder: outcome(number).trial)
+            assert entry.folder.is_dir()
+            pending.remove(entry)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put_and_remove, range(4)))
+    assert not list((tmp_path / "outcomes").iterdir())
 
 
 def test_what_a_training_reported_is_there_again_with_its_limits(tmp_path):
