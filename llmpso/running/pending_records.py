@@ -103,7 +103,8 @@ class PendingRecords:
 
     def remove(self, entry: PendingRecord) -> None:
         """Remove an outcome that is recorded."""
-        half = entry.folder.with_name(f"{entry.folder.name}.recorded{HALF_WRITTEN}")
+        name = f"{entry.folder.name}.{entry.trial.number}.recorded{HALF_WRITTEN}"
+        half = entry.folder.with_name(name)
         # It may have been removed by hand meanwhile.
         with suppress(FileNotFoundError):
             remove(entry.folder.rename(half))
