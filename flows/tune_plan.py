@@ -16,11 +16,7 @@ from llmpso.backends.choose import choose_backend
 from llmpso.ensembles.choose import ensembled
 from llmpso.errors import SpecError
 from llmpso.goals import Goals
-from llmpso.objectives.base import (
-    DescribedObjective,
-    Resumable,
-    goals_of,
-)
+from llmpso.objectives.base import DescribedObjective, Resumable, goals_of
 from llmpso.objectives.in_process import is_in_process
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import AllOptions, MemoryOptions, RunOptions

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import mlflow
@@ -140,7 +141,7 @@ def test_the_clock_starts_runs(environment: dict[str, str]) -> None:
     assert active
 
     def waiting() -> set[str]:
-        runs = httpx.post(f"{api}/flow_runs/filter", json={}, verify=False).json()
+        runs = flow_runs(environment)
         return {run["deployment_id"] for run in runs if run["state_name"] == "Scheduled"}
 
     until(lambda: waiting() >= set(active), every=1.0)
@@ -174,9 +175,8 @@ def test_a_promotion_starts_the_deployment_that_waits_for_it(environment: dict[s
         f"from prefect.events import emit_event; emit_event('llmpso.model.promoted', {resource})"
     )
     subprocess.run([sys.executable, "-c", code], env=os.environ | environment, check=True)
-    runs = partial(httpx.post, f"{api}/flow_runs/filter", json={}, verify=False)
     asked = {"model": "lstm-air-quality", "rows": "newest.csv"}
-    until(lambda: asked in [run["parameters"] for run in runs().json()], every=1.0)
+    until(lambda: asked in [run["parameters"] for run in flow_runs(environment)], every=1.0)
 
 
 @pytest.mark.slow
@@ -229,18 +229,22 @@ def n_measured(store: str, seed: int) -> int:
     return len(client.search_runs(experiments, f"{of_it} and attributes.status = 'FINISHED'"))
 
 
-def states(environment: dict[str, str]) -> set[str | None]:
-    """The states of all flow runs; to start Prefect's client costs more than the request."""
+def flow_runs(environment: dict[str, str]) -> list[dict[str, Any]]:
+    """All of the server; to start Prefect's client costs more than the request."""
     url = f"{environment['PREFECT_API_URL']}/flow_runs/filter"
-    return {run["state_name"] for run in httpx.post(url, json={}, verify=False).json()}
+    return httpx.post(url, json={}, verify=False).json()
+
+
+def states(environment: dict[str, str]) -> set[str | None]:
+    """The states of all flow runs."""
+    return {run["state_name"] for run in flow_runs(environment)}
 
 
 def n_starts(environment: dict[str, str], seed: int) -> list[int]:
     """How often each completed run of a study was started."""
-    url = f"{environment['PREFECT_API_URL']}/flow_runs/filter"
     return [
         run["run_count"]
-        for run in httpx.post(url, json={}, verify=False).json()
+        for run in flow_runs(environment)
         if run["state_name"] == "Completed" and run["parameters"].get("method") == "pso"
         if run["parameters"]["seed"] == seed
     ]
