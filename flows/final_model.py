@@ -10,7 +10,7 @@ from llmpso.ensembles.choose import Choice
 from llmpso.ensembles.outcome import EnsembleOutcome
 from llmpso.objectives.base import SupportsEnsemble
 from llmpso.study.result import StudyResult
-from llmpso.trial import Trial, TrialState
+from llmpso.trial import Trial, ranked
 from tasks.ensembles import record_ensemble, select_ensemble
 from tasks.flow_runs import prefect_page
 from tasks.ledger import Ledger
@@ -61,6 +61,5 @@ def _choice(plan: Plan, ledger: Ledger, ranked: Sequence[Trial]) -> Choice | Non
 
 def _ranked(result: StudyResult) -> list[Trial]:
     """The best trial, then the rest of the front, then all others by their value."""
-    complete = [trial for trial in result.trials if trial.state is TrialState.COMPLETE]
-    others = sorted(complete, key=lambda trial: (trial.value, trial.number))
-    return list({t.number: t for t in (result.best, *result.front, *others)}.values())
+    everyone = (result.best, *result.front, *ranked(result.trials))
+    return list({trial.number: trial for trial in everyone}.values())

@@ -269,6 +269,12 @@ class Trial:
         )
 
 
+def ranked(trials: Iterable[Trial]) -> list[Trial]:
+    """The completed trials, the lowest value first, of equals the earliest."""
+    completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    return sorted(completed, key=lambda trial: (trial.value, trial.number))
+
+
 def _listed(goals: Iterable[str]) -> str:
     """Goals in words."""
     return (

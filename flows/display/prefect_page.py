@@ -24,7 +24,7 @@ from flows.display.progress import StudyProgress
 from llmpso.escaping import markdown
 from llmpso.goals import Goals
 from llmpso.text import one_line, short
-from llmpso.trial import Trial
+from llmpso.trial import Trial, ranked
 
 UNAVAILABLE = (httpx.HTTPError, PrefectException)
 """Errors if Prefect's server does not answer, or refuses."""
@@ -96,19 +96,13 @@ class PrefectPage:
                 prefect.update_artifact(self._leaders, ArtifactUpdate(data=json.dumps(rows)))
 
 
-def leaders(trials: Sequence[Trial]) -> list[Trial]:
-    """The completed trials, the best first."""
-    completed = [trial for trial in trials if trial.value is not None]
-    return sorted(completed, key=lambda trial: (trial.value, trial.number))
-
-
 def leaderboard(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
     """The best trials, one row each; a dash where a hyperparameter does not count.
 
     Of several goals those of the front, the lowest first goal first.
     """
     first = trials[0].goals if trials else ()
-    best = (Goals(first).front(trials) if first else leaders(trials))[:MOST_ROWS]
+    best = (Goals(first).front(trials) if first else ranked(trials))[:MOST_ROWS]
     names = list(dict.fromkeys(name for trial in best for name in trial.params))
     return [
         {

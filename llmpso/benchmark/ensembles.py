@@ -16,8 +16,7 @@ from llmpso.ensembles.outcome import Losses
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.space import Params
 from llmpso.study.minimize import minimize
-from llmpso.study.result import StudyResult
-from llmpso.trial import Evaluation, Trial, TrialState
+from llmpso.trial import Evaluation, ranked
 
 SIZES = (2, 3, 5, 10)
 
@@ -52,7 +51,7 @@ def ensemble_rows(name: str, seed: int, evaluations: int) -> Iterator[dict[str, 
     objective: Any = build_objective(ObjectiveSpec(name))
     trained = WithModels(objective)
     result = minimize(trained, objective.space, evaluations=evaluations, seed=seed)
-    trials = _ranked(result)
+    trials = ranked(result.trials)
     models = [trained.models[trial.seed] for trial in trials]
     for most in SIZES:
         outcome = choose_ensemble(objective, trials, models, most).outcome
@@ -68,11 +67,6 @@ def ensemble_rows(name: str, seed: int, evaluations: int) -> Iterator[dict[str, 
             **_columns("test", outcome.test),
             "best_test": objective.held_out(models[0]).error,
         }
-
-
-def _ranked(result: StudyResult) -> list[Trial]:
-    complete = [trial for trial in result.trials if trial.state is TrialState.COMPLETE]
-    return sorted(complete, key=lambda trial: (trial.value, trial.number))
 
 
 def _columns(name: str, losses: Losses | None) -> dict[str, Any]:

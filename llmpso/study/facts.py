@@ -8,7 +8,7 @@ from llmpso.study.cost import TrainingCost
 from llmpso.study.expected import Expectation
 from llmpso.study.trial_rows import trial_rows
 from llmpso.text import brief, one_line, short
-from llmpso.trial import Trial
+from llmpso.trial import Trial, ranked
 
 BEST_SHOWN = 10
 """Trials in the table of the best."""
@@ -70,8 +70,7 @@ def html(
     expected: Expectation | None = None,
 ) -> str:
     """The facts and the best trials as tables."""
-    valued = [trial for trial in trials if trial.value is not None]
-    leaders = sorted(valued, key=lambda trial: (trial.value, trial.number))[:BEST_SHOWN]
+    leaders = ranked(trials)[:BEST_SHOWN]
     tables = facts_table(facts(trials, best, metric, expected))
     return tables + trials_table(leaders) if leaders else tables
 

@@ -13,7 +13,7 @@ from statistics import fmean
 from llmpso.search.optimizer import trial_seed
 from llmpso.study.stopping import StopReason
 from llmpso.study.workers import Evaluator
-from llmpso.trial import Source, Trial, TrialState
+from llmpso.trial import Source, Trial, ranked
 
 N_REPEATED = 2
 """Configurations that are trained again; more of them, or a race among them, chose no better."""
@@ -89,8 +89,7 @@ def _repeat(trial: Trial, index: int, iteration: int, seed: int) -> Trial:
 
 def candidates(trials: Sequence[Trial]) -> list[Trial]:
     """The completed trials with the lowest values, the earliest of equals first."""
-    completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    return sorted(completed, key=lambda trial: (trial.value, trial.number))[:N_REPEATED]
+    return ranked(trials)[:N_REPEATED]
 
 
 def repeated_trial(repeat: Trial) -> int:
