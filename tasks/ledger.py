@@ -19,7 +19,7 @@ from tasks.patience import FULL, STORE_ERRORS, is_full, is_unavailable, patientl
 from tasks.reuse import found_for, reusable_trials, reused_for
 from tasks.state import forget_study, study_folder, usable_state
 from tasks.study_files import StudyFiles, arrived, way_out
-from tasks.tracker import Tracker
+from tasks.tracker import INCUMBENT, Tracker
 from tasks.trial_runs import close_unfinished, found_recorded, record_trial, recorded_trials
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class Ledger:
         close_unfinished(study)
         recorded = recorded_trials(study)
         self._incumbents = study.incumbents()
+        self._new_incumbents: list[tuple[int, float]] = []
         self._links = {trial.number: trial.links for trial in recorded.values()}
         with usable_state(study.run_id):
             self._n_ended = self._files.take_in(recorded)
@@ -165,14 +166,15 @@ class Ledger:
         return replace(trial, links=self._links.get(trial.number, trial.links))
 
     def note_incumbent(self, trial: Trial | None) -> None:
-        """Add the best value to the study's curve, once, unless the store is unavailable."""
+        """Add the best value to the study's curve, once; while the store is unavailable, later."""
         if trial is None or trial.value is None or trial.number in self._incumbents:
             return
+        self._incumbents.add(trial.number)
+        self._new_incumbents.append((trial.number, trial.value))
         if self._is_quiet():
             return
         try:
-            self.study.record_incumbent(trial.number, trial.value)
-            self._incumbents.add(trial.number)
+            self._deliver_incumbents()
         except STORE_ERRORS as error:
             if not is_unavailable(error):
                 raise
@@ -187,6 +189,7 @@ class Ledger:
         """
         wait(self._under_way.copy())
         patiently(self._deliver, f"record {len(self._waiting)} evaluations")
+        patiently(self._deliver_incumbents, "record the best values")
         patiently(partial(close_unfinished, self.study), "close interrupted records")
 
     def close(self) -> None:
@@ -225,6 +228,12 @@ class Ledger:
                 raise
             self._links[found.number] = found.links
             self._files.pending.remove(entry)
+
+    def _deliver_incumbents(self) -> None:
+        """Add what the study's curve lacks: also what an earlier attempt did not write, or did."""
+        if self._new_incumbents:
+            self.study.record_curve(INCUMBENT, self._new_incumbents)
+            self._new_incumbents.clear()
 
     def _recorded(self, entry: PendingRecord) -> Trial:
         with usable_state(self.study.run_id):

@@ -52,11 +52,6 @@ class Tracker:
         """The page of the run, for links on other pages of MLflow's."""
         return run_page(self.experiment_id, self.run_id)
 
-    def record_incumbent(self, number: int, value: float) -> None:
-        """Add the best value so far to the run's curve, at the number of its evaluation."""
-        point = Metric(INCUMBENT, value, milliseconds(time.time()), number)
-        self.store.log_batch(self.run_id, metrics=[point])
-
     def record_curve(self, name: str, points: Sequence[tuple[int, float]]) -> None:
         """Add the points of a curve, each with its step, that it does not have yet."""
         known = {point.step for point in self.store.get_metric_history(self.run_id, name)}
