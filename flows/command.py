@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows.command_line import RUN_FAILED, new_app
-from flows.display.terminal import IS_QUIET
+from flows.display.terminal import quiet
 from flows.handover import handed_over
 from flows.masked_logs import mask_logs
 from flows.output import others_aside, print_result
@@ -85,10 +85,9 @@ def _flag(name: str, text: str) -> inspect.Parameter:
 def _run(command: Command, arguments: dict[str, Any]) -> int:
     """Check first, so that a mistake costs no server and leaves no failed run."""
     is_quiet, as_json = arguments.pop("quiet"), arguments.pop("json", False)
-    with others_aside(is_quiet or as_json), handed_over():
+    with others_aside(is_quiet or as_json), quiet(is_quiet), handed_over():
         mask_logs()
         command.check(arguments)
-        IS_QUIET.set(is_quiet)
         if is_quiet or sys.stderr.isatty():
             _quieten_console()
         # Prefect's type of such a flow says that it returns nothing.

@@ -22,6 +22,16 @@ RUNNING, WAITING, MOST_SHOWN = "●", "○", 24
 
 
 @contextmanager
+def quiet(is_wanted: bool) -> Iterator[None]:
+    """Show no study while the block runs, if that is wanted."""
+    token = IS_QUIET.set(is_wanted)
+    try:
+        yield
+    finally:
+        IS_QUIET.reset(token)
+
+
+@contextmanager
 def shown_on_terminal(progress: StudyProgress, n_workers: int, page: str = "") -> Iterator[None]:
     """Show a study while the block runs, if there is a terminal and `--quiet` is not set.
 

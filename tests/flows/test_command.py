@@ -13,6 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.command_line import COMMANDS, INTERRUPTED, USAGE_ERROR, joined_app, run_module
 from flows.command_line import run as run_app
+from flows.display.terminal import IS_QUIET
 from flows.servers import is_healthy
 from flows.tune import APP, COMMAND
 from llmpso import __version__
@@ -118,6 +119,7 @@ def test_json_is_all_of_standard_output(
     record = json.loads(capsys.readouterr().out)
     assert (record["evaluations"], record["method"]) == (6, "pso")
     assert set(record["best_params"]) == {"x", "n"}
+    assert not IS_QUIET.get(), "what the process runs next is shown again"
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from flows.display.progress import ReportingBackend, StudyProgress
-from flows.display.terminal import IS_QUIET, shown_on_terminal, view
+from flows.display.terminal import quiet, shown_on_terminal, view
 from llmpso.backends.base import Message, Reply, Request
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
 from scripted_backend import ScriptedBackend
@@ -65,10 +65,8 @@ def test_no_view_without_a_terminal_or_with_quiet(
     progress, monkeypatch, capsys, is_terminal, is_quiet
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
-    token = IS_QUIET.set(is_quiet)
-    with shown_on_terminal(progress, 2):
+    with quiet(is_quiet), shown_on_terminal(progress, 2):
         progress(trial(0, 30.0))
-    IS_QUIET.reset(token)
     assert capsys.readouterr().err == ""
 
 
