@@ -88,12 +88,12 @@ class Arms:
         ]
 
     def over_limit(self, refits: Sequence[Refit]) -> str:
-        """How refits exceed, on average, the limit by which a champion is chosen; empty if not."""
+        """How refits exceed, on average, the limit by which a trial is chosen; empty if not."""
         means = {name: _mean(refits, name) for name in self.goals.names}
         if not means or self.goals.is_within(means):
             return ""
         shown = ", ".join(f"{name} {mean:.4g}" for name, mean in means.items())
-        return f"is not within {self.goals.champion!r} ({shown})"
+        return f"is not within {self.goals.choose!r} ({shown})"
 
 
 def _mean(refits: Sequence[Refit], name: str) -> float:
@@ -122,13 +122,13 @@ def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Sequence[Member]) -
 def compare_arms(arms: Arms, rule: Rule) -> Verdict:
     """The verdict on two sets of refits.
 
-    Of several goals it is on their product where the champion is the knee of their front, and on
-    the error where it is the lowest one within a limit.
+    Of several goals it is on their product where the knee of their front is chosen, and on the
+    error where the lowest one within a limit is.
     """
     champion, challenger = (
         [refit.held_out for refit in refits] for refits in (arms.champion, arms.challenger)
     )
-    is_product = bool(arms.goals) and arms.goals.champion == KNEE
+    is_product = bool(arms.goals) and arms.goals.choose == KNEE
     return compare_refits(champion, challenger, rule, arms.others, is_product=is_product)
 
 

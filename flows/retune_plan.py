@@ -142,7 +142,7 @@ class RetunePlan:
                 "temperature": tune.temperature,
                 "ensemble": tune.run.ensemble,
             }
-            | {name: [*own, tune.study.goals.champion] for name, own in tune.goals_record.items()}
+            | {name: [*own, tune.study.goals.choose] for name, own in tune.goals_record.items()}
         )
 
 

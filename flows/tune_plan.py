@@ -159,7 +159,7 @@ def prepare(options: TuneOptions) -> Plan:
     _check_ensemble(objective, options)
     study = replace(
         study,
-        goals=Goals(goals_of(objective), options.data.champion),
+        goals=Goals(goals_of(objective), options.data.choose),
         can_pause=_can_pause(objective, options),
     )
     registered = model_name(options.register_as, objective.name)

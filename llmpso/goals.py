@@ -1,4 +1,4 @@
-"""Several goals of one study: their names, their Pareto front, and which of it is the champion."""
+"""Several goals of one study: their names, their Pareto front, and which of it is chosen."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from llmpso.text import is_storable, one_line, short
 from llmpso.trial import Trial, TrialState
 
 KNEE = "knee"
-"""The champion is where the front bends."""
+"""The trial is chosen where the front bends."""
 
 MOST_GOALS = 3
 """More goals have fronts of nearly all trials."""
@@ -24,7 +24,7 @@ class Goals:
 
     Raises:
         SpecError: There is one name or more than three, one is empty or given twice, or the rule
-            for the champion cannot be read.
+            of the choice cannot be read.
 
     Example:
         >>> bool(Goals()), Goals(("error", "latency_ms"), "latency_ms <= 5").names
@@ -33,7 +33,7 @@ class Goals:
 
     names: tuple[str, ...] = ()
     """The first is the value of a trial."""
-    champion: str = KNEE
+    choose: str = KNEE
     """`knee`, or a limit such as `latency_ms <= 5`: the lowest first goal within it."""
 
     def __post_init__(self) -> None:
@@ -45,10 +45,9 @@ class Goals:
                 raise SpecError(f"goals names {one_line(repr(name), 60)}; it must be text")
         if len(set(self.names)) < len(self.names):
             raise SpecError(f"goals is {list(self.names)}; each may be named once")
-        if self.champion != KNEE and not self.names:
+        if self.choose != KNEE and not self.names:
             raise SpecError(
-                f"champion is {self.champion!r}, a choice among several goals; name these with "
-                "goals"
+                f"choose is {self.choose!r}, a choice among several goals; name these with goals"
             )
         self._limit  # noqa: B018 - reads the rule
 
@@ -58,13 +57,13 @@ class Goals:
 
     @property
     def _limit(self) -> Constraint | None:
-        if self.champion == KNEE:
+        if self.choose == KNEE:
             return None
         try:
-            return to_constraint(self.champion, self.names)
+            return to_constraint(self.choose, self.names)
         except SpaceError:
             raise SpecError(
-                f"champion is {self.champion!r}; it must be {KNEE!r}, or limit the goals "
+                f"choose is {self.choose!r}; it must be {KNEE!r}, or limit the goals "
                 f"{', '.join(self.names)}, such as '{self.names[-1]} <= 5'"
             ) from None
 
@@ -94,7 +93,7 @@ class Goals:
         return self._limit is None or self._limit.holds(values)
 
     def chosen(self, trials: Iterable[Trial]) -> Trial | None:
-        """The champion of some trials by the rule; None if none is complete.
+        """The one of some trials that the rule chooses; None if none is complete.
 
         Raises:
             LLMPSOError: None of them is within the limit.
@@ -107,7 +106,7 @@ class Goals:
         if within := [trial for trial in front if self.is_within(trial.values)]:
             return within[0]
         raise LLMPSOError(
-            f"no trial satisfies champion {self.champion!r}; the front reaches from "
+            f"choose is {self.choose!r}, which no trial satisfies; the front reaches from "
             f"{_values_text(front[0])} to {_values_text(front[-1])}: choose another limit, or "
             f"{KNEE!r}"
         )

@@ -79,7 +79,7 @@ class DataOptions(Options):
     """Goals to lower together, two or three, with commas between or given several times: names of
     the `values` of your objective. Of a network its `error`, `latency_ms` and `parameters`; the
     error need not be named."""
-    champion: str = "knee"
+    choose: str = "knee"
     """Which trial of the Pareto front of several goals is registered: where it bends (`knee`), or
     the lowest first goal within a limit, such as `latency_ms <= 5`."""
 
@@ -372,7 +372,11 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
             raise SpecError(f"there is no option {name!r}; {hint}")
 
 
-RENAMED: Mapping[str, str] = {"budget": "evaluations", "resume": "fresh, which is its opposite,"}
+RENAMED: Mapping[str, str] = {
+    "budget": "evaluations",
+    "champion": "choose",
+    "resume": "fresh, which is its opposite,",
+}
 """Names that older deployments and notebooks may hold, and are not like the new ones."""
 
 GROUPS: Mapping[str, type[Options]] = {

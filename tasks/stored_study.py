@@ -67,10 +67,10 @@ class StoredStudy:
 
     @property
     def best(self) -> Trial | None:
-        """The best trial, of several goals the champion; None if there is none yet."""
+        """The best trial, of several goals the chosen one; None if there is none yet."""
         if not self.goals:
             return chosen(self.trials, self.repeats) or incumbent(self.trials)
-        with suppress(LLMPSOError):  # none is within the limit of the champion yet
+        with suppress(LLMPSOError):  # none is within the limit of `choose` yet
             return self.goals.chosen(self.trials)
         return None
 
@@ -78,7 +78,7 @@ class StoredStudy:
     def goals(self) -> Goals:
         """What was lowered together; no names if it was one value."""
         names = next((trial.goals for trial in self.trials if trial.goals), ())
-        return Goals(names, self.run.data.params.get("champion", KNEE)) if names else Goals()
+        return Goals(names, self.run.data.params.get("choose", KNEE)) if names else Goals()
 
     @property
     def result(self) -> StudyResult:

@@ -89,7 +89,7 @@ def summarise(
         expected_deviation=expected.deviation if expected else None,
         expected_by=expected.n_repeats if expected else 0,
         goals=dict(best.values),
-        champion=plan.study.goals.champion if best.values else "",
+        choose=plan.study.goals.choose if best.values else "",
         front=[_front_record(trial) for trial in plan.study.goals.front(result.trials)],
         baselines=baselines,
         by_source=_count(result.trials),

@@ -73,7 +73,7 @@ class Summary:
     """Repeats that it is the mean of; the surrogate expects it if 0."""
     goals: dict[str, float]
     """What the best has of several goals, by name; empty if there is one."""
-    champion: str
+    choose: str
     """By which rule it was chosen of the front."""
     front: list[dict[str, Any]]
     """The front of several goals: number, values and params of each trial."""

@@ -93,7 +93,7 @@ def _compared(summary: Summary) -> list[list[str]]:
 
 
 def _front(summary: Summary) -> list[str]:
-    """The front of several goals, the champion in bold."""
+    """The front of several goals, the chosen one in bold."""
     if not summary.front:
         return []
     names = list(summary.goals)
@@ -102,7 +102,7 @@ def _front(summary: Summary) -> list[str]:
         + [str(row["number"]), code(_joined(row["params"]))]
         for row in summary.front
     ]
-    text = f"The front of the goals; the champion, in bold, by `{markdown(summary.champion)}`:"
+    text = f"The front of the goals; the chosen one, in bold, by `{markdown(summary.choose)}`:"
     return [text, _table([*map(markdown, names), "trial", "hyperparameters"], rows)]
 
 

@@ -87,7 +87,7 @@ def _front(summary: Summary) -> list[str]:
         f"(trial {row['number']}: {_joined(row['params'])})"
         for row in summary.front
     ]
-    return ["", f"front of {len(rows)} trials (→ the champion: {summary.champion})", *rows]
+    return ["", f"front of {len(rows)} trials (→ the chosen one: {summary.choose})", *rows]
 
 
 def _memory(summary: Summary) -> list[str]:

@@ -14,7 +14,7 @@ def front_chart(trials: Sequence[Trial], best: Trial | None = None) -> Chart | N
 
     Args:
         trials: Complete ones.
-        best: The champion; it gets a ring.
+        best: The chosen one; it gets a ring.
     """
     if not trials[0].goals:
         return None
@@ -24,7 +24,7 @@ def front_chart(trials: Sequence[Trial], best: Trial | None = None) -> Chart | N
         "front",
         "Which trade-offs there are",
         "Each point is a training; those in blue are not dominated by any other: who wants less "
-        "of one goal pays with more of another. The ring is the champion.",
+        "of one goal pays with more of another. The ring is the chosen one.",
         tuple(_panel(trials, front, best, first, other) for other in others),
         n_columns=len(others),
     )
@@ -54,7 +54,7 @@ def _ring(best: Trial | None, x: str, y: str) -> list[Dots]:
     if best is None or not best.values:
         return []
     at_x, at_y, text = [best.values[x]], [best.values[y]], [one_line_of(best)]
-    return [Dots(at_x, at_y, "champion", INK, "ring", 18.0, text)]
+    return [Dots(at_x, at_y, "chosen", INK, "ring", 18.0, text)]
 
 
 def _axis(trials: Sequence[Trial], goal: str) -> Axis:

@@ -34,7 +34,7 @@ def study_charts(
         trials: Those of one study.
         space: What was searched.
         metric: Name and unit of the value.
-        best: The champion of several goals.
+        best: The chosen one of several goals.
     """
     points = Points.of(trials, space, metric)
     if not points.trials:

@@ -138,7 +138,7 @@ def _log_ratio(name: str, champion: float, challenger: float) -> float:
     if min(champion, challenger) <= 0:
         raise DataError(
             f"goal {name!r} is {champion:.4g} and {challenger:.4g}: relative changes need values "
-            "above 0; choose the champion by a limit in place of the knee"
+            "above 0; choose by a limit in place of the knee"
         )
     return math.log(challenger / champion)
 

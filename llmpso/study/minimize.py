@@ -31,7 +31,7 @@ def minimize(
     *,
     constraint: Callable[[Params], bool] | str | None = None,
     goals: Sequence[str] = (),
-    champion: str = KNEE,
+    choose: str = KNEE,
     advisor: Advisor | None = None,
     n_workers: int = 1,
     memory: Sequence[PastStudy] = (),
@@ -51,7 +51,7 @@ def minimize(
             the space: a function of the configuration, or an expression.
         goals: Names of two or three values that are lowered together; the objective returns
             `Evaluation(values=...)` with these names.
-        champion: Which trial of their Pareto front is the best: `knee`, where it bends, or a
+        choose: Which trial of their Pareto front is the best: `knee`, where it bends, or a
             limit such as `latency_ms <= 5`: the lowest first goal within it.
         advisor: Asks the language model; without one the method `paper` is `pso`.
         n_workers: Evaluations that run in parallel, in threads; in `guided` each thread gets the
@@ -84,7 +84,7 @@ def minimize(
         n_workers=n_workers,
         can_pause=isinstance(measured, Resumable),
         memory=tuple(memory),
-        goals=Goals(tuple(goals) or goals_of(objective), champion),
+        goals=Goals(tuple(goals) or goals_of(objective), choose),
         **options,
     )
     warn_of_idle_workers(spec, n_workers, logger)

@@ -57,12 +57,13 @@ class StudyResult:
 
     @property
     def best(self) -> Trial:
-        """The trial with the lowest value, the earliest of equals; of several goals the champion.
+        """The trial with the lowest value, the earliest of equals.
 
-        Where the best were trained again, that with the lowest average.
+        Of several goals the chosen one. Where the best were trained again, that with the lowest
+        average.
 
         Raises:
-            LLMPSOError: No trial was completed, or none is within the limit of the champion.
+            LLMPSOError: No trial was completed, or none is within the limit of `choose`.
         """
         best = chosen(self.trials, self.repeats) if self.repeats else None
         if best is None:

@@ -1,4 +1,4 @@
-"""A study of two goals in the whole product: trials, runs, front, pages, champion, resuming."""
+"""A study of two goals in the whole product: trials, runs, front, pages, choice, resuming."""
 
 import json
 import sys
@@ -54,7 +54,7 @@ def sized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def test_two_goals_pass_through_everything(
     prefect_server, mlflow_store, sized: dict[str, str], tmp_path: Path
 ) -> None:
-    asked = sized | {"advisor": "none", "goals": "error,megabytes", "champion": "megabytes <= 1"}
+    asked = sized | {"advisor": "none", "goals": "error,megabytes", "choose": "megabytes <= 1"}
     tune(**asked, evaluations=10)
     summary = tune(**asked, evaluations=16)
     sys.modules.pop("two_goals", None)
@@ -98,7 +98,7 @@ def test_goals_are_refused_where_there_is_one_value(sized: dict[str, str], mlflo
             "must be one of: error, latency_ms, parameters",
         ),
         (sized | {"goals": ["a", "b"], "racing": True}, "racing compares"),
-        (sized | {"champion": "a < 1"}, "several goals; name these"),
+        (sized | {"choose": "a < 1"}, "several goals; name these"),
     ):
         with pytest.raises(SpecError, match=message):
             prepare(TuneOptions(**options, advisor="none"))

@@ -1,4 +1,4 @@
-"""Several goals of a study, from what an objective returns to the champion of the front."""
+"""Several goals of a study, from what an objective returns to which one of the front is chosen."""
 
 import math
 from typing import Any
@@ -70,7 +70,7 @@ def test_a_limit_chooses_the_lowest_first_goal_within_it(result: StudyResult) ->
     chosen = Goals(NAMES, "size <= 0.1").chosen(result.trials)
     within = [trial for trial in result.trials if trial.values["size"] <= 0.1]
     assert chosen == min(within, key=lambda trial: trial.value or 0.0)
-    with pytest.raises(LLMPSOError, match=r"no trial satisfies champion 'size < 0'.*choose"):
+    with pytest.raises(LLMPSOError, match=r"'size < 0', which no trial satisfies.*choose"):
         Goals(NAMES, "size < 0").chosen(result.trials)
 
 
@@ -153,10 +153,10 @@ def test_a_study_of_one_goal_refuses_values() -> None:
         ({"goals": ["a", "a"]}, "named once"),
         ({"goals": ["a", " "]}, "must be text"),
         (
-            {"goals": NAMES, "champion": "time < 3"},
-            "champion is 'time < 3'; it must be 'knee', or",
+            {"goals": NAMES, "choose": "time < 3"},
+            "choose is 'time < 3'; it must be 'knee', or",
         ),
-        ({"champion": "size < 3"}, "several goals; name these"),
+        ({"choose": "size < 3"}, "several goals; name these"),
         ({"goals": NAMES, "racing": True}, "racing compares trainings by one value"),
         ({"goals": NAMES, "method": "pso"}, "need the method 'guided'"),
         ({"goals": NAMES, "stop_at": 0.1}, "stop_at is 0.1"),
@@ -186,4 +186,4 @@ def test_the_front_is_drawn(result: StudyResult) -> None:
     marks = charts["front"].panels[0].marks
     names = {getattr(mark, "name", ""): mark for mark in marks}
     assert len(names["front"].x) == len(result.front)
-    assert names["champion"].x == [result.best.values["error"]]
+    assert names["chosen"].x == [result.best.values["error"]]

@@ -255,6 +255,7 @@ def test_an_exit_is_a_failed_trial() -> None:
         ({"evaluations": 0}, "evaluations is 0; it must be at least 1"),
         ({"method": "ga"}, "method is 'ga'; it must be 'guided', 'paper' or 'pso'"),
         ({"budget": 9}, "there is no option 'budget'; it is evaluations now"),
+        ({"champion": "knee"}, "there is no option 'champion'; it is choose now"),
         ({"evalutions": 9}, "there is no option 'evalutions'; did you mean 'evaluations'?"),
         ({"timeout": 9}, "timeout is an option of the flows, not of a study in a notebook"),
     ],
