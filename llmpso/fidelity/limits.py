@@ -57,8 +57,10 @@ class StepLimits:
         trials = sorted(trials, key=lambda trial: trial.number)
         if not self._is_begun:
             self._begin([trial for trial in trials if trial.state is TrialState.COMPLETE])
+        # What is above a limit sets no mark for what may be used.
+        rivals = [trial for trial in trials if trial.state is not TrialState.INFEASIBLE]
         for fidelity, step in self._steps.items():
-            found = (value_at(trial.milestones, step) for trial in trials)
+            found = (value_at(trial.milestones, step) for trial in rivals)
             self._values[fidelity] += [
                 value if math.isfinite(value) else math.inf for value in found if value is not None
             ]

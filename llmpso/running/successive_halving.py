@@ -72,7 +72,9 @@ class Race:
         self, fidelity: float, trained: Sequence[Trial]
     ) -> tuple[list[Trial], list[Trial]]:
         """Those that are promoted from a rung, and those that are pruned."""
-        values = {t.number: value for t in trained for at, value in t.rungs if at == fidelity}
+        # What is above a limit takes no place of what may be used.
+        rivals = [trial for trial in trained if trial.state is not TrialState.INFEASIBLE]
+        values = {t.number: value for t in rivals for at, value in t.rungs if at == fidelity}
         self._values[fidelity] += values.values()
         ranked = sorted(values, key=lambda number: (values[number], number))
         best = ranked[: math.ceil(self._racing.promoted * len(ranked))]

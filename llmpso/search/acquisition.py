@@ -224,9 +224,16 @@ def expected_improvement(prediction: Prediction, best: float) -> Floats:
     ahead, sigma = best - prediction.means, prediction.deviations
     z = ahead / sigma
     density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    improvement = ahead * ndtr(z) + sigma * density  # (eq. 15): (f_min - mu) Phi(z) + sigma phi(z)
-    gain: Floats = improvement * (1 - prediction.failing) ** CAUTION
-    return gain
+    improvement: Floats = (
+        ahead * ndtr(z) + sigma * density
+    )  # (eq. 15): (f_min - mu) Phi(z) + sigma phi(z)
+    return improvement * success(prediction)
+
+
+def success(prediction: Prediction) -> Floats:
+    """A power of the probability that a trial succeeds, shape (n_places,)."""
+    weights: Floats = (1 - prediction.failing) ** CAUTION
+    return weights
 
 
 def local_changes(

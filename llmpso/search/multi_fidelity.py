@@ -19,11 +19,17 @@ import numpy as np
 
 from llmpso.errors import SpecError
 from llmpso.fidelity.rungs import RUNGS, check_rungs
-from llmpso.search.acquisition import POOL_SIZE, Candidate, draw_pool, expected_improvement
+from llmpso.search.acquisition import (
+    POOL_SIZE,
+    Candidate,
+    draw_pool,
+    expected_improvement,
+    success,
+)
 from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
 from llmpso.search.optimizer import Archive, Outlook, Proposal, generator
 from llmpso.search.pso import Particles
-from llmpso.search.surrogate.feasibility import failure_label
+from llmpso.search.surrogate.feasibility import UNKNOWN, failure_label
 from llmpso.search.surrogate.fidelity_surrogate import (
     FidelitySurrogate,
     Training,
@@ -216,7 +222,16 @@ class MultiFidelitySearch:
         values = dict(trial.rungs)
         if trial.value is not None:
             values[1.0] = trial.value
-        return Training(self._space.encode(trial.params), values, failure_label(trial))
+        return Training(self._space.encode(trial.params), values, self._label(trial))
+
+    def _label(self, trial: Trial) -> float:
+        """How it ended; unknown where constraints are measured later than it got to."""
+        is_known = trial.state is TrialState.FAILED or bool(trial.constraints)
+        return failure_label(trial) if is_known or not self._has_constraints else UNKNOWN
+
+    @property
+    def _has_constraints(self) -> bool:
+        return any(trial.constraints for trial in self._trials.values())
 
     def _fitted(self, trainings: Sequence[Training]) -> FidelitySurrogate:
         is_due = self._rule.is_due(sum(len(training.values) for training in trainings))
@@ -262,7 +277,7 @@ class MultiFidelitySearch:
         if not configurations:
             return None
         positions = np.array([self._space.encode(params) for params in configurations])
-        gain = expected_improvement(model.predict(positions), model.best)
+        gain = self._gain(model, positions)
         to_go = 1 - np.array([0.0] * len(pool) + [trial.fidelity for trial in paused])
         best = int(np.argmax(gain / to_go))
         self._look(model, float(gain[best]))
@@ -272,6 +287,14 @@ class MultiFidelitySearch:
         own = self.population.position(member)
         self.population.step_to(member, self._space.encode(pool[best].params, unused=own))
         return self._new(member, Proposal(pool[best].source, pool[best].params))
+
+    def _gain(self, model: FidelitySurrogate, positions: Floats) -> Floats:
+        """What each place is worth, shape (n_places,): something feasible is found first."""
+        prediction = model.predict(positions)
+        states = {trial.state for trial in self._trials.values()}
+        if TrialState.INFEASIBLE in states and TrialState.COMPLETE not in states:
+            return success(prediction)
+        return expected_improvement(prediction, model.best)
 
     def _look(self, model: FidelitySurrogate, gain: float) -> None:
         unit = model.surrogate.unit

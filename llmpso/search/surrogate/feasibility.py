@@ -30,7 +30,7 @@ from llmpso.trial import Trial, TrialState
 LARGEST = 100.0
 """Excess of what is infinite."""
 
-FAILED, SUCCEEDED = 1.0, -1.0
+FAILED, SUCCEEDED, UNKNOWN = 1.0, -1.0, math.nan
 """Labels; at 0 a trial is as likely to fail as not."""
 
 
@@ -87,11 +87,14 @@ def fit_feasibility(
 
     Args:
         positions: Snapped positions, shape (n_observations, n_dims).
-        labels: How they ended, shape (n_observations,), see `failure_label`.
+        labels: How they ended, shape (n_observations,), see `failure_label`; NaN where that is
+            not known.
         unordered: Dimensions in which all places are equally far apart, shape (n_dims,).
         prior: Prior of the hyperparameters.
         like: A model whose hyperparameters are taken over.
     """
+    known = np.isfinite(labels)
+    positions, labels = positions[known], labels[known]
     if not (labels > 0).any():
         return None
     middle = float(labels.mean())

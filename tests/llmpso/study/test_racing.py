@@ -167,3 +167,44 @@ def _trial(number: int) -> Trial:
 
 def _at(trial: Trial, fidelity: float) -> Trial:
     return replace(trial, fidelity=fidelity)
+
+
+def at_the_end(size: float) -> Evaluation:
+    """The larger the better; the limit is measured when the training has ended."""
+    return Evaluation(1 / size, constraints={"latency_ms": (size, 3.0)})
+
+
+def reporting(params) -> Evaluation:
+    for epoch in range(1, 33):
+        report(epoch, (2 - epoch / 32) / params["size"])
+    return at_the_end(params["size"])
+
+
+def pausing(params, fidelity, checkpoint):
+    size = params["size"]
+    return at_the_end(size) if fidelity == 1 else (2 - fidelity) / size
+
+
+class Rated:
+    """Measures the limit at every rung."""
+
+    def evaluate(self, params, *, fidelity, seed) -> Evaluation:
+        return replace(at_the_end(params["size"]), value=(2 - fidelity) / params["size"])
+
+    def train_to(self, params, *, fidelity, seed, checkpoint: Path) -> Evaluation:
+        return self.evaluate(params, fidelity=fidelity, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("objective", "options"),
+    [(reporting, {}), (pausing, {}), (Rated(), {}), (Rated(), {"method": "pso", "racing": True})],
+)
+def test_what_is_above_a_limit_does_not_keep_others_from_being_trained(
+    objective, options, seed
+) -> None:
+    space = SearchSpace({"size": Float(1, 10), "other": Float(0, 1)})
+    result = minimize(objective, space, evaluations=30, seed=seed, **options)
+    complete = [trial for trial in result.trials if trial.state is TrialState.COMPLETE]
+    assert len(complete) >= 5
+    assert result.best.params["size"] > 2.9
