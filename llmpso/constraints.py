@@ -5,15 +5,19 @@ nothing in it is run as code.
 """
 
 import ast
+import logging
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from llmpso.dimension_checks import clipped, is_real
 from llmpso.errors import SpaceError
 from llmpso.text import did_you_mean, one_line
+
+logger = logging.getLogger(__name__)
 
 Compute = Callable[[Mapping[str, Any]], Any]
 """The value of a part of an expression in a configuration."""
@@ -26,7 +30,7 @@ _ARITHMETIC: Mapping[type[ast.AST], Callable[..., Any]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
     # Of floats, because whole numbers may grow without end.
-    ast.Pow: lambda base, exponent: float(base) ** float(exponent),
+    ast.Pow: lambda base, exponent: _real(math.pow, float(base), float(exponent)),
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
@@ -44,9 +48,28 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "min": min,
     "max": max,
     "abs": abs,
-    "log": math.log,
-    "sqrt": math.sqrt,
+    "log": lambda *numbers: _real(math.log, *numbers),
+    "sqrt": lambda number: _real(math.sqrt, number),
 }
+
+
+def _real(function: Callable[..., float], *numbers: float) -> float:
+    """A function's value.
+
+    Raises:
+        ArithmeticError: It has none, as the logarithm of 0.
+    """
+    try:
+        return function(*numbers)
+    except ValueError as error:
+        raise ArithmeticError(f"{function.__name__}{numbers} has no value") from error
+
+
+@cache
+def _warn_once(constraint: str, problem: str) -> None:
+    logger.warning(
+        "constraint %s is taken as violated where it has no value: %s", constraint, problem
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +85,8 @@ class Constraint:
     def holds(self, params: Mapping[str, Any]) -> bool:
         """Whether a configuration satisfies it, or it is not applied.
 
+        One for which it has no value, since that is divided by 0 for example, does not.
+
         Raises:
             SpaceError: It cannot be computed, or is neither true nor false.
         """
@@ -69,6 +94,9 @@ class Constraint:
             return True
         try:
             result = self.check(params)
+        except ArithmeticError as error:
+            _warn_once(self.text, str(error))
+            return False
         except Exception as error:  # noqa: BLE001 - a function of the user's may raise anything
             raise SpaceError(
                 f"constraint {self.text} cannot be computed for {clipped(dict(params))}: "

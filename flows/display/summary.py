@@ -14,7 +14,7 @@ from tasks.names import metric_keys
 
 STOPPED = {
     StopReason.BUDGET: "all evaluations were used",
-    StopReason.EXHAUSTED: "every possible configuration was evaluated",
+    StopReason.EXHAUSTED: "no further configuration was found that is allowed",
     StopReason.TARGET: "stopped early: the target value was reached",
     StopReason.PATIENCE: "stopped early: no improvement for too long",
     StopReason.NO_GAIN: "stopped early: nothing more was expected of the next trainings",

@@ -4,8 +4,9 @@ A metaheuristic moves members in the unit cube and knows nothing of trials. An a
 trial of each member's position, and none twice.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -21,7 +22,13 @@ MAX_REDRAWS = 200
 """Random moves tried before the rest of a finite space is searched one by one."""
 
 MAX_DRAWN = 2_000
-"""Places tried anywhere, where constraints leave little of an infinite space."""
+"""Places tried anywhere, and then near what was proposed, where constraints leave little."""
+
+MAX_LISTED = 50_000
+"""Configurations of a finite space that are searched one by one, in a second or two."""
+
+NEAR = (0.3, 0.001)
+"""Largest and least typical step from what was proposed, as a fraction of the range."""
 
 Key = tuple[Any, ...]
 """What equal configurations share, see `SearchSpace.key`."""
@@ -160,6 +167,7 @@ class Archive:
         self._revisits = revisits
         self._goals = goals
         self._keys: set[Key] = set()
+        self._places: list[Position] = []
         self._pending: dict[int, Trial] = {}
         self._n_asked = 0
         if space.constraints:
@@ -215,6 +223,7 @@ class Archive:
             off = f"what violates {is_forbidden}" if is_forbidden else "a known configuration"
             params, note = self._space.decode(unseen), note or f"moved off {off}"
         self._keys.add(self._space.key(params))
+        self._places.append(self._space.encode(params))
         number, self._n_asked = self._n_asked, self._n_asked + 1
         return Trial(
             number=number,
@@ -259,10 +268,9 @@ class Archive:
             candidate = folded(position + step)
             if self._is_new(self._space.decode(candidate)):
                 return candidate
-        if self._space.size == math.inf:
-            drawn = self._rng.random((MAX_DRAWN, len(self._space)))
-            fresh = (place for place in drawn if self._is_new(self._space.decode(place)))
-            return next(fresh, None)
+        if self._space.size > MAX_LISTED:
+            drawn = itertools.chain(self._anywhere(), self._near_what_is_allowed())
+            return next((at for at in drawn if self._is_new(self._space.decode(at))), None)
         unseen = [
             self._space.encode(params)
             for params in self._space.configurations()
@@ -270,6 +278,15 @@ class Archive:
         ]
         distance = [float(np.linalg.norm(other - position)) for other in unseen]
         return unseen[int(np.argmin(distance))] if unseen else None
+
+    def _anywhere(self) -> Iterator[Position]:
+        yield from self._rng.random((MAX_DRAWN, len(self._space)))
+
+    def _near_what_is_allowed(self) -> Iterator[Position]:
+        """Places near those that were proposed: these satisfy all constraints."""
+        for spread in np.geomspace(*NEAR, MAX_DRAWN if self._places else 0):
+            origin = self._places[self._rng.integers(len(self._places))]
+            yield folded(origin + spread * self._rng.standard_normal(len(self._space)))
 
     def _is_new(self, params: Params) -> bool:
         return not self.is_known(params) and not self._space.violated(params)
