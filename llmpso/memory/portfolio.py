@@ -7,6 +7,7 @@ first did not (Wistuba, Schilling and Schmidt-Thieme, Sequential Model-Free Hype
 """
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -34,23 +35,26 @@ class Portfolio:
         trends: Their surrogates.
 
     Attributes:
-        configurations: All that may be chosen, each once.
+        configurations: All that may be chosen, each once; those that violate a constraint of the
+            new space may not.
     """
 
     def __init__(self, space: SearchSpace, studies: Sequence[MappedStudy], trends: Trends) -> None:
+        own_best = [_best(space, study) for study in studies]
         best = {
             space.key(study.params[at]): study.params[at]
-            for study in studies
-            for at in _best(study)
+            for study, trials in zip(studies, own_best, strict=True)
+            for at in trials
         }
         self.configurations = list(best.values())
-        scores = trends.scores(np.array([space.encode(each) for each in self.configurations]))
+        places = np.array([space.encode(each) for each in self.configurations])
+        scores = trends.scores(places.reshape(-1, len(space)))
         columns = {key: column for column, key in enumerate(best)}
-        for own, study in zip(scores, studies, strict=True):
+        for own, study, trials in zip(scores, studies, own_best, strict=True):
             measured = _scores(study)
-            for at in _best(study):
+            for at in trials:
                 own[columns[space.key(study.params[at])]] = measured[at]
-        regrets = scores - scores.min(axis=1, keepdims=True)
+        regrets = scores - scores.min(axis=1, keepdims=True, initial=np.inf)
         self._regrets: Floats = np.minimum(regrets, MOST_REGRET)
 
     def next(self, relevance: Floats, is_taken: Callable[[Params], bool]) -> Params | None:
@@ -69,11 +73,12 @@ class Portfolio:
         return self.configurations[int(np.lexsort((relevance @ self._regrets, together))[0])]
 
 
-def _best(study: MappedStudy) -> list[int]:
-    """The trials of the best complete configurations, the best first."""
+def _best(space: SearchSpace, study: MappedStudy) -> list[int]:
+    """The trials of the best complete configurations that are allowed, the best first."""
     complete = np.flatnonzero(study.is_complete)
     order = complete[np.argsort(study.values[complete], kind="stable")]
-    return [int(at) for at in order[:N_BEST]]
+    allowed = (int(at) for at in order if not space.violated(study.params[at]))
+    return list(islice(allowed, N_BEST))
 
 
 def _scores(study: MappedStudy) -> Floats:

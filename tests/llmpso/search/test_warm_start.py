@@ -67,3 +67,16 @@ def test_what_memory_advised_is_promoted_only_if_it_is_no_worse_than_blind_ones(
     search.tell(first)
     advised: list[Trial] = [t for t in search.paused if t.source is Source.MEMORY]
     assert (len(advised) > 0) == bool(n_promoted)
+
+
+def test_memory_names_only_what_the_constraints_of_the_new_space_allow() -> None:
+    allowed = SearchSpace(dict(SPACE), constraints=["x >= 0.6"])
+    drawn = [SPACE.decode(place) for place in np.random.default_rng(3).random((20, 2))]
+    trials = tuple(PastTrial(params=params, value=params["x"]) for params in drawn)
+    memory = StudyMemory(allowed, [PastStudy(name="past", reference="run", trials=trials)])
+    assert memory.start(lambda params: False) == min(
+        (params for params in drawn if params["x"] >= 0.6), key=lambda params: params["x"]
+    )
+    none = SearchSpace(dict(SPACE), constraints=["x >= 0.9999"])
+    past = PastStudy(name="past", reference="run", trials=trials)
+    assert StudyMemory(none, [past]).start(lambda params: False) is None
