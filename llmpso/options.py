@@ -125,7 +125,7 @@ class SearchOptions(Options):
     topology: Literal["star", "ring"] = "star"
     """Which particles a particle learns from: all (`star`) or its two neighbours (`ring`)."""
     decreasing_inertia: bool = False
-    """Let inertia fall from 0.9 to 0.4 over the study."""
+    """Let inertia fall from 0.9 to 0.4 over the study (`pso`, `paper`)."""
     warm_up: AtLeast1 = 2
     """Iterations before the language model is first asked (`paper`)."""
     replaced: AtLeast1 = 2

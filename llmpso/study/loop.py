@@ -136,7 +136,7 @@ def _with_repeats(
     repeats: Repeats | None,
     progress: _Progress,
 ) -> StopReason:
-    """Search, then train the best again; search on if that gives the very same value."""
+    """Search, then train the best again; search on if there is none, or its value is the same."""
     if repeats is None:
         return search(budget)
     reason = search(budget - repeats.n)
@@ -144,7 +144,8 @@ def _with_repeats(
         return reason
     for batch in repeats.batches(progress.ended):
         progress.add(batch)
-    if reason is StopReason.BUDGET and are_deterministic(progress.ended, progress.repeats):
+    is_useless = not progress.repeats or are_deterministic(progress.ended, progress.repeats)
+    if reason is StopReason.BUDGET and is_useless:
         return search(budget - len(progress.repeats))
     return reason
 

@@ -39,6 +39,11 @@ class StudySpec:
             raise SpecError("method is 'pso', which does not use a memory: choose another one")
         if self.goals:
             self._check_goals()
+        if self.search.decreasing_inertia and self.is_guided:
+            raise SpecError(
+                "decreasing_inertia is for the methods 'pso' and 'paper'; in 'guided' a surrogate "
+                "picks the steps"
+            )
         if self.stop.patience == "auto" and not self.is_guided:
             raise SpecError(
                 "patience is 'auto', which needs the method 'guided'; it is "

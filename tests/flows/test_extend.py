@@ -224,11 +224,11 @@ def test_what_decides_the_trials_is_the_study(key: Callable[..., str], function:
         {"batch": 3},
         {"particles": 5},
         {"start": ['{"x": 1, "n": 1}']},
-        {"decreasing_inertia": True},
     ):
         assert key(**other) != own
     # With inertia that falls over the study its length decides where the swarm goes.
     falling = {"decreasing_inertia": True, "method": "pso"}
+    assert key(**falling) != key(method="pso")
     assert key(**falling, evaluations=12) != key(**falling, evaluations=24)
     function.write_text(f"{FUNCTION}\n\ndef fingerprint():\n    return 'data of today'\n")
     forget()

@@ -271,3 +271,8 @@ def test_importing_the_library_loads_no_heavy_package() -> None:
     code = f"import sys, llmpso; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_inertia_that_falls_is_refused_where_it_would_change_nothing() -> None:
+    with pytest.raises(SpecError, match="decreasing_inertia is for the methods 'pso' and 'paper'"):
+        minimize(lambda p: p["x"], SearchSpace({"x": Float(0, 1)}), decreasing_inertia=True)

@@ -119,6 +119,19 @@ def test_one_repeat_finds_out_that_trainings_are_deterministic_and_the_search_go
     assert result.expected is None
 
 
+def test_what_was_kept_for_repeats_is_searched_if_there_is_nothing_to_repeat() -> None:
+    tried: list[float] = []
+
+    def diverging(params: Params) -> float:
+        tried.append(params["x"])
+        if len(tried) < 4:
+            raise ValueError("diverged")
+        return params["x"]
+
+    result = minimize(diverging, SPACE, evaluations=10, repeats=7, method="pso")
+    assert len(result.trials) + len(result.repeats) == 10
+
+
 def test_an_objective_that_says_that_it_is_deterministic_is_not_repeated() -> None:
     class Certain:
         deterministic = True
