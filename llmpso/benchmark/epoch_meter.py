@@ -3,8 +3,9 @@
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from llmpso.benchmark.pool import Pool
 from llmpso.fidelity.report import report
 from llmpso.objectives.base import Resumable
 from llmpso.space import Params, SearchSpace
@@ -16,6 +17,15 @@ class Curves(Resumable, Protocol):
 
     space: SearchSpace
     max_epochs: int
+
+
+@runtime_checkable
+class HasPool(Protocol):
+    """Curves of listed configurations, among which a search chooses."""
+
+    def pool(self) -> Pool:
+        """All of them, for one study."""
+        ...
 
 
 class Completed(NamedTuple):
@@ -39,11 +49,13 @@ class EpochMeter:
         spent: Epochs so far.
         seconds: What they took; NaN where that is not known.
         completed: The full trainings.
+        pool: What may be trained, if that is not the whole space.
     """
 
     def __init__(self, curves: Curves, budget: int) -> None:
         self._curves, self._budget = curves, budget
         self.space, self.max_epochs = curves.space, curves.max_epochs
+        self.pool = curves.pool() if isinstance(curves, HasPool) else None
         self.spent, self.seconds = 0, 0.0
         self.completed: list[Completed] = []
 

@@ -39,7 +39,11 @@ ARMS = (*OWN_ARMS, *(f"optuna {rival}" for rival in RIVALS))
 
 
 def run_arms(
-    executor: Executor, problems: Sequence[CurveProblem], seeds: Iterable[int], budget: int
+    executor: Executor,
+    problems: Sequence[CurveProblem],
+    seeds: Iterable[int],
+    budget: int,
+    arms: Sequence[str] = ARMS,
 ) -> pd.DataFrame:
     """Run each arm on each problem; a row per full training as they end, and one for the end.
 
@@ -48,8 +52,9 @@ def run_arms(
         problems: The learning curves.
         seeds: Of the studies.
         budget: Full trainings' worth of epochs.
+        arms: Names in `ARMS`.
     """
-    plans = list(product(problems, ARMS, seeds))
+    plans = list(product(problems, arms, seeds))
     studies = executor.map(partial(_study_rows, budget=budget), plans)
     return pd.DataFrame([row for rows in studies for row in rows])
 
@@ -91,5 +96,5 @@ def _own_study(arm: str, meter: EpochMeter, budget: int, seed: int) -> None:
         if (limits := spec.limits) is not None:
             workers = LimitedWorkers(workers, limits)
         while not meter.is_spent and (asked := optimizer.ask(meter.n_left)):
-            workers.begin(asked)
+            workers.begin([meter.pool.offered(trial) for trial in asked] if meter.pool else asked)
             optimizer.tell(workers.wait())

@@ -20,10 +20,13 @@ def optuna_study(meter: EpochMeter, rival: str, seed: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     samplers = optuna.samplers
-    study = optuna.create_study(
-        sampler=samplers.GPSampler(seed=seed) if rival == "gp" else samplers.TPESampler(seed=seed),
-        pruner=_pruner(rival, meter.max_epochs),
-    )
+    sampler: Any = samplers.GPSampler if rival == "gp" else samplers.TPESampler
+    own = sampler(seed=seed)
+    if meter.pool:
+        from llmpso.benchmark.choosing_sampler import ChoosingSampler
+
+        own = ChoosingSampler(own, meter.space, meter.pool)
+    study = optuna.create_study(sampler=own, pruner=_pruner(rival, meter.max_epochs))
     while not meter.is_spent:
         trial = study.ask()
         value = _trained(meter, trial)

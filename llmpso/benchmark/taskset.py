@@ -2,7 +2,7 @@
 
 Metz et al., Using a Thousand Optimization Tasks to Learn Hyperparameter Search Strategies, 2020;
 the files of the public repository of DPL (Kadra et al., 2023), whose folder is given by an option:
-it is no part of this library. A configuration has the curve of the setting nearest to it.
+it is no part of this library. A search chooses among the settings, see `llmpso.benchmark.pool`.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from llmpso.benchmark.pool import Pool
 from llmpso.errors import DataError, SpecError
 from llmpso.space import Float, Floats, Params, SearchSpace
 from llmpso.trial import Evaluation
@@ -57,13 +58,17 @@ class TaskSet:
         # The first measurement is from before the training.
         self.max_epochs = self._losses.shape[1] - 1
 
+    def pool(self) -> Pool:
+        """All settings, for one study."""
+        return Pool(self.space, self._places)
+
     @cached_property
     def reference(self) -> Floats:
         """Values of all full trainings, rising, shape (n_settings,)."""
         return np.sort(self._losses[:, -1])
 
     def evaluate(self, params: Params, *, fidelity: float, seed: int) -> Evaluation:
-        """The loss after a share of the training; the seed changes nothing."""
+        """The loss of the nearest setting after a share of its training, whatever the seed."""
         # A share of a whole number may be a hair more than it.
         epochs = int(np.ceil(fidelity * self.max_epochs - 1e-9))
         place = np.asarray(self.space.encode(params))

@@ -56,7 +56,7 @@ def write_optuna_study(
     """
     goals = list(goals_of(trials))
     with _optuna(storage) as optuna:
-        distributions = {name: _distribution(optuna, each) for name, each in space.items()}
+        distributions = {name: distribution_of(optuna, each) for name, each in space.items()}
         try:
             directions = ["minimize"] * max(1, len(goals))
             study = optuna.create_study(storage=storage, study_name=name, directions=directions)
@@ -176,7 +176,7 @@ def _dimension(distribution: Any) -> Dimension:
     return Float(**bounds, step=distribution.step)
 
 
-def _distribution(optuna: Any, dimension: Dimension) -> Any:
+def distribution_of(optuna: Any, dimension: Dimension) -> Any:
     """The distribution of a dimension; Optuna has no logarithmic one with steps."""
     kinds = optuna.distributions
     if isinstance(dimension, Categorical):

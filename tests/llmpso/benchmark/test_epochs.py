@@ -5,6 +5,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -20,11 +21,14 @@ from llmpso.benchmark.epoch_tables import (
 from llmpso.benchmark.epochs import ARMS, run_arms
 from llmpso.benchmark.lcbench import DEVELOPMENT, EPOCHS, LCBench, tasks_in
 from llmpso.benchmark.pruning_rivals import RIVALS, optuna_study
-from llmpso.benchmark.taskset import WORST, TaskSet, tasks_of
+from llmpso.benchmark.taskset import RANGES, WORST, TaskSet, tasks_of
 from llmpso.errors import DataError, SpecError
 from llmpso.trial import Evaluation
 
 LCBENCH = Path(__file__).parents[4] / "shared" / "data" / "lcbench"
+
+SETTINGS = ("learning_rate", "beta1", "beta2", "epsilon", "l1", "l2")
+DECAYS = {"linear_decay": 1e-5, "exponential_decay": 1e-4}
 
 
 class Line:
@@ -119,12 +123,10 @@ def test_what_is_worse_than_full_trainings_is_named_after_the_correction():
 class TestTaskSet:
     @pytest.fixture
     def folder(self, tmp_path) -> Path:
-        names = ("learning_rate", "beta1", "beta2", "epsilon", "l1", "l2")
-        settings = [dict.fromkeys(names, size) for size in (0.1, 0.9)]
-        decays = {"linear_decay": 1e-5, "exponential_decay": 1e-4}
+        settings = [dict.fromkeys(SETTINGS, size) for size in (0.1, 0.9)]
         curves = [[3.0, 2.0, 1.0], [3.0, float("nan"), 1e9]]
         tasks = [
-            {"hp": setting | decays, "valid": {"loss": curve}}
+            {"hp": setting | DECAYS, "valid": {"loss": curve}}
             for setting, curve in zip(settings, curves, strict=True)
         ]
         (tmp_path / "task.json").write_text(json.dumps(tasks))
@@ -138,6 +140,44 @@ class TestTaskSet:
         found = [task.evaluate(near, fidelity=share, seed=0) for share in (0.5, 1.0)]
         assert [(end.value, end.metrics["epochs"]) for end in found] == [(2.0, 1.0), (1.0, 2.0)]
         assert task.reference.tolist() == [1.0, WORST]
+
+    def test_a_search_gets_the_nearest_setting_that_is_left_and_is_told_which(
+        self, folder
+    ) -> None:
+        task = TaskSet(folder, *tasks_of(folder))
+        high = task.space.decode(np.full(len(RANGES), 0.9))
+        pool = task.pool()
+        nearest, other = pool.taken_for(high), pool.taken_for(high)
+        assert nearest["learning_rate"] == pytest.approx(0.9)
+        assert other["learning_rate"] == pytest.approx(0.1)
+        assert pool.taken_for(high) == nearest
+        assert task.pool().taken_for(other) == other
+
+    @pytest.mark.parametrize("arm", ARMS)
+    def test_no_arm_trains_a_setting_twice(self, tmp_path, monkeypatch, arm) -> None:
+        begun: list[tuple[float, ...]] = []
+        looked_up = EpochMeter.looked_up
+
+        def spied(meter: EpochMeter, params, epochs: int, before: int) -> Evaluation:
+            if before == 0:
+                begun.append(tuple(params.values()))
+            return looked_up(meter, params, epochs, before)
+
+        monkeypatch.setattr(EpochMeter, "looked_up", spied)
+        draw = np.random.default_rng(0)
+        tasks = [
+            {
+                "hp": dict.fromkeys(SETTINGS, size) | DECAYS,
+                "valid": {"loss": [3.0, *(size + draw.random(8))]},
+            }
+            for size in draw.random(400)
+        ]
+        (tmp_path / "task.json").write_text(json.dumps(tasks))
+        with ThreadPoolExecutor(1) as executor:
+            problem = CurveProblem("task", "TaskSet", str(tmp_path))
+            rows = run_arms(executor, [problem], [0], 12, arms=[arm])
+        assert len(rows) > 1
+        assert len(set(begun)) == len(begun) >= 12
 
     def test_another_file_or_no_file_is_refused(self, folder, tmp_path_factory):
         with pytest.raises(SpecError, match="it must be a folder with a JSON file per task"):
