@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from copy import copy
+from typing import Any
 
 import cyclopts
 import pydantic
@@ -30,7 +31,7 @@ COMMANDS = {
     "predict": "Predict with the champion of a model for the rows of a file.",
     "benchmark": "Compare search methods on problems whose best value is known.",
     "select-prompt": "Find the prompt that suits a language model.",
-    "surface": "Train every size of a network once, for the benchmark.",
+    "surface": "Train every size of a network with three seeds, for the benchmark.",
     "warm-start": "Measure what starting from earlier studies is worth.",
 }
 """Each is the `APP` of the module of its name, which is imported when the command is used."""
@@ -38,13 +39,21 @@ COMMANDS = {
 MODULES = {"import": "import_study", "export": "export_study"}
 """Of commands whose names no module can have."""
 
+MEASUREMENTS = ("benchmark", "select-prompt", "surface", "warm-start")
+"""Commands that stand apart in the help text."""
+
 
 def joined_app() -> cyclopts.App:
     """All commands as one."""
     app = new_app("llmpso")
-    app.help = "Tune hyperparameters with a particle swarm that a language model guides."
+    app.help = (
+        "Tune hyperparameters: a particle swarm guided by a surrogate, and by a language model if "
+        "there is one."
+    )
     for name, text in COMMANDS.items():
-        app.command(f"flows.{MODULES.get(name, name.replace('-', '_'))}:APP", name=name, help=text)
+        group = "Measurements" if name in MEASUREMENTS else None
+        module = MODULES.get(name, name.replace("-", "_"))
+        app.command(f"flows.{module}:APP", name=name, help=text, group=group)
     app.register_install_completion_command(help="Complete commands and options with Tab.")
     return app
 
@@ -54,9 +63,14 @@ def new_app(name: str) -> cyclopts.App:
     return cyclopts.App(
         name=name,
         version=__version__,
-        default_parameter=cyclopts.Parameter(negative=()),
+        default_parameter=cyclopts.Parameter(negative=(), show_default=_shown_default),
         help_format="plaintext",
     )
+
+
+def _shown_default(default: Any) -> str | None:
+    """A default as the help text has it; None where it is that the option is not given."""
+    return None if default is False or default in (None, ()) else str(default)
 
 
 def run_module(app: cyclopts.App, module: str) -> int:

@@ -1,4 +1,4 @@
-"""What a process of `flows.serve` loads: the flows, whatever the working directory holds.
+"""What a process of `llmpso serve` loads: the flows, whatever the working directory holds.
 
 Prefect searches the working directory first when it loads a flow, where it would take a user's
 `flows.py`, `tasks.py` or `mlflow/` for ours or a library's.

@@ -47,7 +47,7 @@ OPTIONS: Mapping[str, type[Options]] = {
 """What each of them is given."""
 
 WORKERS_OWN = ("build", "push", "pull", "work_pool", "version", "version_type", "flow_name")
-"""Keys that say how a worker gets the code; `flows.serve` has it already."""
+"""Keys that say how a worker gets the code; `llmpso serve` has it already."""
 
 
 class DeploymentEntry(BaseModel):
@@ -202,7 +202,7 @@ def _read(kind: type[Model], content: dict[str, Any], label: str) -> Model:
         if first["type"] == "extra_forbidden":
             meant = difflib.get_close_matches(where, kind.model_fields, n=1)
             hint = f"did you mean {meant[0]!r}?" if meant else "remove it"
-            raise SpecError(f"{label}: {where} is not read by flows.serve; {hint}") from error
+            raise SpecError(f"{label}: {where} is not read by llmpso serve; {hint}") from error
         if first["type"] == "missing":
             raise SpecError(f"{label} lacks {where}") from error
         reason = first["msg"].removeprefix("Value error, ")

@@ -8,8 +8,10 @@ from prefect import get_run_logger
 from flows.tune_plan import Plan
 from llmpso.ensembles.choose import Choice
 from llmpso.ensembles.outcome import EnsembleOutcome
+from llmpso.errors import LLMPSOError
 from llmpso.objectives.base import SupportsEnsemble
 from llmpso.study.result import StudyResult
+from llmpso.study.stopping import StopReason
 from llmpso.trial import Trial, ranked
 from tasks.ensembles import record_ensemble, select_ensemble
 from tasks.flow_runs import prefect_page
@@ -61,5 +63,19 @@ def _choice(plan: Plan, ledger: Ledger, ranked: Sequence[Trial]) -> Choice | Non
 
 def _ranked(result: StudyResult) -> list[Trial]:
     """The best trial, then the rest of the front, then all others by their value."""
-    everyone = (result.best, *result.front, *ranked(result.trials))
+    everyone = (_best(result), *result.front, *ranked(result.trials))
     return list({trial.number: trial for trial in everyone}.values())
+
+
+def _best(result: StudyResult) -> Trial:
+    """The best trial.
+
+    Raises:
+        LLMPSOError: None has a value.
+    """
+    try:
+        return result.best
+    except LLMPSOError as error:
+        if result.stop_reason is not StopReason.ALL_FAILED:
+            raise
+        raise LLMPSOError(f"{error}; --fresh tries again what has failed") from error

@@ -249,6 +249,10 @@ COMMAND = Command(
     check=lambda arguments: check_retune(RetuneOptions(**arguments)),
     as_text=as_text,
     as_record=RetuneReport.record,
+    examples=(
+        "--csv measurements.csv --target pm2.5 --min-new-rows 24",
+        "--when degraded --patience auto --max-seconds 7200",
+    ),
 )
 
 APP = COMMAND.app()

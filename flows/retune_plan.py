@@ -40,9 +40,9 @@ class RetuneOptions(AllOptions):
     refits: Annotated[int, Field(ge=2, le=100)] = 5
     """Seeds with which challenger and champion are each trained again to compare them."""
     margin: Share = 0.01
-    """Least share by which the challenger's error must be lower."""
+    """Share by which the challenger's error must be lower to be promoted: 0.01 is 1 %."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-    """Probability with which it must be."""
+    """Confidence that is needed for a promotion: 0.95 is 95 %."""
     llm: ScheduledLLMOptions = ScheduledLLMOptions()
 
     @property

@@ -153,7 +153,7 @@ def as_text(report: RetuneReport) -> str:
         ]
     lines += ["", f"serves     models:/{report.model}@champion   (version {report.version})"]
     if report.outcome is Decision.PROMOTED and report.before:
-        lines.append(f"go back    python -m flows.rollback {report.model}")
+        lines.append(f"go back    llmpso rollback {report.model}")
     return printable(
         "\n".join([*lines, f"MLflow     {report.tracking_uri}   (run {report.run_id})"])
     )

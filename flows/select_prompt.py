@@ -38,9 +38,10 @@ def select_prompt(
     """Score prompts for a model on development tables; save the best with its scores.
 
     Args:
-        advisor: Language model; `auto` as in `flows.tune`.
+        advisor: Language model; `auto` as in `llmpso tune`.
         llm_model: Model name for OpenAI or Ollama, or a GGUF file for the embedded one.
-        llm_url: Address of the OpenAI-compatible or Ollama server.
+        llm_url: Address of a server with OpenAI's protocol (advisor `openai` or `auto`), or of an
+            Ollama (advisor `ollama`).
         memory: Score the prompts for studies that have earlier ones: those of the other tables.
         warm_seeds: Ask at temperature 0.7 as well, with as many seeds.
         out: File of choices; the environment variable LLMPSO_PROMPTS makes the advisor read it.

@@ -38,7 +38,7 @@ def surface(
     out: str | None = None,
     workers: Annotated[int, Field(ge=1, le=256)] | None = None,
 ) -> str:
-    """Train every size of a network once: layers × units, or layers × filters, three seeds.
+    """Train every size of a network, layers × units or layers × filters, with three seeds.
 
     Trainings that are in the file already are not done again.
 

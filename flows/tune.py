@@ -50,9 +50,10 @@ from tasks.tracker import Tracker
 @without_process_tag()
 @with_parameters(TuneOptions)
 def tune(options: TuneOptions) -> Summary:
-    """Tune a model: a swarm guided by a language model, tracked in MLflow.
+    """Tune a model: a swarm guided by a surrogate, and by a language model if there is one.
 
-    Without any option an LSTM learns to forecast real hourly air quality six hours ahead.
+    All is tracked in MLflow. Without any option an LSTM learns to forecast real hourly air quality
+    six hours ahead.
     """
     notify = options.run.notify
     if notify is not None:

@@ -44,18 +44,18 @@ class DataOptions(Options):
     max_missing: Share = 0.1
     """Largest share of missing target values that is accepted."""
     time: str | None = None
-    """Column of the time, or date and clock as DATE+CLOCK; found in the file if not given, as the
-    next five are."""
+    """Column of the time, or date and clock as DATE+CLOCK; found in the file if not given."""
     time_format: str | None = None
-    """How dates are written, such as %d/%m/%Y."""
+    """How dates are written, such as %d/%m/%Y; found in the file if not given."""
     timezone: str | None = None
     """Zone of times that do not name theirs, such as Europe/Berlin."""
     separator: str | None = None
-    """What separates the cells of the file: one character, `tab` or `space`."""
+    """What separates the cells of the file: one character, `tab` or `space`; found in the file if
+    not given."""
     decimal: Literal[".", ","] | None = None
-    """Decimal mark of the file."""
+    """Decimal mark of the file; found in it if not given."""
     encoding: str | None = None
-    """Encoding of the file, such as cp1252."""
+    """Encoding of the file, such as cp1252; found in it if not given."""
     last: AtLeast1 | None = None
     """Newest rows of the series to use; all of them if not given."""
     images: str | None = None
@@ -114,14 +114,14 @@ class SearchOptions(Options):
     """Full trainings to spend, failed ones included; one that stops early counts its share."""
     method: MethodName = "guided"
     """In `guided` a surrogate picks among the swarm's moves and the language model names one
-    start; `paper` lets the model replace the worst particles (arXiv 2504.14126); `pso` is plain
-    particle swarm optimisation without a model."""
+    start; `paper` lets the language model replace the worst particles (arXiv 2504.14126); `pso` is
+    plain particle swarm optimisation, without surrogate or language model."""
     particles: Annotated[int, Field(ge=2, le=1_000)] | None = None
-    """Size of the swarm; if not given 4 in `guided` and 6 else, or as many as there are workers if
-    those are more."""
+    """Size of the swarm; if not given 4 in `guided` and 6 else, or more: as many as the batch in
+    `guided`, as the workers else."""
     batch: AtLeast1 | None = None
-    """Trainings that are under way together in `guided`; as many as there are workers if not
-    given, and at least two where trainings pause."""
+    """Trainings that are under way together in `guided`, at most one for each particle; if not
+    given as many as there are workers, and at least two where trainings pause."""
     topology: Literal["star", "ring"] = "star"
     """Which particles a particle learns from: all (`star`) or its two neighbours (`ring`)."""
     decreasing_inertia: bool = False
@@ -129,7 +129,8 @@ class SearchOptions(Options):
     warm_up: AtLeast1 = 2
     """Iterations before the language model is first asked (`paper`)."""
     replaced: AtLeast1 = 2
-    """Particles that take its advice in each later iteration (`paper`)."""
+    """Particles that take the language model's advice in each iteration after the warm-up
+    (`paper`)."""
     synchronous: bool = False
     """Wait for all trainings of a batch before the next begins. The same seed then gives the same
     study on any machine; else, with several workers, each takes the next configuration as soon as
@@ -163,20 +164,23 @@ class MemoryOptions(Options):
 
     memory: Literal["auto", "off"] = "auto"
     """Begin from what earlier studies of the same hyperparameters and metric found, or where there
-    are none from those that ship (`auto`, with the method `guided`), or from nothing (`off`)."""
+    are none from those that ship (`auto`: in `guided`; in `paper` the language model reads of
+    them), or from nothing (`off`)."""
     memory_studies: Annotated[int, Field(ge=1, le=20)] = 20
     """Earlier studies to learn from: the most alike, and of these the newest."""
     memory_days: Positive | None = None
-    """Age of the oldest of them; any if not given."""
+    """Age in days of the oldest earlier study to learn from; any if not given."""
     memory_experiments: Texts = ()
-    """MLflow experiment to look for them in, all if none is given; may be given several times."""
+    """MLflow experiment to look for earlier studies in, all if none is given; may be given several
+    times."""
 
 
 class StopOptions(Options):
     """What ends a study before its evaluations are spent.
 
-    They are looked at between batches: trainings that have started are finished, and the best
-    result is returned.
+    They are looked at whenever results come back: of one training, or of a batch where its
+    trainings wait for each other. Then nothing else begins; what is under way is waited for, and
+    the best result is returned.
 
     Example:
         >>> from llmpso import Float, SearchSpace, minimize
@@ -189,21 +193,23 @@ class StopOptions(Options):
     model_config = ConfigDict(title="When to stop")
 
     stop_at: float | None = None
-    """Value that is good enough."""
+    """End at a value this low, or lower."""
     patience: int | Literal["auto"] | None = None
-    """Trainings in a row without a better value; `auto` ends a study of the method `guided` when
-    its surrogate expects nothing more of the next ones."""
+    """End after so many trainings in a row without a better value; `auto` ends a study of the
+    method `guided` when its surrogate expects next to nothing more of the next ones."""
     max_seconds: Positive | None = None
-    """Wall time; trainings that run are finished."""
+    """End after so many seconds of wall time; trainings that run are waited for."""
     max_llm_calls: AtLeast1 | None = None
-    """Requests to the language model, without those answered from the cache."""
+    """End after so many requests to the language model, without those answered from the cache."""
     max_llm_tokens: AtLeast1 | None = None
-    """Tokens of those requests and replies, of reasoning too."""
+    """End after so many tokens of requests to the language model and of its replies, reasoning
+    included, without those from the cache."""
     max_llm_cost: Positive | None = None
-    """Dollars for those tokens."""
+    """End after so many dollars for the language model's tokens; its price must be known, or given
+    as `llm_price`."""
     max_failures: AtLeast1 | None = None
-    """Failed trainings. If not given, a study of which the first trainings all fail with the same
-    exception ends, too."""
+    """End after so many failed trainings. If not given, a study ends whose first trainings all
+    fail with the same exception."""
 
     @field_validator("patience", mode="before")
     @classmethod
@@ -221,14 +227,16 @@ class LLMOptions(Options):
     model_config = ConfigDict(title="Language model")
 
     advisor: AdvisorName = "auto"
-    """Language model; `auto` takes OpenAI if its key is set, else a running Ollama, else the
-    embedded model."""
+    """Language model; `auto` takes a server with OpenAI's protocol if `OPENAI_API_KEY` or
+    `llm_url` is set, else an Ollama that runs and has the model, else the embedded model."""
     llm_model: str | None = None
     """Model name for OpenAI or Ollama, or a GGUF file for the embedded one."""
     llm_url: str | None = None
-    """Address of the OpenAI-compatible or Ollama server."""
+    """Address of a server with OpenAI's protocol (advisor `openai` or `auto`), or of an Ollama
+    (advisor `ollama`)."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
-    """Spread of the language model's answers."""
+    """Spread of the language model's answers in `paper`; the question for a start in `guided` has
+    a temperature of its own."""
     llm_price: str | None = None
     """Dollars per million tokens read and written, such as 0.15/0.60; known of OpenAI's models."""
 
@@ -248,8 +256,9 @@ class ScheduledLLMOptions(LLMOptions):
     """The same for scheduled runs: no LLM by default, so that they cost nothing."""
 
     advisor: AdvisorName = "none"
-    """Language model, `none` by default; `auto` takes OpenAI if its key is set, else a running
-    Ollama, else the embedded model."""
+    """Language model, `none` by default; `auto` takes a server with OpenAI's protocol if
+    `OPENAI_API_KEY` or `llm_url` is set, else an Ollama that runs and has the model, else the
+    embedded model."""
 
 
 class RunOptions(Options):
@@ -265,7 +274,7 @@ class RunOptions(Options):
     """Where trainings run: in threads, in separate processes that can be killed, or on the
     workers of a Dask or Ray cluster."""
     address: str | None = None
-    """That of the cluster; one is started on this machine if not given."""
+    """Address of the Dask or Ray cluster; one is started on this machine if not given."""
     per_gpu: AtLeast1 | None = None
     """Trainings that share one GPU; each worker sees one GPU only."""
     resources: Texts = ()

@@ -1,4 +1,4 @@
-"""Thin Prefect tasks around the library; no logic that a plain test could not reach."""
+"""What ties a study to MLflow and Prefect: records, registry, locks, files, and Prefect tasks."""
 
 import os
 import sys

@@ -119,5 +119,5 @@ def _explained(address: str) -> Iterator[None]:
         reason = one_line(f"{type(error).__name__}: {error}", 300)
         raise RegistryError(
             f"the artifact of {address} cannot be loaded ({reason}); restore it in the "
-            "artifact store, or let another version serve: python -m flows.rollback"
+            "artifact store, or let another version serve: llmpso rollback"
         ) from error

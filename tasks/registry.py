@@ -122,8 +122,8 @@ class Registry:
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
         raise RegistryError(
             f"model {self.name!r} is not registered at {masked_url(self.tracking_uri)}; {hint} (a "
-            "new model goes by the name of its objective, or by one that flows.tune registers: "
-            "--register-as)"
+            "new model goes by the name of its objective, or by one that llmpso tune "
+            "registers: --register-as)"
         )
 
     def champion(self) -> str:
@@ -175,7 +175,7 @@ class Registry:
                 f"{paragraphs(objective)}\n\n```python\nimport mlflow\n\n"
                 f'model = mlflow.pyfunc.load_model("models:/{self.name}/1")  # a version\n'
                 f'model = mlflow.pyfunc.load_model("models:/{self.name}@champion")  # the one '
-                "that serves, since flows.retune promoted it\n```"
+                "that serves, since llmpso retune promoted it\n```"
             )
             self.store.update_registered_model(self.name, description=text)
 

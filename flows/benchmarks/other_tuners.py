@@ -1,7 +1,7 @@
 """The same cheap study under other tuners, tracked as their users would: what is compared with.
 
 Each records parameters and value per evaluation; Optuna also the curve and the model in MLflow, as
-`flows.tune` does. Where there is a slow way and a fast one, the rival gets the fast one.
+`llmpso tune` does. Where there is a slow way and a fast one, the rival gets the fast one.
 """
 
 import logging

@@ -86,7 +86,8 @@ class BenchmarkOptions(Options):
     llm_model: str | None = None
     """Model name for OpenAI or Ollama, or a GGUF file for the embedded one."""
     llm_url: str | None = None
-    """Address of the OpenAI-compatible or Ollama server."""
+    """Address of a server with OpenAI's protocol (advisor `openai` or `auto`), or of an Ollama
+    (advisor `ollama`)."""
     replies: str | None = None
     """File that the model's replies are recorded in, and replayed from; in the results' folder if
     not given, or the library's own for `recorded`."""

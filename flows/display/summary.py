@@ -57,7 +57,7 @@ class Summary:
     epochs: float
     """Epochs of all trainings, if the objective counts them."""
     full_trainings: float
-    """Cost of all evaluations in full trainings: the sum of their fidelities."""
+    """Cost of all evaluations in full trainings, as `TrainingCost` counts them."""
     best_value: float
     best_params: dict[str, Any]
     best_metrics: dict[str, float]

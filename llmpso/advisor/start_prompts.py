@@ -1,9 +1,8 @@
 """The wordings of the prompt for a start, and which of them a given model answers best.
 
 `start_question` makes the whole prompt of one. The quality of the prompt is the weak point that
-the paper names (arXiv 2504.14126). So the wordings have names and versions, `python -m
-flows.select_prompt` scores them for a model on the development tables, and its winner is read
-here.
+the paper names (arXiv 2504.14126). So the wordings have names and versions, `llmpso select-prompt`
+scores them for a model on the development tables, and its winner is read here.
 """
 
 import json
@@ -116,7 +115,9 @@ class Entry(BaseModel):
 
 
 def chosen_start(model: str, *, memory: bool = False) -> StartChoice:
-    """The wording chosen for a model; a practitioner's default, cold, where none was.
+    """The wording chosen for a model.
+
+    Where none was: a practitioner's default, or with memory `RELEVANT`, both at temperature 0.
 
     Args:
         model: Name of the model, as its backend's identity has it.

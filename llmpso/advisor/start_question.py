@@ -1,7 +1,7 @@
 """The prompt that asks the language model for a configuration to start from.
 
 A language model helps most with the default that it would start from (arXiv 2606.21641), so it is
-asked only for that, at temperature 0. The wording of the request is chosen in `start_prompts`.
+asked only for that. Its wording and temperature are chosen in `start_prompts`.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ class ModelStart:
         self.start = start or chosen_start(model, memory=earlier is not None)
 
     def suggest(self, space: SearchSpace, is_known: Callable[[Params], bool]) -> Params | None:
-        """What an experienced practitioner would start from; None without a usable answer."""
+        """The configuration that the model names; None without a usable answer."""
         studies = self._earlier.views if self._earlier else ()
         question = start_question(self.advisor.task, space, self.start, studies)
         parser = AdviceParser(space, None, is_known, "configuration")

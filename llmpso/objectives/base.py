@@ -92,7 +92,7 @@ class SupportsFingerprint(Protocol):
     What a value depends on is its code and its data. The code of a project is followed along its
     imports; an objective states here whatever else it reads. One without this
     member may read anything: a retuning, which is there for data that changes, reuses nothing of
-    it, and a study of `flows.tune` is resumed wherever its code is the same.
+    it, and a study of `llmpso tune` is resumed wherever its code is the same.
     """
 
     @property

@@ -28,8 +28,9 @@ from llmpso.space import Floats, Params, Position, SearchSpace
 from llmpso.trial import Source
 
 CAUTION = 8
-"""Power of the probability of success. With power 1, half of the trials of a search whose best
-is at an edge of failing trainings fail; with 8, a quarter, and the result is as good."""
+"""Power of the probability of success. With power 1, more trials fail of a search whose best is at
+an edge of failing trainings, and the result is no better. How many still do: section "Failures" of
+`llmpso/benchmark/README.md`."""
 
 REDRAWN = 0.5
 """Share of the local changes that redraw a hyperparameter instead of moving it a little."""

@@ -182,7 +182,7 @@ def _hint(stop_reason: StopReason) -> str:
         return ""
     return (
         "; so the study ended early. Where that is no mistake, set a limit of your own "
-        "(max_failures); --fresh tries again what has failed"
+        "(max_failures)"
     )
 
 

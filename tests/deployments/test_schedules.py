@@ -77,7 +77,10 @@ def written(folder: Path, *changes: dict) -> Path:
         ({"schedules": [{"cron": "0 0 3 * * *"}]}, "cron must have five fields: minute, hour,"),
         ({"schedules": [{"interval": 0.5}]}, "it must run every minute at most"),
         ({"schedules": [{"rrule": "FREQ=SECONDLY"}]}, "it must run every minute at most"),
-        ({"entry_point": "flows/tune.py:tune"}, "entry_point is not read by flows.serve; did you"),
+        (
+            {"entry_point": "flows/tune.py:tune"},
+            "entry_point is not read by llmpso serve; did",
+        ),
         ({"entrypoint": None}, "entrypoint is None"),
         ({"parameters": {"evaluations": 0}}, "evaluations is 0; it must be at least 1"),
         ({"schedules": [{"timezone": "UTC"}]}, "exactly one of cron, interval and rrule"),

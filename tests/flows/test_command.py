@@ -11,11 +11,12 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import retune, tune
 from flows.command_line import COMMANDS, INTERRUPTED, USAGE_ERROR, joined_app, run_module
 from flows.command_line import run as run_app
 from flows.display.terminal import IS_QUIET
 from flows.servers import is_healthy
-from flows.tune import APP, COMMAND
+from flows.tune import APP
 from llmpso import __version__
 from llmpso.loopback import spare_loopback
 from tasks.iterate import iterate
@@ -76,6 +77,9 @@ def test_help_explains_every_option(monkeypatch, capsys) -> None:
     ):
         assert option in text
     assert "Full trainings to spend" in text
+    assert "[default: lstm]" in text
+    assert "[default: ()]" not in text
+    assert "[default: False]" not in text
 
 
 @pytest.mark.slow
@@ -140,14 +144,16 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(
     assert json.loads(capsys.readouterr().out)["reused"] == 6
 
 
-def test_help_shows_examples_that_are_understood_and_the_exit_codes(monkeypatch, capsys) -> None:
-    assert run(monkeypatch, "--help") == 0
+@pytest.mark.parametrize("of", [tune, retune], ids=["tune", "retune"])
+def test_help_shows_examples_that_are_understood_and_the_exit_codes(capsys, of) -> None:
+    assert run_app(of.APP, ["--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "130 interrupted" in text
-    for example in COMMAND.examples:
-        assert f"llmpso tune {example}" in text
-        called, _, _ = APP.parse_args(shlex.split(example), exit_on_error=False)
-        assert called is APP.default_command
+    assert of.COMMAND.examples
+    for example in of.COMMAND.examples:
+        assert f"llmpso {of.COMMAND.flow.name} {example}" in text
+        called, _, _ = of.APP.parse_args(shlex.split(example), exit_on_error=False)
+        assert called is of.APP.default_command
 
 
 def test_the_script_completes_its_commands_and_options() -> None:
@@ -168,6 +174,8 @@ def test_each_command_of_the_script_explains_itself(capsys) -> None:
     for name in COMMANDS:
         assert run_app(joined_app(), [name, "--help"]) == 0
         assert f"Usage: llmpso {name}" in capsys.readouterr().out
+    assert run_app(joined_app(), ["--help"]) == 0
+    assert "Measurements" in capsys.readouterr().out
     assert run_app(joined_app(), ["--version"]) == 0
     assert capsys.readouterr().out == f"{__version__}\n"
 

@@ -125,7 +125,7 @@ def test_a_damaged_file_is_named_in_one_line(
     address, folder = artifact(forecaster, mlflow_store, tmp_path)
     file = folder / "data" / "model" / name
     file.write_bytes(spoil(file.read_bytes()))
-    with pytest.raises(RegistryError, match=f"{name} .* is damaged .*flows.rollback") as caught:
+    with pytest.raises(RegistryError, match=f"{name} .* is damaged .*llmpso rollback") as caught:
         load_model(mlflow_store, address, objective)
     assert "\n" not in str(caught.value)
     file.unlink()
