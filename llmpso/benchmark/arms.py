@@ -16,6 +16,7 @@ from llmpso.benchmark.controls import Anonymous, Placebo, anonymous_task
 from llmpso.benchmark.metaheuristics import DifferentialEvolution, MetaheuristicSearch, cma_es
 from llmpso.benchmark.nonsense import ConstantBackend, RandomBackend, WorstBackend
 from llmpso.benchmark.problems import Problem
+from llmpso.benchmark.published_pso import PublishedPSO
 from llmpso.benchmark.rivals import optuna_search, pyswarms_search, random_search
 from llmpso.errors import SpecError
 from llmpso.objectives.base import DescribedObjective
@@ -58,6 +59,7 @@ def _guided_cma_es(space: SearchSpace, *, seed: int, **options: Any) -> Optimize
 METHODS: Mapping[str, Callable[..., Optimizer]] = {
     "random": random_search,
     "pso": PSO,
+    "published-pso": PublishedPSO,
     "paper": LLMPSO,
     "guided": SurrogateAssistedSearch,
     "optuna": optuna_search,
@@ -133,7 +135,7 @@ def _optuna(sampler: str) -> Arm:
 
 _PLAIN_ARMS = (
     Arm("random", "random"),
-    Arm("pso", "pso", {"revisits": True}),
+    Arm("pso", "published-pso"),
     Arm("pso-unique", "pso"),
     Arm("paper", "paper", voice=Voice.MODEL),
     _guided("guided"),

@@ -18,6 +18,7 @@ from llmpso.advisor.start_question import ModelStart
 from llmpso.backends.base import Backend
 from llmpso.benchmark.curve_problems import Scale
 from llmpso.benchmark.lcbench import DEVELOPMENT, LCBench
+from llmpso.benchmark.published_pso import PublishedPSO
 from llmpso.benchmark.rivals import optuna_search
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES, REPORT_TABLES, TableObjective
 from llmpso.memory.memory import StudyMemory
@@ -25,7 +26,6 @@ from llmpso.memory.past_study import PastStudy, PastTrial
 from llmpso.objectives.base import Objective
 from llmpso.search.multi_fidelity import MultiFidelitySearch
 from llmpso.search.optimizer import Optimizer
-from llmpso.search.pso import PSO
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Trial
@@ -157,7 +157,7 @@ class MemoryArm:
 
 
 ARMS: Mapping[str, MemoryArm] = {
-    "pso": MemoryArm("pso", options={"revisits": True}),
+    "pso": MemoryArm("pso"),
     "guided": MemoryArm("guided"),
     "best of one": MemoryArm("guided", true, n_best=1),
     "best of three": MemoryArm("guided", true, n_best=3),
@@ -207,7 +207,7 @@ def search_of(
         options["advisor"] = ModelStart(Advisor(backend, task), earlier=earlier)
     match arm.method:
         case "pso":
-            return PSO(space, seed=seed, **options)
+            return PublishedPSO(space, seed=seed, **options)
         case "guided" if arm.racing:
             return MultiFidelitySearch(space, seed=seed, batch_size=BATCH, **options)
         case "guided":

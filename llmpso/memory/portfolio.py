@@ -13,7 +13,7 @@ import numpy as np
 
 from llmpso.memory.mapping import MappedStudy
 from llmpso.memory.trends import Trends
-from llmpso.search.surrogate.posterior import clipped_scores
+from llmpso.search.surrogate.scores import clipped_scores
 from llmpso.space import Floats, Params, SearchSpace
 
 N_BEST = 10

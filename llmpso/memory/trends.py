@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from llmpso.memory.mapping import MappedStudy
-from llmpso.search.surrogate.posterior import correlation, fit
+from llmpso.search.surrogate.posterior import fit
+from llmpso.search.surrogate.scores import correlation
 from llmpso.space import Floats, SearchSpace
 
 DOUBT = 0.5

@@ -19,13 +19,8 @@ import numpy as np
 
 from llmpso.errors import SpecError
 from llmpso.fidelity.rungs import RUNGS, check_rungs
-from llmpso.search.acquisition import (
-    POOL_SIZE,
-    Candidate,
-    draw_pool,
-    expected_improvement,
-    success,
-)
+from llmpso.search.acquisition import expected_improvement, success
+from llmpso.search.candidates import POOL_SIZE, Candidate, draw_pool
 from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
 from llmpso.search.optimizer import Archive, Outlook, Proposal, generator
 from llmpso.search.pso import Particles
@@ -45,7 +40,7 @@ from llmpso.search.surrogate.observations import LEAST_RANKED
 from llmpso.search.surrogate.posterior import PriorMean
 from llmpso.search.under_way import UnderWay
 from llmpso.search.warm_start import MOST_STARTS, Memory
-from llmpso.space import Floats, Params, SearchSpace
+from llmpso.space import Floats, Params, Position, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
 
 
@@ -102,7 +97,7 @@ class MultiFidelitySearch:
         self._unordered = unordered_dimensions(space)
         self._trials: dict[int, Trial] = {}
         self._under_way = UnderWay()
-        self._rule = FitRule(len(space) + 1)
+        self._rule = FitRule(len(space) + 1, batch_size)
         self._model: FidelitySurrogate | None = None
         self._turn = self._n_next = 0
         self._outlook: Outlook | None = None
@@ -134,7 +129,7 @@ class MultiFidelitySearch:
         if limit == 1 and not self._completes_one:
             return self._begun([self._last_chance()])
         if not (self._trials or self._under_way):
-            return self._begun(self._first())
+            return self._begun([*self._first(), *self._remembered()])
         with one_thread():
             asked = self._next(self._batch_size - len(self._under_way))
         self._n_next += len(asked)
@@ -187,8 +182,7 @@ class MultiFidelitySearch:
             self._advisor,
             self._archive.is_known,
         )
-        drawn = [self._new(*proposal) for proposal in list(proposals.items())[:n_particles]]
-        return drawn if n_particles else [*drawn, *self._remembered()]
+        return [self._new(*proposal) for proposal in list(proposals.items())[:n_particles]]
 
     def _remembered(self) -> list[Trial | None]:
         """The first configurations of memory, beside the first positions."""
@@ -254,17 +248,15 @@ class MultiFidelitySearch:
 
     def _follow(self, model: FidelitySurrogate, trainings: Sequence[Training]) -> None:
         """Make the best that is expected of each particle's trainings its best."""
-        swarm = self.population.swarm
-        positions, values = swarm.positions.copy(), np.full(swarm.n_particles, np.inf)
         at = np.array([training.position for training in trainings])
-        means = model.predict(at).means
+        means = model.predict(at).means.tolist()
+        bests: dict[int, tuple[Position, float]] = {}
         for trial, training, mean in zip(self._trials.values(), trainings, means, strict=True):
-            is_allowed = trial.state is not TrialState.INFEASIBLE
-            if training.values and is_allowed and mean < values[trial.particle]:
-                own = swarm.positions[trial.particle]
-                positions[trial.particle] = self._space.encode(trial.params, unused=own)
-                values[trial.particle] = mean
-        self.population.swarm = swarm.following(positions, values)
+            member, is_allowed = trial.particle, trial.state is not TrialState.INFEASIBLE
+            if training.values and is_allowed and mean < bests.get(member, (None, math.inf))[1]:
+                own = self.population.position(member)
+                bests[member] = self._space.encode(trial.params, unused=own), mean
+        self.population.follow(bests)
 
     def _believing(self, model: FidelitySurrogate, trial: Trial) -> FidelitySurrogate:
         return model.believing(self._space.encode(trial.params), trial.fidelity)

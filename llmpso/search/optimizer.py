@@ -148,7 +148,6 @@ class Archive:
         space: What may be tried.
         rng: Draws the way to a new configuration where one is known already.
         seed: Each trial's seed derives from it.
-        revisits: Evaluate a configuration as often as a member comes by; only for comparison.
         goals: What the evaluations have to return, if it is more than one value.
     """
 
@@ -158,13 +157,11 @@ class Archive:
         rng: np.random.Generator,
         *,
         seed: int,
-        revisits: bool = False,
         goals: tuple[str, ...] = (),
     ) -> None:
         self._space = space
         self._rng = rng
         self._seed = seed
-        self._revisits = revisits
         self._goals = goals
         self._keys: set[Key] = set()
         self._places: list[Position] = []
@@ -215,7 +212,7 @@ class Archive:
         if params is None:
             params = self._space.decode(population.position(member))
         is_forbidden = self._space.violated(params)
-        if is_forbidden or (self.is_known(params) and not self._revisits):
+        if is_forbidden or self.is_known(params):
             unseen = self._unseen_near(population.position(member))
             if unseen is None:
                 return None

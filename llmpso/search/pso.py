@@ -7,6 +7,7 @@ Eberhart, A Modified Particle Swarm Optimizer, 1998.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -137,8 +138,6 @@ class PSO:
         topology: Which particles share their bests.
         seed: The only source of randomness.
         start: Known configurations; they take the first particles' first positions.
-        revisits: Evaluate a configuration as often as a particle comes by, in place of the
-            nearest one that is new; only for comparison.
 
     Attributes:
         particles: The swarm that moves.
@@ -156,6 +155,9 @@ class PSO:
         [1, 1, 1, 1]
     """
 
+    make_archive: ClassVar[type[Archive]] = Archive
+    """Decides what becomes of a configuration that is known already."""
+
     def __init__(
         self,
         space: SearchSpace,
@@ -166,7 +168,6 @@ class PSO:
         topology: Topology | str = Topology.STAR,
         seed: int = 0,
         start: Sequence[Params] = (),
-        revisits: bool = False,
     ) -> None:
         self._space = space
         self._start = checked_start(space, start, n_particles)
@@ -179,7 +180,7 @@ class PSO:
             schedule=schedule,
             topology=topology,
         )
-        self._archive = Archive(space, rng, seed=seed, revisits=revisits)
+        self._archive = self.make_archive(space, rng, seed=seed)
 
     def ask(self, limit: int | None = None) -> list[Trial]:
         """Move all particles and propose one trial for each, at most `limit`."""

@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from llmpso.errors import SpecError
-from llmpso.search.acquisition import POOL_SIZE, Batch, PoolSize, is_grid
+from llmpso.search.acquisition import Batch
+from llmpso.search.candidates import POOL_SIZE, PoolSize, is_grid
 from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
 from llmpso.search.optimizer import (
     Archive,

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from llmpso.search.initial import IsKnown, Start, StartAdvisor
+from llmpso.search.initial import IsKnown, Start, StartAdvisor, place
 from llmpso.search.optimizer import Metaheuristic, Proposal, Proposals
 from llmpso.space import Floats, Params, SearchSpace
 from llmpso.trial import Source, Trial
@@ -117,10 +117,9 @@ class WarmStart:
         start = self._informed()
         if start is None:
             return Proposal(Source.INITIAL)
-        source, params = start
-        self._taken.add(self._space.key(params))
-        self._population.put(len(self._sources), self._space.encode(params))
-        return Proposal(source, params)
+        self._taken.add(self._space.key(start[1]))
+        member = len(self._sources)
+        return place(self._population, self._space, [member], [start])[member]
 
     def _informed(self) -> Start | None:
         """What the next member starts from; None if from where it is."""

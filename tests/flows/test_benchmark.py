@@ -22,7 +22,7 @@ from llmpso.benchmark.nonsense import RandomBackend
 from llmpso.benchmark.problems import FunctionProblem
 from llmpso.benchmark.runs import StudyGroup, load_trials, one_core_processes, run_group
 from llmpso.errors import DataError
-from llmpso.search.acquisition import PoolSize
+from llmpso.search.candidates import PoolSize
 from scripted_backend import ScriptedBackend
 
 for needed in ("pyarrow", "matplotlib", "threadpoolctl"):

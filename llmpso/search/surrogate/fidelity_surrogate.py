@@ -20,10 +20,9 @@ from llmpso.search.surrogate.posterior import (
     Prediction,
     PriorMean,
     Surrogate,
-    clipped_scores,
     probable_theta,
-    score_unit,
 )
+from llmpso.search.surrogate.scores import clipped_scores, score_unit
 from llmpso.space import Floats
 
 EXTENT = 0.5

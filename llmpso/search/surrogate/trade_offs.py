@@ -12,7 +12,7 @@ import numpy as np
 
 from llmpso.pareto import augmented_chebyshev, extent
 from llmpso.search.surrogate.observations import LEAST_RANKED, Observations
-from llmpso.search.surrogate.posterior import CLIPPED
+from llmpso.search.surrogate.scores import CLIPPED
 from llmpso.space import Floats, Position, SearchSpace
 from llmpso.trial import Trial
 

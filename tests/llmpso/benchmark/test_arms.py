@@ -19,7 +19,7 @@ from llmpso.benchmark.nonsense import ConstantBackend, RandomBackend, WorstBacke
 from llmpso.benchmark.problems import SUITES, TABLE_DEFAULTS, FunctionProblem, TableProblem, suite
 from llmpso.benchmark.runs import study_rows
 from llmpso.errors import SpecError
-from llmpso.search.acquisition import PoolSize
+from llmpso.search.candidates import PoolSize
 from llmpso.space import Categorical, Float, Integer, Ordinal, SearchSpace
 from llmpso.trial import Source
 from scripted_backend import ScriptedBackend

@@ -4,7 +4,7 @@ import pytest
 from llmpso.errors import SpecError
 from llmpso.memory.memory import StudyMemory
 from llmpso.memory.past_study import PastStudy, PastTrial
-from llmpso.search.acquisition import PoolSize
+from llmpso.search.candidates import PoolSize
 from llmpso.search.initial import IsKnown
 from llmpso.search.optimizer import Optimizer
 from llmpso.search.pso import PSO

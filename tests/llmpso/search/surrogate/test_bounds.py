@@ -23,7 +23,7 @@ from llmpso.search.surrogate.observations import (
     around,
     around_the_best,
 )
-from llmpso.search.surrogate.posterior import clipped_scores
+from llmpso.search.surrogate.scores import clipped_scores
 from llmpso.space import Floats, Params
 from llmpso.study.stopping import StopConditions
 from llmpso.trial import Failure, FailureKind, Source, Trial

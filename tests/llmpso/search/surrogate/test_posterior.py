@@ -4,7 +4,8 @@ from scipy.optimize import approx_fprime
 
 from llmpso.search.acquisition import expected_improvement
 from llmpso.search.surrogate import gaussian_process
-from llmpso.search.surrogate.posterior import fit, normal_scores
+from llmpso.search.surrogate.posterior import fit
+from llmpso.search.surrogate.scores import normal_scores
 from llmpso.space import Categorical, Float, Integer, SearchSpace
 
 PLANE = SearchSpace({"x": Float(0, 1), "y": Float(0, 1)})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from llmpso.search.acquisition import (
+from llmpso.search.candidates import (
     EXPLORED_DIMS,
     POOL_SIZE,
     draw_pool,
