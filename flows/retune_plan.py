@@ -15,6 +15,7 @@ from llmpso.options import AllOptions, ScheduledLLMOptions, Share
 from llmpso.retuning.drift import check_schema, n_rows_since
 from llmpso.retuning.promotion import Rule
 from llmpso.running.fingerprint import digest
+from llmpso.search.initial import validated
 from tasks.artifacts import load_model
 from tasks.champion import Champion, champion_lost, find_champion
 from tasks.names import model_name
@@ -245,10 +246,26 @@ def _check_data(plan: RetunePlan) -> None:
 
 
 def _warm_started(plan: Plan, champion: Champion | None) -> Plan:
-    """The same study, beginning with the champion's configuration."""
+    """The same study, beginning with the user's configurations, then with the champion's."""
     search = plan.study.search
-    first = tuple(dict(each.params) for each in champion.configurations) if champion else ()
-    begins = search.model_copy(update={"start": first + search.start})
+    own = _startable(plan, champion, search.start) if champion else ()
+    begins = search.model_copy(update={"start": search.start + own})
     warm = replace(plan, study=replace(plan.study, search=begins), registers=False)
     warm.optimizer(None)
     return warm
+
+
+def _startable(
+    plan: Plan, champion: Champion, given: tuple[dict[str, Any], ...]
+) -> tuple[dict[str, Any], ...]:
+    """The champion's configurations that can begin the study beside those that are given."""
+    space = plan.objective.space
+    seen = {space.key(params) for params in validated(space, "start", given)}
+    found: list[dict[str, Any]] = []
+    for each in champion.configurations:
+        params = dict(each.params)
+        if space.key(params) not in seen and not space.violated(params):
+            seen.add(space.key(params))
+            found.append(params)
+    # Those of least weight are left out: a larger swarm would make it another search.
+    return tuple(found[: max(0, plan.study.swarm_size - len(given))])

@@ -1,7 +1,9 @@
 """An average of the best models: registered if it is better, served, retuned and rolled back."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -11,11 +13,14 @@ from flows.display.summary_text import as_text
 from flows.notebook import load_study
 from flows.predict import predict
 from flows.retune import retune
+from flows.retune_plan import _warm_started
 from flows.retune_report import Decision
 from flows.rollback import rollback
 from flows.tune import tune
 from flows.tune_plan import TuneOptions, prepare
+from llmpso.ensembles.outcome import Member
 from llmpso.errors import SpecError
+from tasks.champion import Champion
 from tasks.registry import MEMBERS_TAG
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
@@ -135,6 +140,28 @@ def test_an_ensemble_is_retuned_promoted_rolled_back_and_predicts(
     assert third.degradation.error == pytest.approx(second.verdict.challenger_error, rel=0.2)
     rollback("sum")
     assert retune(objective=own, when="degraded", **options).before == "1"
+
+
+def test_a_retuning_begins_with_as_many_of_an_ensemble_as_the_swarm_has_room_for(
+    mlflow_store, own
+) -> None:
+    """Five members, of which two are alike and one breaks a limit; guided has four particles."""
+    places = [(0, 0.9), (1, 0.9), (1, 0.9), (3, 0.9), (2, 0.9), (2, 1.0)]
+    average = [Member({"column": c, "shrink": s}, 1 / 6) for c, s in places]
+    champion = Champion("sum", "3", average[0].params, 0.1, None, True, tuple(average))
+
+    def begins(**options) -> list[tuple[int, float]]:
+        plan = prepare(TuneOptions(objective=own, advisor="none", memory="off", **options))
+        space = plan.objective.space.with_constraints("column < 3")
+        plan = replace(plan, objective=SimpleNamespace(space=space))
+        start = _warm_started(plan, champion).study.search.start
+        return [(params["column"], params["shrink"]) for params in start]
+
+    assert begins(workers=1) == [(0, 0.9), (1, 0.9), (2, 0.9), (2, 1.0)]
+    assert begins(workers=1, particles=2) == [(0, 0.9), (1, 0.9)]
+    given = [{"column": 0, "shrink": 1.1}, {"column": 1, "shrink": 0.9}]
+    assert begins(workers=1, start=given) == [(0, 1.1), (1, 0.9), (0, 0.9), (2, 0.9)]
+    assert begins(workers=1, particles=2, start=given) == [(0, 1.1), (1, 0.9)]
 
 
 @pytest.mark.parametrize(
