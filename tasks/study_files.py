@@ -16,6 +16,7 @@ from llmpso.running.paused_trainings import PausedTrainings
 from llmpso.running.pending_records import PendingRecord, PendingRecords
 from llmpso.trial import Trial, TrialState
 from tasks.patience import is_full
+from tasks.reuse import progress
 from tasks.trial_runs import save_files
 
 
@@ -82,9 +83,9 @@ class StudyFiles:
         waiting = {entry.key: entry.trial for entry in self.pending.entries()}
         place = first_free_place(*recorded.values(), *waiting.values(), *self.paused.trials())
         for outcome in unrecorded_outcomes(self.worker_outcomes):
-            failure, key = outcome.trial.failure, self._key(outcome.trial)
+            failure = outcome.trial.failure
             is_of_use = failure is None or not is_transient(failure.kind)
-            if is_of_use and key not in recorded and key not in waiting:
+            if is_of_use and not self._has(outcome.trial, recorded, waiting):
                 self.put(arrived(outcome, place))
                 place += 1
             elif outcome.file is not None:
@@ -100,6 +101,16 @@ class StudyFiles:
             else:
                 left.append(entry)
         return left
+
+    def _has(self, trial: Trial, *stored: Mapping[str, Trial]) -> bool:
+        """Whether what a worker wrote was stored before the process was killed."""
+        key = self._key(trial)
+        known = [trials[key] for trials in stored if key in trials]
+        if trial.state is not TrialState.PENDING:
+            # A failure may have been retried.
+            return any(progress(one) >= progress(trial) for one in known)
+        paused = self.paused.find(self.training(trial))
+        return bool(known) or (paused is not None and len(paused.trial.rungs) >= len(trial.rungs))
 
     def _with_file(self, outcome: Outcome) -> Outcome:
         """An outcome with a file that outlasts a kill: its model's files take far longer."""

@@ -88,11 +88,13 @@ class PausedTrainings:
         trial, left = outcome.trial, self._folder / f"{key}.pt"
         record: dict[str, Any] = {"trial": trial_record(trial), "curves": curves_record(outcome)}
         record |= {"reports": reports_record(outcome)}
+        # The record before this one still has its own.
+        stored = left.with_name(f"{key}.{len(trial.rungs)}.pt")
         if left.exists():
-            # The record before this one still has its own.
-            stored = left.with_name(f"{key}.{len(trial.rungs)}.pt")
-            record |= {"checkpoint": stored.name, "sha256": checksum(left)}
             left.replace(stored)
+        # An earlier process may have been killed before it wrote the record.
+        if stored.exists():
+            record |= {"checkpoint": stored.name, "sha256": checksum(stored)}
             sync(stored)
         replace_file(self._record(key), sealed(record))
         self._remove_checkpoints_but(key, record.get("checkpoint"))

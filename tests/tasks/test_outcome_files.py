@@ -104,3 +104,39 @@ def test_an_outcome_outlasts_a_kill_before_its_models_files_are_written(
     again.deliver()
     assert "model" in again.linked(ASKED).links
     again.close()
+
+
+def test_a_training_that_was_killed_and_went_further_under_a_larger_limit_is_taken_in(
+    study, worker_outcomes
+) -> None:
+    killed = ASKED.failed(Failure(FailureKind.TIMEOUT, "too slow", allowed=10), 10.0)
+    first = Ledger(study, "f", {FailureKind.TIMEOUT: 10})
+    first.record(Outcome(killed, None))
+    first.deliver()
+    first.close()
+    write_outcome(measured(), worker_outcomes)
+    second = Ledger(study, "f", {FailureKind.TIMEOUT: 1000})
+    assert second.answer(ASKED).value == 0.5
+    second.deliver()
+    second.close()
+    third = Ledger(study, "f", {FailureKind.TIMEOUT: 1000})
+    assert third.answer(ASKED).value == 0.5
+    third.close()
+
+
+def test_a_paused_training_keeps_its_checkpoint_if_a_kill_left_the_workers_file(
+    study,
+) -> None:
+    ledger, evaluation = Ledger(study, "f"), Evaluation(0.3)
+    trial = ledger.raced(replace(ASKED, fidelity=0.25))
+    Path(trial.checkpoint).write_text("state at 0.25")
+    content = outcome_to_bytes(Outcome(trial.measured(evaluation, 1.0), evaluation))
+    ledger.record(Outcome(trial.measured(evaluation, 1.0), evaluation))
+    ledger.close()
+    path = write_outcome(content, ledger.worker_outcomes)
+    again = Ledger(study, "f")
+    assert not path.exists()
+    assert again.answer(trial).rungs == ((0.25, 0.3),)
+    assert Path(again.raced(trial).checkpoint).read_text() == "state at 0.25"
+    assert again.n_ended == 1
+    again.close()

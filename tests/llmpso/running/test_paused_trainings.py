@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from llmpso.running import paused_trainings
 from llmpso.running.evaluate import evaluate_trial
 from llmpso.running.fingerprint import evaluation_key, training_key
 from llmpso.running.outcome import Outcome
@@ -73,6 +74,19 @@ def kept_twice(folder: Path, outcome: Outcome) -> PausedTrainings:
             store.checkpoint(key).write_text(f"state at {reached.trial.rungs[-1][0]}")
             store.save(key, reached)
     return store
+
+
+def test_a_kill_before_the_record_is_written_costs_no_checkpoint(tmp_path, outcome, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    store = PausedTrainings(tmp_path)
+    store.checkpoint("a").write_text("state at 0.25")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(paused_trainings, "replace_file", killed)
+        store.save("a", outcome)
+    PausedTrainings(tmp_path).save("a", outcome)
+    assert store.checkpoint("a").read_text() == "state at 0.25"
 
 
 def test_a_training_goes_on_from_a_copy_of_its_last_rung(tmp_path, outcome):
