@@ -32,6 +32,7 @@ def study_identity(plan: Plan) -> StudyIdentity:
         origin=source_tags(plan.objective, plan.objective_spec.name),
         dataset=plan.dataset,
         asked=_asked(plan),
+        allowed=plan.allowed,
     )
 
 

@@ -107,6 +107,7 @@ class RetunePlan:
             tags={"retunes": self.name},
             origin=source_tags(tune.objective, tune.objective_spec.name),
             dataset=tune.dataset,
+            allowed=tune.allowed,
         )
 
     def held_out(self, model: Any) -> HeldOut:

@@ -29,6 +29,7 @@ from llmpso.study.build_optimizer import build_optimizer
 from llmpso.study.spec import StudySpec
 from llmpso.study.stopping import StopConditions
 from llmpso.token_prices import TokenPrice, known_price
+from llmpso.trial import FailureKind
 from tasks.check_folders import check_folders
 from tasks.datasets import dataset_of
 from tasks.experiment import Experiment, open_experiment
@@ -97,6 +98,15 @@ class Plan:
         """Whether it begins from earlier studies, or its language model reads of them."""
         reads = self.study.search.method == "paper" and self.backend is not None
         return self.past.memory == "auto" and (self.study.is_guided or reads)
+
+    @property
+    def allowed(self) -> dict[FailureKind, float]:
+        """What a training may take, by the failure that more would be."""
+        limits = {
+            FailureKind.TIMEOUT: self.run.timeout,
+            FailureKind.OUT_OF_MEMORY: self.run.max_memory,
+        }
+        return {kind: limit for kind, limit in limits.items() if limit is not None}
 
     def laid_out_for(self, n_workers: int) -> Self:
         """The same plan, with batch and swarm for so many workers where they are not named."""

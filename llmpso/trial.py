@@ -68,6 +68,8 @@ class Failure:
     message: str
     traceback: str = field(default="", repr=False, compare=False)
     """Of the exception, from the user's own code on; empty where none was raised."""
+    allowed: float | None = None
+    """Seconds or MiB that the study allowed, where its process was killed for taking more."""
 
 
 @dataclass(frozen=True, slots=True)

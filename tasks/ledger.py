@@ -16,7 +16,7 @@ from llmpso.study.repeats import without_repeats
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.patience import FULL, STORE_ERRORS, is_full, is_unavailable, patiently
-from tasks.reuse import found_for, reusable_trials, reused_for
+from tasks.reuse import Allowed, found_for, reusable_trials, reused_for
 from tasks.state import forget_study, study_folder, usable_state
 from tasks.study_files import StudyFiles, arrived, way_out
 from tasks.tracker import INCUMBENT, Tracker
@@ -44,6 +44,7 @@ class Ledger:
     Args:
         study: Where the records go. Evaluations that it has already are reused.
         fingerprint: That of the objective.
+        allowed: What a training may take: one that was killed for less is trained again.
 
     Attributes:
         study: As given.
@@ -56,7 +57,7 @@ class Ledger:
         StorageError: The files of the study cannot be used.
     """
 
-    def __init__(self, study: Tracker, fingerprint: str) -> None:
+    def __init__(self, study: Tracker, fingerprint: str, allowed: Allowed = {}) -> None:  # noqa: B006
         self.study = study
         with usable_state(study.run_id):
             self._files = StudyFiles(study_folder(study.run_id), fingerprint)
@@ -78,7 +79,7 @@ class Ledger:
             self._n_ended = self._files.take_in(recorded)
             self._waiting = {entry.folder: entry for entry in self._files.unrecorded(recorded)}
         left = [entry.trial for entry in self._waiting.values()]
-        self._stored = reusable_trials([*recorded.values(), *left], fingerprint)
+        self._stored = reusable_trials([*recorded.values(), *left], fingerprint, allowed)
         self.n_reusable = len(self._stored)
         self.reusable_cost = TrainingCost(self._stored.values()).total
         self._n_known = len(without_repeats(list(self._stored.values())))

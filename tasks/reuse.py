@@ -1,11 +1,12 @@
 """Which earlier trials of a study are reused in place of the same evaluation, asked for again."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from llmpso.running.evaluate import is_transient
 from llmpso.running.fingerprint import training_key
-from llmpso.trial import Trial, TrialState
+from llmpso.trial import Failure, FailureKind, Trial, TrialState
 
 PROGRESS = (
     TrialState.FAILED,
@@ -16,19 +17,29 @@ PROGRESS = (
 """States of a trial, in the order of how far its training got."""
 
 
-def reusable_trials(trials: Sequence[Trial], fingerprint: str) -> dict[str, Trial]:
+Allowed = Mapping[FailureKind, float]
+"""What a training may take now, by the failure that more would be; without limit if not named."""
+
+
+def reusable_trials(
+    trials: Sequence[Trial], fingerprint: str, allowed: Allowed
+) -> dict[str, Trial]:
     """One trial for each training, by its key: of two, the one that got further.
 
-    Failures that may not happen again are left out, where no later iteration was built on them.
+    Failures that may not happen again are left out, where no later iteration was built on them;
+    those of trainings that took more than they were allowed, wherever they are allowed more now.
 
     Args:
         trials: All that was recorded or measured.
         fingerprint: That of the objective.
+        allowed: What a training may take.
     """
     last = max((trial.iteration for trial in trials), default=0)
     found: dict[str, Trial] = {}
     for trial in trials:
         if trial.failure and is_transient(trial.failure.kind) and trial.iteration == last:
+            continue
+        if trial.failure and _may_go_further(trial.failure, allowed):
             continue
         key = training_key(fingerprint, trial)
         if key not in found or progress(trial) >= progress(found[key]):
@@ -57,6 +68,11 @@ def reused_for(trial: Trial, recorded: Trial) -> Trial:
         iteration=trial.iteration,
         particle=trial.particle,
     )
+
+
+def _may_go_further(failure: Failure, allowed: Allowed) -> bool:
+    """Whether a training was killed for taking more than it was allowed, which is more now."""
+    return failure.allowed is not None and failure.allowed < allowed.get(failure.kind, math.inf)
 
 
 def progress(trial: Trial) -> tuple[int, float]:

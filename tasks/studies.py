@@ -18,6 +18,7 @@ from tasks.ledger import Ledger
 from tasks.lock import Lock
 from tasks.lock_targets import study_lock
 from tasks.patience import STORE_ERRORS, patiently
+from tasks.reuse import Allowed
 from tasks.tracker import Tracker
 
 FLOW_RUN_TAG = "prefect.flow_run_id"
@@ -44,6 +45,8 @@ class StudyIdentity:
     """The data, if it is known."""
     asked: Mapping[str, str] = field(default_factory=dict)
     """Tags that say how far it is to go: an earlier run that went as far is not resumed."""
+    allowed: Allowed = field(default_factory=dict)
+    """What a training may take."""
 
 
 @contextmanager
@@ -67,7 +70,7 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
     status = "KILLED"
     try:
         record_input(study, study.run_id, identity.dataset, TUNING)
-        ledger = Ledger(study, identity.fingerprint)
+        ledger = Ledger(study, identity.fingerprint, identity.allowed)
         if ledger.n_reusable:
             get_run_logger().info("resuming with %d evaluations", ledger.n_reusable)
         with closing(ledger):

@@ -162,10 +162,10 @@ class _Worker:
         while not connection.poll(LOOK_SECONDS if memory_mb is None else MEMORY_LOOK_SECONDS):
             if time.monotonic() > deadline:
                 message = f"no result within {timeout:g} s; its process was killed"
-                return Failure(FailureKind.TIMEOUT, message)
+                return Failure(FailureKind.TIMEOUT, message, allowed=timeout)
             if memory_mb is not None and resident_mb(process.pid) > memory_mb:
                 message = f"more than {memory_mb} MiB; its process was killed"
-                return Failure(FailureKind.OUT_OF_MEMORY, message)
+                return Failure(FailureKind.OUT_OF_MEMORY, message, allowed=memory_mb)
         return None
 
     def _lost(self) -> Failure:

@@ -134,6 +134,25 @@ def test_another_limit_goes_on_and_a_lower_one_hides_nothing(prefect_server, fun
     assert (less.run_id, less.evaluations) == (soon.run_id, later.evaluations)
 
 
+@pytest.mark.slow
+def test_a_larger_limit_of_time_trains_again_what_the_smaller_one_killed(
+    prefect_server, function
+) -> None:
+    wait = 'while Path("slow").exists() and params["n"] > 4: time.sleep(0.1)'
+    function.write_text(FUNCTION.replace("    model = ", f"    {wait}\n    model = "))
+    function.write_text(f"import time\n{function.read_text()}")
+    Path("slow").touch()
+    options = {"method": "pso", "runner": "process", "workers": 1}
+    first = run(evaluations=6, timeout=1, **options)
+    assert 0 < first.failed < 6
+    Path("slow").unlink()
+    same = run(evaluations=8, timeout=1, **options)
+    assert (same.run_id, same.reused, same.failed) == (first.run_id, 6, first.failed)
+    longer = run(evaluations=10, timeout=1000, **options)
+    assert longer.run_id == first.run_id
+    assert longer.failed == 0
+
+
 def test_a_race_goes_on(prefect_server, mlflow_store) -> None:
     options = {"workers": 2, "threads": 1, "advisor": "none", "racing": True, "last": 300}
     first = tune("lstm", evaluations=3, space="paper", **options)

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
 from llmpso.running.fingerprint import evaluation_key, training_key
-from llmpso.trial import Evaluation, Limit, Source, Trial
-from tasks.reuse import found_for
+from llmpso.trial import Evaluation, Failure, FailureKind, Limit, Source, Trial
+from tasks.reuse import found_for, reusable_trials
 
 LIMITS = (Limit(2, 9.0, 0.125), Limit(4, 0.5, 0.25))
 ASKED = replace(Trial(3, {"x": 0.1}, Source.SWARM, iteration=1, particle=0, seed=7), limits=LIMITS)
@@ -27,3 +29,20 @@ def test_a_training_is_the_same_with_any_limits() -> None:
     plain = replace(ASKED, limits=(), until=5)
     assert training_key("f", ASKED) == training_key("f", plain) == training_key("f", STOPPED)
     assert evaluation_key("f", ASKED, 1.0) == evaluation_key("f", plain, 1.0)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.TIMEOUT, FailureKind.OUT_OF_MEMORY])
+def test_a_training_that_was_killed_is_reused_unless_it_may_take_more_now(kind) -> None:
+    killed = ASKED.failed(Failure(kind, "its process was killed", allowed=10), 10.0)
+    later = replace(ASKED, iteration=9, params={"x": 0.2}).completed(Evaluation(0.2), 1.0)
+    of_its_own = replace(killed, failure=Failure(kind, "the objective raised it"))
+
+    def reused(trial: Trial, **allowed: float) -> bool:
+        now = {kind: allowed["limit"]} if allowed else {}
+        return trial in reusable_trials([trial, later], "f", now).values()
+
+    assert reused(killed, limit=10)
+    assert reused(killed, limit=5)
+    assert not reused(killed, limit=1000)
+    assert not reused(killed)
+    assert reused(of_its_own)

@@ -137,6 +137,7 @@ def test_whatever_happens_is_a_failed_trial_and_the_next_one_is_well(measure, mo
     assert outcome.trial.state is TrialState.FAILED
     assert outcome.trial.failure.kind is kind
     assert outcome.trial.failure.message.startswith(message)
+    assert outcome.trial.failure.allowed == {"no result": 4, "more than": 900}.get(message[:9])
     assert measure(trial("well")).trial.state is TrialState.COMPLETE
 
 
