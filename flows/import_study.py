@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from flows.command_line import new_app, run_module
 from llmpso.errors import DataError, SpecError
@@ -12,7 +11,7 @@ from llmpso.memory.mapping import mapped
 from llmpso.memory.optuna_study import read_optuna_study
 from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
-from llmpso.options import DataOptions
+from llmpso.options import DataOptions, SpaceName
 from llmpso.space import SearchSpace
 from llmpso.space_file import load_space
 from llmpso.text import one_line, short
@@ -41,7 +40,7 @@ def import_study(
     source: str,
     *,
     objective: str | None = None,
-    space: Literal["paper", "standard", "wide"] = "standard",
+    space: SpaceName = "standard",
     space_file: str | None = None,
     metric: str | None = None,
     value: str = "value",
@@ -85,7 +84,7 @@ def _counted(past: PastStudy) -> str:
 
 def _described(
     objective: str | None,
-    space: Literal["paper", "standard", "wide"],
+    space: SpaceName,
     space_file: str | None,
     metric: str | None,
 ) -> Described:

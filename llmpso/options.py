@@ -20,6 +20,7 @@ AtLeast1 = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 MethodName = Literal["guided", "paper", "pso"]
+SpaceName = Literal["paper", "standard", "wide", "layers"]
 AdvisorName = Literal["auto", "openai", "ollama", "embedded", "none"]
 RunnerKind = Literal["thread", "process", "dask", "ray"]
 
@@ -65,7 +66,7 @@ class DataOptions(Options):
     """Classes of the images to use, several of them as one: `fibre=paper+cardboard`."""
     dims: Annotated[int, Field(ge=2, le=1_000)] = 5
     """Variables of `rastrigin`."""
-    space: Literal["paper", "standard", "wide", "layers"] = "standard"
+    space: SpaceName = "standard"
     """What is tuned of a network: layers and width (`paper`), learning rate and dropout besides
     (`standard`), all there is (`wide`), or `standard` with a width of its own for each layer
     (`layers`)."""

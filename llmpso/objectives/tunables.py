@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from llmpso.errors import SpecError
+from llmpso.options import SpaceName
 from llmpso.space import Dimension, Integer, Params, SearchSpace
 
-SPACE_NAMES = ("paper", "standard", "wide", "layers")
+SPACE_NAMES: tuple[str, ...] = get_args(SpaceName)
 """Layers and width; learning rate and dropout besides; all; `standard` with a width per layer."""
 
 

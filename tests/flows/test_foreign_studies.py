@@ -85,6 +85,10 @@ def test_a_study_of_ours_goes_to_optuna_and_comes_back(
         (["import", "sqlite:///no.db", "--metric", "m"], "there is no file 'no.db'"),
         (["export", "0123", "x.csv"], "there is no study in 'sqlite:"),
         (["import", "few.csv", "--objectiv", "m"], "--objectiv"),
+        (
+            ["import", "few.csv", "--objective", "lstm", "--space", "layers"],
+            "has none of the columns layers, hidden_units_1",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_line(
