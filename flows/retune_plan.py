@@ -27,10 +27,10 @@ from tasks.studies import StudyIdentity, close_left_open
 class RetuneOptions(AllOptions):
     """What the flow `retune` is given."""
 
-    model: str | None = None
-    """Registered model; the objective's name if not given."""
     objective: str = "lstm"
     """What to tune: `lstm`, `cnn`, or `package.module:attribute` of yours."""
+    model: str | None = None
+    """Registered model; the objective's name if not given."""
     when: Literal["always", "drift", "degraded"] = "always"
     """Tune `always`, only after `drift` of a column, or only once the champion's own error has
     `degraded`."""

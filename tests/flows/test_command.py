@@ -188,6 +188,7 @@ def test_each_command_of_the_script_explains_itself(capsys) -> None:
         (["tune", "--budget", "3"], "there is no option --budget; it is --evaluations now"),
         (["tune", "--budget=3"], "there is no option --budget; it is --evaluations now"),
         (["tune", "--champion", "knee"], "there is no option --champion; it is --choose now"),
+        (["retune", "toon"], "objective is 'toon'"),
         (["retune", "--resume"], "there is no option --resume; it is --fresh"),
     ],
 )
