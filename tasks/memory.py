@@ -226,6 +226,4 @@ def _read(sought: Sought, copies: Copies, run: Run) -> PastStudy | str:
     except (*STORE_ERRORS, ValidationError) as error:
         logger.warning("study %s cannot be read: %s", study.run_id, one_line(error))
         return "not readable"
-    if not past.lower_is_better:
-        return "of the opposite direction"
     return past if fits(sought.space, past) else "with too few trials in this space"

@@ -61,13 +61,12 @@ class PastStudy(_Record):
     """Id of its run, or the file that it came from."""
     url: str = ""
     metric: str = ""
-    lower_is_better: bool = True
-    """Of the metric as people know it. The trials' values are to be minimised in any case: those
-    of a metric that is maximised have the opposite sign here."""
     ended: datetime | None = None
     description: Mapping[str, str] = {}
     """Of data and model, by what is described."""
     trials: tuple[PastTrial, ...] = ()
+    """Their values are to be minimised: those of a metric that is maximised have the opposite
+    sign here."""
 
     @property
     def best(self) -> PastTrial | None:

@@ -98,7 +98,6 @@ def test_what_cannot_be_used_is_counted_in_one_line(sought: Sought, ended: Ended
     ended("another metric", tags={"metric": "accuracy"})
     ended("a third metric", tags={"metric": "error of another kind"})
     ended("another space", params={"space.depth": "a range"})
-    ended("opposite", lower_is_better=False)
     ended("outside", trials=[fitting, fitting, outside, outside])
     ended("without trials", trials=[])
     ended("no study of ours", params={"depth": "3"}, tags={"metric": "loss"})
@@ -111,7 +110,6 @@ def test_what_cannot_be_used_is_counted_in_one_line(sought: Sought, ended: Ended
         "2 of another metric",
         "2 with too few trials in this space",
         "1 of other hyperparameters",
-        "1 of the opposite direction",
     )
 
 
