@@ -13,8 +13,8 @@ from llmpso.goals import KNEE, Goals
 from llmpso.memory.finished import trials_of
 from llmpso.running.pending_records import waiting_trials
 from llmpso.space import SearchSpace
-from llmpso.study.repeats import chosen, without_repeats
-from llmpso.study.result import StudyResult, incumbent
+from llmpso.study.repeats import without_repeats
+from llmpso.study.result import StudyResult, best_of
 from llmpso.study.stopping import StopReason
 from llmpso.text import one_line
 from llmpso.trial import Source, Trial
@@ -68,10 +68,8 @@ class StoredStudy:
     @property
     def best(self) -> Trial | None:
         """The best trial, of several goals the chosen one; None if there is none yet."""
-        if not self.goals:
-            return chosen(self.trials, self.repeats) or incumbent(self.trials)
         with suppress(LLMPSOError):  # none is within the limit of `choose` yet
-            return self.goals.chosen(self.trials)
+            return best_of(self.trials, self.repeats, self.goals)
         return None
 
     @property

@@ -12,7 +12,7 @@ from flows.display.stored_facts import duration, stored_facts
 from llmpso.study.facts import SHOWN
 from llmpso.study.trial_rows import trial_rows
 from llmpso.text import brief, one_line, short
-from llmpso.trial import Trial
+from llmpso.trial import Trial, ranked
 from tasks.running_trials import RunningTrial
 from tasks.stored_study import StoredStudy
 
@@ -67,5 +67,5 @@ def _table(stored: StoredStudy, *, shows_all: bool) -> Table:
 
 def _best(trials: Sequence[Trial]) -> list[Trial]:
     """The trials with the lowest values, by number."""
-    ranked = sorted(trials, key=lambda trial: (trial.value is None, trial.value, trial.number))
-    return sorted(ranked[:MOST_ROWS], key=lambda trial: trial.number)
+    shown = [*ranked(trials), *(trial for trial in trials if trial.value is None)][:MOST_ROWS]
+    return sorted(shown, key=lambda trial: trial.number)

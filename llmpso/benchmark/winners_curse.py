@@ -24,8 +24,8 @@ from llmpso.search.surrogate.posterior import fit
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import Params
 from llmpso.study.expected import Expectation, expected_by_repeats, expected_by_surrogate
-from llmpso.study.repeats import chosen, repeats_of
-from llmpso.study.result import incumbent
+from llmpso.study.repeats import repeats_of
+from llmpso.study.result import best_of
 from llmpso.trial import Evaluation, Trial
 
 REFERENCE_ARM = "lowest"
@@ -85,7 +85,7 @@ def choices(
 ) -> Mapping[str, list[Choice]]:
     """What each method chooses after `n` trainings, and what it expects; several draws each."""
     space, all_trials = problem.table.space, trials[:n]
-    lowest = incumbent(all_trials)
+    lowest = best_of(all_trials)
     if lowest is None:
         raise RuntimeError("no training of a table fails")
     found: dict[str, list[Choice]] = {
@@ -114,7 +114,7 @@ def _by_repeats(
     problem: NoisyTable, trials: Sequence[Trial], n: int, seed: int, rng: np.random.Generator
 ) -> Choice:
     repeats = [problem.trained(trial, rng) for trial in repeats_of(trials, n, seed)]
-    best = chosen(trials, repeats) or incumbent(trials)
+    best = best_of(trials, repeats)
     if best is None:
         raise RuntimeError("no training of a table fails")
     return best, expected_by_repeats(trials, repeats)

@@ -17,7 +17,7 @@ from llmpso.study.repeats import chosen
 from llmpso.study.stopping import StopReason
 from llmpso.study.trial_rows import trial_frame
 from llmpso.text import short
-from llmpso.trial import Trial, TrialState, violated_text
+from llmpso.trial import Trial, TrialState, ranked, violated_text
 from llmpso.user_code import last_line
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ class StudyResult:
         Raises:
             LLMPSOError: No trial was completed, or none is within the limit of `choose`.
         """
-        best = chosen(self.trials, self.repeats) if self.repeats else None
-        if best is None:
-            best = self.goals.chosen(self.trials) if self.goals else incumbent(self.trials)
+        best = best_of(self.trials, self.repeats, self.goals)
         if best is None:
             raise self._no_value()
         return best
@@ -186,7 +184,14 @@ def _hint(stop_reason: StopReason) -> str:
     )
 
 
-def incumbent(trials: Sequence[Trial]) -> Trial | None:
-    """The completed trial with the lowest value; the earliest of equals; None without any."""
-    completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    return min(completed, key=lambda trial: (trial.value, trial.number), default=None)
+def best_of(
+    trials: Sequence[Trial], repeats: Sequence[Trial] = (), goals: Goals = Goals()
+) -> Trial | None:
+    """The best of some trials, as `StudyResult.best` is; None if none was completed.
+
+    Raises:
+        LLMPSOError: Of several goals: none is within the limit of `choose`.
+    """
+    if goals:
+        return goals.chosen(trials)
+    return chosen(trials, repeats) or next(iter(ranked(trials)), None)
