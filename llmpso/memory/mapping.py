@@ -22,7 +22,7 @@ from llmpso.errors import SpaceError
 from llmpso.memory.past_study import PastState, PastStudy, PastTrial
 from llmpso.space import Categorical, Dimension, Floats, Integer, Params, SearchSpace
 
-LEAST_TRIALS = 3
+LEAST_COMPLETE = 3
 """Complete trials that fit, without which a study ranks too little."""
 
 LEAST_SHARED = 0.5
@@ -47,32 +47,29 @@ class MappedStudy:
 def mapped(space: SearchSpace, study: PastStudy) -> MappedStudy | str:
     """A study in the space, or in one line why it is of no use there."""
     study = study.shortened()
-    tried = {name for trial in study.trials for name in trial.params}
-    lacking = [name for name in space if name not in tried]
-    if len(lacking) > (1 - LEAST_SHARED) * len(space):
-        return f"{study.name}: it did not vary {len(lacking)} of the {len(space)} hyperparameters"
-    filled = {name: _middle(space[name]) for name in lacking}
+    filled = _filled(space, study)
+    if isinstance(filled, str):
+        return filled
     fitting = [(trial, _fitted(space, trial, filled)) for trial in study.trials]
     usable = [(trial, params) for trial, params in fitting if params is not None]
     n_complete = sum(trial.has_value for trial, _ in usable)
-    if n_complete < LEAST_TRIALS:
+    if n_complete < LEAST_COMPLETE:
         return (
             f"{study.name}: {n_complete} of its {len(study.trials)} trials are complete and "
-            f"inside this space; at least {LEAST_TRIALS} are needed"
+            f"inside this space; at least {LEAST_COMPLETE} are needed"
         )
     return _mapped(space, study, usable, _note(len(fitting) - len(usable), filled))
 
 
 def fits(space: SearchSpace, study: PastStudy) -> bool:
     """Whether `mapped` finds enough in a study; many times as fast, since few trials decide it."""
-    tried = {name for trial in study.trials for name in trial.params}
-    lacking = [name for name in space if name not in tried]
-    if len(lacking) > (1 - LEAST_SHARED) * len(space):
+    study = study.shortened()
+    filled = _filled(space, study)
+    if isinstance(filled, str):
         return False
-    filled = {name: _middle(space[name]) for name in lacking}
-    complete = (trial for trial in study.shortened().trials if trial.has_value)
+    complete = (trial for trial in study.trials if trial.has_value)
     usable = (trial for trial in complete if _fitted(space, trial, filled) is not None)
-    return len(list(islice(usable, LEAST_TRIALS))) == LEAST_TRIALS
+    return len(list(islice(usable, LEAST_COMPLETE))) == LEAST_COMPLETE
 
 
 def parsed_value(dimension: Dimension, value: Any) -> Any:
@@ -90,6 +87,15 @@ def parsed_value(dimension: Dimension, value: Any) -> Any:
         index = round((number - dimension.low) / dimension.step)
         return dimension.low + dimension.step * min(index, int(dimension.size) - 1)
     return number if dimension.step is None else dimension.decode(dimension.encode(number))
+
+
+def _filled(space: SearchSpace, study: PastStudy) -> dict[str, Any] | str:
+    """Values for the hyperparameters that a study lacks; in one line why if it lacks too many."""
+    tried = {name for trial in study.trials for name in trial.params}
+    lacking = [name for name in space if name not in tried]
+    if len(lacking) > (1 - LEAST_SHARED) * len(space):
+        return f"{study.name}: it did not vary {len(lacking)} of the {len(space)} hyperparameters"
+    return {name: _middle(space[name]) for name in lacking}
 
 
 def _mapped(

@@ -19,7 +19,7 @@ from llmpso.space import Floats, Params, SearchSpace
 N_BEST = 10
 """Configurations of each study that may be chosen: its best ones."""
 
-MOST_REGRET = 3.0
+REGRET_CAP = 3.0
 """Score above the best from which on configurations are equally bad."""
 
 
@@ -55,7 +55,7 @@ class Portfolio:
             for at in trials:
                 own[columns[space.key(study.params[at])]] = measured[at]
         regrets = scores - scores.min(axis=1, keepdims=True, initial=np.inf)
-        self._regrets: Floats = np.minimum(regrets, MOST_REGRET)
+        self._regrets: Floats = np.minimum(regrets, REGRET_CAP)
 
     def next(self, relevance: Floats, is_taken: Callable[[Params], bool]) -> Params | None:
         """The configuration to evaluate beside those that are taken; None if all are.
@@ -67,7 +67,7 @@ class Portfolio:
         taken = np.array([is_taken(params) for params in self.configurations])
         if taken.all():
             return None
-        reached = self._regrets[:, taken].min(axis=1, initial=MOST_REGRET)
+        reached = self._regrets[:, taken].min(axis=1, initial=REGRET_CAP)
         together = relevance @ np.minimum(reached[:, np.newaxis], self._regrets)
         together[taken] = np.inf
         return self.configurations[int(np.lexsort((relevance @ self._regrets, together))[0])]

@@ -16,7 +16,7 @@ from llmpso.study.repeats import are_deterministic, candidates, chosen, own_repe
 from llmpso.text import short
 from llmpso.trial import Trial, TrialState
 
-LEAST_TRIALS = 10
+LEAST_TO_EXPECT = 10
 """Completed trials without which nothing is expected: a surrogate of fewer says nothing of noise.
 """
 
@@ -75,7 +75,7 @@ def expected_by_surrogate(
 ) -> Expectation | None:
     """The surrogate's posterior at the best trial; None after too few trials."""
     completed = [t for t in trials if t.state is TrialState.COMPLETE and space.is_valid(t.params)]
-    if len(completed) < LEAST_TRIALS or not space.is_valid(best.params):
+    if len(completed) < LEAST_TO_EXPECT or not space.is_valid(best.params):
         return None
     # These bring scipy, which a study without a surrogate does not need before.
     from llmpso.search.surrogate.gaussian_process import one_thread

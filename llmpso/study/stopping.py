@@ -40,7 +40,7 @@ N_ALIKE = 6
 """If so many evaluations fail alike and none succeeds, the objective is taken to be broken."""
 
 
-LEAST_TRIALS, N_HOPELESS, SHARE_OF_NOISE = 10, 5, 0.05
+LEAST_TO_STOP, N_HOPELESS, SHARE_OF_NOISE = 10, 5, 0.05
 """With `patience` at `auto` a study ends if, after so many trials, so many in a row were expected
 to improve by less than this share of the noise.
 
@@ -112,7 +112,7 @@ class StopConditions:
     @property
     def _has_no_outlook(self) -> bool:
         is_auto = self._stop.patience == "auto"
-        return is_auto and self._n_trials >= LEAST_TRIALS and self._n_hopeless >= N_HOPELESS
+        return is_auto and self._n_trials >= LEAST_TO_STOP and self._n_hopeless >= N_HOPELESS
 
     def _count_hopeless(self, n_new: int, outlook: Outlook | None) -> None:
         """Trials in a row of which nothing was expected."""

@@ -12,7 +12,7 @@ from llmpso.errors import SpecError
 from llmpso.memory.past_study import PastStudy, PastTrial
 from llmpso.options import StopOptions
 from llmpso.search.optimizer import Outlook
-from llmpso.study.stopping import LEAST_TRIALS, N_HOPELESS, SHARE_OF_NOISE, StopConditions
+from llmpso.study.stopping import LEAST_TO_STOP, N_HOPELESS, SHARE_OF_NOISE, StopConditions
 from llmpso.token_prices import TokenPrice
 from scripted_backend import ScriptedBackend
 
@@ -61,7 +61,7 @@ def noisy(params) -> float:
 def test_a_study_ends_by_itself_when_nothing_more_is_expected(seed) -> None:
     result = minimize(noisy, SPACE, evaluations=150, patience="auto", seed=seed)
     assert result.stop_reason is StopReason.NO_GAIN
-    assert LEAST_TRIALS <= len(result.trials) < 150
+    assert LEAST_TO_STOP <= len(result.trials) < 150
     assert bowl(result.best.params) < 0.5
     assert result.outlook is not None
     assert result.outlook.gain < SHARE_OF_NOISE * result.outlook.noise
