@@ -31,9 +31,9 @@ class FinalModel:
 
 def final_model(plan: Plan, ledger: Ledger, result: StudyResult) -> FinalModel:
     """Make the best models of a study LoggedModels, and register the final one if it asks to."""
-    study, ranked = ledger.study, list(map(ledger.linked, _ranked(result)))
-    models = log_best_models(study, ranked, plan.registry.name, plan.dataset)
-    choice = _choice(plan, ledger, ranked)
+    study, candidates = ledger.study, list(map(ledger.linked, _candidates(result)))
+    models = log_best_models(study, candidates, plan.registry.name, plan.dataset)
+    choice = _choice(plan, ledger, candidates)
     outcome = choice.outcome if choice else None
     best = next((trial for trial in models if trial.number == result.best.number), None)
     if best is None or not plan.registers:
@@ -48,20 +48,20 @@ def final_model(plan: Plan, ledger: Ledger, result: StudyResult) -> FinalModel:
     return FinalModel(version, outcome)
 
 
-def _choice(plan: Plan, ledger: Ledger, ranked: Sequence[Trial]) -> Choice | None:
+def _choice(plan: Plan, ledger: Ledger, candidates: Sequence[Trial]) -> Choice | None:
     """Whether the average of the best models is better; None if nobody asked."""
     if not plan.run.ensemble or not isinstance(plan.objective, SupportsEnsemble):
         return None
-    if "model" not in ranked[0].links:
-        reason = f"trial {ranked[0].number}, the best, has no stored model"
+    if "model" not in candidates[0].links:
+        reason = f"trial {candidates[0].number}, the best, has no stored model"
         choice = Choice(EnsembleOutcome(False, reason))
     else:
-        choice = select_ensemble(ledger.study, plan.objective, ranked, plan.run.ensemble)
+        choice = select_ensemble(ledger.study, plan.objective, candidates, plan.run.ensemble)
     get_run_logger().info("ensemble: %s", choice.outcome.reason)
     return choice
 
 
-def _ranked(result: StudyResult) -> list[Trial]:
+def _candidates(result: StudyResult) -> list[Trial]:
     """The best trial, then the rest of the front, then all others by their value."""
     everyone = (_best(result), *result.front, *ranked(result.trials))
     return list({trial.number: trial for trial in everyone}.values())

@@ -14,10 +14,8 @@ from tasks.ledger import Ledger
 from tasks.names import keys
 from tasks.registry import RETUNE_TAG
 from tasks.run_source import source_tags
+from tasks.store import MOST_STORED
 from tasks.studies import WORKERS_TAG, StudyIdentity
-
-MOST_OF_A_TAG = 5_000
-"""Characters of a tag that every store of MLflow takes."""
 
 
 def study_identity(plan: Plan) -> StudyIdentity:
@@ -134,6 +132,6 @@ def _tags(plan: Plan) -> dict[str, str]:
     if plan.retune_run:
         tags[RETUNE_TAG] = plan.retune_run
     if notes := notes_of(plan.objective):
-        tags["notes"] = "\n".join(notes)[:MOST_OF_A_TAG]
+        tags["notes"] = "\n".join(notes)[:MOST_STORED]
     identity = plan.backend.identity if plan.backend else {}
     return tags | {f"advisor.{key}": value for key, value in identity.items()}

@@ -160,7 +160,7 @@ def locked_plan(options: RetuneOptions) -> Iterator[RetunePlan]:
         BusyModelError: Another run retunes the model, or rolls it back.
     """
     tune = _prepared(options)
-    with tune.registry.store_answers(), tune.registry.retuning_lock():
+    with tune.registry.explained_errors(), tune.registry.retuning_lock():
         plan = _with_champion(options, tune)
         close_left_open(plan.identity, plan.registry.promoted_by_run())
         _check_data(plan)

@@ -23,7 +23,7 @@ def rollback(model: str, *, now: bool = False) -> None:
         now: Do not wait for a run that retunes the model: it continues, and promotes nothing.
     """
     registry = Registry(store_address(), model)
-    with registry.store_answers():
+    with registry.explained_errors():
         registry.check_exists()
         try:
             with nullcontext() if now else registry.retuning_lock():

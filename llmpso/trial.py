@@ -8,6 +8,9 @@ from typing import Any, Self
 
 from llmpso.space import Params
 
+INFEASIBLE_VALUE = "infeasible_value"
+"""Metric of the value that a trial had although it broke a constraint."""
+
 
 class Source(StrEnum):
     """Who proposed a trial."""
@@ -32,7 +35,7 @@ class Source(StrEnum):
     """One of the best configurations of a study, trained again, see `llmpso.study.repeats`."""
     ENSEMBLE = "ensemble"
     """No configuration: the average of several models, see `llmpso.ensembles`."""
-    RIVAL = "baseline"
+    RIVAL = "rival"
     """Proposed by a method of `llmpso.benchmark.rivals`."""
     PLACEBO_START = "placebo-start"
     """Drawn blindly in the place of the language model's start."""
@@ -208,7 +211,7 @@ class Trial:
         trial = replace(self, metrics=metrics, constraints=dict(evaluation.constraints))
         if evaluation.is_infeasible:
             if math.isfinite(evaluation.value):
-                trial = replace(trial, metrics=metrics | {"infeasible_value": evaluation.value})
+                trial = replace(trial, metrics=metrics | {INFEASIBLE_VALUE: evaluation.value})
             return replace(trial, state=TrialState.INFEASIBLE, seconds=self.seconds + seconds)
         if (failure := self._unusable(evaluation)) is not None:
             return trial.failed(failure, seconds)

@@ -41,8 +41,8 @@ NEWEST_FIRST = ["attributes.start_time DESC"]
 
 
 @dataclass(frozen=True, slots=True)
-class LastStudy:
-    """The latest run of a study, ended or not."""
+class StudyRun:
+    """A run of a study, ended or not."""
 
     study: Tracker
     is_finished: bool
@@ -79,7 +79,7 @@ class Experiment:
         finally:
             study.close(status)
 
-    def last_study(self, key: str) -> LastStudy | None:
+    def last_study(self, key: str) -> StudyRun | None:
         """The run with a study's key that has not ended well, else the latest.
 
         A clock may have been set back between two runs; there is one at most that did not end
@@ -89,7 +89,7 @@ class Experiment:
         studies = [self._as_study(run) for run in found]
         return min(studies, key=lambda study: study.is_finished, default=None)
 
-    def open_studies(self, tags: Mapping[str, str]) -> list[LastStudy]:
+    def open_studies(self, tags: Mapping[str, str]) -> list[StudyRun]:
         """The runs with all of some tags that have not ended, or whose processes were killed."""
         runs = paged(partial(self._search, "attributes.status = 'RUNNING'", None))
         # Compared here: a filter of MLflow's cannot hold every text.
@@ -114,9 +114,9 @@ class Experiment:
             [self.experiment_id], condition, order_by=order, page_token=page_token
         )
 
-    def _as_study(self, run: Run) -> LastStudy:
+    def _as_study(self, run: Run) -> StudyRun:
         status = RunStatus.from_string(run.info.status)
-        return LastStudy(
+        return StudyRun(
             Tracker(self.tracking_uri, run.info.experiment_id, run.info.run_id),
             status == RunStatus.FINISHED,
             RunStatus.is_terminated(status),

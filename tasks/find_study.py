@@ -18,7 +18,7 @@ from tasks.new_store import database_file
 from tasks.patience import STORE_ERRORS
 from tasks.store import client, paged, suppress_code
 
-MOST_STUDIES = 500
+MOST_SEARCHED = 500
 """Newest studies that are compared with a name."""
 
 LEAST_OF_ID = 6
@@ -59,7 +59,7 @@ def find_study(tracking_uri: str, named: str | None) -> Run:
         if named is not None and _ID.fullmatch(named):
             with suppress_code("RESOURCE_DOES_NOT_EXIST"):
                 return client(tracking_uri).get_run(named)
-        runs = list(islice(_studies(tracking_uri), MOST_STUDIES))
+        runs = list(islice(_studies(tracking_uri), MOST_SEARCHED))
     if not runs:
         raise DataError(f"there is no study in {where!r} yet")
     if named is None:

@@ -89,7 +89,7 @@ class Registry:
         return model_lock(self.tracking_uri, self.name, Purpose.RETUNING)
 
     @contextmanager
-    def store_answers(self) -> Iterator[None]:
+    def explained_errors(self) -> Iterator[None]:
         """Explain it if the store becomes unavailable within the block, or refuses.
 
         Raises:
@@ -133,7 +133,7 @@ class Registry:
             RegistryError: There is no such model, or no version of it serves.
             StorageError: MLflow does not answer.
         """
-        with self.store_answers():
+        with self.explained_errors():
             self.check_exists()
             if version := self.serving.aliases().champion:
                 return version

@@ -22,6 +22,12 @@ from tasks.store_file import refusal_of
 
 T = TypeVar("T")
 
+MOST_STORED = 5_000
+"""Characters of a tag that every store of MLflow takes."""
+
+MOST_SHOWN = 500
+"""Characters of a text that a tag shows."""
+
 MOST_METRICS, MOST_TEXTS = 800, 100
 """Metrics, parameters and tags of one request: MLflow takes 1,000 in all."""
 

@@ -12,7 +12,7 @@ from prefect import get_run_logger
 from llmpso.errors import BusyError, StorageError
 from llmpso.text import one_line
 from tasks.datasets import TUNING, record_input
-from tasks.experiment import STUDY_TAG, Experiment, LastStudy
+from tasks.experiment import STUDY_TAG, Experiment, StudyRun
 from tasks.flow_runs import mark_crashed
 from tasks.ledger import Ledger
 from tasks.lock import Lock
@@ -134,7 +134,7 @@ def _continued(
     return None
 
 
-def _differs(identity: StudyIdentity, last: LastStudy) -> bool:
+def _differs(identity: StudyIdentity, last: StudyRun) -> bool:
     """Whether a run was to go another way than is asked now."""
     return any(last.tags.get(name) != asked for name, asked in identity.asked.items())
 
@@ -155,7 +155,7 @@ def close_left_open(identity: StudyIdentity, ended: Mapping[str, Mapping[str, st
             _abandon(last, identity.fingerprint, "FINISHED" if run_id in ended else "KILLED")
 
 
-def _abandon(last: LastStudy, fingerprint: str, status: str = "KILLED") -> None:
+def _abandon(last: StudyRun, fingerprint: str, status: str = "KILLED") -> None:
     """Record what an interrupted run measured, and close it."""
     ledger = Ledger(last.study, fingerprint)
     ledger.deliver()

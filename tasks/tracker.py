@@ -18,12 +18,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS, MLFLOW_RUN_NOTE
 from llmpso.urls import masked_url
 from tasks.page_links import run_page
 from tasks.patience import STORE_ERRORS
-from tasks.store import client, finite, milliseconds
+from tasks.store import MOST_SHOWN, client, finite, milliseconds
 
 INCUMBENT = "best_value"
 """Metric of the best value so far, at the number of its evaluation."""
-
-TAG_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ class Tracker:
 
     def record_tags(self, tags: Mapping[str, str]) -> None:
         """Write tags; long ones are cut."""
-        entries = [RunTag(key, value[:TAG_LENGTH]) for key, value in tags.items()]
+        entries = [RunTag(key, value[:MOST_SHOWN]) for key, value in tags.items()]
         self.store.log_batch(self.run_id, tags=entries)
 
     def reopen(self, tags: Mapping[str, str]) -> None:

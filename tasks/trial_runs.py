@@ -28,7 +28,7 @@ from llmpso.trial import Source, Trial, TrialState
 from tasks.model_files import write_description
 from tasks.names import REPORTED, keys, metric_keys
 from tasks.reuse import progress
-from tasks.store import finite, milliseconds, paged
+from tasks.store import MOST_SHOWN, MOST_STORED, finite, milliseconds, paged
 from tasks.stored_models import MODEL, store_model
 from tasks.tracker import Tracker
 
@@ -52,8 +52,6 @@ ADDRESS_TAG, OUTCOME_TAG = "llmpso.evaluation", "llmpso.outcome"
 
 REPEAT_TAG = "repeat_of"
 """On a repeat, the number of the trial that it trains again."""
-
-TAG_LENGTH = 4000
 
 MOST_READ = 10_000
 """Trials of an earlier study that are read, the newest, where it left no file."""
@@ -221,9 +219,9 @@ def _trial_tags(study: Tracker, trial: Trial) -> dict[str, str]:
     if trial.source is Source.REPEAT:
         tags[REPEAT_TAG] = str(repeated_trial(trial))
     if trial.note:
-        tags["note"] = trial.note[:500]
+        tags["note"] = trial.note[:MOST_SHOWN]
     if trial.warnings:
-        tags["warnings"] = "; ".join(trial.warnings)[:500]
+        tags["warnings"] = "; ".join(trial.warnings)[:MOST_SHOWN]
     if trial.failure is not None:
         tags |= {"failure": str(trial.failure.kind), "failure_message": trial.failure.message}
     return tags
@@ -232,9 +230,9 @@ def _trial_tags(study: Tracker, trial: Trial) -> dict[str, str]:
 def _outcome_tags(trial: Trial) -> list[RunTag]:
     """The trial as it was recorded, to the last bit; cut into pieces that a tag can hold."""
     text = json.dumps(trial_record(trial))
-    pieces = range(0, len(text), TAG_LENGTH)
+    pieces = range(0, len(text), MOST_STORED)
     return [
-        RunTag(f"{OUTCOME_TAG}.{number}", text[start : start + TAG_LENGTH])
+        RunTag(f"{OUTCOME_TAG}.{number}", text[start : start + MOST_STORED])
         for number, start in enumerate(pieces)
     ]
 

@@ -88,7 +88,7 @@ class StudyProgress:
 
     @property
     def n_failed(self) -> int:
-        """Trials without a value."""
+        """Trials that failed."""
         return sum(trial.failure is not None for trial in self.trials)
 
     @property

@@ -12,7 +12,6 @@ from prefect.client.schemas.objects import State
 
 from flows.display.summary import Summary
 from flows.display.summary_markdown import description, report
-from flows.identity import MOST_OF_A_TAG
 from flows.tune_plan import Plan
 from llmpso.memory.finished import past_trials
 from llmpso.memory.past_study import PastStudy
@@ -22,6 +21,7 @@ from tasks.ledger import Ledger
 from tasks.pages import draw_study, trace_calls
 from tasks.past_studies import record_past_study
 from tasks.patience import STORE_ERRORS
+from tasks.store import MOST_STORED
 from tasks.tracker import Tracker
 
 SUMMARY_FILE = "summary.json"
@@ -39,7 +39,7 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
     record_past_study(study, _for_later(plan, result))
     tags = {"stop_reason": summary.stop_reason, "source": summary.best_source}
     if ensemble := summary.ensemble_outcome:
-        tags["ensemble_outcome"] = ensemble.reason[:MOST_OF_A_TAG]
+        tags["ensemble_outcome"] = ensemble.reason[:MOST_STORED]
         tags["ensemble_weights"] = json.dumps(ensemble.weights)
     study.record_summary(summary.figures(), description(summary), tags)
     study.record_curve("memory_belief", [(int(n), share) for n, share in summary.beliefs])

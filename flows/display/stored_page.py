@@ -11,9 +11,6 @@ from llmpso.study.trial_rows import trial_rows
 from llmpso.trial import Trial
 from tasks.stored_study import StoredStudy
 
-LEFT_OUT = ("number", "warnings")
-"""Columns of the table of trials that stand elsewhere, or have long texts."""
-
 
 def study_page(stored: StoredStudy) -> str:
     """The facts, the space, all figures and all trials; the page needs no network."""

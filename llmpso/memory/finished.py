@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llmpso.memory.past_study import PastState, PastTrial
-from llmpso.trial import Source, Trial, TrialState
+from llmpso.trial import INFEASIBLE_VALUE, Source, Trial, TrialState
 
 STATES = {
     TrialState.COMPLETE: PastState.COMPLETE,
@@ -14,9 +14,6 @@ STATES = {
     TrialState.INFEASIBLE: PastState.INFEASIBLE,
 }
 """How the trials of a finished study ended; none of them is pending."""
-
-INFEASIBLE_VALUE = "infeasible_value"
-"""Metric of the value that a trial had although it broke a constraint."""
 
 
 def past_trials(trials: Sequence[Trial]) -> tuple[PastTrial, ...]:
