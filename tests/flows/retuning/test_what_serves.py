@@ -1,0 +1,129 @@
+"""Which version serves, if it is rolled back, deleted, or changed by several at once."""
+
+import threading
+import time
+from dataclasses import replace
+
+import mlflow
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.command_line import USAGE_ERROR
+from flows.refit import compare_arms
+from flows.retune import retune
+from flows.retune_plan import RetuneOptions, locked_plan
+from flows.retune_report import Decision, as_text
+from llmpso.errors import (
+    BusyModelError,
+    ChampionChangedError,
+)
+from pm25 import FAST, aliases, arguments, other_run_of, roll_back, second_version, until
+
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
+
+def test_rolling_back_lets_the_previous_version_serve_again(
+    champion, measurements, mlflow_store, capsys, events
+) -> None:
+    assert roll_back("pm25") == USAGE_ERROR
+    assert "no version with the alias @previous" in capsys.readouterr().err
+    until(measurements, "2012-12-31")
+    client = mlflow.MlflowClient()
+    version = mlflow.register_model("models:/pm25/1", "pm25").version
+    client.set_registered_model_alias("pm25", "previous", "1")
+    client.set_registered_model_alias("pm25", "champion", version)
+    assert roll_back("pm25") == 0
+    assert capsys.readouterr().out == "pm25: version 1 serves again, in place of version 2\n"
+    assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
+    assert "rolled_back_at" in client.get_model_version("pm25", "2").tags
+    assert roll_back("pm25") == 0
+    assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
+    assert [(e["event"], e["payload"]["version"]) for e in events(2)] == [
+        ("llmpso.model.restored", "1"),
+        ("llmpso.model.restored", "2"),
+    ]
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert roll_back("pm25") == 0
+    assert "the event for Prefect's automations could not be sent" in capsys.readouterr().err
+    assert roll_back("pm2") == USAGE_ERROR
+    assert "model 'pm2' is not registered" in capsys.readouterr().err
+
+
+def test_a_rollback_does_not_wait_only_if_it_is_asked_to(
+    champion, measurements, mlflow_store, capsys
+) -> None:
+    second_version()
+    with other_run_of("pm25"):
+        assert roll_back("pm25") == USAGE_ERROR
+        assert "another run retunes 'pm25' at this moment" in (said := capsys.readouterr().err)
+        assert said.endswith("; --now rolls back at once, and that run then promotes nothing\n")
+        assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
+        assert roll_back("pm25", "--now") == 0
+    assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
+
+
+def test_what_serves_is_read_when_no_other_run_can_change_it_any_more(
+    champion, measurements, mlflow_store
+) -> None:
+    until(measurements, "2012-12-31")
+    is_held = threading.Event()
+
+    def other_run() -> None:
+        with other_run_of("pm25"):
+            is_held.set()
+            time.sleep(1.0)
+            second_version()
+
+    thread = threading.Thread(target=other_run)
+    thread.start()
+    is_held.wait()
+    with locked_plan(RetuneOptions(**arguments(champion))) as plan:
+        assert plan.champion.version == "2"
+    thread.join()
+
+
+def test_a_run_promotes_nothing_if_another_process_changed_what_serves_meanwhile(
+    champion, measurements, mlflow_store, monkeypatch, finds_another
+) -> None:
+    until(measurements, "2012-12-31")
+    second_version()
+
+    def win_and_roll_back(arms, rule):
+        assert roll_back("pm25", "--now") == 0
+        return replace(compare_arms(arms, rule), at_least=0.5)
+
+    monkeypatch.setattr("flows.retune.compare_arms", win_and_roll_back)
+    monkeypatch.setattr("flows.champion_checks.degradation_of", lambda plan: None)
+    with pytest.raises(ChampionChangedError, match="version 1 of 'pm25' serves now, .* version 2"):
+        retune(**arguments(champion, refits=2, evaluations=4))
+    assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
+    (run,) = mlflow.search_runs(
+        search_all_experiments=True, filter_string="tags.outcome = 'refused'"
+    ).to_dict("records")
+    assert (run["status"], run["tags.retunes"]) == ("FAILED", "pm25")
+    assert run["tags.reason"].startswith("version 1 of 'pm25' serves now")
+
+
+def test_a_champion_that_was_deleted_is_said_and_the_one_before_it_compared_with(
+    champion, measurements, mlflow_store
+) -> None:
+    until(measurements, "2012-12-31")
+    mlflow.MlflowClient().delete_model_version("pm25", second_version())
+    report = retune(**arguments(champion, refits=2, evaluations=4, margin=0.9))
+    assert (report.outcome, report.version, report.before) == (Decision.RESTORED, "1", "")
+    assert aliases(mlflow_store) == {"champion": "1"}
+    (warning,) = report.warnings
+    assert "no version of 'pm25' has the alias @champion any more, and version 1" in warning
+    assert "compared with @previous, version 1" in warning
+    assert f"warning: {warning}" in as_text(report)
+    assert mlflow.get_run(report.run_id).data.tags["warning"] == warning
+    assert report.headline.startswith("pm25: version 1 serves again: ")
+
+
+def test_one_model_is_retuned_once_at_a_time(champion, measurements, mlflow_store) -> None:
+    until(measurements, "2012-12-31")
+    with other_run_of("pm25"), pytest.raises(BusyModelError, match="another run retunes 'pm25'"):
+        retune(objective=champion, **FAST)
+    with other_run_of("pm25"):
+        pass
+    assert aliases(mlflow_store) == {"champion": "1"}
