@@ -1,6 +1,8 @@
 """Objectives by name or import path: a specification that can be sent to any worker."""
 
+import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -95,16 +97,24 @@ def build_objective(spec: ObjectiveSpec) -> DescribedObjective:
     return _built(spec, tuple(_stamp(path) for path in paths if path is not None))
 
 
-def _stamp(path: str) -> tuple[int, int]:
-    """When a file was last written, and its size: data grows while a server runs."""
-    if not os.path.exists(path):
-        return 0, 0
-    status = os.stat(path)
-    return status.st_mtime_ns, status.st_size
+def forget_objectives() -> None:
+    """Build the next one anew, whatever was built before."""
+    _built.cache_clear()
+
+
+def _stamp(path: str) -> str:
+    """When a file, or those of a folder, were last written: data grows while a server runs."""
+    below = (os.path.join(at, name) for at, _, names in os.walk(path) for name in names)
+    stamp = hashlib.sha256()
+    for file in [path, *sorted(below)]:
+        with suppress(OSError):
+            status = os.stat(file)
+            stamp.update(repr((file, status.st_mtime_ns, status.st_size)).encode())
+    return stamp.hexdigest()
 
 
 @lru_cache(maxsize=8)
-def _built(spec: ObjectiveSpec, files: tuple[tuple[int, int], ...]) -> DescribedObjective:
+def _built(spec: ObjectiveSpec, files: tuple[str, ...]) -> DescribedObjective:
     match spec.name:
         case "lstm" | "cnn":
             return _shipped(spec)

@@ -3,6 +3,8 @@
 import importlib
 import os
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -32,6 +34,17 @@ def import_attribute(path: str) -> object:
     if not hasattr(module, attribute):
         raise SpecError(f"objective {path!r}: {module.__file__} has no {attribute!r}")
     return getattr(module, attribute)
+
+
+def forget_modules(names: Iterable[str]) -> None:
+    """Let the next import read these modules from their files again."""
+    for name in names:
+        above, _, own = name.rpartition(".")
+        # Else `from package import module` finds the one that was loaded before.
+        with suppress(AttributeError):
+            delattr(sys.modules.get(above), own)
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
 
 
 def _check_place(module: ModuleType, folder: Path) -> None:

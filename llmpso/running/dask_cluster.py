@@ -54,6 +54,8 @@ def dask_cluster(
         SpecError: The cluster does not answer, or no worker has what an evaluation takes.
         LLMPSOError: A worker cannot build the objective.
     """
+    if address:
+        context = context.for_older_workers()
     with _connected(address) if address else _started(n_workers) as client:
         _n_places(client, taken)  # else evaluations would wait forever
         _prepare(client, context)

@@ -8,7 +8,8 @@ reads at run time, data files above all, is not seen: an objective describes tha
 import hashlib
 import inspect
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -27,8 +28,8 @@ class Fingerprint:
     """Equal for equal code, data and settings; never equal to another where code is not known."""
     covers_data: bool
     """Whether the objective states its data; if not, equal fingerprints may mean other data."""
-    files: tuple[str, ...] = ()
-    """Files of code that count."""
+    files: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Files of code that count, each with its hash."""
     unseen: tuple[str, ...] = ()
     """Places in them that load code which cannot be followed."""
     missing: tuple[str, ...] = ()
@@ -65,7 +66,7 @@ def objective_fingerprint(objective: object, path: str = "") -> Fingerprint:
         "missing": uuid4().hex if sources.missing else "",
     }
     return Fingerprint(
-        digest(content), own is not None, tuple(sources.hashes), sources.unseen, sources.missing
+        digest(content), own is not None, sources.hashes, sources.unseen, sources.missing
     )
 
 

@@ -38,6 +38,8 @@ class Sources:
     """Places in them that load code which cannot be followed."""
     missing: tuple[str, ...]
     """Modules whose code is in no file: typed into a console or a notebook, or deleted since."""
+    modules: tuple[str, ...] = ()
+    """Names of those in the files."""
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class _Found:
 
     first: frozenset[str]
     hashes: dict[str, str] = field(default_factory=dict)
+    modules: list[str] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -73,7 +76,10 @@ def project_sources(modules: Iterable[str], more: Iterable[str] = ()) -> Sources
             seen.add(name)
             waiting += _with_parents(_visited(name, found))
     return Sources(
-        dict(sorted(found.hashes.items())), tuple(sorted(found.unseen)), tuple(found.missing)
+        dict(sorted(found.hashes.items())),
+        tuple(sorted(found.unseen)),
+        tuple(found.missing),
+        tuple(found.modules),
     )
 
 
@@ -90,6 +96,7 @@ def _visited(name: str, found: _Found) -> list[str]:
         found.missing.append(label)
         return []
     found.hashes[label] = hashlib.sha256(content).hexdigest()
+    found.modules.append(name)
     if file.suffix != ".py":
         return []
     try:

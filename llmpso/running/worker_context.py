@@ -4,20 +4,35 @@ Only this and, per evaluation, the trial are sent to it.
 """
 
 import os
+import socket
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import import_module
+from threading import Lock
 from typing import Self
 
+from llmpso.errors import SpecError
 from llmpso.objectives.base import DescribedObjective, Objective
-from llmpso.objectives.registry import ObjectiveSpec, build_objective
+from llmpso.objectives.registry import ObjectiveSpec, build_objective, forget_objectives
 from llmpso.objectives.torch_threads import limit_threads
+from llmpso.objectives.user_modules import forget_modules
 from llmpso.running.evaluate import evaluate_trial
+from llmpso.running.fingerprint import Fingerprint, objective_fingerprint
 from llmpso.running.global_state import GlobalState
 from llmpso.running.gpus import take_gpu
 from llmpso.running.outcome import Outcome, outcome_to_bytes
+from llmpso.running.project_sources import project_sources
 from llmpso.trial import Trial
+
+_BUILDING = Lock()
+
+_TEXTS: dict[ObjectiveSpec, str] = {}
+"""The fingerprint that each objective had when this process built it last."""
+
+_FILES: dict[str, str] = {}
+"""Hashes of the files of code that this process has loaded for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,8 @@ class WorkerContext:
     """Worker processes that share one GPU; None leaves the devices to the objective."""
     around: str | None = None
     """`module:function` of a context manager, given the trial, that is around each evaluation."""
+    fingerprint: Fingerprint | None = None
+    """The objective's, for workers that may be older than the study."""
 
     @classmethod
     def here(
@@ -44,6 +61,11 @@ class WorkerContext:
     ) -> Self:
         """A context that finds what this process finds."""
         return cls(spec, n_threads, tuple(map(os.path.abspath, sys.path)), per_gpu, around)
+
+    def for_older_workers(self) -> Self:
+        """The same context, by which a worker notices that it has other code, or older data."""
+        fingerprint = objective_fingerprint(build_objective(self.spec), self.spec.path)
+        return replace(self, fingerprint=fingerprint)
 
     def prepare(self) -> None:
         """Build the objective, or raise what is in the way.
@@ -80,4 +102,40 @@ class WorkerContext:
         if self.per_gpu is not None:
             take_gpu(self.per_gpu)
         sys.path.extend(path for path in self.paths if path not in sys.path)
-        return build_objective(self.spec)
+        with _BUILDING:
+            return _built(self.spec, self.fingerprint)
+
+
+@lru_cache(maxsize=8)
+def _built(spec: ObjectiveSpec, fingerprint: Fingerprint | None) -> DescribedObjective:
+    if fingerprint is None:
+        return build_objective(spec)
+    if _is_older(spec, fingerprint):
+        _built.cache_clear()
+        forget_objectives()
+        if ":" in spec.path:
+            forget_modules(project_sources([spec.path.partition(":")[0]]).modules)
+    _TEXTS[spec] = fingerprint.text
+    _FILES.update(fingerprint.files)
+    objective = build_objective(spec)
+    _check_code(objective_fingerprint(objective, spec.path), fingerprint)
+    return objective
+
+
+def _is_older(spec: ObjectiveSpec, fingerprint: Fingerprint) -> bool:
+    """Whether this process has other code or other data of an objective than a study has."""
+    is_edited = any(_FILES.get(name, known) != known for name, known in fingerprint.files.items())
+    return is_edited or _TEXTS.get(spec, fingerprint.text) != fingerprint.text
+
+
+def _check_code(here: Fingerprint, asked: Fingerprint) -> None:
+    """Refuse other code than the study's: its values would be taken for those of the study's.
+
+    What is installed as a package here, but not there, is not compared.
+    """
+    other = [name for name, known in here.files.items() if asked.files.get(name, known) != known]
+    if other:
+        raise SpecError(
+            f"the worker on {socket.gethostname()} has another {', '.join(other)} than this "
+            "study; give it the same code, and restart it"
+        )

@@ -1,7 +1,7 @@
 import pytest
 
 from llmpso.errors import LLMPSOError, SpecError
-from llmpso.objectives.registry import ObjectiveSpec, build_objective
+from llmpso.objectives.registry import ObjectiveSpec, _stamp, build_objective
 from llmpso.options import DataOptions
 
 
@@ -16,6 +16,17 @@ def test_each_name_builds_its_objective():
     plain = build_objective(ObjectiveSpec("plain-rastrigin", DataOptions(dims=2)))
     assert plain.name == "rastrigin"
     assert plain.evaluate({"x1": 0.0, "x2": 0.0}, fidelity=1.0, seed=0).value == 0
+
+
+def test_a_long_lived_worker_sees_a_new_image_in_a_folder_of_a_class(tmp_path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.png").write_bytes(b"one")
+    before = _stamp(str(tmp_path))
+    assert _stamp(str(tmp_path)) == before
+    (tmp_path / "cat" / "2.png").write_bytes(b"two")
+    added = _stamp(str(tmp_path))
+    (tmp_path / "cat" / "1.png").write_bytes(b"another")
+    assert len({before, added, _stamp(str(tmp_path))}) == 3
 
 
 @pytest.mark.parametrize("field", ["name", "metric", "description"])

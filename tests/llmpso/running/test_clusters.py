@@ -1,14 +1,19 @@
 """What a training takes of a cluster, and what is said of one that cannot be used."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from llmpso.errors import SpecError
-from llmpso.objectives.registry import ObjectiveSpec
-from llmpso.options import RunOptions
+from llmpso.objectives.registry import ObjectiveSpec, forget_objectives
+from llmpso.objectives.user_modules import forget_modules
+from llmpso.options import DataOptions, RunOptions
 from llmpso.resources import parsed_resources
 from llmpso.running.runner import cluster_capacity, open_runner
+from llmpso.running.worker_context import WorkerContext
 from llmpso.trial import Source, Trial
 
 SPEC = ObjectiveSpec("plain-rastrigin")
@@ -92,6 +97,47 @@ def test_dask_runs_as_many_as_its_workers_have_room_for(dask_address: str) -> No
         open_runner(SPEC, dask("TPU=1"), n_workers=2, n_threads=1),
     ):
         pass
+
+
+@pytest.fixture
+def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], ObjectiveSpec]:
+    """Writes a function, in two modules of a package, that returns a value."""
+    (tmp_path / "space.yaml").write_text("x: {type: float, low: 0, high: 1}\n")
+    (tmp_path / "edited_package").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    text = "from edited_package import height\n\ndef train(params):\n    return height.HEIGHT\n"
+    (tmp_path / "edited_package" / "fit.py").write_text(text)
+
+    def write(value: float) -> ObjectiveSpec:
+        (tmp_path / "edited_package" / "height.py").write_text(f"HEIGHT = {value}\n")
+        forget_modules(["edited_package.fit", "edited_package.height", "edited_package"])
+        forget_objectives()
+        space = DataOptions(space_file=str(tmp_path / "space.yaml"))
+        return ObjectiveSpec("edited_package.fit:train", space)
+
+    return write
+
+
+@pytest.mark.slow
+def test_workers_that_outlive_a_study_run_the_code_of_the_next(edited, monkeypatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        run = RunOptions(runner="dask", address=cluster.scheduler_address)
+        trial = replace(TRIAL, params={"x": 0.5})
+        for value in (1.0, 2.0, 1.0):
+            with open_runner(edited(value), run, n_workers=1, n_threads=1) as measure:
+                assert measure(trial).trial.value == value
+
+
+def test_a_worker_with_other_code_is_refused(edited) -> None:
+    here = WorkerContext.here(edited(1.0), 1).for_older_workers()
+    edited(2.0)
+    with pytest.raises(SpecError, match=r"has another edited_package/height.py than this study"):
+        here.prepare()
 
 
 @pytest.mark.slow

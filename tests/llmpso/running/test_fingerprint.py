@@ -93,7 +93,7 @@ def test_the_code_counts_beside_the_fingerprint_of_an_objective(project):
     source = project / "own_hill.py"
     source.write_text(f'{OBJECTIVE}\n    fingerprint = "data of today"\n')
     before = fingerprint()
-    assert (before.covers_data, before.files) == (True, ("own_helper.py", "own_hill.py"))
+    assert (before.covers_data, tuple(before.files)) == (True, ("own_helper.py", "own_hill.py"))
     source.write_text(f'{OBJECTIVE}\n    fingerprint = "data of tomorrow"\n')
     tomorrow = fingerprint()
     (project / "own_helper.py").write_text("def height(params):\n    return 2.0\n")
@@ -138,7 +138,7 @@ def test_a_function_is_its_module_and_its_fingerprint(project):
         )
 
     before = current()
-    assert (before.covers_data, before.files) == (False, ("own_fit.py", "own_helper.py"))
+    assert (before.covers_data, tuple(before.files)) == (False, ("own_fit.py", "own_helper.py"))
     with (project / "own_fit.py").open("a") as file:
         file.write("\n\ndef fingerprint():\n    return open('data.csv').read()\n")
     data = project / "data.csv"
