@@ -172,11 +172,7 @@ def _promote(
     """Let the best refit serve, once all that later runs need of it is recorded."""
     if found.study is None:
         raise RuntimeError("there is no study whose best configuration could be promoted")
-    objective = plan.tune.objective
-    if isinstance(objective, SupportsDrift):
-        tuned_on = objective.frame.iloc[: -objective.n_held_out]
-        reference = Reference.of(tuned_on, last_label(objective.frame))
-        run.record_json(REFERENCE_FILE, reference.to_json())
+    _record_reference(plan, run)
     outcome = Decision.FIRST if plan.champion is None else Decision.PROMOTED
     promotion = Promotion(
         artifact=best.links["model"],
@@ -187,17 +183,31 @@ def _promote(
         replaced=plan.serves,
         study_run=found.study.run_id,
         retune_run=run.run_id,
-        pages={
-            "the retuning": run.page,
-            "its study": run_page(run.experiment_id, found.study.run_id),
-            "champion and challenger side by side": found.compared,
-            "the run in Prefect": prefect_page(),
-        },
+        pages=_pages(run, found.study, found.compared),
         members=arms.best.members,
     )
-    plan.registry.describe(objective.description)
+    plan.registry.describe(plan.tune.objective.description)
     version = plan.registry.promote(promotion)
     return _report(plan, run, outcome, reason, version, found)
+
+
+def _record_reference(plan: RetunePlan, run: Tracker) -> None:
+    """Record the data that the new champion was tuned on."""
+    objective = plan.tune.objective
+    if isinstance(objective, SupportsDrift):
+        tuned_on = objective.frame.iloc[: -objective.n_held_out]
+        reference = Reference.of(tuned_on, last_label(objective.frame))
+        run.record_json(REFERENCE_FILE, reference.to_json())
+
+
+def _pages(run: Tracker, study: Summary, compared: str) -> dict[str, str]:
+    """Where a version comes from."""
+    return {
+        "the retuning": run.page,
+        "its study": run_page(run.experiment_id, study.run_id),
+        "champion and challenger side by side": compared,
+        "the run in Prefect": prefect_page(),
+    }
 
 
 def _report(

@@ -101,20 +101,11 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
         lambda backend: ReportingBackend(StudyReplies(CachedBackend(backend), study), progress)
     )
     optimizer = plan.optimizer(advisor)
-    try:
-        result = _search(plan, ledger, optimizer, advisor, progress)
-    except BaseException:
-        with suppress(*STORE_ERRORS):
-            study.record_text("advisor/calls.jsonl", _calls_text(advisor))
-        raise
+    result = _search(plan, ledger, optimizer, advisor, progress)
     ledger.deliver()
-    study.record_text("advisor/calls.jsonl", _calls_text(advisor))
+    _record_calls(study, advisor)
     wall_seconds = time.perf_counter() - begin
-    if ledger.n_unused:
-        get_run_logger().warning(
-            "%d evaluations of the earlier run are not used: they were not proposed again",
-            ledger.n_unused,
-        )
+    _warn_of_unused(ledger)
     check_unchanged(plan, ledger)
     model = final_model(plan, ledger, result)
     summary = summarise(
@@ -141,24 +132,38 @@ def _search(
     advisor: Advisor | None,
     progress: StudyProgress,
 ) -> StudyResult:
-    with open_trainings(plan, ledger, progress) as trainings:
-        result = run_study(
-            optimizer,
-            trainings.workers,
-            plan.study.search.evaluations,
-            advisor,
-            plan.study.stop,
-            goals=plan.study.goals,
-            prune=partial(pruned, ledger, progress),
-            n_known=lambda: ledger.n_known,
-            repeats=plan.study.repeats(plan.objective, trainings.in_full),
-        )
+    try:
+        with open_trainings(plan, ledger, progress) as trainings:
+            result = run_study(
+                optimizer,
+                trainings.workers,
+                plan.study.search.evaluations,
+                advisor,
+                plan.study.stop,
+                goals=plan.study.goals,
+                prune=partial(pruned, ledger, progress),
+                n_known=lambda: ledger.n_known,
+                repeats=plan.study.repeats(plan.objective, trainings.in_full),
+            )
+    except BaseException:
+        with suppress(*STORE_ERRORS):
+            _record_calls(ledger.study, advisor)
+        raise
     return replace(result, space=plan.objective.space, metric=plan.objective.metric)
 
 
-def _calls_text(advisor: Advisor | None) -> str:
-    """Every exchange with the language model, one JSON object a line."""
-    return "".join(f"{json.dumps(asdict(call))}\n" for call in advisor.calls) if advisor else ""
+def _warn_of_unused(ledger: Ledger) -> None:
+    if ledger.n_unused:
+        get_run_logger().warning(
+            "%d evaluations of the earlier run are not used: they were not proposed again",
+            ledger.n_unused,
+        )
+
+
+def _record_calls(study: Tracker, advisor: Advisor | None) -> None:
+    """Record every exchange with the language model, one JSON object a line."""
+    calls = advisor.calls if advisor else ()
+    study.record_text("advisor/calls.jsonl", "".join(f"{json.dumps(asdict(c))}\n" for c in calls))
 
 
 COMMAND = Command(

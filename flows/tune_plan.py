@@ -173,11 +173,7 @@ def prepare(options: TuneOptions) -> Plan:
         can_pause=_can_pause(objective, options),
     )
     registered = model_name(options.register_as, objective.name)
-    check_folders()
-    experiment = open_experiment(
-        experiment_name(options.run.experiment, objective.name), objective.metric
-    )
-    check_experiments(experiment.tracking_uri, options.past.memory_experiments)
+    experiment = _experiment(options, objective)
     backend, reason = _backend(options)
     plan = Plan(
         objective_spec=objective_spec,
@@ -195,13 +191,27 @@ def prepare(options: TuneOptions) -> Plan:
         registry=Registry(experiment.tracking_uri, registered),
         dataset=dataset_of(objective),
     )
+    _check_search(plan)
+    return plan
+
+
+def _experiment(options: TuneOptions, objective: DescribedObjective) -> Experiment:
+    """Where the study is recorded; the folders and the experiments that it reads can be used."""
+    check_folders()
+    name = experiment_name(options.run.experiment, objective.name)
+    experiment = open_experiment(name, objective.metric)
+    check_experiments(experiment.tracking_uri, options.past.memory_experiments)
+    return experiment
+
+
+def _check_search(plan: Plan) -> None:
+    """Build once what proposes and what stops; a plan with which that fails is closed."""
     with ExitStack() as stack:
         stack.callback(plan.close)
         advisor = plan.advisor(lambda backend: backend)
-        StopConditions(study.stop, advisor)
+        StopConditions(plan.study.stop, advisor)
         plan.optimizer(advisor)
         stack.pop_all()
-    return plan
 
 
 def _check_runner(options: TuneOptions) -> None:

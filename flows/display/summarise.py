@@ -58,11 +58,9 @@ def summarise(
     Raises:
         LLMPSOError: Every trial failed.
     """
-    best, calls, objective = result.best, result.calls, plan.objective
+    objective = plan.objective
     trained = (*result.trials, *result.repeats)
-    expected = None if is_deterministic(objective) else result.expected
     baselines, problems = _baselines(objective)
-    asked = [call for call in calls if not call.cached]
     return Summary(
         study=plan.name,
         objective=objective.name,
@@ -73,46 +71,79 @@ def summarise(
         seed=plan.study.search.seed,
         advisor=plan.advisor_reason,
         stop_reason=str(result.stop_reason),
-        evaluations=len(trained),
-        failed=sum(trial.state is TrialState.FAILED for trial in trained),
-        pruned=sum(trial.state is TrialState.PRUNED for trial in result.trials),
-        infeasible=sum(trial.state is TrialState.INFEASIBLE for trial in trained),
-        epochs=sum(trial.metrics.get("epochs", 0.0) for trial in trained),
-        full_trainings=TrainingCost(trained).total,
-        best_value=float(best.value or 0.0),
-        best_params=dict(best.params),
-        best_metrics=dict(best.metrics),
-        best_source=str(best.source),
-        best_number=best.number,
-        repeats=len(result.repeats),
-        expected_value=expected.value if expected else None,
-        expected_deviation=expected.deviation if expected else None,
-        expected_by=expected.n_repeats if expected else 0,
-        goals=dict(best.values),
-        choose=plan.study.goals.choose if best.values else "",
-        front=[_front_record(trial) for trial in plan.study.goals.front(result.trials)],
         baselines=baselines,
-        by_source=_count(result.trials),
-        improved_by_source=_count(improvements(result.trials)),
-        llm_calls=len(asked),
-        llm_cached=len(calls) - len(asked),
-        llm_problems=sum(bool(call.problems) for call in calls),
-        llm_tokens=_tokens(asked),
-        llm_cost=_cost(asked, plan.price),
-        began_from=earlier_records(plan.study.memory, memory),
-        beliefs=[list(belief) for belief in (memory.beliefs if memory else ())],
-        starts=start_records(objective.space, plan.study.memory, result.trials),
-        reused=sum(trial.number in reused for trial in trained),
         wall_seconds=wall_seconds,
-        training_seconds=busy_seconds([trial for trial in trained if trial.number not in reused]),
-        llm_seconds=sum(call.seconds for call in calls),
         model=model,
         ensemble=asdict(ensemble) if ensemble else None,
         tracking_uri=masked_url(study.tracking_uri),
         run_id=study.run_id,
         run_url=study.url,
         prefect_run=prefect_run,
+        **_of_trials(result, reused),
+        **_of_best(plan, result),
+        **_of_llm(result.calls, plan.price),
+        **_of_memory(plan, result, memory),
     )
+
+
+def _of_trials(result: StudyResult, reused: Set[int]) -> dict[str, Any]:
+    """How many trainings there were, how they ended, and what they took."""
+    trained = (*result.trials, *result.repeats)
+    return {
+        "evaluations": len(trained),
+        "failed": sum(trial.state is TrialState.FAILED for trial in trained),
+        "pruned": sum(trial.state is TrialState.PRUNED for trial in result.trials),
+        "infeasible": sum(trial.state is TrialState.INFEASIBLE for trial in trained),
+        "epochs": sum(trial.metrics.get("epochs", 0.0) for trial in trained),
+        "full_trainings": TrainingCost(trained).total,
+        "repeats": len(result.repeats),
+        "by_source": _count(result.trials),
+        "improved_by_source": _count(improvements(result.trials)),
+        "reused": sum(trial.number in reused for trial in trained),
+        "training_seconds": busy_seconds([t for t in trained if t.number not in reused]),
+    }
+
+
+def _of_best(plan: Plan, result: StudyResult) -> dict[str, Any]:
+    """The best trial, what another training of it is expected to give, and the front."""
+    best, goals = result.best, plan.study.goals
+    expected = None if is_deterministic(plan.objective) else result.expected
+    return {
+        "best_value": float(best.value or 0.0),
+        "best_params": dict(best.params),
+        "best_metrics": dict(best.metrics),
+        "best_source": str(best.source),
+        "best_number": best.number,
+        "expected_value": expected.value if expected else None,
+        "expected_deviation": expected.deviation if expected else None,
+        "expected_by": expected.n_repeats if expected else 0,
+        "goals": dict(best.values),
+        "choose": goals.choose if best.values else "",
+        "front": [_front_record(trial) for trial in goals.front(result.trials)],
+    }
+
+
+def _of_llm(calls: Sequence[Call], price: TokenPrice | None) -> dict[str, Any]:
+    """What the language model was asked, and what that cost."""
+    asked = [call for call in calls if not call.cached]
+    return {
+        "llm_calls": len(asked),
+        "llm_cached": len(calls) - len(asked),
+        "llm_problems": sum(bool(call.problems) for call in calls),
+        "llm_tokens": _tokens(asked),
+        "llm_cost": _cost(asked, price),
+        "llm_seconds": sum(call.seconds for call in calls),
+    }
+
+
+def _of_memory(plan: Plan, result: StudyResult, memory: Memory | None) -> dict[str, Any]:
+    """What it began from, and what that was worth."""
+    earlier = plan.study.memory
+    return {
+        "began_from": earlier_records(earlier, memory),
+        "beliefs": [list(belief) for belief in (memory.beliefs if memory else ())],
+        "starts": start_records(plan.objective.space, earlier, result.trials),
+    }
 
 
 def _front_record(trial: Trial) -> dict[str, Any]:

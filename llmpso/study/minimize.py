@@ -14,11 +14,12 @@ from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.base import Objective, Resumable, goals_of
 from llmpso.objectives.user_function import function_objective
 from llmpso.running.thread_evaluator import ThreadEvaluator, ThreadWorkers
+from llmpso.search.optimizer import Optimizer
 from llmpso.space import Params, SearchSpace
 from llmpso.study.build_optimizer import build_optimizer
 from llmpso.study.loop import run_study
 from llmpso.study.result import StudyResult
-from llmpso.study.spec import study_spec, warn_of_idle_workers
+from llmpso.study.spec import StudySpec, study_spec, warn_of_idle_workers
 from llmpso.study.workers import Batches, LimitedWorkers, Workers
 from llmpso.trial import Trial
 
@@ -90,37 +91,45 @@ def minimize(
     warn_of_idle_workers(spec, n_workers, logger)
     optimizer = build_optimizer(spec, space, advisor)
     on_each = on_trial or (lambda trial: None)
+    result = _in_threads(spec, optimizer, measured, advisor, n_workers, on_each)
+    return replace(result, space=space, metric=getattr(measured, "metric", result.metric))
+
+
+def _in_threads(
+    spec: StudySpec,
+    optimizer: Optimizer,
+    objective: Objective,
+    advisor: Advisor | None,
+    n_workers: int,
+    on_trial: Callable[[Trial], None],
+) -> StudyResult:
+    """Run a study in threads of this process."""
     pool = ThreadPoolExecutor(max_workers=n_workers)
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        threads = ThreadEvaluator(
-            measured,
-            spec.race,
-            pool,
-            n_workers,
-            Path(scratch),
-            on_each,
-            pauses=spec.pauses,
-        )
-        workers: Workers = Batches(threads)
-        if spec.is_asynchronous:
-            workers = ThreadWorkers(threads.evaluate, pool, spec.n_at_once)
-        if (limits := spec.limits) is not None:
-            workers = LimitedWorkers(workers, limits)
-        budget, stop = spec.search.evaluations, spec.stop
-        in_full = ThreadEvaluator(measured, None, pool, n_workers, Path(scratch), on_each)
+        place = (pool, n_workers, Path(scratch), on_trial)
+        threads = ThreadEvaluator(objective, spec.race, *place, pauses=spec.pauses)
+        in_full = ThreadEvaluator(objective, None, *place)
         try:
-            result = run_study(
+            return run_study(
                 optimizer,
-                workers,
-                budget,
+                _workers(spec, threads, pool),
+                spec.search.evaluations,
                 advisor,
-                stop,
+                spec.stop,
                 goals=spec.goals,
                 prune=threads.prune,
-                repeats=spec.repeats(measured, in_full),
+                repeats=spec.repeats(objective, in_full),
                 returns_on_interrupt=True,
             )
         finally:
             # What an interrupted study still trains delays only the end of the interpreter.
             pool.shutdown(wait=False, cancel_futures=True)
-    return replace(result, space=space, metric=getattr(measured, "metric", result.metric))
+
+
+def _workers(spec: StudySpec, threads: ThreadEvaluator, pool: ThreadPoolExecutor) -> Workers:
+    """Threads that get the next trial when they are free, or whole batches."""
+    workers: Workers = Batches(threads)
+    if spec.is_asynchronous:
+        workers = ThreadWorkers(threads.evaluate, pool, spec.n_at_once)
+    limits = spec.limits
+    return workers if limits is None else LimitedWorkers(workers, limits)
