@@ -184,3 +184,100 @@ def test_what_ships_covers_its_data():
         for dims in (2, 3)
     }
     assert len(texts) == 2
+
+
+KERNEL = """
+LIMIT = 3
+
+
+def scaled(function):
+    @functools.wraps(function)
+    def inner(params):
+        return 2 * function(params)
+
+    return inner
+
+
+def train(params):
+    return [params["x"] for _ in range(LIMIT)][0]
+
+
+@scaled
+def wrapped(params):
+    def inner():
+        return 1.0
+
+    return inner()
+
+
+class Hill:
+    @staticmethod
+    def evaluate(params, *, fidelity, seed):
+        return 1.0
+"""
+
+
+@pytest.fixture
+def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a module that a kernel has imported; importing it again sees each edit."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.delitem(sys.modules, "own_kernel", raising=False)
+    file = tmp_path / "own_kernel.py"
+    file.write_text(f"import functools\n{KERNEL}")
+    importlib.invalidate_caches()
+    return file
+
+
+def of_function(function) -> Fingerprint:
+    return objective_fingerprint(function_objective(function, SearchSpace({"x": Float(0, 1)})))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('[params["x"] for', '[-params["x"] for'),
+        ("return 2 * function", "return 3 * function"),
+        ("    def inner():\n        return 1.0", "    def inner():\n        return 1.5"),
+        ("seed):\n        return 1.0", "seed):\n        return 2.0"),
+        ("def train(params):", "def train(params, seed):"),
+        ("def train(params):", "def train(params:"),
+    ],
+)
+def test_code_that_was_edited_but_not_imported_again_has_no_fingerprint(
+    notebook, before, after
+) -> None:
+    module = importlib.import_module("own_kernel")
+    text = notebook.read_text()
+    assert before in text
+    notebook.write_text(text.replace(before, after))
+    with pytest.raises(SpecError, match="own_kernel changed since it was imported: import it aga"):
+        of_function(module.train)
+
+
+def test_a_constant_that_was_edited_is_noticed_once_its_file_was_read(notebook) -> None:
+    module = importlib.import_module("own_kernel")
+    first = of_function(module.train)
+    notebook.write_text(f"# A comment changes nothing\n\n{notebook.read_text()}")
+    assert of_function(module.train) != first
+    notebook.write_text(notebook.read_text().replace("LIMIT = 3", "LIMIT = 4"))
+    with pytest.raises(SpecError, match="changed since it was imported"):
+        of_function(module.train)
+    assert of_function(importlib.reload(module).train)
+
+
+def test_what_was_taken_from_a_module_before_it_was_imported_again_is_old(notebook) -> None:
+    module = importlib.import_module("own_kernel")
+    train, hill = module.train, module.Hill()
+    notebook.write_text(notebook.read_text().replace("[params", "[-params").replace("1.0", "9.0"))
+    importlib.reload(module)
+    assert of_function(module.train) and objective_fingerprint(module.Hill())
+    for old in (lambda: of_function(train), lambda: objective_fingerprint(hill)):
+        with pytest.raises(SpecError, match="with all that is taken from it"):
+            old()
+
+
+def test_code_that_is_put_into_a_module_is_not_that_of_its_file(notebook) -> None:
+    module = importlib.import_module("own_kernel")
+    exec("def train(params):\n    return 5.0", vars(module))
+    assert of_function(module.train) == of_function(module.train)
