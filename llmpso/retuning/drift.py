@@ -154,18 +154,26 @@ def n_rows_since(frame: pd.DataFrame, label: str) -> int:
     """Rows that came after the one with a label of `last_label`.
 
     Raises:
-        DataError: The label is a time and the rows have none now, or the other way about.
+        DataError: The label is a time and the rows have none now, or the other way about; or only
+            one of them has a time zone.
     """
-    is_timed = isinstance(frame.index, pd.DatetimeIndex)
-    if is_timed == label.isdigit():
-        then, now = ("no times", "times") if is_timed else ("times", "no times")
+    until = None if label.isdigit() else pd.Timestamp(label)
+    then, now = _kind_of_times(until), _kind_of_times(frame.index)
+    if then != now:
         raise DataError(
             f"the data that the champion was tuned on had {then}, and now it has {now}: read it "
             "as then, or tune a new model under another name"
         )
-    if is_timed:
-        return int((frame.index > pd.Timestamp(label)).sum())
+    if until is not None:
+        return int((frame.index > until).sum())
     return max(0, len(frame) - int(label))
+
+
+def _kind_of_times(times: object) -> str:
+    """What a time or an index has, in words; two of one kind can be compared."""
+    if not isinstance(times, pd.Timestamp | pd.DatetimeIndex):
+        return "no times"
+    return "times" if times.tz is None else "times with a time zone"
 
 
 def effective_size(values: Floats) -> float:

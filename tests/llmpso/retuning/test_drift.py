@@ -109,6 +109,17 @@ def test_new_rows_are_counted_by_time_or_by_number() -> None:
         n_rows_since(frame.reset_index(drop=True), frame.index[89].isoformat())
 
 
+def test_new_rows_are_not_counted_by_times_of_which_only_some_have_a_zone() -> None:
+    plain = table(np.random.default_rng(4), 100)
+    zoned = plain.tz_localize("UTC")
+    until = plain.index[89].isoformat()
+    assert n_rows_since(zoned.tz_convert("Asia/Tokyo"), zoned.index[89].isoformat()) == 10
+    with pytest.raises(DataError, match="had times, and now it has times with a time zone: read"):
+        n_rows_since(zoned, until)
+    with pytest.raises(DataError, match="had times with a time zone, and now it has times: read"):
+        n_rows_since(plain, zoned.index[89].isoformat())
+
+
 def test_correlated_values_count_for_less() -> None:
     rng = np.random.default_rng(5)
     assert effective_size(rng.standard_normal(5000)) > 2500
