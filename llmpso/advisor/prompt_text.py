@@ -2,8 +2,12 @@
 
 import json
 from collections.abc import Iterable
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
-from llmpso.space import Categorical, Dimension, Fixed, Float, Params, SearchSpace
+from llmpso.space import Categorical, Dimension, Fixed, Float, Integer, Params, SearchSpace
+
+SIGNIFICANT = 6
+"""Digits of the bounds of a range."""
 
 
 def number(value: float) -> str:
@@ -43,12 +47,31 @@ def dimension_text(name: str, dimension: Dimension) -> str:
         kind = "ordered choices" if dimension.ordered else "choices"
         return f"{name}: {kind} {json.dumps(list(dimension.choices))}"
     if dimension.low == dimension.high:
-        return f"{name}: always {dimension.low:g}"
+        return f"{name}: always {_exact(dimension.low)}"
     kind = "number" if isinstance(dimension, Float) else "whole number"
     if dimension.step not in (None, 1):
-        kind += f" in steps of {dimension.step:g}"
+        kind += f" in steps of {_exact(dimension.step)}"
     scale = ", log scale" if dimension.log else ""
-    return f"{name}: {kind} from {dimension.low:g} to {dimension.high:g}{scale}"
+    low, high = _bounds(dimension)
+    return f"{name}: {kind} from {low} to {high}{scale}"
+
+
+def _exact(value: float) -> str:
+    """A number as short as it can be without another value."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def _bounds(dimension: Float | Integer) -> tuple[str, str]:
+    """The ends of a range; of real numbers rounded, but to none that is outside."""
+    if dimension.step is None:
+        low, high = (
+            Context(SIGNIFICANT, rounding).create_decimal(repr(bound))
+            for bound, rounding in ((dimension.low, ROUND_CEILING), (dimension.high, ROUND_FLOOR))
+        )
+        if low < high:
+            return f"{float(low):g}", f"{float(high):g}"
+    return _exact(dimension.low), _exact(dimension.high)
 
 
 def params_text(params: Params) -> str:

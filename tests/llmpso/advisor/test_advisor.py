@@ -155,6 +155,29 @@ def test_more_than_was_asked_for_is_left_out(n_suggestions: int) -> None:
     assert len(advice.suggestions) == n_suggestions
 
 
+def test_no_end_of_a_range_is_told_as_a_value_outside_of_it():
+    space = SearchSpace(
+        {
+            "units": Integer(1, 1234567),
+            "most": Integer(10, 10**6),
+            "rate": Float(0.0012345678, 0.9876543219, log=True),
+            "usual": Float(1e-7, 2e7),
+            "narrow": Float(0.12345678, 0.12345679),
+            "steps": Float(0, 1, step=0.00012345678),
+            "fixed": Integer(1234567, 1234567),
+        }
+    )
+    assert [dimension_text(name, dimension) for name, dimension in space.items()] == [
+        "units: whole number from 1 to 1234567",
+        "most: whole number from 10 to 1e+06",
+        "rate: number from 0.00123457 to 0.987654, log scale",
+        "usual: number from 1e-07 to 2e+07",
+        "narrow: number from 0.12345678 to 0.12345679",
+        "steps: number in steps of 0.00012345678 from 0 to 1",
+        "fixed: always 1234567",
+    ]
+
+
 def test_steps_fixed_values_and_none_are_told_and_taken_back():
     space = SearchSpace(
         {
