@@ -10,6 +10,20 @@ from llmpso.trial import Trial
 if TYPE_CHECKING:
     import pandas as pd
 
+COLUMNS = (
+    "number",
+    "state",
+    "source",
+    "value",
+    "fidelity",
+    "cost",
+    "seconds",
+    "started_at",
+    "failure",
+    "warnings",
+)
+"""Those of every study."""
+
 
 def trial_rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """One row per trial, all with the same columns; None where a trial has no value.
@@ -54,7 +68,8 @@ def trial_frame(trials: Sequence[Trial]) -> "pd.DataFrame":
     """
     with needed_by("to_frame", "plots"):
         import pandas as pd
-    frame = pd.DataFrame(trial_rows(trials)).set_index("number", drop=False)
+    rows = trial_rows(trials)
+    frame = pd.DataFrame(rows, columns=None if rows else COLUMNS).set_index("number", drop=False)
     return frame.assign(started_at=pd.to_datetime(frame["started_at"], unit="s", utc=True))
 
 

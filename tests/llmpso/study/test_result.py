@@ -48,6 +48,14 @@ def test_a_frame_has_a_row_for_each_trial(result) -> None:
     assert (frame["cost"] == 1.0).all()
 
 
+def test_a_study_that_was_interrupted_before_its_first_trial_has_an_empty_frame(result) -> None:
+    frame = replace(result, trials=()).to_frame()
+    assert len(frame) == 0
+    whole = result.to_frame()
+    assert list(frame) == [name for name in whole if "." not in name]
+    assert str(frame["started_at"].dt.tz) == "UTC"
+
+
 @pytest.mark.parametrize("kind", ["best", "parallel", "importance", "slices", "curves"])
 def test_each_plot_is_a_figure_with_its_names_escaped(result, kind) -> None:
     figure = getattr(result, f"plot_{kind}")()
