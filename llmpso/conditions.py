@@ -4,9 +4,10 @@ A hyperparameter with a condition counts (is active) only where each of the hype
 it depends on, its parents, is active and has one of the values that the condition allows.
 """
 
+import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,8 +159,17 @@ class Conditions:
 
     def _alternatives(self, name: str) -> Iterator[tuple[Any, int]]:
         """Values that the conditions distinguish, each with the number of values like it."""
-        dimension = self._dimensions[name]
         asked = [c for own in self.of.values() for c in own if c.parent == name]
+        alike: dict[tuple[bool, ...], tuple[Any, int]] = {}
+        for value, count in self._runs(name, asked):
+            key = tuple(condition.holds(value) for condition in asked)
+            first, n_before = alike.get(key, (value, 0))
+            alike[key] = first, n_before + count
+        yield from alike.values()
+
+    def _runs(self, name: str, asked: Sequence[Condition]) -> Iterator[tuple[Any, int]]:
+        """Values of which each stands for itself and those after it, with their number."""
+        dimension = self._dimensions[name]
         if isinstance(dimension, Categorical):
             yield from ((choice, 1) for choice in dimension.choices)
             return
@@ -224,7 +234,7 @@ def _comparison(
         number = float("nan")
     places = _extremes(dimension)
     asked = f"{name} depends on {parent} {comparison} {bound}"
-    if number != number or not places:
+    if not math.isfinite(number) or not places:
         raise SpaceError(f"{asked}; a comparison needs a number, and a parent of numbers only")
     if not any(COMPARISONS[comparison](place, number) for place in places):
         least, most = min(places), max(places)

@@ -153,8 +153,10 @@ class SearchSpace(Mapping[str, Dimension]):
 
         Those that violate a constraint are counted, too.
         """
-        at_most = math.prod(dimension.size for dimension in self.values())
-        return self._n_configurations if self.conditions and at_most < math.inf else at_most
+        sizes = [dimension.size for dimension in self.values()]
+        if math.inf in sizes:
+            return math.inf
+        return self._n_configurations if self.conditions else math.prod(sizes)
 
     @cached_property
     def _n_configurations(self) -> float:

@@ -236,3 +236,18 @@ def test_a_tuple_is_one_value_where_it_is_a_choice_and_else_several() -> None:
 
 def test_a_flat_space_has_no_conditions() -> None:
     assert not SearchSpace({"a": FLOAT, "b": Fixed(1)}).conditions
+
+
+def test_the_size_of_a_space_with_many_large_parents_is_known_at_once() -> None:
+    """A count of each of their combinations would take hours."""
+    names = [f"p{n}" for n in range(8)]
+    parents = {name: Categorical([f"c{k}" for k in range(20)]) for name in names}
+    child = Integer(1, 9, when=dict.fromkeys(names, "c0"))
+    space = SearchSpace({**parents, "x": child})
+    assert space.size == 20**8 + 8
+
+
+@pytest.mark.parametrize("bound", ["<= inf", "> -inf", "<1e999", ">= nan"])
+def test_a_bound_that_is_no_finite_number_is_refused(bound) -> None:
+    with pytest.raises(SpaceError, match="b depends on a .*; a comparison needs a number"):
+        SearchSpace({"a": Integer(1, 5), "b": Integer(1, 3, when={"a": bound})})

@@ -222,6 +222,13 @@ def test_a_finite_space_can_be_listed() -> None:
         list(SPACE.configurations())
 
 
+def test_many_large_dimensions_and_a_real_one_have_no_end() -> None:
+    """The product of the others is too large for a floating-point number."""
+    whole = {f"n{n}": Integer(1, 10**6) for n in range(60)}
+    assert SearchSpace({**whole, "x": Float(0, 1)}).size == math.inf
+    assert SearchSpace(whole).size == 10**360
+
+
 @pytest.mark.parametrize("digits", [400, 5000])
 def test_a_number_without_end_is_refused_in_a_short_line(digits) -> None:
     for kind in (Float, Integer):
