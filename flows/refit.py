@@ -19,7 +19,7 @@ from llmpso.objectives.averaged import average
 from llmpso.objectives.base import HeldOut
 from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.promotion import Rule, Verdict, compare_refits
-from llmpso.search.optimizer import trial_seed
+from llmpso.search.archive import trial_seed
 from llmpso.trial import Source, Trial
 from tasks.artifacts import load_member, load_model
 from tasks.ensembles import ensemble_trial

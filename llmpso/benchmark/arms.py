@@ -20,9 +20,10 @@ from llmpso.benchmark.published_pso import PublishedPSO
 from llmpso.benchmark.rivals import optuna_search, pyswarms_search, random_search
 from llmpso.errors import SpecError
 from llmpso.objectives.base import DescribedObjective
+from llmpso.search.archive import trial_seed
 from llmpso.search.initial import StartAdvisor
 from llmpso.search.llm_pso import LLMPSO
-from llmpso.search.optimizer import Optimizer, trial_seed
+from llmpso.search.optimizer import Optimizer
 from llmpso.search.pso import PSO
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import SearchSpace

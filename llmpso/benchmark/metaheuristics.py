@@ -12,14 +12,9 @@ from typing import Any
 import numpy as np
 
 from llmpso.errors import SpecError
+from llmpso.search.archive import Archive, trial_seed
 from llmpso.search.initial import checked_start, next_positions
-from llmpso.search.optimizer import (
-    Archive,
-    MakeMetaheuristic,
-    Proposals,
-    generator,
-    trial_seed,
-)
+from llmpso.search.optimizer import MakeMetaheuristic, Proposals, generator
 from llmpso.search.swarm import folded, latin_hypercube
 from llmpso.space import Floats, Params, Position, SearchSpace
 from llmpso.trial import Trial

@@ -3,7 +3,7 @@
 The product never trains the same configuration twice; what that alone saves is measured.
 """
 
-from llmpso.search.optimizer import Archive
+from llmpso.search.archive import Archive
 from llmpso.search.pso import PSO
 from llmpso.space import Params
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from llmpso.errors import SpecError, TellError
-from llmpso.search.optimizer import trial_seed
+from llmpso.search.archive import trial_seed
 from llmpso.space import Categorical, Dimension, Integer, Params, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
 

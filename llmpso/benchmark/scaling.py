@@ -12,7 +12,7 @@ from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.options import RunnerKind, RunOptions
 from llmpso.running.outcome import Outcome
 from llmpso.running.runner import open_runner
-from llmpso.search.optimizer import trial_seed
+from llmpso.search.archive import trial_seed
 from llmpso.trial import Source, Trial
 
 PARAMS = {"layers": 2, "hidden_units": 32, "learning_rate": 0.003, "dropout": 0.1}

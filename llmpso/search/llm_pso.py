@@ -11,8 +11,9 @@ import numpy as np
 from llmpso.advisor import Advisor, ParticleView, SwarmView
 from llmpso.advisor.earlier_studies import StudyView
 from llmpso.errors import SpecError
+from llmpso.search.archive import Archive
 from llmpso.search.initial import checked_start, next_positions
-from llmpso.search.optimizer import Archive, Proposal, Proposals, generator
+from llmpso.search.optimizer import Proposal, Proposals, generator
 from llmpso.search.pso import Particles
 from llmpso.search.swarm import LinearInertia, Topology
 from llmpso.space import Params, SearchSpace

@@ -20,9 +20,10 @@ import numpy as np
 from llmpso.errors import SpecError
 from llmpso.fidelity.rungs import RUNGS, check_rungs
 from llmpso.search.acquisition import expected_improvement, success
+from llmpso.search.archive import Archive
 from llmpso.search.candidates import POOL_SIZE, Candidate, draw_pool
 from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
-from llmpso.search.optimizer import Archive, Outlook, Proposal, generator
+from llmpso.search.optimizer import Outlook, Proposal, generator
 from llmpso.search.pso import Particles
 from llmpso.search.surrogate.feasibility import UNKNOWN, failure_label
 from llmpso.search.surrogate.fidelity_surrogate import (

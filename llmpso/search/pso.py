@@ -12,8 +12,9 @@ from typing import ClassVar
 import numpy as np
 
 from llmpso.errors import SpecError
+from llmpso.search.archive import Archive
 from llmpso.search.initial import checked_start, next_positions
-from llmpso.search.optimizer import Archive, Proposals, generator
+from llmpso.search.optimizer import Proposals, generator
 from llmpso.search.swarm import (
     Coefficients,
     LinearInertia,

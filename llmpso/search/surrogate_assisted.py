@@ -13,16 +13,10 @@ import numpy as np
 
 from llmpso.errors import SpecError
 from llmpso.search.acquisition import Batch
+from llmpso.search.archive import Archive
 from llmpso.search.candidates import POOL_SIZE, PoolSize, is_grid
 from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
-from llmpso.search.optimizer import (
-    Archive,
-    MakeMetaheuristic,
-    Outlook,
-    Proposal,
-    Proposals,
-    generator,
-)
+from llmpso.search.optimizer import MakeMetaheuristic, Outlook, Proposal, Proposals, generator
 from llmpso.search.pso import Particles
 from llmpso.search.surrogate.fitter import Fitter
 from llmpso.search.surrogate.gaussian_process import one_thread

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from llmpso.search.optimizer import trial_seed
+from llmpso.search.archive import trial_seed
 from llmpso.study.stopping import StopReason
 from llmpso.study.workers import Evaluator
 from llmpso.trial import Source, Trial, ranked
