@@ -68,7 +68,7 @@ for line in sys.stdin:
         if "call" in kill:
             die_before(*kill["call"])
         os.environ["KILL_AT"] = str(kill.get("training", 0))
-        retune("line", objective="line_objective:Line", **options)
+        retune("line_objective:Line", model="line", **options)
         os._exit(0)
     print(os.waitpid(pid, 0)[1], flush=True)
 """
