@@ -55,7 +55,7 @@ def dask_cluster(
         LLMPSOError: A worker cannot build the objective.
     """
     if address:
-        context = context.for_older_workers()
+        context = context.for_a_cluster()
     with _connected(address) if address else _started(n_workers) as client:
         _n_places(client, taken)  # else evaluations would wait forever
         _prepare(client, context)

@@ -32,8 +32,8 @@ PACKAGES = ("site-packages", "dist-packages")
 class Sources:
     """What some modules are made of."""
 
-    hashes: Mapping[str, str]
-    """SHA-256 of each file of the project, by its name below the project's folder."""
+    contents: Mapping[str, bytes]
+    """Each file of the project, by its name below the project's folder."""
     unseen: tuple[str, ...]
     """Places in them that load code which cannot be followed."""
     missing: tuple[str, ...]
@@ -41,13 +41,18 @@ class Sources:
     modules: tuple[str, ...] = ()
     """Names of those in the files."""
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each file, by its name."""
+        return {name: hashlib.sha256(file).hexdigest() for name, file in self.contents.items()}
+
 
 @dataclass(slots=True)
 class _Found:
     """What following the imports has found so far."""
 
     first: frozenset[str]
-    hashes: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
     modules: list[str] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -76,7 +81,7 @@ def project_sources(modules: Iterable[str], more: Iterable[str] = ()) -> Sources
             seen.add(name)
             waiting += _with_parents(_visited(name, found))
     return Sources(
-        dict(sorted(found.hashes.items())),
+        dict(sorted(found.contents.items())),
         tuple(sorted(found.unseen)),
         tuple(found.missing),
         tuple(found.modules),
@@ -95,7 +100,7 @@ def _visited(name: str, found: _Found) -> list[str]:
     if content is None:
         found.missing.append(label)
         return []
-    found.hashes[label] = hashlib.sha256(content).hexdigest()
+    found.contents[label] = content
     found.modules.append(name)
     if file.suffix != ".py":
         return []

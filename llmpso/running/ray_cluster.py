@@ -48,6 +48,8 @@ def ray_cluster(
         SpecError: The cluster does not answer, or is too small.
         LLMPSOError: A worker cannot build the objective.
     """
+    if address:
+        context = context.for_a_cluster()
     with _connected(address, n_cores=n_workers * context.n_threads):
         needs = {**_needs(context), **taken}
         _check_room(needs, n_workers)

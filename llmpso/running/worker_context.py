@@ -24,6 +24,7 @@ from llmpso.running.global_state import GlobalState
 from llmpso.running.gpus import take_gpu
 from llmpso.running.outcome import Outcome, outcome_to_bytes
 from llmpso.running.project_sources import project_sources
+from llmpso.running.sent_files import SentFiles, files_of, receive
 from llmpso.trial import Trial
 
 _BUILDING = Lock()
@@ -50,6 +51,8 @@ class WorkerContext:
     """`module:function` of a context manager, given the trial, that is around each evaluation."""
     fingerprint: Fingerprint | None = None
     """The objective's, for workers that may be older than the study."""
+    files: SentFiles = ()
+    """The user's code and space file, for workers on machines without them."""
 
     @classmethod
     def here(
@@ -62,10 +65,13 @@ class WorkerContext:
         """A context that finds what this process finds."""
         return cls(spec, n_threads, tuple(map(os.path.abspath, sys.path)), per_gpu, around)
 
-    def for_older_workers(self) -> Self:
-        """The same context, by which a worker notices that it has other code, or older data."""
+    def for_a_cluster(self) -> Self:
+        """The same context, for workers that are older than the study or on other machines.
+
+        By the fingerprint they notice that they have other code, or older data.
+        """
         fingerprint = objective_fingerprint(build_objective(self.spec), self.spec.path)
-        return replace(self, fingerprint=fingerprint)
+        return replace(self, fingerprint=fingerprint, files=files_of(self.spec))
 
     def prepare(self) -> None:
         """Build the objective, or raise what is in the way.
@@ -103,7 +109,7 @@ class WorkerContext:
             take_gpu(self.per_gpu)
         sys.path.extend(path for path in self.paths if path not in sys.path)
         with _BUILDING:
-            return _built(self.spec, self.fingerprint)
+            return _built(receive(self.files, self.spec), self.fingerprint)
 
 
 @lru_cache(maxsize=8)

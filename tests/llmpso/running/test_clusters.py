@@ -1,5 +1,8 @@
 """What a training takes of a cluster, and what is said of one that cannot be used."""
 
+import pickle
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -134,7 +137,7 @@ def test_workers_that_outlive_a_study_run_the_code_of_the_next(edited, monkeypat
 
 
 def test_a_worker_with_other_code_is_refused(edited) -> None:
-    here = WorkerContext.here(edited(1.0), 1).for_older_workers()
+    here = WorkerContext.here(edited(1.0), 1).for_a_cluster()
     edited(2.0)
     with pytest.raises(SpecError, match=r"has another edited_package/height.py than this study"):
         here.prepare()
@@ -165,3 +168,26 @@ def test_a_ray_cluster_that_asks_for_a_token_is_said(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ray, "init", refused)
     with pytest.raises(SpecError, match="asks for a token: set RAY_AUTH_MODE=token"):
         cluster_capacity(RunOptions(runner="ray", address="head:6379"))
+
+
+ELSEWHERE = """
+import pickle, sys
+with open(sys.argv[1], "rb") as file:
+    contexts, trial = pickle.load(file)
+for context in contexts:
+    context.prepare()
+    print(context.outcome(trial).trial.value)
+"""
+
+
+def test_a_machine_without_the_users_files_trains_what_was_sent(edited, tmp_path: Path) -> None:
+    contexts = [WorkerContext.here(edited(value), 1).for_a_cluster() for value in (1.0, 2.0)]
+    sent = tmp_path / "sent"
+    sent.write_bytes(pickle.dumps((contexts, replace(TRIAL, params={"x": 0.5}))))
+    shutil.rmtree(tmp_path / "edited_package")
+    (tmp_path / "space.yaml").unlink()
+    told = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(sent)],
+        cwd=Path.home(), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert told.stdout.split() == ["1.0", "2.0"], told.stderr

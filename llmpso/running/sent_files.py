@@ -1,0 +1,68 @@
+"""The user's code and space file, for workers on machines that do not have them.
+
+What a study's fingerprint covers is sent with it, not its data: a worker that has neither file nor
+installed package of a name imports what was sent. Files of its own come first, and are compared.
+"""
+
+import atexit
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from llmpso.objectives.registry import ObjectiveSpec
+from llmpso.running.project_sources import project_sources
+
+SentFiles = tuple[tuple[str, bytes], ...]
+"""Names below the project's folder, with the contents."""
+
+SPACES = ".llmpso-space"
+"""Folder of a space file, wherever it was."""
+
+_FOLDERS: set[str] = set()
+"""Where this process has written what was sent to it."""
+
+
+def files_of(spec: ObjectiveSpec) -> SentFiles:
+    """The files of an objective of the user's own; none of one that ships."""
+    files: Mapping[str, bytes] = {}
+    if ":" in spec.path:
+        files = project_sources([spec.path.partition(":")[0]]).contents
+    if (path := spec.data.space_file) is not None:
+        files = {**files, f"{SPACES}/{Path(path).name}": Path(path).read_bytes()}
+    return tuple(files.items())
+
+
+def receive(files: SentFiles, spec: ObjectiveSpec) -> ObjectiveSpec:
+    """Let modules that this machine lacks be found among the files; the specification with them.
+
+    Those of an earlier study are found no longer.
+    """
+    folder = _written(files) if files else None
+    for earlier in _FOLDERS - {str(folder)}:
+        if earlier in sys.path:
+            sys.path.remove(earlier)
+    if folder is None:
+        return spec
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    path = spec.data.space_file
+    if path is None or Path(path).exists():
+        return spec
+    sent = str(folder / SPACES / Path(path).name)
+    return replace(spec, data=spec.data.model_copy(update={"space_file": sent}))
+
+
+@cache
+def _written(files: SentFiles) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="llmpso-sent-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _FOLDERS.add(str(folder))
+    for name, content in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
