@@ -174,3 +174,17 @@ def test_what_is_above_a_limit_stops_at_its_first_rung_and_is_avoided() -> None:
     assert sum(t.fidelity for t in infeasible) < sum(t.fidelity for t in trials.values()) / 4
     complete = [t for t in trials.values() if t.state is TrialState.COMPLETE]
     assert min(t.value for t in complete) < -8
+
+
+def test_a_search_that_always_expects_more_of_what_is_new_goes_on_with_trainings_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def more_of_the_new(search, model, positions) -> np.ndarray:
+        """The new configurations come first."""
+        return np.geomspace(1.0, 1e-9, len(positions))
+
+    monkeypatch.setattr(MultiFidelitySearch, "_gain", more_of_the_new)
+    parts = studied(MultiFidelitySearch(SPACE, batch_size=2, seed=1), 8)
+    begun = RUNGS[0] * sum(part.fidelity == RUNGS[0] for part in parts)
+    assert 0.4 * 8 < begun < 0.55 * 8
+    assert sum(part.state is TrialState.COMPLETE for part in parts) >= 2
