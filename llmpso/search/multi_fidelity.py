@@ -25,7 +25,6 @@ from llmpso.search.candidates import POOL_SIZE, Candidate, draw_pool
 from llmpso.search.initial import StartAdvisor, checked_start, informed_positions
 from llmpso.search.optimizer import Outlook, Proposal, generator
 from llmpso.search.pso import Particles
-from llmpso.search.surrogate.feasibility import UNKNOWN, failure_label
 from llmpso.search.surrogate.fidelity_surrogate import (
     FidelitySurrogate,
     Training,
@@ -39,15 +38,11 @@ from llmpso.search.surrogate.gaussian_process import (
 )
 from llmpso.search.surrogate.observations import LEAST_RANKED
 from llmpso.search.surrogate.posterior import PriorMean
+from llmpso.search.trainings import Trainings, furthest
 from llmpso.search.under_way import UnderWay
 from llmpso.search.warm_start import MOST_STARTS, Memory
 from llmpso.space import Floats, Params, Position, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
-
-BEGINNINGS = 1 / 2
-"""Share of the epochs that begin trainings, at most, once a few have begun. In high dimensions the
-surrogate expects more of what it does not know, again and again: in a study of TaskSet 342
-trainings were begun and 4 completed."""
 
 BEGUN_FIRST = 2
 """Trainings for each particle that begin in any case."""
@@ -104,7 +99,8 @@ class MultiFidelitySearch:
         self.population = make_particles(n_particles, len(space), self._rng)
         self._archive = Archive(space, self._rng, seed=seed)
         self._unordered = unordered_dimensions(space)
-        self._trials: dict[int, Trial] = {}
+        advised = {Source.MEMORY} | ({advisor.source} if advisor else set())
+        self._trainings = Trainings(space, rungs[0], advised, BEGUN_FIRST * n_particles)
         self._under_way = UnderWay()
         self._rule = FitRule(len(space) + 1, batch_size)
         self._model: FidelitySurrogate | None = None
@@ -137,7 +133,7 @@ class MultiFidelitySearch:
         """
         if limit == 1 and not self._completes_one:
             return self._begun([self._last_chance()])
-        if not (self._trials or self._under_way):
+        if not (self._trainings or self._under_way):
             return self._begun([*self._first(), *self._remembered()])
         with one_thread():
             asked = self._next(self._batch_size - len(self._under_way))
@@ -151,36 +147,18 @@ class MultiFidelitySearch:
             TellError: One was not under way, or has no value at its fidelity.
         """
         self._under_way.end(trials)
-        self._trials |= {trial.number: trial for trial in trials}
+        self._trainings.add(trials)
 
     @property
     def paused(self) -> list[Trial]:
-        """The trainings that may be promoted.
-
-        Those that earlier studies or a language model advised are not, unless they are at the
-        first rung at least as good as the median of the blind ones.
-        """
-        pending = [
-            trial
-            for number, trial in self._trials.items()
-            if trial.state is TrialState.PENDING and number not in self._under_way
-        ]
-        advised = {Source.MEMORY} | ({self._advisor.source} if self._advisor else set())
-        at_most = self._median_of_the_blind
-        return [t for t in pending if t.source not in advised or t.rungs[0][1] <= at_most]
-
-    @property
-    def _median_of_the_blind(self) -> float:
-        """Of the values at the first rung; failed ones are the worst."""
-        blind = [t for t in self._trials.values() if t.source is Source.INITIAL]
-        values = [trial.rungs[0][1] if trial.rungs else math.inf for trial in blind]
-        return float(np.median(values)) if values else math.inf
+        """The trainings that may be promoted, see `Trainings.paused`."""
+        return self._trainings.paused(self._under_way)
 
     @property
     def _completes_one(self) -> bool:
         """Whether a training was completed, or is under way to its end."""
-        is_any = any(trial.state is TrialState.COMPLETE for trial in self._trials.values())
-        return is_any or any(trial.fidelity == 1 for trial in self._under_way)
+        is_under_way = any(trial.fidelity == 1 for trial in self._under_way)
+        return is_under_way or self._trainings.completes_any
 
     def _first(self, n_particles: int | None = None) -> list[Trial | None]:
         """The first positions of so many particles, or of all, at the lowest rung."""
@@ -205,7 +183,7 @@ class MultiFidelitySearch:
 
     def _next(self, n_asked: int) -> list[Trial]:
         asked: list[Trial] = []
-        trainings = self._trainings()
+        trainings = self._trainings.measured()
         if sum(bool(training.values) for training in trainings) < LEAST_RANKED:
             return self._begun([self._own_step() for _ in range(n_asked)])
         model = self._fitted(trainings)
@@ -217,24 +195,6 @@ class MultiFidelitySearch:
             model = self._believing(model, trial)
             asked += self._begun([trial])
         return asked
-
-    def _trainings(self) -> list[Training]:
-        return [self._training(trial) for trial in self._trials.values()]
-
-    def _training(self, trial: Trial) -> Training:
-        values = dict(trial.rungs)
-        if trial.value is not None:
-            values[1.0] = trial.value
-        return Training(self._space.encode(trial.params), values, self._label(trial))
-
-    def _label(self, trial: Trial) -> float:
-        """How it ended; unknown where constraints are measured later than it got to."""
-        is_known = trial.state is TrialState.FAILED or bool(trial.constraints)
-        return failure_label(trial) if is_known or not self._has_constraints else UNKNOWN
-
-    @property
-    def _has_constraints(self) -> bool:
-        return any(trial.constraints for trial in self._trials.values())
 
     def _fitted(self, trainings: Sequence[Training]) -> FidelitySurrogate:
         is_due = self._rule.is_due(sum(len(training.values) for training in trainings))
@@ -252,7 +212,7 @@ class MultiFidelitySearch:
         """What earlier studies expect, as far as this one agrees with them."""
         if self._memory is None:
             return None
-        self._memory.learn(*_furthest(trainings))
+        self._memory.learn(*furthest(trainings))
         return self._memory.prior_mean()
 
     def _follow(self, model: FidelitySurrogate, trainings: Sequence[Training]) -> None:
@@ -260,7 +220,7 @@ class MultiFidelitySearch:
         at = np.array([training.position for training in trainings])
         means = model.predict(at).means.tolist()
         bests: dict[int, tuple[Position, float]] = {}
-        for trial, training, mean in zip(self._trials.values(), trainings, means, strict=True):
+        for trial, training, mean in zip(self._trainings, trainings, means, strict=True):
             member, is_allowed = trial.particle, trial.state is not TrialState.INFEASIBLE
             if training.values and is_allowed and mean < bests.get(member, (None, math.inf))[1]:
                 own = self.population.position(member)
@@ -273,7 +233,7 @@ class MultiFidelitySearch:
     def _picked(self, model: FidelitySurrogate) -> Trial | None:
         """The most promising next training: a new configuration, or a paused one."""
         member, paused = self._turn % self.population.n_members, self.paused
-        pool = [] if paused and self._begins_too_many else self._pool(member)
+        pool = [] if paused and self._trainings.begins_too_many else self._pool(member)
         configurations = [c.params for c in pool] + [trial.params for trial in paused]
         if not configurations:
             return None
@@ -289,23 +249,10 @@ class MultiFidelitySearch:
         self.population.step_to(member, self._space.encode(pool[best].params, unused=own))
         return self._new(member, Proposal(pool[best].source, pool[best].params))
 
-    @property
-    def _begins_too_many(self) -> bool:
-        """Whether more of the epochs began trainings than went on with them."""
-        begun, spent = self._levels[0] * len(self._trials), self._spent
-        is_early = len(self._trials) <= BEGUN_FIRST * self.population.n_members
-        return not is_early and begun > BEGINNINGS * spent
-
-    @property
-    def _spent(self) -> float:
-        """Full trainings' worth of all trainings so far."""
-        return sum(trial.fidelity for trial in self._trials.values())
-
     def _gain(self, model: FidelitySurrogate, positions: Floats) -> Floats:
         """What each place is worth, shape (n_places,): something feasible is found first."""
         prediction = model.predict(positions)
-        states = {trial.state for trial in self._trials.values()}
-        if TrialState.INFEASIBLE in states and TrialState.COMPLETE not in states:
+        if self._trainings.seeks_feasible:
             return success(prediction)
         return expected_improvement(prediction, model.best)
 
@@ -340,7 +287,7 @@ class MultiFidelitySearch:
         if paused := self.paused:
             trial = self._most_promising(paused)
         elif not self._under_way:
-            trial = self._own_step() if self._trials else self._first(1)[0]
+            trial = self._own_step() if self._trainings else self._first(1)[0]
         return trial and replace(trial, fidelity=1.0)
 
     def _most_promising(self, paused: Sequence[Trial]) -> Trial:
@@ -359,20 +306,10 @@ class MultiFidelitySearch:
     @property
     def _iteration(self) -> int:
         """As many trainings as are under way together make one, after the first positions."""
-        has_begun = bool(self._trials or self._under_way)
+        has_begun = bool(self._trainings or self._under_way)
         return 1 + self._n_next // self._batch_size if has_begun else 0
 
     def _begun(self, trials: Sequence[Trial | None]) -> list[Trial]:
         begun = [trial for trial in trials if trial is not None]
         self._under_way.add(begun)
         return begun
-
-
-def _furthest(trainings: Sequence[Training]) -> tuple[Floats, Floats]:
-    """Positions and values at the highest fidelity that at least three trainings reached."""
-    for fidelity in sorted({at for t in trainings for at in t.values}, reverse=True):
-        reached = [t for t in trainings if fidelity in t.values]
-        if len(reached) > LEAST_RANKED:
-            break
-    positions = np.array([training.position for training in reached])
-    return positions, np.array([training.values[fidelity] for training in reached])
