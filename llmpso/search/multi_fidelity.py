@@ -188,12 +188,14 @@ class MultiFidelitySearch:
             return self._begun([self._own_step() for _ in range(n_asked)])
         model = self._fitted(trainings)
         self._follow(model, trainings)
-        self._outlook = None
+        outlook, self._outlook = self._outlook, None
         for pending in self._under_way:
             model = self._believing(model, pending)
         while len(asked) < n_asked and (trial := self._picked(model)) is not None:
             model = self._believing(model, trial)
             asked += self._begun([trial])
+        # Where trainings only go on, what is expected of new ones has not changed.
+        self._outlook = self._outlook or outlook
         return asked
 
     def _fitted(self, trainings: Sequence[Training]) -> FidelitySurrogate:
@@ -233,7 +235,8 @@ class MultiFidelitySearch:
     def _picked(self, model: FidelitySurrogate) -> Trial | None:
         """The most promising next training: a new configuration, or a paused one."""
         member, paused = self._turn % self.population.n_members, self.paused
-        pool = [] if paused and self._trainings.begins_too_many else self._pool(member)
+        is_to_go_on = bool(paused) and self._trainings.begins_too_many
+        pool = [] if is_to_go_on else self._pool(member)
         configurations = [c.params for c in pool] + [trial.params for trial in paused]
         if not configurations:
             return None
@@ -241,7 +244,8 @@ class MultiFidelitySearch:
         gain = self._gain(model, positions)
         to_go = 1 - np.array([0.0] * len(pool) + [trial.fidelity for trial in paused])
         best = int(np.argmax(gain / to_go))
-        self._look(model, float(gain[best]))
+        if not is_to_go_on:
+            self._look(model, float(gain[best]))
         if best >= len(pool):
             return self._promoted(paused[best - len(pool)])
         self._turn += 1

@@ -180,11 +180,21 @@ def test_a_search_that_always_expects_more_of_what_is_new_goes_on_with_trainings
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def more_of_the_new(search, model, positions) -> np.ndarray:
-        """The new configurations come first."""
-        return np.geomspace(1.0, 1e-9, len(positions))
+        """The paused trainings come last."""
+        n_paused = len(search.paused)
+        return np.repeat([1.0, 1e-9], [len(positions) - n_paused, n_paused])
+
+    gains: list[float] = []
+
+    def train(trial: Trial) -> Trial:
+        if search.outlook:
+            gains.append(search.outlook.gain)
+        return trained(trial)
 
     monkeypatch.setattr(MultiFidelitySearch, "_gain", more_of_the_new)
-    parts = studied(MultiFidelitySearch(SPACE, batch_size=2, seed=1), 8)
+    search = MultiFidelitySearch(SPACE, batch_size=2, seed=1)
+    parts = studied(search, 8, train)
     begun = RUNGS[0] * sum(part.fidelity == RUNGS[0] for part in parts)
     assert 0.4 * 8 < begun < 0.55 * 8
+    assert min(gains) > 1e-6, "what is expected of new ones counts for `patience='auto'`"
     assert sum(part.state is TrialState.COMPLETE for part in parts) >= 2
