@@ -41,28 +41,27 @@ def receive(files: SentFiles, spec: ObjectiveSpec) -> ObjectiveSpec:
 
     Those of an earlier study are found no longer.
     """
-    folder = _written(files) if files else None
-    for earlier in _FOLDERS - {str(folder)}:
-        if earlier in sys.path:
-            sys.path.remove(earlier)
-    if folder is None:
+    folder = _written(files) if files else ""
+    for earlier in (_FOLDERS - {folder}) & set(sys.path):
+        sys.path.remove(earlier)
+    if not folder:
         return spec
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    if folder not in sys.path:
+        sys.path.append(folder)
     path = spec.data.space_file
     if path is None or Path(path).exists():
         return spec
-    sent = str(folder / SPACES / Path(path).name)
-    return replace(spec, data=spec.data.model_copy(update={"space_file": sent}))
+    sent = Path(folder, SPACES, Path(path).name)
+    return replace(spec, data=spec.data.model_copy(update={"space_file": str(sent)}))
 
 
 @cache
-def _written(files: SentFiles) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="llmpso-sent-"))
+def _written(files: SentFiles) -> str:
+    folder = tempfile.mkdtemp(prefix="llmpso-sent-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _FOLDERS.add(str(folder))
+    _FOLDERS.add(folder)
     for name, content in files:
-        path = folder / name
+        path = Path(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return folder
