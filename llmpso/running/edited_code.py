@@ -26,16 +26,19 @@ def edited_modules(names: Iterable[str], own: Sequence[object]) -> list[str]:
             change what was taken from it before.
     """
     loaded = [module for name in names if (module := sys.modules.get(name))]
-    # The code of another loader, such as pytest's, is not as in the file.
-    plain = [m for m in loaded if type(getattr(m, "__loader__", None)) is SourceFileLoader]
-    return [module.__name__ for module in plain if _is_edited(module, own)]
+    return [module.__name__ for module in loaded if _is_edited(module, own)]
 
 
 def _is_edited(module: ModuleType, own: Sequence[object]) -> bool:
-    file = str(module.__file__)
+    file, loader = str(module.__file__), module.__loader__
+    # What others load, such as pytest's, need not be as in the file.
+    if not isinstance(loader, SourceFileLoader):
+        return False
     try:
-        tree = ast.parse(Path(file).read_bytes())
-        codes = set(_codes(compile(tree, file, "exec", dont_inherit=True)))
+        source = Path(file).read_bytes()
+        tree = ast.parse(source)
+        # Those that stand on Python's, such as beartype's, may change the code.
+        codes = set(_codes(loader.source_to_code(source, file)))
     except OSError:
         return False
     except (SyntaxError, ValueError):

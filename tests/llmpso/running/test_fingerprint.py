@@ -2,6 +2,7 @@ import contextlib
 import importlib
 import sys
 import types
+from importlib.machinery import FileFinder, SourceFileLoader
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,25 @@ def test_code_that_was_edited_but_not_imported_again_has_no_fingerprint(
     assert before in text
     notebook.write_text(text.replace(before, after))
     with pytest.raises(SpecError, match="own_kernel changed since it was imported: import it aga"):
+        of_function(module.train)
+
+
+def test_a_module_of_a_loader_that_stands_on_pythons_is_looked_at_too(
+    notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Checking(SourceFileLoader):
+        """As beartype's, which Prefect brings in."""
+
+    monkeypatch.setattr(
+        sys, "path_hooks", [FileFinder.path_hook((Checking, [".py"])), *sys.path_hooks]
+    )
+    sys.path_importer_cache.clear()
+    module = importlib.import_module("own_kernel")
+    sys.path_importer_cache.clear()
+    assert isinstance(module.__loader__, Checking)
+    assert of_function(module.train) == of_function(module.train)
+    notebook.write_text(notebook.read_text().replace("[params", "[-params"))
+    with pytest.raises(SpecError, match="changed since it was imported"):
         of_function(module.train)
 
 
