@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from functools import partial
+from threading import Semaphore
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -37,20 +38,24 @@ def iterate(
         measure: Turns a trial into its outcome.
         ledger: Records them.
         runner: Where they run.
-        on_trial: Called with each as it ends, in any thread.
+        on_trial: Called with each as it ends, in any thread, and before this returns.
         on_error: Called, in any thread, if not the evaluation failed, but what is around it.
 
     Raises:
         BaseException: That error: the study stops.
     """
     shared = {"measure": measure, "ledger": ledger}
+    told = Semaphore(0)
 
     def ended(context: Context, future: PrefectFuture[Trial]) -> None:
-        trial = context.run(future.result, raise_on_failure=False)
-        if isinstance(trial, BaseException):
-            context.run(on_error, trial)
-        else:
-            context.run(on_trial, trial)
+        try:
+            trial = context.run(future.result, raise_on_failure=False)
+            if isinstance(trial, BaseException):
+                context.run(on_error, trial)
+            else:
+                context.run(on_trial, trial)
+        finally:
+            told.release()
 
     futures: list[PrefectFuture[Trial]] = []
     for trial in trials:
@@ -58,7 +63,11 @@ def iterate(
         # By the context of this run Prefect finds its server and its loggers.
         future.add_done_callback(partial(ended, copy_context()))
         futures.append(future)
-    return [_trial_of(future) for future in as_completed(futures)]
+    done = [_trial_of(future) for future in as_completed(futures)]
+    # A future wakes those that wait for it before it calls back.
+    for _ in futures:
+        told.acquire()
+    return done
 
 
 def _trial_of(future: PrefectFuture[Trial]) -> Trial:

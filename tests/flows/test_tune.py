@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from inspect import signature
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.utilities.callables import parameter_schema
 
 from flows import tune_plan
+from flows.display.progress import StudyProgress
 from flows.display.summarise import busy_seconds
 from flows.display.summary_text import as_text
 from flows.tune import tune
@@ -308,3 +310,19 @@ def test_what_was_done_to_the_data_is_said_everywhere(
     run = mlflow.get_run(summary.run_id)
     assert run.data.tags["notes"].splitlines() == list(said)
     assert all(note in as_text(summary) for note in said)
+
+
+def test_the_curve_ends_with_the_best_value_however_slowly_a_trial_is_shown(
+    prefect_server, mlflow_store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = StudyProgress.__call__
+
+    def slowly(progress: StudyProgress, trial: Trial) -> None:
+        time.sleep(0.3)
+        shown(progress, trial)
+
+    monkeypatch.setattr(StudyProgress, "__call__", slowly)
+    summary = tune("rastrigin", evaluations=6, method="pso", workers=2, seed=1, advisor="none")
+    assert summary.best_number == 5, "the last of the only batch"
+    points = mlflow.MlflowClient().get_metric_history(summary.run_id, "best_value")
+    assert [(point.step, point.value) for point in points] == [(5, summary.best_value)]
