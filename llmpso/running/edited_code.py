@@ -30,10 +30,11 @@ def edited_modules(names: Iterable[str], own: Sequence[object]) -> list[str]:
 
 
 def _is_edited(module: ModuleType, own: Sequence[object]) -> bool:
-    file, loader = str(module.__file__), module.__loader__
+    loader = module.__loader__
     # What others load, such as pytest's, need not be as in the file.
     if not isinstance(loader, SourceFileLoader):
         return False
+    file = str(module.__file__)
     try:
         source = Path(file).read_bytes()
         tree = ast.parse(source)

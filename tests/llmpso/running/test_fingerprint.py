@@ -276,6 +276,15 @@ def test_a_module_of_a_loader_that_stands_on_pythons_is_looked_at_too(
         of_function(module.train)
 
 
+def test_a_module_that_was_made_without_a_file_is_not_compared_with_one(
+    notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = types.ModuleType("own_kernel")
+    exec("def train(params):\n    return 5.0", vars(made))
+    monkeypatch.setitem(sys.modules, "own_kernel", made)
+    assert of_function(made.train)
+
+
 def test_a_constant_that_was_edited_is_noticed_once_its_file_was_read(notebook) -> None:
     module = importlib.import_module("own_kernel")
     first = of_function(module.train)
