@@ -6,15 +6,17 @@ from pathlib import Path
 
 from flows.command_line import new_app, run_module
 from llmpso.errors import DataError, SpecError
+from llmpso.goals import Goals
 from llmpso.memory.csv_study import read_csv_study
+from llmpso.memory.finished import trials_of
 from llmpso.memory.mapping import mapped
 from llmpso.memory.optuna_study import read_optuna_study
-from llmpso.memory.past_study import PastStudy
+from llmpso.memory.past_study import PastStudy, goals_of
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import DataOptions, SpaceName
 from llmpso.space import SearchSpace
 from llmpso.space_file import load_space
-from llmpso.text import one_line, short
+from llmpso.text import brief, one_line, short
 from llmpso.urls import masked_url
 from tasks.experiment import open_experiment
 from tasks.foreign_studies import store_study
@@ -75,10 +77,13 @@ def import_study(
 
 
 def _counted(past: PastStudy) -> str:
-    """How many trials it has, how they ended, and the best value."""
+    """How many trials it has, how they ended, and the best value or the front of its goals."""
     counts = Counter(str(trial.state) for trial in past.trials)
     states = ", ".join(f"{n} {state}" for state, n in counts.most_common())
     best = f"best {past.metric}: {short(past.best.value)}" if past.best else "no value"
+    if goals := Goals(goals_of(past.trials)):
+        n_best = len(goals.front(trials_of(past.trials)))
+        best = f"front of {' and '.join(map(brief, goals.names))}: {n_best} trials"
     return f"{past.name}: {len(past.trials)} trials ({states}), {best}"
 
 

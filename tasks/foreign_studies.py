@@ -2,8 +2,11 @@
 
 import pandas as pd
 
-from llmpso.memory.past_study import PastStudy
+from llmpso.goals import Goals
+from llmpso.memory.finished import trials_of
+from llmpso.memory.past_study import PastStudy, goals_of
 from llmpso.space import SearchSpace
+from llmpso.study.result import best_of
 from tasks.experiment import SPACE_PREFIX, Experiment
 from tasks.find_study import store_answers
 from tasks.names import keys
@@ -26,16 +29,16 @@ def store_study(
     with store_answers(place.tracking_uri), place.run(past.name, params, tags) as study:
         record_past_study(study, past)
         study.record_table(TABLE, _table(past))
-        if past.best is not None:
-            study.record_summary(
-                {"best_value": past.best.value}, f"Read from {tags['imported']}", {}
-            )
+        best = best_of(trials_of(past.trials), goals=Goals(goals_of(past.trials)))
+        if best is not None and best.value is not None:
+            study.record_summary({"best_value": best.value}, f"Read from {tags['imported']}", {})
     return study
 
 
 def _table(past: PastStudy) -> pd.DataFrame:
     rows = [
         {"value": trial.value, "state": str(trial.state), "fidelity": trial.fidelity}
+        | {f"values.{name}": trial.values.get(name) for name in goals_of(past.trials)}
         | {f"params.{name}": str(value) for name, value in trial.params.items()}
         for trial in past.trials
     ]

@@ -38,7 +38,6 @@ def _trial(number: int, past: PastTrial) -> Trial:
         fidelity=past.fidelity,
         rungs=past.rungs,
         goals=tuple(past.values),
-        values=past.values,
         state=next(ours for ours, theirs in STATES.items() if theirs is past.state),
     )
     if not math.isfinite(past.value):
@@ -46,14 +45,18 @@ def _trial(number: int, past: PastTrial) -> Trial:
     if trial.state is TrialState.PRUNED:
         return replace(trial, rungs=trial.rungs or ((past.fidelity, past.value),))
     if trial.state is TrialState.INFEASIBLE:
-        return replace(trial, metrics={INFEASIBLE_VALUE: past.value})
-    return replace(trial, value=past.value if trial.state is TrialState.COMPLETE else None)
+        return replace(trial, metrics={**past.values, INFEASIBLE_VALUE: past.value})
+    if trial.state is TrialState.COMPLETE:
+        return replace(trial, value=past.value, values=past.values)
+    return trial
 
 
 def _past_trial(trial: Trial) -> PastTrial:
     measured = {"value": trial.value} if trial.value is not None else {}
+    values = dict(trial.values)
     if trial.state is TrialState.INFEASIBLE and INFEASIBLE_VALUE in trial.metrics:
         measured = {"value": trial.metrics[INFEASIBLE_VALUE]}
+        values = _goals(trial)
     if trial.state is TrialState.PRUNED and trial.rungs:
         measured = {"value": trial.rungs[-1][1]}
     return PastTrial(
@@ -61,6 +64,12 @@ def _past_trial(trial: Trial) -> PastTrial:
         state=STATES[trial.state],
         fidelity=trial.fidelity,
         rungs=trial.rungs,
-        values=dict(trial.values),
+        values=values,
         **measured,
     )
+
+
+def _goals(trial: Trial) -> dict[str, float]:
+    """Those that an infeasible trial measured; nothing if one of them is missing."""
+    found = {name: trial.metrics.get(name, math.nan) for name in trial.goals}
+    return found if all(map(math.isfinite, found.values())) else {}

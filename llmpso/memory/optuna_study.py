@@ -8,8 +8,9 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from llmpso.errors import DataError
+from llmpso.errors import DataError, LLMPSOError
 from llmpso.extras import needed_by
+from llmpso.goals import MOST_GOALS, Goals
 from llmpso.memory.past_study import PastState, PastStudy, PastTrial, goals_of
 from llmpso.space import Categorical, Dimension, Float, Integer, SearchSpace
 from llmpso.text import one_line
@@ -21,26 +22,31 @@ FULL = 1_000
 CONSTRAINTS = "constraints"
 """Begins the names of a trial's system attributes that hold its constraints; above 0 is broken."""
 
+METRIC = "metric"
+"""Attribute of a study with several goals, whose metric names are theirs: that of its values."""
+
 
 def read_optuna_study(storage: str, name: str | None = None) -> tuple[PastStudy, SearchSpace]:
     """A study of a storage, and the space of its distributions.
 
-    Values of a study that maximises are stored with the opposite sign.
+    Values of an objective that is maximised are stored with the opposite sign. Several objectives
+    are goals, with the names that the study's metrics have, or else `goal_0`, `goal_1`, ...
 
     Args:
         storage: Its address, such as `sqlite:///optuna.db`.
         name: Of the study; not needed where there is only one.
 
     Raises:
-        DataError: There is no such storage or study, or it has several objectives.
+        DataError: There is no such storage or study, or it has more than three objectives.
+        SpecError: Two of its objectives have the same name, or one has none.
     """
     with _optuna(storage) as optuna:
         _check_file(storage)
         study = optuna.load_study(study_name=_named(optuna, storage, name), storage=storage)
-        if len(study.directions) > 1:
+        if len(study.directions) > MOST_GOALS:
             raise DataError(
-                f"study {study.study_name!r} has {len(study.directions)} objectives; only a study "
-                "of one can be read"
+                f"study {study.study_name!r} has {len(study.directions)} objectives; one, two or "
+                "three can be read"
             )
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
         return _past(study, trials), _space(trials)
@@ -66,6 +72,8 @@ def write_optuna_study(
                 "--study-name"
             ) from error
         study.set_metric_names(goals or [metric])
+        if goals:
+            study.set_user_attr(METRIC, metric)
         study.add_trials([_written(optuna, trial, distributions, goals) for trial in trials])
 
 
@@ -82,7 +90,7 @@ def _optuna(storage: str) -> Iterator[Any]:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             yield optuna
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, ValueError) as error:
-        if isinstance(error, DataError):
+        if isinstance(error, LLMPSOError):
             raise
         reason = one_line(error, 200)
         raise DataError(f"{masked_url(storage)!r} is no usable storage: {reason}") from error
@@ -109,35 +117,51 @@ def _named(optuna: Any, storage: str, name: str | None) -> str:
 
 
 def _past(study: Any, trials: Sequence[Any]) -> PastStudy:
-    sign = -1.0 if study.direction.name == "MAXIMIZE" else 1.0
+    signs = [-1.0 if each.name == "MAXIMIZE" else 1.0 for each in study.directions]
+    goals = _goals(study)
     last = max((max(trial.intermediate_values, default=0) for trial in trials), default=0)
     names = study.metric_names
     ended = max((trial.datetime_complete for trial in trials), default=None)
     return PastStudy(
         name=study.study_name,
         reference=study.study_name,
-        metric=names[0] if names else "",
+        metric=str(study.user_attrs.get(METRIC) or names[0]) if names else "",
         ended=ended and ended.astimezone(UTC),
-        trials=tuple(_read(trial, sign, last) for trial in trials),
+        trials=tuple(_read(trial, signs, goals, last) for trial in trials),
     )
 
 
-def _read(trial: Any, sign: float, last: int) -> PastTrial:
+def _goals(study: Any) -> tuple[str, ...]:
+    """The names of several objectives; none if there is one."""
+    if len(study.directions) == 1:
+        return ()
+    names = study.metric_names or [f"goal_{place}" for place in range(len(study.directions))]
+    return Goals(tuple(names)).names
+
+
+def _read(trial: Any, signs: Sequence[float], goals: Sequence[str], last: int) -> PastTrial:
     """A trial; the share of its training is that of its steps."""
-    rungs = [(step / last, sign * value) for step, value in _curve(trial) if 0 < step < last]
-    state = _state(trial)
-    value, fidelity = math.nan, 1.0
-    if state in (PastState.COMPLETE, PastState.INFEASIBLE):
-        value = sign * trial.value
+    rungs = [(step / last, signs[0] * value) for step, value in _curve(trial) if 0 < step < last]
+    state, value, fidelity = _state(trial), math.nan, 1.0
+    measured = [sign * each for sign, each in zip(signs, _measured(trial), strict=False)]
+    if measured:
+        value = measured[0]
     elif state is PastState.PRUNED and rungs:
         fidelity, value = rungs[-1]
     return PastTrial(
         params=dict(trial.params),
         value=value,
+        values=dict(zip(goals, measured, strict=False)),
         state=state,
         fidelity=fidelity,
         rungs=tuple(rungs),
     )
+
+
+def _measured(trial: Any) -> list[float]:
+    """What a whole training measured; nothing if a part of it is no number."""
+    values = trial.values if trial.state.name == "COMPLETE" else None
+    return list(values) if values and all(map(math.isfinite, values)) else []
 
 
 def _curve(trial: Any) -> list[tuple[int, float]]:
@@ -145,11 +169,11 @@ def _curve(trial: Any) -> list[tuple[int, float]]:
 
 
 def _state(trial: Any) -> PastState:
-    if trial.state.name == "FAIL" or (trial.state.name == "COMPLETE" and trial.value is None):
-        return PastState.FAILED
     if trial.state.name == "PRUNED":
         return PastState.PRUNED
-    return PastState.INFEASIBLE if any(v > 0 for v in _constraints(trial)) else PastState.COMPLETE
+    if any(v > 0 for v in _constraints(trial)):
+        return PastState.INFEASIBLE
+    return PastState.COMPLETE if _measured(trial) else PastState.FAILED
 
 
 def _constraints(trial: Any) -> Iterator[float]:
@@ -200,7 +224,7 @@ def _written(
     optuna: Any, trial: PastTrial, distributions: Mapping[str, Any], goals: Sequence[str]
 ) -> Any:
     states = optuna.trial.TrialState
-    has_value = math.isfinite(trial.value)
+    has_value = bool(trial.values) if goals else math.isfinite(trial.value)
     is_full = has_value and trial.state in (PastState.COMPLETE, PastState.INFEASIBLE)
     state = states.PRUNED if trial.state is PastState.PRUNED else states.FAIL
     curve = {max(1, round(FULL * share)): value for share, value in trial.rungs}
@@ -208,10 +232,6 @@ def _written(
         state, curve = states.COMPLETE, curve | {FULL: trial.value}
     elif has_value:
         curve |= {max(1, round(FULL * trial.fidelity)): trial.value}
-    if goals:
-        # Optuna has no intermediate values with several objectives.
-        is_full, curve = bool(trial.values), {}
-        state = states.COMPLETE if is_full else states.FAIL
     broken = {CONSTRAINTS: [1.0]} if trial.state is PastState.INFEASIBLE else {}
     params = {name: _choice(trial.params[name]) for name in distributions if name in trial.params}
     return optuna.trial.create_trial(
@@ -219,6 +239,7 @@ def _written(
         values=[trial.values[n] for n in goals] or [trial.value] if is_full else None,
         params=params,
         distributions={name: distributions[name] for name in params},
-        intermediate_values=curve,
+        # Optuna has none with several objectives.
+        intermediate_values={} if goals else curve,
         system_attrs=broken,
     )

@@ -1,5 +1,6 @@
 """Studies read from other tools, and written for them, as the commands do it."""
 
+import json
 import math
 from pathlib import Path
 
@@ -70,6 +71,32 @@ def test_a_study_of_ours_goes_to_optuna_and_comes_back(
     assert [(dict(t.params), t.state) for t in back] == [(dict(t.params), t.state) for t in there]
     values = [trial.value for trial in back if math.isfinite(trial.value)]
     assert values == [trial.value for trial in there if math.isfinite(trial.value)]
+
+
+def test_a_study_of_two_objectives_is_read_shown_and_written(mlflow_store, capsys) -> None:
+    storage = "sqlite:///optuna.db"
+    theirs = optuna.create_study(
+        storage=storage, study_name="theirs", directions=["minimize", "maximize"]
+    )
+    theirs.set_metric_names(["loss", "accuracy"])
+    points = {"x": optuna.distributions.FloatDistribution(0.0, 4.0)}
+    for x, values in enumerate([(1.0, 0.9), (0.5, 0.5), (2.0, 0.4), (0.6, 0.8)]):
+        params = {"x": float(x)}
+        theirs.add_trial(
+            optuna.trial.create_trial(values=values, params=params, distributions=points)
+        )
+    assert llmpso("import", storage) == 0
+    said = "theirs: 4 trials (4 complete), front of loss and accuracy: 3 trials"
+    assert said in capsys.readouterr().out
+    run_id = imported()
+    assert mlflow.get_run(run_id).data.metrics["best_value"] == 0.6
+    assert llmpso("show", run_id, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["metric"], shown["best"]) == ("loss", 3)
+    assert [row["values.accuracy"] for row in shown["trials"]] == [-0.9, -0.5, -0.4, -0.8]
+    assert llmpso("export", run_id, storage, "--study-name", "back") == 0
+    back, there = (read_optuna_study(storage, name)[0] for name in ("back", "theirs"))
+    assert (back.metric, back.trials) == (there.metric, there.trials)
 
 
 @pytest.mark.parametrize(

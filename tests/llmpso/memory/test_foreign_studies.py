@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from llmpso.errors import DataError
+from llmpso.errors import DataError, SpecError
 from llmpso.memory.csv_study import read_csv_study, write_csv_study
+from llmpso.memory.finished import past_trials, trials_of
 from llmpso.memory.mapping import MappedStudy, mapped
 from llmpso.memory.optuna_study import read_optuna_study, write_optuna_study
 from llmpso.memory.past_study import PastState, PastTrial
@@ -132,13 +133,17 @@ def test_what_is_no_study_of_optuna_is_refused_in_one_line(tmp_path: Path) -> No
     with pytest.raises(DataError, match="there is no file"):
         read_optuna_study(storage)
     assert not (tmp_path / "optuna.db").exists()
-    optuna.create_study(storage=storage, study_name="two", directions=["minimize", "maximize"])
-    with pytest.raises(DataError, match="has 2 objectives"):
+    optuna.create_study(storage=storage, study_name="many", directions=["minimize"] * 4)
+    with pytest.raises(DataError, match="'many' has 4 objectives; one, two or three can be read"):
         read_optuna_study(storage)
-    with pytest.raises(DataError, match="no study 'one'; .* holds: 'two'"):
+    with pytest.raises(DataError, match="no study 'one'; .* holds: 'many'"):
         read_optuna_study(storage, "one")
+    twice = optuna.create_study(storage=storage, study_name="2", directions=["minimize"] * 2)
+    twice.set_metric_names(["loss", "loss"])
+    with pytest.raises(SpecError, match=r"goals is \['loss', 'loss'\]; each may be named once"):
+        read_optuna_study(storage, "2")
     optuna.create_study(storage=storage, study_name="empty")
-    with pytest.raises(DataError, match="--study-name is missing; .* holds: 'empty', 'two'"):
+    with pytest.raises(DataError, match="--study-name is missing; .* holds: '2', 'empty', 'many'"):
         read_optuna_study(storage)
     with pytest.raises(DataError, match="no finished trial"):
         read_optuna_study(storage, "empty")
@@ -198,3 +203,67 @@ def test_several_goals_are_written(tmp_path: Path) -> None:
         ["error", "size"],
         [[0.5, 2.0], None],
     )
+
+
+def test_several_goals_come_back_from_optuna(tmp_path: Path) -> None:
+    """Export, then import, gives the trials that there were, however they ended."""
+    space = SearchSpace({"x": Float(0.0, 9.0)})
+    trials = tuple(
+        PastTrial(params={"x": float(n)}, value=error, values=values, state=state)
+        for n, (error, values, state) in enumerate(
+            (
+                (0.5, {"error": 0.5, "size": 2.0}, PastState.COMPLETE),
+                (0.1 + 0.2, {"error": 0.1 + 0.2, "size": -1e300}, PastState.COMPLETE),
+                (0.25, {"error": 0.25, "size": 8.0}, PastState.INFEASIBLE),
+                (math.nan, {}, PastState.INFEASIBLE),
+                (math.nan, {}, PastState.FAILED),
+                (math.nan, {}, PastState.PRUNED),
+            )
+        )
+    )
+    storage = f"sqlite:///{tmp_path}/goals.db"
+    write_optuna_study(storage, "ours", "value of train", space, trials)
+    back, found = read_optuna_study(storage)
+    assert (back.metric, dict(found)) == ("value of train", dict(space))
+    assert repr(back.trials) == repr(trials)
+    write_optuna_study(storage, "again", back.metric, found, past_trials(trials_of(back.trials)))
+    assert repr(read_optuna_study(storage, "again")[0].trials) == repr(trials)
+
+
+@pytest.mark.parametrize(
+    ("names", "goals"), [(["loss", "accuracy"], ["loss", "accuracy"]), ([], ["goal_0", "goal_1"])]
+)
+def test_goals_that_optuna_maximised_are_lowered(tmp_path: Path, names, goals) -> None:
+    storage = f"sqlite:///{tmp_path}/optuna.db"
+
+    def measure(trial) -> tuple[float, float]:
+        x = trial.suggest_float("x", 0.0, 1.0)
+        if trial.number == 1:
+            raise optuna.TrialPruned
+        if trial.number == 2:
+            raise ValueError("broken")
+        if trial.number == 3:
+            return math.inf, 1.0
+        trial.set_user_attr("size", x - 2 * (trial.number == 4))
+        return x, 1 - x**2
+
+    sampler = optuna.samplers.NSGAIISampler(
+        seed=0, constraints_func=lambda trial: [-trial.user_attrs.get("size", 1.0)]
+    )
+    study = optuna.create_study(
+        storage=storage, sampler=sampler, directions=["minimize", "maximize"]
+    )
+    if names:
+        study.set_metric_names(names)
+    study.optimize(measure, n_trials=6, catch=ValueError)
+    back, _ = read_optuna_study(storage)
+    assert back.metric == (names[0] if names else "")
+    assert [str(trial.state) for trial in back.trials] == [
+        "complete", "pruned", "failed", "failed", "infeasible", "complete"
+    ]  # fmt: skip
+    for ours, theirs in zip(back.trials, study.trials, strict=True):
+        if theirs.number in (0, 4, 5):
+            loss, accuracy = theirs.values
+            assert (ours.value, dict(ours.values)) == (loss, {goals[0]: loss, goals[1]: -accuracy})
+        else:
+            assert (math.isnan(ours.value), dict(ours.values)) == (True, {})
