@@ -21,6 +21,9 @@ MARGIN = 0.1
 """Distance of the reference beyond the worst of the front, as a share of the front's extent
 (Ishibuchi et al., How to Specify a Reference Point in Hypervolume Calculation, 2018)."""
 
+ALONE = 0.9
+"""Weight of a goal that is sought nearly alone: the others still decide among equals."""
+
 
 def non_dominated(points: Floats) -> NDArray[np.bool_]:
     """Which points no other one dominates, shape (n_points,); of equal ones, all.
@@ -80,6 +83,19 @@ def augmented_chebyshev(points: Floats, weights: Floats, low: Floats, high: Floa
     weighted = weights * (points - low) / (high - low)
     figures: Floats = weighted.max(axis=-1) + RHO * weighted.sum(axis=-1)
     return figures
+
+
+def trade_offs(points: Floats) -> Floats:
+    """All goals as one figure, by several weights: in balance, and each goal nearly alone.
+
+    Returns:
+        Shape (1 + n_goals, n_points); lower is better, and the lowest of each is on the front.
+    """
+    n_goals = points.shape[1]
+    rest = (1 - ALONE) / (n_goals - 1)
+    weights = [np.full(n_goals, 1 / n_goals), *(rest + (ALONE - rest) * np.eye(n_goals))]
+    low, high = extent(points)
+    return np.array([augmented_chebyshev(points, each, low, high) for each in weights])
 
 
 def knee(points: Floats) -> int:

@@ -10,7 +10,7 @@ nothing about it, and its surrogate little of places far from there.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from llmpso.dimension_checks import is_real
 from llmpso.errors import SpaceError
-from llmpso.memory.past_study import PastState, PastStudy, PastTrial
+from llmpso.memory.past_study import PastState, PastStudy, PastTrial, goals_of, goals_table
+from llmpso.pareto import trade_offs
 from llmpso.space import Categorical, Dimension, Floats, Integer, Params, SearchSpace
 
 LEAST_COMPLETE = 3
@@ -34,6 +35,7 @@ class MappedStudy:
     """An earlier study in the space of a new one; all sequences have an item per trial."""
 
     study: PastStudy
+    trials: tuple[PastTrial, ...]
     params: tuple[Params, ...]
     positions: Floats  # (n_trials, n_dims), unit cube
     values: Floats
@@ -42,6 +44,21 @@ class MappedStudy:
     is_complete: NDArray[np.bool_]  # (n_trials,)
     note: str = ""
     """What was left out or filled in, in one line; empty if nothing was."""
+
+    def by_trade_off(self, goals: Sequence[str]) -> list["MappedStudy"]:
+        """This study once for each trade-off of a new one's goals; once if it has not two of them.
+
+        Args:
+            goals: Names of what the new study lowers together.
+        """
+        theirs = goals_of(self.trials)
+        table = goals_table(self.trials, [name for name in goals if name in theirs])
+        is_whole = np.asarray(np.isfinite(table).all(axis=1))
+        if table.shape[1] < 2 or is_whole.sum() < LEAST_COMPLETE:
+            return [self]
+        weighed = np.full((1 + table.shape[1], len(table)), math.inf)
+        weighed[:, is_whole] = trade_offs(table[is_whole])
+        return [replace(self, values=values, is_complete=is_whole) for values in weighed]
 
 
 def mapped(space: SearchSpace, study: PastStudy) -> MappedStudy | str:
@@ -101,13 +118,14 @@ def _filled(space: SearchSpace, study: PastStudy) -> dict[str, Any] | str:
 def _mapped(
     space: SearchSpace, study: PastStudy, usable: Sequence[tuple[PastTrial, Params]], note: str
 ) -> MappedStudy:
-    params = tuple(params for _, params in usable)
+    trials, params = zip(*usable, strict=True)
     return MappedStudy(
         study,
+        trials,
         params,
         np.array([space.encode(each) for each in params]),
-        _values([trial for trial, _ in usable]),
-        np.array([trial.has_value for trial, _ in usable]),
+        _values(trials),
+        np.array([trial.has_value for trial in trials]),
         note,
     )
 

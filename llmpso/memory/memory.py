@@ -9,6 +9,7 @@ with the weight nothing where it ranks the new trials no better than chance.
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmpso.advisor.earlier_studies import StudyView
 from llmpso.errors import SpecError
@@ -29,6 +30,8 @@ class StudyMemory:
     Args:
         space: The new study's.
         studies: The newest first.
+        goals: Names of what the new study lowers together, if it is more than one value. An
+            earlier study that has two of them gives starts along its front.
 
     Attributes:
         studies: Those that are used.
@@ -42,7 +45,9 @@ class StudyMemory:
         SpecError: None can be used; the message says why.
     """
 
-    def __init__(self, space: SearchSpace, studies: Sequence[PastStudy]) -> None:
+    def __init__(
+        self, space: SearchSpace, studies: Sequence[PastStudy], goals: Sequence[str] = ()
+    ) -> None:
         found = [mapped(space, study) for study in studies]
         fitting = [study for study in found if isinstance(study, MappedStudy)]
         self.studies = fitting[:MOST_STUDIES]
@@ -58,7 +63,16 @@ class StudyMemory:
         self._prior = np.full(len(self.studies), PRIOR_AGREEMENT)
         with one_thread():
             self._trends = Trends(space, self.studies)
-            self._portfolio = Portfolio(space, self.studies, self._trends)
+            self._n_views, self._portfolio = self._portfolio_of(space, goals)
+
+    def _portfolio_of(
+        self, space: SearchSpace, goals: Sequence[str]
+    ) -> tuple[NDArray[np.int_], Portfolio]:
+        """How many trade-offs of each study there are, and the best configurations by all."""
+        by_study = [study.by_trade_off(goals) for study in self.studies]
+        views = [view for own in by_study for view in own]
+        trends = Trends(space, views) if len(views) > len(self.studies) else self._trends
+        return np.array([len(own) for own in by_study]), Portfolio(space, views, trends)
 
     @property
     def configurations(self) -> Sequence[Params]:
@@ -86,7 +100,8 @@ class StudyMemory:
 
     def start(self, is_taken: Callable[[Params], bool]) -> Params | None:
         """The next configuration to start from; None if all are taken."""
-        return self._portfolio.next(self.relevance, is_taken)
+        shares = np.repeat(self.relevance / self._n_views, self._n_views)
+        return self._portfolio.next(shares, is_taken)
 
     def learn(self, positions: Floats, values: Floats) -> None:
         """Weigh the earlier studies anew.

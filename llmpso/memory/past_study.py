@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmpso.pareto import Floats, trade_offs
+
 MOST_TRIALS = 150
 """Trials that are read of one study. More make its surrogate slow and teach little."""
 
@@ -75,10 +77,14 @@ class PastStudy(_Record):
         return min(valued, key=lambda trial: trial.value, default=None)
 
     def shortened(self, n_most: int = MOST_TRIALS) -> "PastStudy":
-        """This study with at most so many trials: the best half, and an even choice of others."""
+        """This study with at most so many trials: the best half, and an even choice of others.
+
+        Of several goals the best are those of all trade-offs.
+        """
         if len(self.trials) <= n_most:
             return self
-        ranked = sorted(range(len(self.trials)), key=lambda at: _rank(self.trials[at]))
+        ranks = _ranks(self.trials)
+        ranked = sorted(range(len(self.trials)), key=ranks.__getitem__)
         n_best = -(-n_most // 2)
         even = np.linspace(n_best, len(ranked) - 1, n_most - n_best).astype(int)
         chosen = {*ranked[:n_best], *(ranked[place] for place in even)}
@@ -90,5 +96,24 @@ def goals_of(trials: Sequence[PastTrial]) -> tuple[str, ...]:
     return next((tuple(trial.values) for trial in trials if trial.values), ())
 
 
-def _rank(trial: PastTrial) -> tuple[bool, float]:
-    return (not trial.has_value, trial.value if trial.has_value else 0.0)
+def goals_table(trials: Sequence[PastTrial], goals: Sequence[str]) -> Floats:
+    """What complete trials measured, shape (n_trials, n_goals); NaN where there is nothing."""
+    rows = [
+        [trial.values.get(name, math.nan) if trial.has_value else math.nan for name in goals]
+        for trial in trials
+    ]
+    return np.array(rows, dtype=np.float64).reshape(len(trials), len(goals))
+
+
+def _ranks(trials: Sequence[PastTrial]) -> list[float]:
+    """The lower the better; of several goals the place in the trade-off where a trial is best."""
+    ranks = np.array([trial.value if trial.has_value else math.inf for trial in trials])
+    if len(goals := goals_of(trials)) > 1:
+        table = goals_table(trials, goals)
+        whole = np.flatnonzero(np.isfinite(table).all(axis=1))
+        ranks = np.full(len(trials), math.inf)
+        if len(whole):
+            orders = trade_offs(table[whole]).argsort(axis=1, kind="stable")
+            ranks[whole] = orders.argsort(axis=1).min(axis=0)
+    found: list[float] = ranks.tolist()
+    return found

@@ -2,9 +2,10 @@
 
 The first trial is memory's, the second is blind (a language model's start comes between them).
 Each further one is memory's only while its last result is no worse than the median of the blind
-ones; while no results are there, at most half are. So the worst case of a memory that is of no
-use is one first position that was not blind, or as many as half of the first batch, at most
-three: they are then results to learn from like any other.
+ones, or of several goals: while no blind one is as good in all of them. While no results are
+there, at most half are. So the worst case of a memory that is of no use is one first position that
+was not blind, or as many as half of the first batch, at most three: they are then results to learn
+from like any other.
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from llmpso.goals import enters_front
 from llmpso.search.initial import IsKnown, Start, StartAdvisor, place
 from llmpso.search.optimizer import Metaheuristic, Proposal, Proposals
 from llmpso.space import Floats, Params, SearchSpace
@@ -92,7 +94,7 @@ class WarmStart:
         self._known: list[Start] = [(Source.START, params) for params in start]
         self._sources: list[Source] = []
         self._taken = {space.key(params) for params in start}
-        self._values: dict[Source, list[float]] = {Source.MEMORY: [], Source.INITIAL: []}
+        self._results: dict[Source, list[Trial]] = {Source.MEMORY: [], Source.INITIAL: []}
 
     @property
     def n_waiting(self) -> int:
@@ -110,8 +112,7 @@ class WarmStart:
     def learn(self, trials: Sequence[Trial]) -> None:
         """Compare memory's results with the blind ones'."""
         for trial in trials:
-            value = math.inf if trial.value is None else trial.value
-            self._values.setdefault(trial.source, []).append(value)
+            self._results.setdefault(trial.source, []).append(trial)
 
     def _next(self) -> Proposal:
         start = self._informed()
@@ -137,10 +138,14 @@ class WarmStart:
         return None
 
     def _is_believed(self, n_memory: int, n_blind: int) -> bool:
-        remembered, blind = self._values[Source.MEMORY], self._values[Source.INITIAL]
+        remembered, blind = self._results[Source.MEMORY], self._results[Source.INITIAL]
         if not remembered or not blind:
             return n_memory <= n_blind
-        return math.isfinite(remembered[-1]) and remembered[-1] <= float(np.median(blind))
+        last = remembered[-1]
+        if last.values:
+            return enters_front(last, [trial for trial in blind if trial.values])
+        values = [math.inf if trial.value is None else trial.value for trial in blind]
+        return last.value is not None and last.value <= float(np.median(values))
 
     def _remembered(self) -> Start | None:
         params = self._memory.start(self._is_taken)

@@ -86,7 +86,7 @@ def _memory(spec: StudySpec, space: SearchSpace) -> "StudyMemory | None":
     if not spec.memory:
         return None
     try:
-        memory = StudyMemory(space, spec.memory)
+        memory = StudyMemory(space, spec.memory, spec.goals.names)
     except SpecError as error:
         logger.warning("%s", error)
         return None

@@ -69,6 +69,45 @@ def test_what_memory_advised_is_promoted_only_if_it_is_no_worse_than_blind_ones(
     assert (len(advised) > 0) == bool(n_promoted)
 
 
+def sized(params: Params) -> dict[str, float]:
+    """An error that falls as the size grows; `y` makes both worse."""
+    return {"error": 10 * (1 - params["x"]) ** 2 + params["y"], "size": params["x"] + params["y"]}
+
+
+def starts_along(goals: tuple[str, ...], n_trials: int = 30) -> list[Trial]:
+    """The first trials of a study of two goals, after one of the same."""
+    drawn = [SPACE.decode(place) for place in np.random.default_rng(3).random((n_trials, 2))]
+    trials = tuple(
+        PastTrial(params=params, value=sized(params)["error"], values=sized(params))
+        for params in drawn
+    )
+    memory = StudyMemory(SPACE, [PastStudy(name="past", reference="run", trials=trials)], goals)
+    search = SurrogateAssistedSearch(SPACE, memory=memory, seed=2, goals=("error", "size"))
+    found: list[Trial] = []
+    while len(found) < 4:
+        (asked,) = search.ask()
+        found.append(asked.completed(Evaluation(values=sized(asked.params)), 0.0))
+        search.tell(found[-1:])
+    return found
+
+
+@pytest.mark.parametrize("n_trials", [30, 600])
+def test_several_goals_begin_along_the_front_of_the_earlier_study(n_trials: int) -> None:
+    trials = starts_along(("size", "error"), n_trials)
+    assert [trial.source for trial in trials].count(Source.MEMORY) == 3
+    starts = [dict(trial.values) for trial in trials if trial.source is Source.MEMORY]
+    small, balanced, exact = sorted(starts, key=lambda values: values["size"])
+    assert starts[0] == balanced
+    assert small["size"] < 0.35 < balanced["size"] < 0.65 < exact["size"]
+    assert exact["error"] < 0.9 < balanced["error"] < 4.0 < small["error"]
+
+
+@pytest.mark.parametrize("goals", [(), ("error", "seconds")])
+def test_without_two_goals_in_common_only_the_value_counts(goals: tuple[str, ...]) -> None:
+    starts = [trial for trial in starts_along(goals) if trial.source is Source.MEMORY]
+    assert max(trial.values["error"] for trial in starts) < 0.7
+
+
 def test_memory_names_only_what_the_constraints_of_the_new_space_allow() -> None:
     allowed = SearchSpace(dict(SPACE), constraints=["x >= 0.6"])
     drawn = [SPACE.decode(place) for place in np.random.default_rng(3).random((20, 2))]
