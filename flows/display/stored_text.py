@@ -9,19 +9,21 @@ from rich.text import Text
 
 from flows.display.sparkline import best_so_far, sparkline
 from flows.display.stored_facts import duration, stored_facts
-from llmpso.study.facts import SHOWN
+from llmpso.study.facts import SHOWN, best_first
 from llmpso.study.trial_rows import trial_rows
 from llmpso.text import brief, one_line, short
-from llmpso.trial import Trial, ranked
 from tasks.running_trials import RunningTrial
 from tasks.stored_study import StoredStudy
 
 MOST_ROWS = 30
-"""Of a longer study the best trials are shown."""
+"""Of a longer study the best trials are shown, the best first."""
 
 
 def study_view(stored: StoredStudy, *, shows_all: bool = False) -> Group:
-    """The facts, the curve of the best value, what runs now, and a table of trials."""
+    """The facts, the curve of the best value, what runs now, and a table of trials.
+
+    All trials are by number; of a longer study the best are shown, the best first.
+    """
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
@@ -50,22 +52,18 @@ def _running(trial: RunningTrial) -> str:
 def _table(stored: StoredStudy, *, shows_all: bool) -> Table:
     trials, best = stored.trials, stored.best
     is_short = len(trials) <= MOST_ROWS or shows_all
-    shown = trials if is_short else _best(trials)
-    title = None if is_short else f"the best {MOST_ROWS} of {len(trials)}; --all shows all"
+    shown = trials if is_short else best_first(trials, best)[:MOST_ROWS]
+    which = "the chosen one, the front, the next: " if stored.goals else "the best "
+    title = None if is_short else f"{which}{MOST_ROWS} of {len(trials)}; --all shows all"
     rows = trial_rows(shown)
     names = [name for name in rows[0] if name == "state" or name.startswith(SHOWN)]
     table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
     for name in names:
         heading = Text(one_line(name.removeprefix("params."), 40))
         table.add_column(heading, justify="left" if name in ("state", "source") else "right")
+    styles = {trial.number: "bold" for trial in stored.goals.front(trials)}
+    styles |= {} if best is None else {best.number: "bold green"}
     for row in rows:
-        is_best = best is not None and row["number"] == best.number
         cells = ("–" if row[name] is None else short(row[name]) for name in names)
-        table.add_row(*map(Text, cells), style="bold green" if is_best else None)
+        table.add_row(*map(Text, cells), style=styles.get(row["number"]))
     return table
-
-
-def _best(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials with the lowest values, by number."""
-    shown = [*ranked(trials), *(trial for trial in trials if trial.value is None)][:MOST_ROWS]
-    return sorted(shown, key=lambda trial: trial.number)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from llmpso.goals import Goals
 from llmpso.pages.html_table import facts_table, rows_table
 from llmpso.study.cost import TrainingCost
 from llmpso.study.expected import Expectation
@@ -63,6 +64,19 @@ def counted(trials: Sequence[Trial]) -> str:
     return f"{len(trials)}: {parts}" if len(states) > 1 else parts or "none"
 
 
+def best_first(trials: Sequence[Trial], best: Trial | None) -> list[Trial]:
+    """Trials by value, those without one at the end; of several goals the front comes first.
+
+    Args:
+        trials: All of a study, by number.
+        best: Of them; before all others, also where it was chosen by more than its value.
+    """
+    goals = Goals(next((trial.goals for trial in trials if trial.goals), ()))
+    first = [] if best is None else [best]
+    ordered = [*first, *goals.front(trials), *ranked(trials), *trials]
+    return list({trial.number: trial for trial in ordered}.values())
+
+
 def html(
     trials: Sequence[Trial],
     best: Trial | None,
@@ -70,9 +84,9 @@ def html(
     expected: Expectation | None = None,
 ) -> str:
     """The facts and the best trials as tables."""
-    leaders = ranked(trials)[:BEST_SHOWN]
+    leaders = [trial for trial in best_first(trials, best) if trial.value is not None]
     tables = facts_table(facts(trials, best, metric, expected))
-    return tables + trials_table(leaders) if leaders else tables
+    return tables + trials_table(leaders[:BEST_SHOWN]) if leaders else tables
 
 
 def trials_table(trials: Sequence[Trial]) -> str:

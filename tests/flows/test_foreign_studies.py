@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import mlflow
@@ -97,6 +98,30 @@ def test_a_study_of_two_objectives_is_read_shown_and_written(mlflow_store, capsy
     assert llmpso("export", run_id, storage, "--study-name", "back") == 0
     back, there = (read_optuna_study(storage, name)[0] for name in ("back", "theirs"))
     assert (back.metric, back.trials) == (there.metric, there.trials)
+
+
+def test_of_a_long_study_of_goals_the_chosen_one_and_the_front_come_first(
+    mlflow_store, capsys
+) -> None:
+    storage, rest = "sqlite:///optuna.db", 36
+    theirs = optuna.create_study(storage=storage, directions=["minimize", "minimize"])
+    theirs.set_metric_names(["loss", "size"])
+    front = [(5.0, 0.0), (0.0, 5.0), (1.0, 1.0)]
+    for x, values in enumerate([*((n + 6.0, 9.0) for n in range(rest)), *front]):
+        theirs.add_trial(
+            optuna.trial.create_trial(
+                values=values,
+                params={"x": float(x)},
+                distributions={"x": optuna.distributions.FloatDistribution(0.0, 99.0)},
+            )
+        )
+    assert llmpso("import", storage) == 0
+    capsys.readouterr()
+    assert llmpso("show") == 0
+    shown = capsys.readouterr().out
+    assert f"the chosen one, the front, the next: 30 of {rest + 3}; --all shows all" in shown
+    numbers = re.findall(r"^ +(\d+)  complete", shown, flags=re.MULTILINE)
+    assert list(map(int, numbers)) == [rest + 2, rest + 1, rest, *range(27)]
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,27 @@ def test_a_study_is_shown_and_sent_as_a_file(summary, capsys) -> None:
     assert "prefers-color-scheme: dark" in own
 
 
+def numbers(shown: str) -> list[int]:
+    """Of the trials in a table, in its order."""
+    return [int(number) for number in re.findall(r"^ +(\d+)  [a-z]+ ", shown, flags=re.MULTILINE)]
+
+
+def test_of_a_long_study_the_best_come_first(mlflow_store, capsys) -> None:
+    values = [(7 * n) % 40 for n in range(40)]
+    rows = [f"{n / 10},{'' if n == 39 else value}" for n, value in enumerate(values)]
+    Path("long.csv").write_text("\n".join(["x,value", *rows]))
+    Path("space.yaml").write_text("x: {type: float, low: 0, high: 5}\n")
+    assert llmpso("import", "long.csv", "--space-file", "space.yaml", "--metric", "cost") == 0
+    capsys.readouterr()
+    assert llmpso("show") == 0
+    shown = capsys.readouterr().out
+    assert "the best 30 of 40; --all shows all" in shown
+    valued = sorted(range(39), key=lambda n: values[n])
+    assert numbers(shown) == valued[:30]
+    assert llmpso("show", "--all") == 0
+    assert numbers(capsys.readouterr().out) == list(range(40))
+
+
 def test_what_runs_now_is_shown_while_its_process_lives(summary, capsys) -> None:
     store, folder = MlflowClient(), study_folder(summary.run_id)
     folder.mkdir(parents=True)

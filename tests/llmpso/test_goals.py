@@ -1,6 +1,7 @@
 """Several goals of a study, from what an objective returns to which one of the front is chosen."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -179,6 +180,13 @@ def test_only_a_prompt_of_several_goals_tells_the_trade_off() -> None:
     several = text(("error", "latency_ms"))
     assert "several goals together: error (RMSE) and latency_ms." in several
     assert "good in error and not costly in latency_ms." in several
+
+
+def test_a_notebook_shows_the_chosen_one_and_the_front_first(result: StudyResult) -> None:
+    table = result._repr_html_().rpartition("<table")[2]
+    shown = [int(number) for number in re.findall(r"<tr><td[^>]*>(\d+)<", table)]
+    front = [trial.number for trial in result.front if trial.number != result.best.number]
+    assert shown == [result.best.number, *front, *shown[1 + len(front) :]][:10]
 
 
 def test_the_front_is_drawn(result: StudyResult) -> None:
