@@ -80,24 +80,30 @@ class Arms:
         return min(within or self.challenger, key=lambda refit: refit.value)
 
     @property
-    def others(self) -> list[tuple[str, float, float]]:
-        """The goals beside the error, with the mean of the champion's refits and of the others."""
+    def others(self) -> list[tuple[str, list[float], list[float]]]:
+        """The goals beside the error, with the values of the champion's refits and the others'."""
         return [
-            (name, _mean(self.champion, name), _mean(self.challenger, name))
+            (name, _values(self.champion, name), _values(self.challenger, name))
             for name in self.goals.names[1:]
         ]
 
+    @property
+    def champion_over_limit(self) -> str:
+        """How the champion exceeds it in every refit: noise alone may lift a mean over it."""
+        within = (self.goals.is_within(refit.values) for refit in self.champion)
+        return "" if any(within) else self.over_limit(self.champion)
+
     def over_limit(self, refits: Sequence[Refit]) -> str:
         """How refits exceed, on average, the limit by which a trial is chosen; empty if not."""
-        means = {name: _mean(refits, name) for name in self.goals.names}
+        means = {name: fmean(_values(refits, name)) for name in self.goals.names}
         if not means or self.goals.is_within(means):
             return ""
         shown = ", ".join(f"{name} {mean:.4g}" for name, mean in means.items())
         return f"is not within {self.goals.choose!r} ({shown})"
 
 
-def _mean(refits: Sequence[Refit], name: str) -> float:
-    return fmean(refit.values[name] for refit in refits)
+def _values(refits: Sequence[Refit], name: str) -> list[float]:
+    return [refit.values[name] for refit in refits]
 
 
 def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Sequence[Member]) -> Arms:
@@ -136,7 +142,7 @@ def reason_to_keep(arms: Arms, verdict: Verdict, health: Degradation | None) -> 
     """Why the champion stays; empty if the challenger is to be promoted."""
     if over := arms.over_limit(arms.challenger):
         return f"the challenger {over}"
-    if arms.over_limit(arms.champion):
+    if arms.champion_over_limit:
         return ""
     if not verdict.is_win:
         return verdict.reason
@@ -150,7 +156,7 @@ def reason_to_keep(arms: Arms, verdict: Verdict, health: Degradation | None) -> 
 
 def reason_to_promote(arms: Arms, verdict: Verdict) -> str:
     """Why the challenger replaces the champion."""
-    over = arms.over_limit(arms.champion)
+    over = arms.champion_over_limit
     return f"the champion {over}, the challenger is" if over else verdict.reason
 
 

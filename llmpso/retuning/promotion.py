@@ -2,7 +2,8 @@
 
 Two things make an error uncertain: the stretch of data it was measured on, and the seed of the
 training. Losses of neighbouring samples are correlated, so that stretches of them (blocks) are
-counted as one figure each; the seeds of both models vary on their own. The variances add up, and
+counted as one figure each; the seeds of both models vary on their own, and with them any further
+goals, such as a latency. The variances add up, and
 a one-sided t-bound with Welch and Satterthwaite's degrees of freedom says how much better the
 challenger is at the least. Ratio of means by the delta method, on the logarithm.
 """
@@ -22,6 +23,10 @@ from llmpso.space import Floats
 
 LEAST_BLOCKS = 5
 """Fewer stretches of data than this do not allow a conclusion about other data."""
+
+
+Others = Sequence[tuple[str, Sequence[float], Sequence[float]]]
+"""Further goals: name, the values of the champion's refits and those of the challenger's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ def compare_refits(
     champion: Sequence[HeldOut],
     challenger: Sequence[HeldOut],
     rule: Rule,
-    others: Sequence[tuple[str, float, float]] = (),
+    others: Others = (),
     *,
     is_product: bool = False,
 ) -> Verdict:
@@ -104,7 +109,7 @@ def compare_refits(
         champion: Losses of each refit of the champion's configuration.
         challenger: Losses of each refit of the challenger's, on the same samples.
         rule: What counts as a win.
-        others: Further goals, see `Verdict`.
+        others: Further goals, in the order of the refits.
         is_product: Whether the product of error and further goals is to be lower, so that each
             counts by its relative change; else the error alone, the others are only shown.
 
@@ -114,11 +119,14 @@ def compare_refits(
     root = 0.5 if champion[0].squared else 1.0
     old, new = _blocked(champion, challenger), _blocked(challenger, champion)
     log_ratio = root * math.log(new.mean() / old.mean())
-    if is_product:
-        log_ratio += sum(_log_ratio(*other) for other in others)
     # How each block and each seed pull the logarithm of the ratio.
     by_block = root * (new.mean(axis=0) / new.mean() - old.mean(axis=0) / old.mean())
     by_seed = [root * np.log(means.mean(axis=1)) for means in (new, old)]
+    if is_product:
+        for name, *values in others:
+            of_old, of_new = (_positive(name, own) for own in values)
+            log_ratio += math.log(of_new.mean() / of_old.mean())
+            by_seed = [by_seed[0] + np.log(of_new), by_seed[1] + np.log(of_old)]
     deviation, freedom = _uncertainty([by_block, *by_seed])
     quantile = float(stdtrit(freedom, rule.confidence))
     return Verdict(
@@ -129,18 +137,19 @@ def compare_refits(
         n_blocks=new.shape[1],
         n_seeds=len(challenger),
         rule=rule,
-        others=tuple(others),
+        others=tuple((name, float(np.mean(a)), float(np.mean(b))) for name, a, b in others),
         is_product=is_product,
     )
 
 
-def _log_ratio(name: str, champion: float, challenger: float) -> float:
-    if min(champion, challenger) <= 0:
+def _positive(name: str, values: Sequence[float]) -> Floats:
+    """The values of a goal, which have logarithms."""
+    if min(values) <= 0:
         raise DataError(
-            f"goal {name!r} is {champion:.4g} and {challenger:.4g}: relative changes need values "
-            "above 0; choose by a limit in place of the knee"
+            f"goal {name!r} is {min(values):.4g}: relative changes need values above 0; choose by "
+            "a limit in place of the knee"
         )
-    return math.log(challenger / champion)
+    return np.array(values, dtype=np.float64)
 
 
 def block_means(losses: Floats, block: int) -> Floats:

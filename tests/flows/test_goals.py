@@ -144,3 +144,12 @@ def test_retuning_compares_by_the_rule(
     assert bool(kept) == bool(reason)
     if champion[1] > 5 and rule != "knee":
         assert reason_to_promote(arms, verdict).startswith("the champion is not within")
+
+
+def test_a_champion_that_is_over_its_limit_by_chance_is_not_replaced_by_a_worse_model() -> None:
+    champion, challenger = (
+        tuple(refits(error, size)[n] for n, size in enumerate(sizes))
+        for error, sizes in ((1.0, (4.2, 5.0, 5.9)), (1.5, (4.1, 5.0, 5.8)))
+    )
+    arms = Arms(champion, challenger, Goals(("error", "size"), "size <= 5"))
+    assert "worse (error" in reason_to_keep(arms, compare_arms(arms, Rule()), None)

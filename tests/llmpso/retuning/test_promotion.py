@@ -189,7 +189,7 @@ def test_what_holds_no_losses_is_refused(reported, message):
 def test_several_goals_count_by_their_relative_changes() -> None:
     rng = np.random.default_rng(0)
     old, new = ([HeldOut(rng.exponential(1.0, 400) + 1) for _ in range(3)] for _ in range(2))
-    slower, faster = [("latency_ms", 1.0, 2.0)], [("latency_ms", 2.0, 1.0)]
+    slower, faster = ([("latency_ms", [a] * 3, [b] * 3)] for a, b in ((1.0, 2.0), (2.0, 1.0)))
     assert not compare_refits(old, new, Rule(), slower, is_product=True).is_win
     verdict = compare_refits(old, new, Rule(), faster, is_product=True)
     assert verdict.is_win
@@ -198,5 +198,15 @@ def test_several_goals_count_by_their_relative_changes() -> None:
     assert "latency_ms 1 against 2" in verdict.reason
     shown = compare_refits(old, new, Rule(), faster)
     assert shown.improvement == compare_refits(old, new, Rule()).improvement
-    with pytest.raises(DataError, match=r"'gain' is 1 and -1.*choose by a limit"):
-        compare_refits(old, new, Rule(), [("gain", 1.0, -1.0)], is_product=True)
+    with pytest.raises(DataError, match=r"'gain' is -1.*choose by a limit"):
+        compare_refits(old, new, Rule(), [("gain", [1.0] * 3, [1.0, -1.0, 4.0])], is_product=True)
+
+
+def test_a_lucky_latency_promotes_less_often_than_the_error_rate(rows) -> None:
+    rng, n_wins = np.random.default_rng(0), 0
+    for _ in range(200):
+        first = int(rng.integers(len(rows[1]) - 1100))
+        old, new = (judged(rows, [GOOD] * 5, rng, first) for _ in range(2))
+        latency = [("latency_ms", *(rng.lognormal(1.0, 0.5, (2, 5)).tolist()))]
+        n_wins += compare_refits(old, new, Rule(margin=0.0), latency, is_product=True).is_win
+    assert n_wins <= 0.05 * 200
