@@ -113,8 +113,10 @@ class _Worker:
     def stop(self) -> None:
         """Kill the process; a thread that waits for it gets an error."""
         self._is_stopped = True
-        if self._process is not None:
-            kill_tree(self._process.pid)
+        # Another thread may discard it meanwhile.
+        process = self._process
+        if process is not None:
+            kill_tree(process.pid)
 
     def discard(self, patience: float = 0.0) -> int:
         """Do without the process; how it ended, if it does so within `patience`."""
@@ -149,6 +151,8 @@ class _Worker:
                 start_new_session=True,
             )
         self._process, self._connection = process, ours
+        if self._is_stopped:  # before there was a process to kill
+            raise ClosedError
         ours.send(self._settings)
         ours.recv()
         return process, ours

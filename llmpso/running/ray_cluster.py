@@ -156,8 +156,10 @@ class _Worker:
     def stop(self) -> None:
         """Kill the actor; a thread that waits for it gets an error."""
         self._is_stopped = True
-        if self._actor is not None:
-            ray.kill(self._actor)
+        # Another thread may discard it meanwhile.
+        actor = self._actor
+        if actor is not None:
+            ray.kill(actor)
 
     def discard(self) -> None:
         """Do without the actor."""
@@ -173,6 +175,8 @@ class _Worker:
                 resources=own,
             )
             self._actor = actor.remote(self._context)
+        if self._is_stopped:  # before there was an actor to kill
+            raise ClosedError
         return self._actor
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.options import RunOptions
+from llmpso.running import process_pool
 from llmpso.running.evaluate import Measure, evaluate_with_retry
 from llmpso.running.runner import open_runner
 from llmpso.running.worker_pool import ClosedError
@@ -164,6 +165,38 @@ def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
     thread.join(10)
     assert raised == [ClosedError]
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_process_that_starts_as_the_study_ends_trains_nothing(moody, tmp_path, monkeypatch):
+    raised: list[type] = []
+    is_started, is_closing = threading.Event(), threading.Event()
+
+    class Slow(subprocess.Popen):
+        def __init__(self, *args, **options) -> None:
+            super().__init__(*args, **options)
+            is_started.set()
+            is_closing.wait(60)
+
+    class Told(process_pool.WorkerPool):
+        def close(self) -> None:
+            threading.Timer(0.5, is_closing.set).start()
+            super().close()
+
+    def evaluate(measure: Measure) -> None:
+        with pytest.raises(ClosedError) as error:
+            measure(trial("naps"))
+        raised.append(error.type)
+
+    monkeypatch.setattr(process_pool.subprocess, "Popen", Slow)
+    monkeypatch.setattr(process_pool, "WorkerPool", Told)
+    runner = RunOptions(runner="process", timeout=20.0)
+    with open_runner(moody, runner, n_workers=1, n_threads=1) as measure:
+        thread = threading.Thread(target=evaluate, args=(measure,))
+        thread.start()
+        is_started.wait(60)
+    thread.join(10)
+    assert raised == [ClosedError]
+    assert not (tmp_path / "mark").exists()
 
 
 def test_workers_die_with_a_parent_that_is_killed(moody, tmp_path, ends):
