@@ -53,8 +53,13 @@ class ShownWorkers:
         self._workers.begin(trials)
 
     def wait(self) -> Sequence[Trial]:
-        """Wait for trials that were begun, and show them."""
+        """Wait for trials that were begun, and show them.
+
+        Raises:
+            BusyError: Another process took the study over meanwhile.
+        """
         returned = self._workers.wait()
+        self._ledger.check()
         self._running.end(returned)
         self._ledger.note_incumbent(self._progress.best)
         self._page.show()

@@ -27,6 +27,7 @@ from flows.tracked_trainings import open_trainings, pruned
 from flows.tune_plan import Plan, TuneOptions, prepare
 from llmpso import __version__
 from llmpso.advisor import Advisor
+from llmpso.errors import BusyError
 from llmpso.objectives.base import notes_of
 from llmpso.search.optimizer import Optimizer
 from llmpso.search.warm_start import HasMemory
@@ -145,6 +146,8 @@ def _search(
                 n_known=lambda: ledger.n_known,
                 repeats=plan.study.repeats(plan.objective, trainings.in_full),
             )
+    except BusyError:
+        raise
     except BaseException:
         with suppress(*STORE_ERRORS):
             _record_calls(ledger.study, advisor)

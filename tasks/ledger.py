@@ -3,12 +3,13 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from llmpso.errors import StorageError
+from llmpso.errors import BusyError, StorageError
 from llmpso.running.outcome import Outcome
 from llmpso.running.pending_records import PendingRecord
 from llmpso.study.cost import TrainingCost
@@ -45,6 +46,7 @@ class Ledger:
         study: Where the records go. Evaluations that it has already are reused.
         fingerprint: That of the objective.
         allowed: What a training may take: one that was killed for less is trained again.
+        check_lock: Raises a `BusyError` if another process has the study by now.
 
     Attributes:
         study: As given.
@@ -57,8 +59,15 @@ class Ledger:
         StorageError: The files of the study cannot be used.
     """
 
-    def __init__(self, study: Tracker, fingerprint: str, allowed: Allowed = {}) -> None:  # noqa: B006
+    def __init__(
+        self,
+        study: Tracker,
+        fingerprint: str,
+        allowed: Allowed = {},  # noqa: B006
+        check_lock: Callable[[], None] = lambda: None,
+    ) -> None:
         self.study = study
+        self._check_lock = check_lock
         with usable_state(study.run_id):
             self._files = StudyFiles(study_folder(study.run_id), fingerprint)
         self.worker_outcomes = self._files.worker_outcomes
@@ -166,6 +175,18 @@ class Ledger:
         """A trial with the links that it has by now."""
         return replace(trial, links=self._links.get(trial.number, trial.links))
 
+    def check(self) -> None:
+        """Refuse to go on if another process has the study by now; not while MLflow is away.
+
+        Raises:
+            BusyError: It does.
+        """
+        try:
+            self._check_lock()
+        except STORE_ERRORS as error:
+            if not is_unavailable(error):
+                raise
+
     def note_incumbent(self, trial: Trial | None) -> None:
         """Add the best value to the study's curve, once; while the store is unavailable, later."""
         if trial is None or trial.value is None or trial.number in self._incumbents:
@@ -187,8 +208,10 @@ class Ledger:
         Raises:
             StorageError: It was unavailable for too long, or refused some; all evaluations are
             still on disk.
+            BusyError: Another process has the study by now.
         """
         wait(self._under_way.copy())
+        patiently(self._check_lock, "see who runs the study")
         patiently(self._deliver, f"record {len(self._waiting)} evaluations")
         patiently(self._deliver_incumbents, "record the best values")
         patiently(partial(close_unfinished, self.study), "close interrupted records")
@@ -208,7 +231,7 @@ class Ledger:
             return
         try:
             self._deliver()
-        except StorageError as error:
+        except (BusyError, StorageError) as error:
             self._refusal = error
         except STORE_ERRORS:
             self._be_quiet()
@@ -218,10 +241,12 @@ class Ledger:
 
         Raises:
             StorageError: MLflow refused one, or it is not whole any more.
+            BusyError: Another process has the study by now.
             MlflowException: MLflow does not answer; also an `OSError`.
         """
         while not self._is_closing and (entry := self._taken()):
             try:
+                self._check_lock()
                 found = self._recorded(entry)
             except BaseException:
                 with self._lock:
@@ -248,7 +273,7 @@ class Ledger:
             if entry.folder in self._attempted and (found := found_recorded(self.study, entry)):
                 return found
             self._attempted.add(entry.folder)
-            return record_trial(self.study, entry)
+            return record_trial(self.study, entry, self._check_lock)
         except STORE_ERRORS as error:
             if is_unavailable(error):
                 raise

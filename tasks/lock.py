@@ -24,12 +24,11 @@ import random
 import re
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 from uuid import uuid4
 
 from filelock import Timeout
@@ -43,6 +42,7 @@ from llmpso.running.durable_files import (
     set_aside,
 )
 from llmpso.text import one_line
+from tasks.claims import SILENT_LOOKS, Claims, Watch, facts_of, holder_text
 from tasks.heartbeat import Heartbeat
 from tasks.patience import STORE_ERRORS
 from tasks.state import lock_file
@@ -55,44 +55,8 @@ PATIENCE_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 """Pause between two looks at the claims of others."""
 
-SILENT_LOOKS = 60
-"""A claim that stays the same over so many looks is that of a dead process."""
-
 _PLACE = re.compile("[0-9a-f]{32}")
 """A name that no other file has."""
-
-Claims = dict[str, str]
-"""Tags that claim a lock; each holds who it is, as JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A process that claims a lock."""
-
-    host: str
-    process: str
-    at: datetime
-    """Its last sign of life, by its own clock."""
-
-    @property
-    def silent_seconds(self) -> float:
-        """Time since then; clocks of two machines may differ."""
-        return (datetime.now(UTC) - self.at).total_seconds()
-
-
-def holders(tags: Mapping[str, str], prefix: str) -> list[Holder]:
-    """The processes that claim a lock, as its tags say, alive or not.
-
-    Args:
-        tags: Of what is locked.
-        prefix: How the keys of claims begin.
-    """
-    found = []
-    for facts in (_facts(tag) for key, tag in tags.items() if key.startswith(prefix)):
-        with suppress(LookupError, TypeError, ValueError):
-            at = datetime.fromisoformat(facts["time"])
-            found.append(Holder(str(facts["host"]), str(facts["process"]), at))
-    return found
 
 
 class Target(Protocol):
@@ -127,6 +91,10 @@ class Target(Protocol):
         """What is raised if living processes hold the lock; their names may not be known."""
         ...
 
+    def taken_over(self, holders: str) -> LLMPSOError:
+        """What is raised if others took the lock; they may have released it since."""
+        ...
+
 
 class Lock:
     """A lock that is held until it is released, or until its process ends in any way.
@@ -142,6 +110,8 @@ class Lock:
     def __init__(self, target: Target, patience: float | None = None) -> None:
         self._target = target
         self._key = f"{target.prefix}{uuid4().hex}"
+        self._taken: list[str] = []
+        """Claims of dead processes; if one of them wakes, it finds its own here."""
         with target.usable():
             path = target.file()
             self._file = lock_file(path, path.parent / DAMAGED_FOLDER)
@@ -158,6 +128,7 @@ class Lock:
         except BaseException:
             self._give_up()
             raise
+        self._heard_at = _awake_or_asleep()
         self._heartbeat = Heartbeat(self._beat)
 
     def __enter__(self) -> Self:
@@ -175,11 +146,18 @@ class Lock:
         """Refuse to continue if others took the lock, as they do if this process was suspended.
 
         Raises:
-            LLMPSOError: They did, and may hold the lock now.
+            LLMPSOError: They did, and may hold the lock now (`target.taken_over`).
         """
         claims = self._claims()
-        if self._key not in claims:
-            raise self._busy(claims.values())
+        if self._is_taken(claims):
+            others = (claim for key, claim in claims.items() if key != self._key)
+            raise self._target.taken_over(", ".join(map(holder_text, others)))
+
+    def check_after_silence(self) -> None:
+        """Check, unless a beat was so recent that nobody can have taken the lock since."""
+        silent = _awake_or_asleep() - self._heard_at
+        if not self._heartbeat.is_running or silent > SILENT_LOOKS * LOOK_SECONDS / 2:
+            self.check()
 
     def release(self) -> None:
         """Release the lock."""
@@ -187,12 +165,15 @@ class Lock:
         self._give_up()
 
     def _wait_for_others(self, deadline: float) -> None:
-        watch = _Watch()
+        watch = Watch()
         while True:
             others = self._claims()
             watch.look(others)
             for key in [key for key in others if self._is_dead(key, others[key], watch)]:
-                logger.warning("%s has ended: its lock is free again", _holder(others.pop(key)))
+                logger.warning(
+                    "%s has ended: its lock is free again", holder_text(others.pop(key))
+                )
+                self._taken.append(key)
                 self._target.delete_tag(key)
             if not others and self._claims_alone():
                 return
@@ -201,8 +182,8 @@ class Lock:
             # A random pause, so that two processes do not collide again and again.
             time.sleep(random.uniform(0, LOOK_SECONDS) if not others else LOOK_SECONDS)
 
-    def _is_dead(self, key: str, claim: str, watch: "_Watch") -> bool:
-        return _facts(claim).get("place") == self._place or watch.is_silent(key)
+    def _is_dead(self, key: str, claim: str, watch: "Watch") -> bool:
+        return facts_of(claim).get("place") == self._place or watch.is_silent(key)
 
     def _claims_alone(self) -> bool:
         """Claim the lock, unless another process does at the same time."""
@@ -217,11 +198,18 @@ class Lock:
         return {key: tag for key, tag in self._target.tags().items() if key.startswith(prefix)}
 
     def _beat(self, number: int) -> bool:
-        """Change the claim; False if others deleted it."""
-        if self._key not in self._claims():
+        """Change the claim; False if others took the lock."""
+        heard_at = _awake_or_asleep()
+        if self._is_taken(self._claims()):
             return False
         self._sign(number)
+        self._heard_at = heard_at
         return True
+
+    def _is_taken(self, claims: Claims) -> bool:
+        """Whether others deleted the claim; it comes back if this process slept within a beat."""
+        took = (str(facts_of(claim).get("took")) for claim in claims.values())
+        return self._key not in claims or any(self._key in text for text in took)
 
     def _sign(self, beat: int) -> None:
         facts = {
@@ -230,11 +218,12 @@ class Lock:
             "process": os.getpid(),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "beat": beat,
+            "took": self._taken,
         }
         self._target.set_tag(self._key, json.dumps(facts))
 
     def _busy(self, claims: Iterable[str]) -> LLMPSOError:
-        return self._target.busy(", ".join(map(_holder, claims)))
+        return self._target.busy(", ".join(map(holder_text, claims)))
 
     def _give_up(self) -> None:
         try:
@@ -248,43 +237,6 @@ class Lock:
             )
         finally:
             self._file.release()
-
-
-class _Watch:
-    """How long claims have been the same, in looks at them."""
-
-    def __init__(self) -> None:
-        self._seen: Claims = {}
-        self._n_same: dict[str, int] = {}
-        self._alive: set[str] = set()
-
-    def look(self, claims: Claims) -> None:
-        for key, claim in claims.items():
-            is_same = self._seen.get(key) == claim
-            self._n_same[key] = self._n_same.get(key, 0) + 1 if is_same else 0
-            if key in self._seen and not is_same:
-                self._alive.add(key)
-        self._seen = dict(claims)
-
-    def is_silent(self, key: str) -> bool:
-        return self._n_same[key] >= SILENT_LOOKS
-
-    def is_alive(self, key: str) -> bool:
-        """Whether it changed while we looked."""
-        return key in self._alive
-
-
-def _facts(claim: str) -> dict[str, Any]:
-    """Who claims; empty if the tag was written by something else."""
-    with suppress(ValueError):
-        facts = json.loads(claim)
-        return facts if isinstance(facts, dict) else {}
-    return {}
-
-
-def _holder(claim: str) -> str:
-    facts = _facts(claim)
-    return f"process {facts.get('process', '?')} on {facts.get('host', '?')}"
 
 
 def _place(path: Path) -> str:
@@ -301,3 +253,8 @@ def _place(path: Path) -> str:
         text = uuid4().hex
         replace_file(file, text)
     return f"{platform.node()} {text}"
+
+
+def _awake_or_asleep() -> float:
+    """Seconds that pass while the machine sleeps as well; those of `time.monotonic` do not."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

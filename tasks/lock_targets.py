@@ -81,6 +81,13 @@ class _StudyTarget:
             "another seed, or begin a second one with --fresh"
         )
 
+    def taken_over(self, holders: str) -> BusyError:
+        by = f", {holders}" if holders else ""
+        return BusyError(
+            "this process stood still for so long that another one took its study over (MLflow "
+            f"run {self._run_id}{by}): it ends here, and records nothing more"
+        )
+
 
 class _ModelTarget:
     """The tags of a registered model, and a file for each model and purpose."""
@@ -111,6 +118,13 @@ class _ModelTarget:
             f"another run retunes {self._model.name!r} at this moment"
             f"{f' ({holders})' if holders else ''}; let it end, and give each model one "
             "deployment only"
+        )
+
+    def taken_over(self, holders: str) -> BusyModelError:
+        return BusyModelError(
+            "this process stood still for so long that another one took over what serves "
+            f"{self._model.name!r}{f' ({holders})' if holders else ''}: it ends here, and changes "
+            "nothing more"
         )
 
 

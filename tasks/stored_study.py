@@ -18,9 +18,9 @@ from llmpso.study.result import StudyResult, best_of
 from llmpso.study.stopping import StopReason
 from llmpso.text import one_line
 from llmpso.trial import Source, Trial
+from tasks.claims import Holder, holders
 from tasks.experiment import SPACE_PREFIX, STUDY_TAG
 from tasks.find_study import find_study, store_answers
-from tasks.lock import Holder, holders
 from tasks.lock_targets import STUDY_CLAIM
 from tasks.names import keys
 from tasks.past_studies import left_study

@@ -64,17 +64,19 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
         resume: Whether to resume such a run; else an interrupted one is closed as KILLED.
 
     Raises:
-        BusyError: The same study is being run, and `resume` asks for it.
+        BusyError: The same study is being run, and `resume` asks for it; or another process took
+            it over while this one was suspended, and has the run from then on.
     """
     study, lock = _continued(identity, flow_run_id, resume) or _started(identity, flow_run_id)
     status = "KILLED"
     try:
         record_input(study, study.run_id, identity.dataset, TUNING)
-        ledger = Ledger(study, identity.fingerprint, identity.allowed)
+        ledger = Ledger(study, identity.fingerprint, identity.allowed, lock.check_after_silence)
         if ledger.n_reusable:
             get_run_logger().info("resuming with %d evaluations", ledger.n_reusable)
         with closing(ledger):
             yield ledger
+        patiently(lock.check, "end the study")
         status = "FINISHED"
     except (*STORE_ERRORS, StorageError) as error:
         status = "FAILED"
@@ -85,9 +87,20 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
         status = "FAILED"
         raise
     finally:
-        _close(study, status)
+        if not _is_taken_over(lock):
+            _close(study, status)
         lock.release()
     ledger.forget()
+
+
+def _is_taken_over(lock: Lock) -> bool:
+    """Whether another process has the study by now; not known while MLflow does not answer."""
+    with suppress(*STORE_ERRORS):
+        try:
+            lock.check()
+        except BusyError:
+            return True
+    return False
 
 
 def _explained(study: Tracker) -> StorageError | None:

@@ -4,7 +4,7 @@ import json
 import logging
 import platform
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -57,10 +57,17 @@ MOST_READ = 10_000
 """Trials of an earlier study that are read, the newest, where it left no file."""
 
 
-def record_trial(study: Tracker, entry: PendingRecord) -> Trial:
+def record_trial(
+    study: Tracker, entry: PendingRecord, check: Callable[[], None] = lambda: None
+) -> Trial:
     """Write one child run; the trial comes back with links to it and to its model.
 
     The run ends as the very last step: one that is still open was never wholly written.
+
+    Args:
+        study: The parent.
+        entry: What is written.
+        check: Called before the last step; what it raises leaves the run open.
     """
     store, trial = study.store, entry.trial
     names = keys(trial.params)
@@ -80,6 +87,7 @@ def record_trial(study: Tracker, entry: PendingRecord) -> Trial:
     )
     # A pruned trial did what was asked of it; its tag distinguishes it from a complete one.
     status = RunStatus.FAILED if trial.state is TrialState.FAILED else RunStatus.FINISHED
+    check()
     store.set_terminated(run_id, RunStatus.to_string(status))
     return recorded
 

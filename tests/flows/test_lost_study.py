@@ -1,6 +1,9 @@
 """What a study outlasts: damaged files, a store that refuses, deletions, a clock set back."""
 
+import os
+import signal
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+from prefect.settings import PREFECT_API_URL
 
 from flows import tracked_trainings as module
 from flows.display.summary import Summary
@@ -20,12 +24,13 @@ from flows.tune import tune
 from llmpso.errors import StorageError
 from llmpso.objectives import registry
 from llmpso.trial import Trial
-from tasks import ledger
+from tasks import ledger, lock
 from tasks.state import study_folder
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 FUNCTION = """
+import os, signal
 from pathlib import Path
 import torch
 from llmpso import Evaluation
@@ -36,6 +41,8 @@ def fingerprint():
 def train(params, seed):
     with Path("trained.txt").open("a") as file:
         file.write(f"{seed}\\n")
+    if len(Path("trained.txt").read_text().split()) == int(os.environ.get("SLEEPS_AT", 0)):
+        os.kill(os.getpid(), signal.SIGSTOP)
     model = torch.nn.Linear(1, 1, device="cpu")
     return Evaluation((params["x"] - 1) ** 2 + float(fingerprint()), model=model)
 """
@@ -125,6 +132,40 @@ def test_a_study_that_is_deleted_while_it_runs_says_how_it_comes_back(delete) ->
     assert again.reused == before_it
     assert len(trained()) == len(set(trained())) == 12
     assert studies()["status"].tolist() == ["FINISHED"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_a_machine_that_sleeps_while_another_takes_its_study_over_writes_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synchronous: bool
+) -> None:
+    options = {"space_file": "space.yaml", "workers": 2, "threads": 1, "method": "pso"}
+    options |= {"particles": 4, "synchronous": synchronous, "evaluations": 12}
+    code = f"""
+from flows.tune import tune
+from tasks import lock
+lock.LOOK_SECONDS = 0.01
+tune('lost_function:train', **{options!r})
+"""
+    own = {"XDG_STATE_HOME": str(tmp_path / "laptop"), "SLEEPS_AT": "6"}
+    own |= {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
+    own |= {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-c", code]
+    laptop = subprocess.Popen(command, env=os.environ | own, stderr=subprocess.PIPE, text=True)
+    stat = Path(f"/proc/{laptop.pid}/stat")
+    while stat.read_text().rpartition(")")[2].split()[0] != "T":
+        assert laptop.poll() is None
+        time.sleep(0.05)
+    monkeypatch.setattr(lock, "LOOK_SECONDS", 0.01)
+    with before(2, lambda: laptop.send_signal(signal.SIGCONT)):
+        taken_over = run(12, synchronous=synchronous)
+        _, errors = laptop.communicate()
+    assert (laptop.returncode, studies()["status"].tolist()) == (1, ["FINISHED"])
+    assert "BusyError: this process stood still for so long that another one took its" in errors
+    found = mlflow.search_runs(search_all_experiments=True)
+    children = found[found["tags.mlflow.parentRunId"] == taken_over.run_id]
+    ended = children[children["status"] != "KILLED"]
+    assert len(ended) == len(ended["tags.seed"].unique()) == 12
 
 
 def test_a_store_that_refuses_in_mid_study_loses_nothing(mlflow_store: str) -> None:

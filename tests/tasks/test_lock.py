@@ -12,6 +12,7 @@ import mlflow
 import pytest
 
 from llmpso.errors import BusyModelError, RegistryError, SpecError
+from tasks import claims as claims_module
 from tasks import heartbeat, lock_targets
 from tasks import lock as module
 from tasks.lock import Lock
@@ -60,7 +61,7 @@ def test_one_process_has_the_lock_on_one_machine(mlflow_store: str, monkeypatch)
 def test_one_of_several_machines_has_the_lock(mlflow_store: str, machines, monkeypatch) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(module, "SILENT_LOOKS", 10_000)
+    monkeypatch.setattr(claims_module, "SILENT_LOOKS", 10_000)
     inside, most, n_held = [], [], []
 
     def work() -> None:
@@ -145,6 +146,30 @@ def test_a_process_that_was_taken_for_dead_hears_of_it(mlflow_store: str, monkey
     with pytest.raises(BusyModelError):
         held.check()
     held.release()
+    assert claims() == {}
+
+
+def test_a_process_that_wakes_in_the_middle_of_a_beat_does_not_share_the_lock(
+    mlflow_store: str, machines, monkeypatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 600.0)
+    slept = lock(mlflow_store)
+    taken_over = []
+    thread = threading.Thread(target=lambda: taken_over.append(lock(mlflow_store)))
+    thread.start()
+    thread.join()
+    assert list(claims()) == [taken_over[0]._key]
+    # It had looked at the claims before it slept, and writes its own when it wakes.
+    slept._sign(1)
+    assert not slept._beat(2)
+    with pytest.raises(BusyModelError, match=r"another one took over what serves .*\(process"):
+        slept.check()
+    with pytest.raises(BusyModelError, match="another one took over"):
+        slept.check_after_silence()
+    taken_over[0].check()
+    slept.release()
+    taken_over[0].release()
     assert claims() == {}
 
 
