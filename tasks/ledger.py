@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -17,11 +18,17 @@ from llmpso.study.repeats import without_repeats
 from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
 from tasks.patience import FULL, STORE_ERRORS, is_full, is_unavailable, patiently
-from tasks.reuse import Allowed, found_for, reusable_trials, reused_for
+from tasks.reuse import Allowed, found_for, progress, reusable_trials, reused_for
 from tasks.state import forget_study, study_folder, usable_state
 from tasks.study_files import StudyFiles, arrived, way_out
 from tasks.tracker import INCUMBENT, Tracker
-from tasks.trial_runs import close_unfinished, found_recorded, record_trial, recorded_trials
+from tasks.trial_runs import (
+    close_unfinished,
+    found_recorded,
+    record_trial,
+    recorded_trials,
+    supersede,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -83,12 +90,17 @@ class Ledger:
         recorded = recorded_trials(study)
         self._incumbents = study.incumbents()
         self._new_incumbents: list[tuple[int, float]] = []
-        self._links = {trial.number: trial.links for trial in recorded.values()}
+        # Of a trial that went further the last run counts.
+        by_progress = sorted(recorded.values(), key=progress)
+        self._links = {trial.number: trial.links for trial in by_progress}
         with usable_state(study.run_id):
             self._n_ended = self._files.take_in(recorded)
             self._waiting = {entry.folder: entry for entry in self._files.unrecorded(recorded)}
         left = [entry.trial for entry in self._waiting.values()]
         self._stored = reusable_trials([*recorded.values(), *left], fingerprint, allowed)
+        self._recorded_before = defaultdict[str, list[Trial]](list)
+        for trial in by_progress:
+            self._recorded_before[self._files.training(trial)].append(trial)
         self.n_reusable = len(self._stored)
         self.reusable_cost = TrainingCost(self._stored.values()).total
         self._n_known = len(without_repeats(list(self._stored.values())))
@@ -273,6 +285,8 @@ class Ledger:
             if entry.folder in self._attempted and (found := found_recorded(self.study, entry)):
                 return found
             self._attempted.add(entry.folder)
+            # First, so that a kill in between leaves no two runs that say the same.
+            self._supersede_before(entry.trial)
             return record_trial(self.study, entry, self._check_lock)
         except STORE_ERRORS as error:
             if is_unavailable(error):
@@ -282,6 +296,12 @@ class Ledger:
                 f"evaluation {entry.trial.number} cannot be recorded in MLflow: {reason}; "
                 f"{way_out(error)}, and run the same command again: all measurements are stored"
             ) from error
+
+    def _supersede_before(self, trial: Trial) -> None:
+        """Mark the earlier runs of a training that has gone further now."""
+        for earlier in self._recorded_before.get(self._files.training(trial), ()):
+            if progress(earlier) <= progress(trial):
+                supersede(self.study, earlier)
 
     def _taken(self) -> PendingRecord | None:
         with self._lock:

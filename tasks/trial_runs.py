@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from llmpso.errors import ModelError
 from llmpso.fidelity.curve import Point
@@ -27,6 +27,7 @@ from llmpso.text import one_line, short
 from llmpso.trial import Source, Trial, TrialState
 from tasks.model_files import write_description
 from tasks.names import REPORTED, keys, metric_keys
+from tasks.patience import STORE_ERRORS, is_unavailable
 from tasks.reuse import progress
 from tasks.store import MOST_SHOWN, MOST_STORED, finite, milliseconds, paged
 from tasks.stored_models import MODEL, store_model
@@ -52,6 +53,9 @@ ADDRESS_TAG, OUTCOME_TAG = "llmpso.evaluation", "llmpso.outcome"
 
 REPEAT_TAG = "repeat_of"
 """On a repeat, the number of the trial that it trains again."""
+
+SUPERSEDED = "superseded"
+"""In the name and as the state of a child whose training went further in a later one."""
 
 MOST_READ = 10_000
 """Trials of an earlier study that are read, the newest, where it left no file."""
@@ -90,6 +94,27 @@ def record_trial(
     check()
     store.set_terminated(run_id, RunStatus.to_string(status))
     return recorded
+
+
+def supersede(study: Tracker, trial: Trial) -> None:
+    """Let a list of runs say that a recorded trial was trained further in another run.
+
+    Its run stays as it was measured: MLflow cannot take back a metric, and the time between would
+    count as training. A run that somebody deleted meanwhile needs no mark.
+
+    Raises:
+        MlflowException: MLflow does not answer; also an `OSError`.
+    """
+    run_id = trial.links["run"]
+    note = f"Ended as {trial.state}. It was trained further, in the later run of trial "
+    tags = {"state": SUPERSEDED, MLFLOW_RUN_NOTE: f"{note}{trial.number}."}
+    try:
+        study.store.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
+        study.store.update_run(run_id, name=f"{label(trial)} · {SUPERSEDED}")
+    except STORE_ERRORS as error:
+        if is_unavailable(error):
+            raise
+        logger.warning("run %s cannot be marked: %s", run_id, one_line(error, 200))
 
 
 def found_recorded(study: Tracker, entry: PendingRecord) -> Trial | None:

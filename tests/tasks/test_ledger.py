@@ -6,13 +6,15 @@ import pytest
 from mlflow import MlflowClient
 
 from llmpso.running.outcome import Outcome
-from llmpso.trial import Evaluation, Source, Trial, TrialState
+from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 from tasks.experiment import Experiment
 from tasks.ledger import Ledger
 from tasks.store import Client
+from tasks.trial_runs import ended_trials
 
 ASKED = Trial(0, {"x": 1.0}, Source.SWARM, 0, 0, 7)
 MEASURED = replace(ASKED, state=TrialState.COMPLETE, value=0.5, started_at=1_795_000_000.125)
+BEFORE = replace(ASKED, started_at=1_794_000_000.0)
 
 
 @pytest.mark.parametrize("call", ["create_run", "log_batch", "set_terminated"])
@@ -40,6 +42,41 @@ def test_an_evaluation_whose_answer_was_lost_is_recorded_once(
     (child,) = store.search_runs(["0"], belongs)
     assert child.data.metrics["value"] == 0.5
     assert ledger.linked(ASKED).links["run"] == child.info.run_id
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        replace(BEFORE, fidelity=0.25, rungs=((0.25, 2.0),), state=TrialState.PRUNED),
+        BEFORE.failed(Failure(FailureKind.TIMEOUT, "too slow"), 1.0),
+    ],
+)
+def test_who_browses_the_runs_sees_which_one_of_a_trial_counts(mlflow_store, before) -> None:
+    """A trial that goes further when its study is extended has a second run."""
+    study = Experiment(mlflow_store, "0").start("a study", {}, {})
+    other = replace(ASKED, number=1, params={"x": 2.0}, seed=8)
+    for measured in ([before, replace(MEASURED, number=1, params={"x": 2.0}, seed=8)], [MEASURED]):
+        ledger = Ledger(study, "f")
+        for trial in measured:
+            ledger.record(Outcome(trial, Evaluation(0.5)))
+        ledger.deliver()
+        ledger.close()
+    store = MlflowClient(mlflow_store)
+    found = store.search_runs(["0"], f"tags.`mlflow.parentRunId` = '{study.run_id}'")
+    assert sorted((run.info.run_name, run.data.tags["state"]) for run in found) == [
+        ("000 swarm · 0.5", "complete"),
+        ("000 swarm · superseded", "superseded"),
+        ("001 swarm · 0.5", "complete"),
+    ]
+    runs = {run.info.run_name: run for run in found}
+    note = runs["000 swarm · superseded"].data.tags["mlflow.note.content"]
+    assert note == f"Ended as {before.state}. It was trained further, in the later run of trial 0."
+    # Whoever looks at the study once more is led to the run that counts.
+    again = Ledger(study, "f")
+    again.close()
+    assert again.linked(ASKED).links["run"] == runs["000 swarm · 0.5"].info.run_id
+    assert again.linked(other).links["run"] == runs["001 swarm · 0.5"].info.run_id
+    assert [trial.state for trial in ended_trials(study)] == [TrialState.COMPLETE] * 2
 
 
 @pytest.mark.parametrize("is_written", [False, True])
