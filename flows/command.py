@@ -4,7 +4,8 @@ import inspect
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -88,11 +89,10 @@ def _run(command: Command, arguments: dict[str, Any]) -> int:
     with others_aside(is_quiet or as_json), quiet(is_quiet), handed_over():
         mask_logs()
         command.check(arguments)
-        if is_quiet or sys.stderr.isatty():
-            _quieten_console()
         # Prefect's type of such a flow says that it returns nothing.
         ended: Callable[..., State[Any]] = command.flow
-        with local_prefect_server(), announced():
+        silent = _quiet_console() if is_quiet or sys.stderr.isatty() else nullcontext()
+        with silent, local_prefect_server(), announced():
             state = ended(**arguments, return_state=True)
             wait_until_recorded(str(state.state_details.flow_run_id))
     if not state.is_completed():
@@ -108,13 +108,23 @@ def _result_text(command: Command, result: Any, as_json: bool) -> str:
     return command.as_text(result)
 
 
-def _quieten_console() -> None:
+@contextmanager
+def _quiet_console() -> Iterator[None]:
     """Hide log lines from the terminal, where the live view is; Prefect's page has all of them."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    for name in (None, "prefect", "prefect.flow_runs", "prefect.task_runs"):
-        for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, PrefectConsoleHandler):
-                handler.addFilter(_is_not_of_prefect)
+    names = (None, "prefect", "prefect.flow_runs", "prefect.task_runs")
+    handlers = {each for name in names for each in logging.getLogger(name).handlers}
+    consoles = [each for each in handlers if isinstance(each, PrefectConsoleHandler)]
+    of_mlflow = logging.getLogger("mlflow")
+    level = of_mlflow.level
+    of_mlflow.setLevel(logging.WARNING)
+    for console in consoles:
+        console.addFilter(_is_not_of_prefect)
+    try:
+        yield
+    finally:
+        of_mlflow.setLevel(level)
+        for console in consoles:
+            console.removeFilter(_is_not_of_prefect)
 
 
 def _is_not_of_prefect(record: logging.LogRecord) -> bool:

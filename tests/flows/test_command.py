@@ -1,17 +1,21 @@
 """The command line: what it explains, what it refuses, and how."""
 
 import json
+import logging
 import os
 import shlex
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import mlflow
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import retune, tune
+from flows.command import Command
 from flows.command_line import COMMANDS, INTERRUPTED, USAGE_ERROR, joined_app, run_module
 from flows.command_line import run as run_app
 from flows.display.terminal import IS_QUIET
@@ -221,3 +225,29 @@ def test_no_proxy_is_used_for_prefects_server_on_this_machine(prefect_server, mo
     spare_loopback()
     with get_client(sync_client=True) as client:
         assert client.api_healthcheck() is None
+
+
+def test_a_quiet_command_leaves_the_log_as_it_was(monkeypatch) -> None:
+    """Else what runs next in the same process, such as a notebook, is silent as well."""
+    console, of_mlflow = PrefectConsoleHandler(), logging.getLogger("mlflow")
+    line = logging.LogRecord("prefect.flow_runs", logging.INFO, "", 0, "a line", (), None)
+    monkeypatch.setattr(logging.getLogger("prefect"), "handlers", [console])
+    monkeypatch.setattr(of_mlflow, "level", logging.INFO)
+    monkeypatch.setattr("flows.command.local_prefect_server", nullcontext)
+    seen = []
+
+    class Interrupted:
+        name = "tune"
+
+        @staticmethod
+        def fn() -> None:
+            """Tune."""
+
+        def __call__(self, return_state: bool) -> None:
+            seen.append((bool(console.filter(line)), of_mlflow.level))
+            raise KeyboardInterrupt
+
+    app = Command(Interrupted(), check=lambda given: None, as_text=str).app()
+    assert run_app(app, ["--quiet"]) == INTERRUPTED
+    assert seen == [(False, logging.WARNING)]
+    assert (bool(console.filter(line)), of_mlflow.level) == (True, logging.INFO)
