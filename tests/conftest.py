@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
+
+from made_once import made_once
 
 # Nothing of a test run leaves the machine: set before a test's module imports what reads it.
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -28,22 +29,6 @@ def quiet_services(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     # One process that imports MLflow for each server, in place of four.
     os.environ["MLFLOW_WORKERS"] = "1"
-
-
-def made_once(
-    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
-) -> Path:
-    """A file that the first process of a test run makes for all of them."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    path = folder / name
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            half = folder / f"half-{name}"
-            make(half)
-            half.rename(path)
-    return path
 
 
 @pytest.fixture(scope="session")

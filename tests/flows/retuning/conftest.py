@@ -12,6 +12,7 @@ import pytest
 
 from flows import retune as retuning
 from flows.retune import retune
+from made_once import made_once
 from pm25 import FAST, OBJECTIVE, aliases, until
 
 
@@ -41,17 +42,20 @@ def measurements() -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def first_champion(prefect_server, measurements, empty_database, tmp_path_factory) -> Path:
     """The folder of a run that registered a champion in the middle of 2012."""
-    folder = tmp_path_factory.mktemp("champion")
-    shutil.copy(empty_database, folder)
-    (folder / "ridge_objective.py").write_text(OBJECTIVE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.syspath_prepend(folder)
-        mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        until(measurements, "2012-06-30")
-        retune(objective="ridge_objective:Ridge", **FAST)
-    sys.modules.pop("ridge_objective")
-    return folder
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        shutil.copy(empty_database, folder)
+        (folder / "ridge_objective.py").write_text(OBJECTIVE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.syspath_prepend(folder)
+            mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+            until(measurements, "2012-06-30")
+            retune(objective="ridge_objective:Ridge", **FAST)
+        sys.modules.pop("ridge_objective")
+
+    return made_once(tmp_path_factory, "champion", make)
 
 
 @pytest.fixture
