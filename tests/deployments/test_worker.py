@@ -23,7 +23,7 @@ PREFECT = str(Path(sys.executable).with_name("prefect"))
 RUN = (PREFECT, "deployment", "run", "retune/lstm-air-quality", "--watch")
 SMALL = ("evaluations=2", "particles=2", "refits=2", "max_seconds=300")
 AUTOMATIONS = PROJECT / "deployments" / "automations.yaml"
-N_EVALUATIONS = 150
+N_EVALUATIONS = 60
 TUNE = (PREFECT, "deployment", "run", "tune/lstm-air-quality")
 STUDY = ("objective=rastrigin", "method=pso", f"evaluations={N_EVALUATIONS}", "patience=1000")
 
