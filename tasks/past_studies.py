@@ -6,10 +6,12 @@ study does not change, so a copy on this machine saves the second reading.
 
 import logging
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 from mlflow.entities import Run
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -97,7 +99,8 @@ class Copies:
 
     def put(self, name: str, past: PastStudy) -> None:
         """Save a copy; without room for it, the next study reads the store again."""
-        half = self.folder / f"{name}{HALF_WRITTEN}"
+        # Another process may save the same one now.
+        half = self.folder / f"{name}.{uuid4().hex}{HALF_WRITTEN}"
         content = past.model_dump_json().encode()
         try:
             half.write_bytes(b"%b\n%b" % (sha256(content).hexdigest().encode(), content))
@@ -106,11 +109,13 @@ class Copies:
             logger.warning("no copy of %s can be saved: %s", past.name, one_line(error))
 
     def forget_oldest(self) -> None:
-        """Delete the oldest of too many."""
-        paths = list(self.folder.iterdir())
-        if len(paths) > MOST_COPIES:
-            for path in sorted(paths, key=lambda path: path.stat().st_mtime)[:-MOST_COPIES]:
-                path.unlink(missing_ok=True)
+        """Delete the oldest of too many; other processes may do so now."""
+        saved: list[tuple[float, Path]] = []
+        for path in self.folder.glob("*.json"):
+            with suppress(FileNotFoundError):
+                saved.append((path.stat().st_mtime, path))
+        for _, path in sorted(saved)[:-MOST_COPIES]:
+            path.unlink(missing_ok=True)
 
 
 def saved_copies() -> Copies:

@@ -3,6 +3,8 @@
 import json
 import math
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +21,13 @@ from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialS
 from tasks import past_studies
 from tasks.experiment import MODEL_TAG, Experiment
 from tasks.memory import Recalled, Sought, found
-from tasks.past_studies import PAST_STUDY, read_past_study, record_past_study, saved_copies
+from tasks.past_studies import (
+    PAST_STUDY,
+    Copies,
+    read_past_study,
+    record_past_study,
+    saved_copies,
+)
 from tasks.registry import Registry
 from tasks.store import paged
 from tasks.tracker import Tracker
@@ -251,3 +259,22 @@ def test_a_trial_that_was_measured_is_what_a_study_recorded(
     known = mapped(SPACE, read(study))
     assert isinstance(known, MappedStudy)
     assert known.values.tolist() == [2.0 + 7.0 - 5.0, 2.0, 3.0, 4.0]
+
+
+def test_studies_that_begin_at_once_do_not_spoil_each_others_copies(
+    tmp_path: Path, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr(past_studies, "MOST_COPIES", 2)
+    past = PastStudy(name="one", reference="1", metric="m", ended=datetime.now(UTC), trials=())
+    copies = Copies(tmp_path)
+
+    def begin(_: int) -> None:
+        for number in range(100):
+            copies.put(f"{number % 4}.json", past)
+            copies.forget_oldest()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(begin, range(4)))
+    assert caplog.text == ""
+    copies.forget_oldest()
+    assert len(list(tmp_path.iterdir())) == 2
