@@ -24,6 +24,8 @@ IMPORTERS = ("import_module", "__import__")
 RUNNERS = ("run_path", "run_module", "spec_from_file_location", "SourceFileLoader")
 """Calls that load code without naming a module."""
 
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
 STANDARD = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
 PACKAGES = ("site-packages", "dist-packages")
 
@@ -86,6 +88,35 @@ def project_sources(modules: Iterable[str], more: Iterable[str] = ()) -> Sources
         tuple(found.missing),
         tuple(found.modules),
     )
+
+
+def imports_late(contents: Mapping[str, bytes]) -> bool:
+    """Whether functions of a project import parts of it as they run, or may do so.
+
+    Args:
+        contents: As those of `Sources`.
+    """
+    own = {name.partition("/")[0].removesuffix(".py") for name in contents}
+    try:
+        trees = [ast.parse(file) for name, file in contents.items() if name.endswith(".py")]
+    except (SyntaxError, ValueError):
+        return True
+    return any(_imports_late(tree, own) for tree in trees)
+
+
+def _imports_late(tree: ast.Module, own: set[str]) -> bool:
+    importers = {*_importers(tree), *RUNNERS}
+    functions = (node for node in ast.walk(tree) if isinstance(node, FUNCTIONS))
+    parts = (node for function in functions for node in ast.walk(function))
+    return any(_imports(node, own, importers) for node in parts)
+
+
+def _imports(node: ast.AST, own: set[str], importers: set[str]) -> bool:
+    if isinstance(node, ast.Import):
+        return any(alias.name.partition(".")[0] in own for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        return node.level > 0 or (node.module or "").partition(".")[0] in own
+    return isinstance(node, ast.Call) and _called(node) in importers
 
 
 def _visited(name: str, found: _Found) -> list[str]:

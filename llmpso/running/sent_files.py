@@ -8,7 +8,7 @@ import atexit
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -36,13 +36,21 @@ def files_of(spec: ObjectiveSpec) -> SentFiles:
     return tuple(files.items())
 
 
-def receive(files: SentFiles, spec: ObjectiveSpec) -> ObjectiveSpec:
+def receive(
+    files: SentFiles, spec: ObjectiveSpec, in_use: Sequence[SentFiles] = ()
+) -> ObjectiveSpec:
     """Let modules that this machine lacks be found among the files; the specification with them.
 
     Those of an earlier study are found no longer.
+
+    Args:
+        files: What was sent.
+        spec: Names the objective, and may name a space file that is not here.
+        in_use: Of trainings that run now: they are found, unless they are other versions of these.
     """
     folder = _written(files) if files else ""
-    for earlier in (_FOLDERS - {folder}) & set(sys.path):
+    others = {_written(other) for other in in_use if other and not _clash(other, files)}
+    for earlier in (_FOLDERS - {folder} - others) & set(sys.path):
         sys.path.remove(earlier)
     if not folder:
         return spec
@@ -53,6 +61,13 @@ def receive(files: SentFiles, spec: ObjectiveSpec) -> ObjectiveSpec:
         return spec
     sent = Path(folder, SPACES, Path(path).name)
     return replace(spec, data=spec.data.model_copy(update={"space_file": str(sent)}))
+
+
+def _clash(one: SentFiles, other: SentFiles) -> bool:
+    """Whether a module is in both, and differs."""
+    known = dict(other)
+    code = ((name, content) for name, content in one if not name.startswith(SPACES))
+    return any(known.get(name, content) != content for name, content in code)
 
 
 @cache

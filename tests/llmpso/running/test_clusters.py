@@ -191,3 +191,81 @@ def test_a_machine_without_the_users_files_trains_what_was_sent(edited, tmp_path
         cwd=Path.home(), capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert told.stdout.split() == ["1.0", "2.0"], told.stderr
+
+
+TOGETHER = """
+import pickle, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+with open(sys.argv[1], "rb") as file:
+    contexts, trial = pickle.load(file)
+mark = Path(sys.argv[1]).with_name("began")
+with ThreadPoolExecutor(3) as threads:
+    found = [threads.submit(contexts[0].outcome, trial)]
+    while not mark.exists():
+        time.sleep(0.01)
+    for context in contexts[1:]:
+        time.sleep(0.5)
+        found.append(threads.submit(context.outcome, trial))
+for future in found:
+    print(future.exception() or future.result().trial.value)
+"""
+
+
+def test_a_study_never_trains_the_code_of_another_on_the_same_worker(
+    edited, tmp_path: Path
+) -> None:
+    """They import a part of their code only when it is needed, and the third has no such part."""
+    (tmp_path / "edited_package" / "fit.py").write_text(f"""
+import time
+from pathlib import Path
+
+def train(params):
+    Path({str(tmp_path)!r}, "began").touch()
+    time.sleep(2.0)
+    from edited_package.height import HEIGHT
+    return HEIGHT
+""")
+    (tmp_path / "another.py").write_text("def train(params):\n    return 3.0\n")
+    contexts = [WorkerContext.here(edited(value), 1).for_a_cluster() for value in (1.0, 2.0)]
+    another = ObjectiveSpec("another:train", DataOptions(space_file=str(tmp_path / "space.yaml")))
+    contexts += [WorkerContext.here(another, 1).for_a_cluster(), contexts[0]]
+    sent = tmp_path / "sent"
+    sent.write_bytes(pickle.dumps((contexts, replace(TRIAL, params={"x": 0.5}))))
+    shutil.rmtree(tmp_path / "edited_package")
+    (tmp_path / "another.py").unlink()
+    told = subprocess.run(
+        [sys.executable, "-c", TOGETHER, str(sent)],
+        cwd=Path.home(), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    of_older, of_newer, of_another, again = told.stdout.splitlines()
+    assert (of_newer, of_another) == ("2.0", "3.0"), told.stderr
+    assert of_older == again
+    assert of_older.startswith("a later study brought other code to the worker on")
+
+
+def test_a_worker_with_other_data_is_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "grown_data.py").write_text(f"""
+from pathlib import Path
+from llmpso import Evaluation, Float, SearchSpace
+
+class Grown:
+    name, metric, description = "grown", "m", "Reads its data once."
+    space = SearchSpace({{"x": Float(0, 1)}})
+
+    def __init__(self):
+        self.data = self.fingerprint = Path({str(tmp_path)!r}, "data.csv").read_text()
+
+    def evaluate(self, params, *, fidelity, seed):
+        return Evaluation(float(self.data))
+""")
+    spec, contexts = ObjectiveSpec("grown_data:Grown"), []
+    for data in ("1", "2"):
+        (tmp_path / "data.csv").write_text(data)
+        forget_objectives()
+        contexts.append(WorkerContext.here(spec, 1).for_a_cluster())
+        assert contexts[-1].outcome(replace(TRIAL, params={"x": 0.5})).trial.value == float(data)
+    with pytest.raises(SpecError, match="the data of 'grown_data:Grown' changed on the worker"):
+        contexts[0].prepare()
+    assert contexts[1].outcome(replace(TRIAL, params={"x": 0.5})).trial.value == 2.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from llmpso.running.project_sources import Sources, project_sources
+from llmpso.running.project_sources import Sources, imports_late, project_sources
 
 Write = Callable[..., Path]
 
@@ -220,3 +220,17 @@ def test_the_module_that_runs_is_followed(project: Write, command: list[str]) ->
     )
     inside = {"pkg/__init__.py", "pkg/b.py"} if command[-1] == "pkg.own" else set()
     assert set(eval(done.stdout)) == {"own.py", "own_a.py", *inside}  # noqa: S307 - our own
+
+
+@pytest.mark.parametrize(
+    ("text", "is_late"),
+    [
+        ("from own import height\n\ndef train(params):\n    import torch\n", False),
+        ("def train(params):\n    from own.height import HEIGHT\n", True),
+        ("class A:\n    def train(self, params):\n        from . import height\n", True),
+        ("def train(params):\n    import own.height as height\n", True),
+        ("import importlib\ntrain = lambda p: importlib.import_module('own.height')\n", True),
+    ],
+)
+def test_what_functions_import_as_they_run_is_known(text: str, is_late: bool) -> None:
+    assert imports_late({"own/fit.py": text.encode(), "own/data.json": b"{"}) is is_late
