@@ -26,8 +26,9 @@ def reusable_trials(
 ) -> dict[str, Trial]:
     """One trial for each training, by its key: of two, the one that got further.
 
-    Failures that may not happen again are left out, where no later iteration was built on them;
-    those of trainings that took more than they were allowed, wherever they are allowed more now.
+    Failures that may not happen again are left out, where nothing that was measured later may have
+    been proposed because of them; those of trainings that took more than they were allowed,
+    wherever they are allowed more now.
 
     Args:
         trials: All that was recorded or measured.
@@ -35,9 +36,12 @@ def reusable_trials(
         allowed: What a training may take.
     """
     last = max((trial.iteration for trial in trials), default=0)
+    # Workers that wait for nobody begin trials of an iteration after others of it have ended.
+    began = max((t.started_at for t in trials if not _is_transient(t)), default=0.0)
     found: dict[str, Trial] = {}
     for trial in trials:
-        if trial.failure and is_transient(trial.failure.kind) and trial.iteration == last:
+        is_at_the_end = trial.iteration == last and trial.started_at + trial.seconds >= began
+        if _is_transient(trial) and is_at_the_end:
             continue
         if trial.failure and _may_go_further(trial.failure, allowed):
             continue
@@ -68,6 +72,10 @@ def reused_for(trial: Trial, recorded: Trial) -> Trial:
         iteration=trial.iteration,
         particle=trial.particle,
     )
+
+
+def _is_transient(trial: Trial) -> bool:
+    return trial.failure is not None and is_transient(trial.failure.kind)
 
 
 def _may_go_further(failure: Failure, allowed: Allowed) -> bool:

@@ -20,6 +20,7 @@ from flows.display.summary import Summary
 from flows.tune import tune
 from llmpso.objectives import registry
 from llmpso.options import RunnerKind
+from llmpso.search.archive import trial_seed
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -51,6 +52,20 @@ class Paced:
             if len(LOG.read_text().splitlines()) > float(KILL_AT.read_text()):
                 os.kill(os.getpid(), signal.SIGKILL)
         return Evaluation((params["x"] - 1) ** 2 + params["n"] / 8 + 1 - fidelity)
+
+
+class Vanishing(Paced):
+    """The same, where one training loses its process, and others wait for a later one."""
+
+    name = "vanishing"
+
+    def evaluate(self, params, *, fidelity, seed):
+        lost, *slow, later = map(int, Path("FOLDER/lost.txt").read_text().split())
+        if seed == lost:
+            os.kill(os.getpid(), signal.SIGKILL)
+        while seed in slow and f"{later} 1\\n" not in LOG.read_text():
+            time.sleep(0.05)
+        return super().evaluate(params, fidelity=fidelity, seed=seed)
 
 
 class Resumed(Paced):
@@ -162,3 +177,19 @@ def test_a_killed_study_goes_on(folder, caplog, name: str, racing: bool, kill_at
     assert len({part.split()[0] for part in twice}) <= 3
     rows = children(resumed.run_id)
     assert len(rows) == len(rows["tags.seed"].unique()) == resumed.evaluations
+
+
+@pytest.mark.slow
+def test_what_was_proposed_after_a_lost_worker_is_proposed_again(folder, caplog) -> None:
+    """Trial 6 is of the same iteration as trial 4, and was proposed because that was lost."""
+    seeds = [str(trial_seed(2, number)) for number in (4, 3, 5, 6)]
+    (folder / "lost.txt").write_text(" ".join(seeds))
+    first = run("Vanishing", evaluations=7, runner="process")
+    trained = parts(folder)
+    (folder / "lost.txt").write_text(" ".join(["-1", *seeds[1:]]))
+    with caplog.at_level(logging.WARNING):
+        longer = run("Vanishing", evaluations=9, runner="process")
+    assert (first.failed, longer.failed) == (1, 1)
+    assert longer.reused == 7
+    assert "not proposed again" not in caplog.text
+    assert trained <= parts(folder)

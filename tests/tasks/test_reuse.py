@@ -46,3 +46,17 @@ def test_a_training_that_was_killed_is_reused_unless_it_may_take_more_now(kind) 
     assert not reused(killed, limit=1000)
     assert not reused(killed)
     assert reused(of_its_own)
+
+
+@pytest.mark.parametrize(("began", "is_reused"), [(105.0, False), (112.0, True)])
+def test_a_lost_worker_is_reused_where_a_trial_of_its_iteration_began_later(
+    began: float, is_reused: bool
+) -> None:
+    """That trial was proposed because it was lost; without it, another one would be."""
+    lost = replace(ASKED, started_at=100.0).failed(Failure(FailureKind.LOST_WORKER, "gone"), 10.0)
+    also = replace(lost, params={"x": 0.3}, started_at=115.0)
+    other = replace(ASKED, number=4, params={"x": 0.2}, started_at=began)
+    trials = [lost, also, other.completed(Evaluation(0.2), 50.0)]
+    reused = list(reusable_trials(trials, "f", {}).values())
+    assert (lost in reused) == is_reused
+    assert also not in reused
