@@ -108,6 +108,7 @@ def _run(plan: RetunePlan, ledger: Ledger) -> RetuneReport:
     arms = refit_arms(plan, ledger, challenger)
     best = logged_best(plan, run, arms)
     compared = record_arms(plan, run, arms, best, found.degradation)
+    ledger.check()
     if plan.champion is None:
         return _promote(plan, run, arms, best, "nothing served before", found)
     found = replace(found, compared=comparison_page(run.experiment_id, compared))

@@ -8,16 +8,20 @@ import mlflow
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.arm_comparison import record_arms
 from flows.command_line import USAGE_ERROR
 from flows.refit import compare_arms
 from flows.retune import retune
 from flows.retune_plan import RetuneOptions, locked_plan
 from flows.retune_report import Decision, as_text
 from llmpso.errors import (
+    BusyError,
     BusyModelError,
     ChampionChangedError,
 )
 from pm25 import FAST, aliases, arguments, other_run_of, roll_back, second_version, until
+from tasks import lock as locks
+from tasks.lock_targets import STUDY_CLAIM
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -102,6 +106,33 @@ def test_a_run_promotes_nothing_if_another_process_changed_what_serves_meanwhile
     ).to_dict("records")
     assert (run["status"], run["tags.retunes"]) == ("FAILED", "pm25")
     assert run["tags.reason"].startswith("version 1 of 'pm25' serves now")
+
+
+def test_a_run_that_slept_while_another_took_it_over_promotes_nothing(
+    champion, measurements, mlflow_store, monkeypatch, finds_another
+) -> None:
+    until(measurements, "2012-12-31")
+    monkeypatch.setattr(locks, "LOOK_SECONDS", 0.0)
+
+    def sleep(plan, run, *more):
+        compared = record_arms(plan, run, *more)
+        for key in run.tags():
+            if key.startswith(STUDY_CLAIM):
+                run.store.delete_tag(run.run_id, key)
+        return compared
+
+    def win(arms, rule):
+        return replace(compare_arms(arms, rule), at_least=0.5)
+
+    monkeypatch.setattr("flows.retune.record_arms", sleep)
+    monkeypatch.setattr("flows.retune.compare_arms", win)
+    monkeypatch.setattr("flows.champion_checks.degradation_of", lambda plan: None)
+    with pytest.raises(BusyError, match="another one took its study over"):
+        retune(**arguments(champion, refits=2, evaluations=4))
+    assert aliases(mlflow_store) == {"champion": "1"}
+    found = mlflow.search_runs(search_all_experiments=True)
+    own = found[found["tags.retunes"].notna() & (found["status"] != "FINISHED")]
+    assert own["status"].tolist() == ["RUNNING"]
 
 
 def test_a_champion_that_was_deleted_is_said_and_the_one_before_it_compared_with(
