@@ -64,12 +64,13 @@ def process_pool(
         worker_outcomes: Folder that outcomes are written to; a temporary one if None.
 
     Raises:
-        SpecError: There are too few GPUs.
+        SpecError: There are too few GPUs, or the code was edited since it was imported.
     """
     if context.per_gpu is not None:
         check_gpus(n_workers, context.per_gpu)
     with tempfile.TemporaryDirectory() as scratch:
         folder = worker_outcomes or Path(scratch)
+        context = context.for_processes()
         pool = WorkerPool([_Worker(context, limits, folder) for _ in range(n_workers)])
         try:
             yield pool.evaluate
@@ -92,6 +93,7 @@ class _Worker:
 
         Raises:
             ClosedError: The process was stopped.
+            LLMPSOError: It cannot build the study's objective: the code was edited, say.
         """
         if self._is_stopped:
             raise ClosedError
@@ -154,7 +156,9 @@ class _Worker:
         if self._is_stopped:  # before there was a process to kill
             raise ClosedError
         ours.send(self._settings)
-        ours.recv()
+        problem = ours.recv()
+        if problem is not None:
+            raise problem
         return process, ours
 
     def _overdrawn(

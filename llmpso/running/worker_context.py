@@ -82,6 +82,13 @@ class WorkerContext:
         """A context that finds what this process finds."""
         return cls(spec, n_threads, tuple(map(os.path.abspath, sys.path)), per_gpu, around)
 
+    def for_processes(self) -> Self:
+        """The same context, for processes of this machine: one may start after an edit."""
+        if ":" not in self.spec.path:
+            return self
+        fingerprint = objective_fingerprint(build_objective(self.spec), self.spec.path)
+        return replace(self, fingerprint=fingerprint)
+
     def for_a_cluster(self) -> Self:
         """The same context, for workers that are older than the study or on other machines.
 

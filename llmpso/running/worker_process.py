@@ -10,6 +10,7 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
+from llmpso.errors import LLMPSOError
 from llmpso.masking import mask_tracebacks
 from llmpso.running.outcome import outcome_to_bytes
 from llmpso.running.outcome_files import write_outcome
@@ -25,7 +26,11 @@ def main(descriptor: int) -> None:
     threading.Thread(target=_end_with_parent, args=(_taken_input(),), daemon=True).start()
     parent = Connection(descriptor)
     context, folder = parent.recv()
-    context.prepare()
+    try:
+        context.prepare()
+    except LLMPSOError as error:
+        parent.send(error)
+        return
     parent.send(None)
     while True:
         try:

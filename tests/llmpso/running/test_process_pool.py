@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from llmpso.objectives.registry import ObjectiveSpec
+from llmpso.errors import SpecError
+from llmpso.objectives.registry import ObjectiveSpec, forget_objectives
+from llmpso.objectives.user_modules import forget_modules
 from llmpso.options import RunOptions
 from llmpso.running import process_pool
 from llmpso.running.evaluate import Measure, evaluate_with_retry
@@ -94,6 +96,8 @@ def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectiveSpec:
     source = OBJECTIVE.replace("MARK", repr(str(tmp_path / "mark")))
     (tmp_path / "moody_objective.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
+    forget_modules(["moody_objective"])
+    forget_objectives()
     return ObjectiveSpec("moody_objective:Moody")
 
 
@@ -147,6 +151,17 @@ def test_a_lost_worker_is_tried_again_once_and_the_trial_says_so(measure):
     assert outcome.trial.value == 0.25
     assert outcome.trial.note.startswith("retried after: its process ended with signal 9")
     assert evaluate_with_retry(measure, trial("is_killed")).trial.failure is not None
+
+
+def test_a_process_that_is_replaced_does_not_train_what_was_edited_meanwhile(
+    moody, measure, tmp_path
+):
+    assert measure(trial("well")).trial.state is TrialState.COMPLETE
+    source = tmp_path / "moody_objective.py"
+    source.write_text(source.read_text().replace("value = x +", "value = 100 + x +"))
+    assert measure(trial("is_killed")).trial.failure.kind is FailureKind.LOST_WORKER
+    with pytest.raises(SpecError, match=r"has another moody_objective\.py than this study"):
+        measure(trial("well"))
 
 
 def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
