@@ -94,7 +94,7 @@ def open_trainings(plan: Plan, ledger: Ledger, progress: StudyProgress) -> Itera
         _open_workers(plan, ledger, progress, measure, runner) as workers,
     ):
         shown: Workers = ShownWorkers(workers, ledger, progress, page)
-        limits = plan.study.limits
+        limits = plan.study.new_limits()
         yield Trainings(
             shown if limits is None else LimitedWorkers(shown, limits),
             partial(_trained, ledger, progress, measure, runner),

@@ -121,6 +121,8 @@ class TrackedWorkers:
             _, _, trial = heapq.heappop(self._known)
             self._on_trial(trial)
             return [trial]
+        # The search learns of results in the order that the ledger keeps, so that it proposes the
+        # same when an interrupted study goes on.
         while self._place not in self._early:
             returned = self._returned.get()
             if isinstance(returned, BaseException):

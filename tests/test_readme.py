@@ -199,7 +199,7 @@ def test_options_that_are_named_exist(path: Path) -> None:
     codes = re.findall(r"`(--[^`\n]+)`", text)
     own = {word for code in codes for word in code.split() if word.startswith("--")}
     known = {f"--{name.replace('_', '-')}" for name in (*option_names(), "no_racing")}
-    assert own - {"--json", "--quiet", "--no-serve-artifacts"} <= known
+    assert own - {"--json", "--quiet", "--all", "--no-serve-artifacts"} <= known
 
 
 def option_names() -> set[str]:

@@ -93,7 +93,7 @@ def _own_study(arm: str, meter: EpochMeter, budget: int, seed: int) -> None:
                 measured, spec.race, pool, 1, Path(scratch), lambda trial: None, pauses=spec.pauses
             )
         )
-        if (limits := spec.limits) is not None:
+        if (limits := spec.new_limits()) is not None:
             workers = LimitedWorkers(workers, limits)
         while not meter.is_spent and (asked := optimizer.ask(meter.n_left)):
             workers.begin([meter.pool.offered(trial) for trial in asked] if meter.pool else asked)

@@ -26,7 +26,7 @@ OPTUNA_SAMPLERS = ("tpe", "gp", "cma")
 PYSWARMS_OPTIONS = {"c1": 0.5, "c2": 0.3, "w": 0.9}
 """Coefficients of every example in the documentation of PySwarms; it has no defaults."""
 
-PYSWARMS_LOGGING = Path(__file__).parents[1] / "benchmark" / "data" / "pyswarms_logging.yaml"
+PYSWARMS_LOGGING = Path(__file__).parent / "data" / "pyswarms_logging.yaml"
 """Its logging configuration: none."""
 
 

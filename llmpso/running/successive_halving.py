@@ -1,8 +1,9 @@
 """Racing by successive halving: short trainings first, the worse are pruned, the others continue.
 
 Successive halving inside a batch (Jamieson and Talwalkar, Non-stochastic Best Arm Identification
-and Hyperparameter Optimization, 2016), and against all earlier trainings of the study at the same
-fidelity, as the median rule of Golovin et al. (Google Vizier, 2017) does.
+and Hyperparameter Optimization, 2016), and against all trainings of the study so far, the
+batch included, at the same fidelity, as the median rule of Golovin et al. (Google Vizier, 2017)
+does.
 """
 
 import math

@@ -104,7 +104,7 @@ class MultiFidelitySearch:
         self._under_way = UnderWay()
         self._rule = FitRule(len(space) + 1, batch_size)
         self._model: FidelitySurrogate | None = None
-        self._turn = self._n_next = 0
+        self._n_moves = self._n_after_first = 0
         self._outlook: Outlook | None = None
 
     @property
@@ -137,7 +137,7 @@ class MultiFidelitySearch:
             return self._begun([*self._first(), *self._remembered()])
         with one_thread():
             asked = self._next(self._batch_size - len(self._under_way))
-        self._n_next += len(asked)
+        self._n_after_first += len(asked)
         return asked
 
     def tell(self, trials: Sequence[Trial]) -> None:
@@ -234,7 +234,7 @@ class MultiFidelitySearch:
 
     def _picked(self, model: FidelitySurrogate) -> Trial | None:
         """The most promising next training: a new configuration, or a paused one."""
-        member, paused = self._turn % self.population.n_members, self.paused
+        member, paused = self._n_moves % self.population.n_members, self.paused
         is_to_go_on = bool(paused) and self._trainings.begins_too_many
         pool = [] if is_to_go_on else self._pool(member)
         configurations = [c.params for c in pool] + [trial.params for trial in paused]
@@ -248,7 +248,7 @@ class MultiFidelitySearch:
             self._look(model, float(gain[best]))
         if best >= len(pool):
             return self._promoted(paused[best - len(pool)])
-        self._turn += 1
+        self._n_moves += 1
         own = self.population.position(member)
         self.population.step_to(member, self._space.encode(pool[best].params, unused=own))
         return self._new(member, Proposal(pool[best].source, pool[best].params))
@@ -280,8 +280,8 @@ class MultiFidelitySearch:
         )
 
     def _own_step(self) -> Trial | None:
-        member = self._turn % self.population.n_members
-        self._turn += 1
+        member = self._n_moves % self.population.n_members
+        self._n_moves += 1
         self.population.step(member)
         return self._new(member, Proposal(Source.SWARM))
 
@@ -311,7 +311,7 @@ class MultiFidelitySearch:
     def _iteration(self) -> int:
         """As many trainings as are under way together make one, after the first positions."""
         has_begun = bool(self._trainings or self._under_way)
-        return 1 + self._n_next // self._batch_size if has_begun else 0
+        return 1 + self._n_after_first // self._batch_size if has_begun else 0
 
     def _begun(self, trials: Sequence[Trial | None]) -> list[Trial]:
         begun = [trial for trial in trials if trial is not None]

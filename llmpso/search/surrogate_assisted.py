@@ -1,4 +1,4 @@
-"""The default: a swarm proposes, a surrogate picks.
+"""`guided` where trainings do not pause: a swarm proposes, a surrogate picks.
 
 In each batch a few members move. A Gaussian process is fitted to all results; each member draws
 its own step many times, and changes of the best configurations are drawn beside; the candidate

@@ -175,6 +175,7 @@ def _searched(
             reason = reason if progress.under_way else StopReason.EXHAUSTED
         if not progress.under_way:
             return reason or StopReason.BUDGET
+        # Before the wait, so that the last of the trials that are known is told, too.
         is_over = reason is not None and progress.n_trials >= n_known()
         ended = workers.wait()
         progress.add(ended)

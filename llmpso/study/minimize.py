@@ -131,5 +131,5 @@ def _workers(spec: StudySpec, threads: ThreadEvaluator, pool: ThreadPoolExecutor
     workers: Workers = Batches(threads)
     if spec.is_asynchronous:
         workers = ThreadWorkers(threads.evaluate, pool, spec.n_at_once)
-    limits = spec.limits
+    limits = spec.new_limits()
     return workers if limits is None else LimitedWorkers(workers, limits)

@@ -106,8 +106,7 @@ class StudySpec:
         """How each batch is raced, in methods that need all of its values; None if it is not."""
         return Racing() if self.races and not self.is_guided and self.can_pause else None
 
-    @property
-    def limits(self) -> StepLimits | None:
+    def new_limits(self) -> StepLimits | None:
         """What stops trainings that report, but cannot go on later; None if nothing does."""
         if not self.races or self.can_pause:
             return None

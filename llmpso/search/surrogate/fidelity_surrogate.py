@@ -8,6 +8,7 @@ removed first, so that it has to explain only where configurations differ.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -131,9 +132,9 @@ def _gains(trainings: Sequence[Training], fidelities: Floats) -> Floats:
 
     The median over those that were measured at both of two neighbouring fidelities.
     """
-    gained, total = {}, 0.0
-    levels = np.unique(fidelities)
-    for low, high in zip([None, *levels], levels, strict=False):
+    levels, total = np.unique(fidelities), 0.0
+    gained = {levels[0]: total}
+    for low, high in pairwise(levels):
         pairs = [t.values[high] - t.values[low] for t in trainings if {low, high} <= set(t.values)]
         total += float(np.median(pairs)) if pairs else 0.0
         gained[high] = total
