@@ -17,6 +17,8 @@ from made_once import made_once
 # Nothing of a test run leaves the machine: set before a test's module imports what reads it.
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# Processes of tests share the cores: threads that wait for each other take a quarter more of them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["damaged_files", "real_servers"]
 

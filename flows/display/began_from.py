@@ -96,7 +96,8 @@ def belief_line(beliefs: Sequence[tuple[int, float]]) -> str:
         return ""
     places = sorted({0, len(beliefs) // 2, len(beliefs) - 1})
     course = ", ".join(f"{beliefs[at][1]:.0%} after {beliefs[at][0]}" for at in places)
-    return f"their trend was followed to {course} trainings"
+    opposite = " (below 0 %: its opposite)" if any(beliefs[at][1] < 0 for at in places) else ""
+    return f"their trend was followed to {course} trainings{opposite}"
 
 
 def began_from_table(earlier: Sequence[Record]) -> list[list[str]]:

@@ -3,7 +3,8 @@
 Both are followed only as far as the new study bears them out. The search evaluates the first
 configuration of memory beside blind ones, and more of them only while they are no worse than the
 blind ones' median, see `llmpso.search.warm_start`. The trend is the prior mean of its surrogate,
-with the weight nothing where it ranks the new trials no better than chance.
+with the weight nothing where it ranks the new trials no better than chance, and a negative one
+where it ranks them the wrong way round.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,8 @@ class StudyMemory:
         studies: Those that are used.
         left_out: In a line each, why others are not, and which trials are not.
         relevance: How much each study counts by what has been measured, with sum 1.
-        belief: How far they are followed by what has been measured, in [0, 1].
+        belief: How far they are followed by what has been measured, in [-1, 1]; if negative,
+            the opposite of what they say.
         beliefs: The same over time: after so many values, so far.
         reasons: Why a language model finds a study relevant, by the study's reference.
 
@@ -76,8 +78,8 @@ class StudyMemory:
 
     @property
     def configurations(self) -> Sequence[Params]:
-        """The best ones of the earlier studies."""
-        return self._portfolio.configurations
+        """The best ones of the earlier studies, as long as the new one agrees with them."""
+        return self._portfolio.configurations if self.belief > 0 else ()
 
     @property
     def shares(self) -> dict[str, float]:

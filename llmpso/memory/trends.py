@@ -72,11 +72,12 @@ def relevance(scores: Floats, values: Floats, prior: Floats) -> Floats:
 
 
 def belief(expected: Floats, values: Floats) -> float:
-    """How far to follow what was expected of some trials, in [0, 1], given what they measured.
+    """How far to follow what was expected of some trials, in [-1, 1], given what they measured.
 
-    The correlation of ranks, less half of its standard deviation where there is none: a trend that
-    is of no use is soon followed no more. Followed fully at first, and half at three trials, a
-    trend of the wrong sign cost more, and a true one hardly gained.
+    The correlation of ranks, half of its standard deviation nearer to 0: a trend that is of no use
+    is soon followed no more. What ranks the trials the wrong way round, such as studies whose
+    metric had the other sign, teaches as much: its opposite is followed. Followed fully at first,
+    and half at three trials, a trend of the wrong sign cost more, and a true one hardly gained.
     """
-    doubt = DOUBT / math.sqrt(len(values) + 1)
-    return float(np.clip(correlation(expected, values) - doubt, 0, 1))
+    agreement, doubt = correlation(expected, values), DOUBT / math.sqrt(len(values) + 1)
+    return float(np.sign(agreement)) * max(0.0, abs(agreement) - doubt)

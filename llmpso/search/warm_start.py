@@ -29,12 +29,12 @@ class Memory(Protocol):
 
     @property
     def configurations(self) -> Sequence[Params]:
-        """The best ones of earlier studies."""
+        """The best ones of earlier studies, as long as this one agrees with them."""
         ...
 
     @property
     def beliefs(self) -> Sequence[tuple[int, float]]:
-        """How far earlier studies were followed after so many values, in [0, 1]."""
+        """How far earlier studies were followed after so many values, in [-1, 1]."""
         ...
 
     @property

@@ -45,7 +45,21 @@ def test_a_true_memory_takes_all_first_positions_but_one() -> None:
 def test_a_misleading_memory_costs_one_first_position() -> None:
     memory = remembered(lambda params: -bowl(params))
     assert sources(memory, 4) == [Source.MEMORY, *[Source.INITIAL] * 3]
-    assert memory.belief == 0.0
+    assert memory.belief <= 0.0
+    assert not memory.configurations
+
+
+def test_the_opposite_of_what_ranks_the_wrong_way_round_is_followed() -> None:
+    places = np.random.default_rng(5).random((12, 2))
+    values = np.array([bowl(SPACE.decode(place)) for place in places])
+    true, flipped = remembered(bowl), remembered(lambda params: -bowl(params))
+    for memory in (true, flipped):
+        memory.learn(places, values)
+    assert true.belief > 0.5 and flipped.belief < -0.5
+    new = np.random.default_rng(6).random((200, 2))
+    expected = np.array([bowl(SPACE.decode(place)) for place in new])
+    for memory in (true, flipped):
+        assert np.corrcoef(memory.prior_mean()(new), expected)[0, 1] > 0.8
 
 
 @pytest.mark.parametrize("batch_size", [2, 4])
