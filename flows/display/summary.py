@@ -95,7 +95,7 @@ class Summary:
     starts: list[dict[str, Any]]
     """What each start from them was worth."""
     beliefs: list[list[float]]
-    """How far their trend was followed after so many values, from 0 to 1; below 0, its opposite."""
+    """How far their trend was followed after so many values, 0 to 1; below 0, its opposite."""
     reused: int
     """Evaluations of an earlier run of the same study."""
     wall_seconds: float
