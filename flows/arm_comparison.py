@@ -9,11 +9,11 @@ from flows.retune_plan import RetunePlan
 from llmpso.retuning.degradation import Degradation
 from llmpso.space import Params
 from llmpso.trial import Trial
-from tasks.arm_runs import ArmRecord, record_arm
-from tasks.ensembles import record_ensemble, shown_params
-from tasks.logged_models import log_model, model_id_of
-from tasks.names import metric_keys
-from tasks.tracker import Tracker
+from tasks.records.arm_runs import ArmRecord, record_arm
+from tasks.records.ensembles import record_ensemble, shown_params
+from tasks.records.logged_models import log_model, model_id_of
+from tasks.store.names import metric_keys
+from tasks.store.tracker import Tracker
 
 
 def logged_best(plan: RetunePlan, run: Tracker, arms: Arms) -> Trial:

@@ -28,7 +28,7 @@ from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import StudyGroup, load_trials, one_core_processes
 from llmpso.benchmark.scenarios import write_scenarios
 from tasks.benchmark import run_studies
-from tasks.flow_runs import without_process_tag
+from tasks.records.flow_runs import without_process_tag
 
 APART = {
     "curves": benchmark_curves,

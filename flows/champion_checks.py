@@ -13,9 +13,9 @@ from llmpso.objectives.base import SupportsDrift, SupportsLiveLosses
 from llmpso.retuning.degradation import Degradation, LiveError, degradation, live_error
 from llmpso.retuning.drift import ColumnDrift, describe, find_drift
 from llmpso.retuning.drift_figure import draw_drift
-from tasks.experiment import find_experiment
-from tasks.predictions import logged_predictions
-from tasks.tracker import Tracker
+from tasks.models.predictions import logged_predictions
+from tasks.store.experiment import find_experiment
+from tasks.store.tracker import Tracker
 
 
 def check_champion(plan: RetunePlan, run: Tracker) -> Findings:

@@ -21,7 +21,7 @@ from flows.masked_logs import mask_logs
 from flows.output import others_aside, print_result
 from flows.prefect_server import local_prefect_server, wait_until_recorded
 from llmpso.text import one_line
-from tasks.flow_runs import announced
+from tasks.records.flow_runs import announced
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 the run failed, 2 it could not begin (one line says why), "

@@ -7,7 +7,7 @@ Prefect searches the working directory first when it loads a flow, where it woul
 import os
 import sys
 
-from llmpso.running.safe_path import forget_working_directory
+from llmpso.user_code.safe_path import forget_working_directory
 
 forget_working_directory()
 # Last: a clone that is not installed is found there, and a user's objective.

@@ -5,8 +5,8 @@ from dataclasses import replace
 from prefect import get_run_logger
 
 from flows.tune_plan import Plan
-from tasks.memory import Recalled, Sought, counted, recall, record, recorded
-from tasks.tracker import Tracker
+from tasks.earlier_studies.find import Recalled, Sought, counted, recall, record, recorded
+from tasks.store.tracker import Tracker
 
 
 def with_memory(plan: Plan, study: Tracker) -> Plan:

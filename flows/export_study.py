@@ -7,8 +7,8 @@ from llmpso.memory.csv_study import write_csv_study
 from llmpso.memory.finished import past_trials
 from llmpso.memory.optuna_study import write_optuna_study
 from llmpso.urls import masked_url
-from tasks.store_address import store_address
-from tasks.stored_study import stored_study
+from tasks.records.stored_study import stored_study
+from tasks.store.address import store_address
 
 APP = new_app("export")
 

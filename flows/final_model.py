@@ -13,10 +13,10 @@ from llmpso.objectives.base import SupportsEnsemble
 from llmpso.study.result import StudyResult
 from llmpso.study.stopping import StopReason
 from llmpso.trial import Trial, ranked
-from tasks.ensembles import record_ensemble, select_ensemble
-from tasks.flow_runs import prefect_page
-from tasks.ledger import Ledger
-from tasks.logged_models import log_best_models, log_model
+from tasks.records.ensembles import record_ensemble, select_ensemble
+from tasks.records.flow_runs import prefect_address
+from tasks.records.ledger import Ledger
+from tasks.records.logged_models import log_best_models, log_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def final_model(plan: Plan, ledger: Ledger, result: StudyResult) -> FinalModel:
     if choice and choice.outcome.accepted:
         made = record_ensemble(study, choice.outcome.members, choice.model, choice.value)
         best = log_model(study, made, plan.registry.name, plan.dataset)
-    pages = {"the study": study.page, "the run in Prefect": prefect_page()}
+    pages = {"the study": study.page, "the run in Prefect": prefect_address()}
     members = choice.outcome.members if choice and choice.outcome.accepted else ()
     version = plan.registry.register(best, study.run_id, pages, members)
     plan.registry.describe(plan.objective.description)

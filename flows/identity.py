@@ -9,13 +9,13 @@ from llmpso.errors import SpecError
 from llmpso.objectives.base import notes_of
 from llmpso.options import StopOptions
 from llmpso.running.fingerprint import Fingerprint, digest, objective_fingerprint
-from tasks.experiment import MODEL_TAG, SPACE_PREFIX, STUDY_TAG
-from tasks.ledger import Ledger
-from tasks.names import keys
-from tasks.registry import RETUNE_TAG
-from tasks.run_source import source_tags
-from tasks.store import MOST_STORED
-from tasks.studies import WORKERS_TAG, StudyIdentity
+from tasks.models.registry import RETUNE_TAG
+from tasks.records.ledger import Ledger
+from tasks.records.run_source import source_tags
+from tasks.records.studies import WORKERS_TAG, StudyIdentity
+from tasks.store.client import MOST_STORED
+from tasks.store.experiment import MODEL_TAG, SPACE_PREFIX, STUDY_TAG
+from tasks.store.names import keys
 
 
 def study_identity(plan: Plan) -> StudyIdentity:

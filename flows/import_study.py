@@ -15,12 +15,12 @@ from llmpso.memory.past_study import PastStudy, goals_of
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import DataOptions, SpaceName
 from llmpso.space import SearchSpace
-from llmpso.space_file import load_space
+from llmpso.space.space_file import load_space
 from llmpso.text import brief, one_line, short
 from llmpso.urls import masked_url
-from tasks.experiment import open_experiment
-from tasks.foreign_studies import store_study
-from tasks.names import experiment_name
+from tasks.earlier_studies.foreign import store_study
+from tasks.store.experiment import open_experiment
+from tasks.store.names import experiment_name
 
 APP = new_app("import")
 

@@ -20,9 +20,9 @@ from llmpso.objectives.in_process import PREFIX, known_here
 from llmpso.objectives.user_function import function_objective
 from llmpso.space import Params, SearchSpace
 from llmpso.study.result import StudyResult
-from tasks.flow_runs import announced
-from tasks.store_address import store_address
-from tasks.stored_study import stored_study
+from tasks.records.flow_runs import announced
+from tasks.records.stored_study import stored_study
+from tasks.store.address import store_address
 
 
 def tune(

@@ -19,9 +19,7 @@ from llmpso.errors import DataError
 from llmpso.option_group import Options
 from llmpso.running.durable_files import made_folder, replace_file
 from llmpso.text import one_line, short
-from tasks.experiment import open_experiment
-from tasks.flow_runs import without_process_tag
-from tasks.predictions import (
+from tasks.models.predictions import (
     PREDICTIONS_FILE,
     PREDICTS_TAG,
     VERSION_TAG,
@@ -29,8 +27,10 @@ from tasks.predictions import (
     predictions_of,
     read_rows,
 )
-from tasks.registry import Registry
-from tasks.store_address import store_address
+from tasks.models.registry import Registry
+from tasks.records.flow_runs import without_process_tag
+from tasks.store.address import store_address
+from tasks.store.experiment import open_experiment
 
 MOST_SHOWN = 20
 """Predictions in Prefect's table: the last ones, which of a series are the newest."""

@@ -25,7 +25,7 @@ from flows.servers import (
 )
 from llmpso.errors import LLMPSOError
 from llmpso.urls import masked_url
-from llmpso.user_code import described
+from llmpso.user_code.calls import described
 
 PORT = 4200
 

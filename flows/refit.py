@@ -16,15 +16,15 @@ from llmpso.ensembles.outcome import Member
 from llmpso.errors import LLMPSOError
 from llmpso.goals import KNEE, Goals
 from llmpso.objectives.averaged import average
-from llmpso.objectives.base import HeldOut
+from llmpso.objectives.held_out import HeldOut
 from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.promotion import Rule, Verdict, compare_refits
 from llmpso.search.archive import trial_seed
 from llmpso.trial import Source, Trial
-from tasks.artifacts import load_member, load_model
-from tasks.ensembles import ensemble_trial
 from tasks.iterate import iterate
-from tasks.ledger import Ledger
+from tasks.models.artifacts import load_member, load_model
+from tasks.records.ensembles import ensemble_trial
+from tasks.records.ledger import Ledger
 
 FIRST_SEED = 1_000_000
 """Refits use seeds of trial numbers that no study reaches, so no model was selected by its

@@ -6,8 +6,8 @@ from flows.command_line import new_app, run_module
 from flows.display.stored_page import study_page
 from llmpso.errors import DataError
 from llmpso.text import one_line
-from tasks.store_address import store_address
-from tasks.stored_study import stored_study
+from tasks.records.stored_study import stored_study
+from tasks.store.address import store_address
 
 APP = new_app("report")
 

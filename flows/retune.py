@@ -42,14 +42,14 @@ from llmpso.retuning.drift import Reference, last_label
 from llmpso.study.stopping import StopReason
 from llmpso.trial import Trial
 from llmpso.urls import masked_url
-from tasks.champion import REFERENCE_FILE, record_confirmation
-from tasks.flow_runs import prefect_page, without_process_tag
-from tasks.ledger import Ledger
-from tasks.page_links import comparison_page, run_page
-from tasks.registry import RETUNE_TAG, Promotion
-from tasks.store import quoted
-from tasks.studies import open_study
-from tasks.tracker import Tracker
+from tasks.models.find_champion import REFERENCE_FILE, record_confirmation
+from tasks.models.registry import RETUNE_TAG, Promotion
+from tasks.records.flow_runs import prefect_address, without_process_tag
+from tasks.records.ledger import Ledger
+from tasks.records.studies import open_study
+from tasks.store.client import quoted
+from tasks.store.page_links import comparison_page, run_page
+from tasks.store.tracker import Tracker
 
 EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS, StopReason.LLM_COST)
 """Reasons for the end of a study that cause a notification: calls, tokens or time ran out."""
@@ -207,7 +207,7 @@ def _pages(run: Tracker, study: Summary, compared: str) -> dict[str, str]:
         "the retuning": run.page,
         "its study": run_page(run.experiment_id, study.run_id),
         "champion and challenger side by side": compared,
-        "the run in Prefect": prefect_page(),
+        "the run in Prefect": prefect_address(),
     }
 
 
@@ -237,7 +237,7 @@ def _record(plan: RetunePlan, run: Tracker, report: RetuneReport) -> None:
     if report.warnings:
         tags["warning"] = "; ".join(report.warnings)
     study = run_page(run.experiment_id, report.study.run_id) if report.study else ""
-    text = description(report, study, prefect_page())
+    text = description(report, study, prefect_address())
     run.record_summary(report.figures(), text, tags)
     run.record_json("report.json", report.record())
     history = plan.registry.promotions()

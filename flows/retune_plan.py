@@ -10,18 +10,19 @@ from pydantic import Field
 from flows.tune_plan import Plan, TuneOptions, prepare
 from llmpso.ensembles.choose import ensembled
 from llmpso.errors import DataError, SpecError
-from llmpso.objectives.base import HeldOut, SupportsDrift, SupportsHoldOut
+from llmpso.objectives.base import SupportsDrift, SupportsHoldOut
+from llmpso.objectives.held_out import HeldOut
 from llmpso.options import AllOptions, ScheduledLLMOptions, Share
 from llmpso.retuning.drift import check_schema, n_rows_since
 from llmpso.retuning.promotion import Rule
 from llmpso.running.fingerprint import digest
 from llmpso.search.initial import validated
-from tasks.artifacts import load_model
-from tasks.champion import Champion, champion_lost, find_champion
-from tasks.names import model_name
-from tasks.registry import Registry
-from tasks.run_source import source_tags
-from tasks.studies import StudyIdentity, close_left_open
+from tasks.models.artifacts import load_model
+from tasks.models.find_champion import Champion, champion_lost, find_champion
+from tasks.models.registry import Registry
+from tasks.records.run_source import source_tags
+from tasks.records.studies import StudyIdentity, close_left_open
+from tasks.store.names import model_name
 
 
 class RetuneOptions(AllOptions):

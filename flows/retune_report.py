@@ -12,8 +12,8 @@ from llmpso.retuning.drift import ColumnDrift
 from llmpso.retuning.promotion import Verdict
 from llmpso.study.stopping import StopReason
 from llmpso.text import brief, one_line, printable
-from tasks.names import keys
-from tasks.page_links import linked_pages, version_page
+from tasks.store.names import keys
+from tasks.store.page_links import linked_pages, version_page
 
 
 class Decision(StrEnum):

@@ -6,8 +6,8 @@ from contextlib import nullcontext
 from flows.command_line import new_app, run_module
 from flows.events import rolled_back
 from llmpso.errors import BusyModelError, LLMPSOError
-from tasks.registry import Registry
-from tasks.store_address import store_address
+from tasks.models.registry import Registry
+from tasks.store.address import store_address
 
 APP = new_app("rollback")
 

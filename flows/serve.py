@@ -12,8 +12,8 @@ from flows.deployment_file import ScheduledFlow, load_deployments
 from flows.prefect_server import local_prefect_server
 from flows.schedules import ScheduleEntry
 from llmpso.errors import SpecError
-from llmpso.running.safe_path import safe_path
 from llmpso.urls import masked_url
+from llmpso.user_code.safe_path import safe_path
 
 FILE = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
 

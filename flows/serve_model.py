@@ -22,10 +22,10 @@ from flows.command_line import new_app, run_module
 from flows.servers import HOST, start_supervised
 from llmpso.errors import RegistryError
 from llmpso.text import one_line
-from tasks.artifacts import check_model
-from tasks.patience import STORE_ERRORS
-from tasks.registry import Registry
-from tasks.store_address import store_address
+from tasks.models.artifacts import check_model
+from tasks.models.registry import Registry
+from tasks.store.address import store_address
+from tasks.store.patience import STORE_ERRORS
 
 logger = logging.getLogger(__name__)
 

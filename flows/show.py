@@ -11,8 +11,8 @@ from flows.command_line import new_app, run_module
 from flows.display.stored_facts import stored_record
 from flows.display.stored_text import study_view
 from flows.output import print_result
-from tasks.store_address import store_address
-from tasks.stored_study import stored_study
+from tasks.records.stored_study import stored_study
+from tasks.store.address import store_address
 
 APP = new_app("show")
 

@@ -17,11 +17,11 @@ from llmpso.running.evaluate import Measure
 from llmpso.running.successive_halving import Race
 from llmpso.study.workers import Batches, Evaluator, LimitedWorkers, Workers
 from llmpso.trial import Trial
-from tasks.flow_runs import prefect_page
 from tasks.iterate import iterate
-from tasks.ledger import Ledger
-from tasks.running_trials import RunningTrials
-from tasks.state import study_folder
+from tasks.records.flow_runs import prefect_address
+from tasks.records.ledger import Ledger
+from tasks.records.running_trials import RunningTrials
+from tasks.store.state_folders import study_folder
 from tasks.tracked_workers import TrackedWorkers
 
 
@@ -90,7 +90,7 @@ def open_trainings(plan: Plan, ledger: Ledger, progress: StudyProgress) -> Itera
     with (
         ThreadPoolTaskRunner[Trial](max_workers=plan.n_workers) as runner,
         plan.open_runner(ledger.worker_outcomes) as measure,
-        shown_on_terminal(progress, plan.n_workers, prefect_page()),
+        shown_on_terminal(progress, plan.n_workers, prefect_address()),
         _open_workers(plan, ledger, progress, measure, runner) as workers,
     ):
         shown: Workers = ShownWorkers(workers, ledger, progress, page)

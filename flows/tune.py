@@ -35,13 +35,13 @@ from llmpso.study.loop import run_study
 from llmpso.study.result import StudyResult
 from llmpso.study.spec import warn_of_idle_workers
 from tasks.advise import CachedBackend
-from tasks.flow_runs import prefect_page, without_process_tag
-from tasks.ledger import Ledger
-from tasks.patience import STORE_ERRORS
-from tasks.replies import StudyReplies
-from tasks.studies import WORKERS_TAG, open_study
-from tasks.system_metrics import system_metrics
-from tasks.tracker import Tracker
+from tasks.records.flow_runs import prefect_address, without_process_tag
+from tasks.records.ledger import Ledger
+from tasks.records.replies import StudyReplies
+from tasks.records.studies import WORKERS_TAG, open_study
+from tasks.records.system_metrics import system_metrics
+from tasks.store.patience import STORE_ERRORS
+from tasks.store.tracker import Tracker
 
 
 @options_flow(
@@ -117,7 +117,7 @@ def _run(plan: Plan, ledger: Ledger) -> Summary:
         model=model.version,
         ensemble=model.ensemble,
         study=study,
-        prefect_run=prefect_page(),
+        prefect_run=prefect_address(),
         notes=(*notes, *memory_notes(plan)),
         memory=optimizer.memory if isinstance(optimizer, HasMemory) else None,
     )

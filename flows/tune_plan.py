@@ -30,13 +30,13 @@ from llmpso.study.spec import StudySpec
 from llmpso.study.stopping import StopConditions
 from llmpso.token_prices import TokenPrice, known_price
 from llmpso.trial import FailureKind
-from tasks.check_folders import check_folders
-from tasks.datasets import dataset_of
-from tasks.experiment import Experiment, open_experiment
-from tasks.memory import check_experiments
-from tasks.names import experiment_name, model_name
-from tasks.own_runs import apart
-from tasks.registry import Registry
+from tasks.earlier_studies.find import check_experiments
+from tasks.models.registry import Registry
+from tasks.records.check_folders import check_folders
+from tasks.records.datasets import dataset_of
+from tasks.records.own_runs import apart
+from tasks.store.experiment import Experiment, open_experiment
+from tasks.store.names import experiment_name, model_name
 
 
 class TuneOptions(AllOptions):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmpso.fidelity.reporter import Reporter
     from llmpso.objectives.base import Objective
     from llmpso.objectives.dataset import Dataset
+    from llmpso.objectives.held_out import HeldOut
     from llmpso.options import SearchOptions, StopOptions
     from llmpso.pages.live_plot import LivePlot
     from llmpso.search.llm_pso import LLMPSO
@@ -40,6 +41,7 @@ __all__ = [
     "Evaluation",
     "Fixed",
     "Float",
+    "HeldOut",
     "Integer",
     "LLMPSOError",
     "LivePlot",
@@ -72,6 +74,7 @@ _NAMES = {
     "fidelity.reporter": ("Reporter",),
     "objectives.base": ("Objective",),
     "objectives.dataset": ("Dataset",),
+    "objectives.held_out": ("HeldOut",),
     "options": ("SearchOptions", "StopOptions"),
     "pages.live_plot": ("LivePlot",),
     "search.surrogate_assisted": ("SurrogateAssistedSearch",),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmpso.constraints import Constraint, to_constraint
 from llmpso.errors import LLMPSOError, SpaceError, SpecError
 from llmpso.pareto import Floats, knee, non_dominated
+from llmpso.space.constraints import Constraint, to_constraint
 from llmpso.text import is_storable, one_line, short
 from llmpso.trial import Trial, TrialState
 

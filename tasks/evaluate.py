@@ -7,7 +7,7 @@ from prefect.states import Failed
 
 from llmpso.running.evaluate import Measure, evaluate_with_retry
 from llmpso.trial import Trial, TrialState
-from tasks.ledger import Ledger
+from tasks.records.ledger import Ledger
 from tasks.storable_errors import storable_errors
 
 

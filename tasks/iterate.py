@@ -13,7 +13,7 @@ from prefect.task_runners import TaskRunner
 from llmpso.running.evaluate import Measure
 from llmpso.trial import Trial
 from tasks.evaluate import evaluate
-from tasks.ledger import Ledger
+from tasks.records.ledger import Ledger
 from tasks.storable_errors import storable_errors
 
 

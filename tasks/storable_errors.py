@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 from llmpso.errors import LLMPSOError
 from llmpso.masking import masked
 from llmpso.text import is_storable, printable
-from llmpso.user_code import described, traceback_of
+from llmpso.user_code.calls import described, traceback_of
 
 MOST_CHARACTERS = 8_000
 """Of the message that is stored; Prefect loses an event that is too large."""

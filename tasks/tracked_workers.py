@@ -17,7 +17,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from llmpso.running.evaluate import Measure
 from llmpso.trial import Trial
 from tasks.iterate import iterate
-from tasks.ledger import Ledger
+from tasks.records.ledger import Ledger
 
 
 class Feed:

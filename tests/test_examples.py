@@ -23,9 +23,9 @@ from llmpso import Evaluation
 from llmpso.backends.base import Reply, Request
 from llmpso.errors import BackendError
 from llmpso.space import Fixed
-from llmpso.space_file import load_space
+from llmpso.space.space_file import load_space
 from llmpso.study.cost import TrainingCost
-from tasks.datasets import dataset_of
+from tasks.records.datasets import dataset_of
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 

@@ -18,7 +18,7 @@ from llmpso.benchmark.recorded import RecordedBackend
 from llmpso.benchmark.runs import StudyGroup
 from llmpso.errors import SpecError
 from llmpso.option_group import Options
-from tasks.experiment import Experiment, open_experiment
+from tasks.store.experiment import Experiment, open_experiment
 
 PACKAGED_REPLIES = Path(benchmark.__file__).parent / "data" / "benchmark_replies.jsonl.gz"
 """Replies that come with the library: by them anyone can repeat its benchmark."""

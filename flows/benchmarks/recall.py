@@ -23,12 +23,12 @@ from llmpso.options import MemoryOptions
 from llmpso.running.pending_records import trial_record
 from llmpso.space import Float, Integer, SearchSpace
 from llmpso.trial import Source, Trial, TrialState
-from tasks.experiment import SPACE_PREFIX, Experiment
-from tasks.memory import Sought, found
-from tasks.past_studies import record_past_study, saved_copies
-from tasks.store import client
-from tasks.tracker import Tracker
-from tasks.trial_runs import OUTCOME_TAG
+from tasks.earlier_studies.find import Sought, found
+from tasks.records.past_studies import record_past_study, saved_copies
+from tasks.records.trial_runs import OUTCOME_TAG
+from tasks.store.client import client
+from tasks.store.experiment import SPACE_PREFIX, Experiment
+from tasks.store.tracker import Tracker
 
 N_STUDIES, N_TRIALS = 200, 60
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows.benchmarks.plan import BenchmarkOptions
 from llmpso.benchmark.report import Report
-from tasks.experiment import open_experiment
+from tasks.store.experiment import open_experiment
 
 
 def record_suite(options: BenchmarkOptions, metric: str, measure: Callable[[Path], Report]) -> str:

@@ -20,7 +20,7 @@ from llmpso.benchmark.steps import (
     surrogate_table,
 )
 from llmpso.errors import SpecError
-from tasks.experiment import open_experiment
+from tasks.store.experiment import open_experiment
 
 N_TRAININGS = 12
 

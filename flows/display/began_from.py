@@ -10,7 +10,7 @@ from llmpso.search.warm_start import Memory
 from llmpso.space import SearchSpace
 from llmpso.text import brief, short
 from llmpso.trial import Source, Trial
-from tasks.memory import counted
+from tasks.earlier_studies.find import counted
 
 MOST_NAMED = 3
 """Earlier studies that a terminal shows by name."""

@@ -17,12 +17,12 @@ from llmpso.memory.finished import past_trials
 from llmpso.memory.past_study import PastStudy
 from llmpso.study.result import StudyResult
 from llmpso.trial import Trial
-from tasks.ledger import Ledger
-from tasks.pages import draw_study, trace_calls
-from tasks.past_studies import record_past_study
-from tasks.patience import STORE_ERRORS
-from tasks.store import MOST_STORED
-from tasks.tracker import Tracker
+from tasks.records.ledger import Ledger
+from tasks.records.pages import draw_study, trace_calls
+from tasks.records.past_studies import record_past_study
+from tasks.store.client import MOST_STORED
+from tasks.store.patience import STORE_ERRORS
+from tasks.store.tracker import Tracker
 
 SUMMARY_FILE = "summary.json"
 """The record of a study's summary, on its run."""

@@ -7,7 +7,7 @@ from typing import Any
 from flows.display.summary import STOPPED
 from llmpso.study.facts import facts
 from llmpso.study.trial_rows import trial_rows
-from tasks.stored_study import StoredStudy
+from tasks.records.stored_study import StoredStudy
 
 TAGS = {"method": "method", "advisor": "language model", "memory": "memory", "notes": "notes"}
 """Tags of a study that are shown, and how they are called."""

@@ -9,7 +9,7 @@ from llmpso.pages.plotly_page import page
 from llmpso.pages.study_charts import study_charts
 from llmpso.study.trial_rows import trial_rows
 from llmpso.trial import Trial
-from tasks.stored_study import StoredStudy
+from tasks.records.stored_study import StoredStudy
 
 
 def study_page(stored: StoredStudy) -> str:

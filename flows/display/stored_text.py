@@ -12,8 +12,8 @@ from flows.display.stored_facts import duration, stored_facts
 from llmpso.study.facts import SHOWN, best_first
 from llmpso.study.trial_rows import trial_rows
 from llmpso.text import brief, one_line, short
-from tasks.running_trials import RunningTrial
-from tasks.stored_study import StoredStudy
+from tasks.records.running_trials import RunningTrial
+from tasks.records.stored_study import StoredStudy
 
 MOST_ROWS = 30
 """Of a longer study the best trials are shown, the best first."""

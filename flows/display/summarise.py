@@ -21,8 +21,8 @@ from llmpso.text import short
 from llmpso.token_prices import TokenPrice
 from llmpso.trial import Trial, TrialState
 from llmpso.urls import masked_url
-from llmpso.user_code import run_user_code
-from tasks.tracker import Tracker
+from llmpso.user_code.calls import run_user_code
+from tasks.store.tracker import Tracker
 
 MOST_WARNINGS = 3
 """Warnings of trials that the summary repeats; each is also recorded on its trial."""

@@ -10,7 +10,7 @@ from llmpso.study.expected import Expectation
 from llmpso.study.stopping import StopReason
 from llmpso.text import short
 from llmpso.trial import Source
-from tasks.names import metric_keys
+from tasks.store.names import metric_keys
 
 STOPPED = {
     StopReason.BUDGET: "all evaluations were used",

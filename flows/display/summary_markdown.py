@@ -10,8 +10,8 @@ from flows.display.summary_text import pruned
 from llmpso.escaping import code, markdown, paragraphs
 from llmpso.study.stopping import StopReason
 from llmpso.text import short
-from tasks.page_links import version_page
-from tasks.pages import FIGURES
+from tasks.records.pages import FIGURES
+from tasks.store.page_links import version_page
 
 INLINE = ("convergence", "front", "importance", "forecast", "confusion")
 """Figures in Prefect's report; MLflow has all of them."""

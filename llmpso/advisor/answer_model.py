@@ -19,9 +19,9 @@ from pydantic import (
 )
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from llmpso.dimension_checks import is_real
-from llmpso.dimensions import Categorical, Dimension, Float, Integer, values
 from llmpso.space import SearchSpace
+from llmpso.space.dimension_checks import is_real
+from llmpso.space.dimensions import Categorical, Dimension, Float, Integer, values
 
 MOST_LISTED = 100
 """Values of a grid that are listed one by one; of a longer one only the bounds are given."""

@@ -16,11 +16,12 @@ from llmpso.ensembles.outcome import EnsembleOutcome, Losses, Member
 from llmpso.ensembles.validated import Validated
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.averaged import average
-from llmpso.objectives.base import HeldOut, SupportsEnsemble, SupportsHoldOut
+from llmpso.objectives.base import SupportsEnsemble, SupportsHoldOut
+from llmpso.objectives.held_out import HeldOut
 from llmpso.space import Floats
 from llmpso.text import short
 from llmpso.trial import Trial
-from llmpso.user_code import run_user_code
+from llmpso.user_code.calls import run_user_code
 
 
 @dataclass(frozen=True, slots=True, eq=False)

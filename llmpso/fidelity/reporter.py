@@ -15,7 +15,7 @@ from llmpso.fidelity.curve import Curve, Point
 from llmpso.space import Params
 from llmpso.text import one_line
 from llmpso.trial import Limit, Source, Trial
-from llmpso.user_code import described, number_of
+from llmpso.user_code.calls import described, number_of
 
 
 @dataclass(frozen=True, slots=True)

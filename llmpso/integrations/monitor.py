@@ -7,7 +7,7 @@ from typing import Any
 
 from llmpso.errors import SpecError
 from llmpso.text import did_you_mean
-from llmpso.user_code import number_of
+from llmpso.user_code.calls import number_of
 
 
 @dataclass(frozen=True, slots=True)

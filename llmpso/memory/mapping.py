@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpso.dimension_checks import is_real
 from llmpso.errors import SpaceError
 from llmpso.memory.past_study import PastState, PastStudy, PastTrial, goals_of, goals_table
 from llmpso.pareto import trade_offs
 from llmpso.space import Categorical, Dimension, Floats, Integer, Params, SearchSpace
+from llmpso.space.dimension_checks import is_real
 
 LEAST_COMPLETE = 3
 """Complete trials that fit, without which a study ranks too little."""

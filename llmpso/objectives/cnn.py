@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from llmpso.data.images.image_set import ImageSet, LabelledImages, Labels
 from llmpso.objectives.averaged import AveragedModel, single_or_averaged
-from llmpso.objectives.base import HeldOut
 from llmpso.objectives.classification_records import (
     class_confusion,
     classifier_records,
@@ -26,6 +25,7 @@ from llmpso.objectives.cnn_network import (
     classify,
 )
 from llmpso.objectives.dataset import Dataset
+from llmpso.objectives.held_out import HeldOut
 from llmpso.objectives.image_baselines import image_baselines
 from llmpso.objectives.network import NO_LIMITS, FitProblem, NetworkLimits, NetworkObjective
 from llmpso.objectives.training import FitResult, FitSettings, check_positive

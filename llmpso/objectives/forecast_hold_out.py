@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from llmpso.data.series.time_series import TimeSeries
 from llmpso.data.series.windows import Part, Windows, split_rows
 from llmpso.errors import DataError
-from llmpso.objectives.base import HeldOut
 from llmpso.objectives.forecaster import forecast_name
+from llmpso.objectives.held_out import HeldOut
 
 MOST_SHOWN = 336
 """Forecasts that a page shows: two weeks of hours."""

@@ -16,7 +16,6 @@ from torch import Tensor
 from llmpso.data.series.time_series import TimeSeries
 from llmpso.data.series.windows import Part, make_windows, split_rows, thin
 from llmpso.objectives.averaged import AveragedModel, single_or_averaged
-from llmpso.objectives.base import HeldOut
 from llmpso.objectives.dataset import Dataset
 from llmpso.objectives.forecast_baselines import (
     LinearModel,
@@ -32,6 +31,7 @@ from llmpso.objectives.forecast_hold_out import (
     watched_columns,
 )
 from llmpso.objectives.forecaster import Forecaster
+from llmpso.objectives.held_out import HeldOut
 from llmpso.objectives.lstm_network import (
     Architecture,
     LSTMNetwork,

@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from llmpso.constraints import Constraint
 from llmpso.errors import SpecError
 from llmpso.objectives.latency import latency_ms
 from llmpso.objectives.training import (
@@ -23,6 +22,7 @@ from llmpso.objectives.training import (
 )
 from llmpso.objectives.tunables import Tunables
 from llmpso.space import Params, SearchSpace
+from llmpso.space.constraints import Constraint
 from llmpso.trial import Evaluation
 
 Network = TypeVar("Network", bound=nn.Module)

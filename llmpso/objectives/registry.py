@@ -15,7 +15,7 @@ from llmpso.objectives.user_function import function_objective
 from llmpso.objectives.user_modules import import_attribute
 from llmpso.options import FILE_FORMAT, DataOptions
 from llmpso.text import is_storable, one_line
-from llmpso.user_code import UserCodeError, run_user_code
+from llmpso.user_code.calls import UserCodeError, run_user_code
 
 DESCRIBED = ("evaluate", "name", "metric", "description", "space")
 """What an objective of a user's own has."""
@@ -161,7 +161,7 @@ def _described(path: str, found: object, data: DataOptions) -> DescribedObjectiv
             "space: space_file"
         )
     with needed_by("a space file", "flows"):
-        from llmpso.space_file import load_space
+        from llmpso.space.space_file import load_space
     return function_objective(found, load_space(space_file), path, data.goals)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmpso.errors import SpecError
 from llmpso.fidelity.reporter import current_reporter, silent_reporter
-from llmpso.objectives.base import HeldOut
+from llmpso.objectives.held_out import HeldOut
 from llmpso.space import Params, SearchSpace
 from llmpso.trial import Evaluation
 

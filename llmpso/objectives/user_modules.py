@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from llmpso.errors import SpecError
-from llmpso.user_code import UserCodeError, run_user_code
+from llmpso.user_code.calls import UserCodeError, run_user_code
 
 _OURS = ("flows", "llmpso", "tasks")
 

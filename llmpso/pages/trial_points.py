@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpso.dimensions import values
 from llmpso.pages.charts import Axis
 from llmpso.space import Categorical, Dimension, Floats, SearchSpace
+from llmpso.space.dimensions import values
 from llmpso.text import brief, short
 from llmpso.trial import Trial
 

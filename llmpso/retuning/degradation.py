@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from scipy.special import stdtrit
 
 from llmpso.errors import SpecError
-from llmpso.objectives.base import HeldOut
+from llmpso.objectives.held_out import HeldOut
 from llmpso.retuning.promotion import LEAST_BLOCKS, block_means
 
 TOLERANCE = 0.1

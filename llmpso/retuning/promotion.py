@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from llmpso.errors import DataError, SpecError
-from llmpso.objectives.base import HeldOut
+from llmpso.objectives.held_out import HeldOut
 from llmpso.space import Floats
 
 LEAST_BLOCKS = 5

@@ -15,10 +15,10 @@ from multiprocessing import resource_tracker
 from llmpso.errors import SpecError
 from llmpso.running.evaluate import Measure
 from llmpso.running.outcome import Outcome, lost_outcome, outcome_from_bytes
-from llmpso.running.safe_path import SAFE_PATH, safe_path
 from llmpso.running.worker_context import WorkerContext
 from llmpso.running.worker_pool import ClosedError
 from llmpso.trial import Failure, FailureKind, Trial
+from llmpso.user_code.safe_path import SAFE_PATH, safe_path
 
 try:
     import dask

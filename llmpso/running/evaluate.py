@@ -13,7 +13,7 @@ from llmpso.running.objective_result import to_evaluation
 from llmpso.running.outcome import Outcome
 from llmpso.running.reports import reported
 from llmpso.trial import Failure, FailureKind, Trial
-from llmpso.user_code import described, traceback_of
+from llmpso.user_code.calls import described, traceback_of
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """What a value depends on, as hashes: a saved evaluation is reused only for the same measurement.
 
-The code of an objective is followed along its imports (`llmpso.running.project_sources`). What it
-reads at run time, data files above all, is not seen: an objective describes that by its
+The code of an objective is followed along its imports (`llmpso.user_code.project_sources`). What
+it reads at run time, data files above all, is not seen: an objective describes that by its
 `fingerprint` (`llmpso.objectives.base.SupportsFingerprint`).
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 from uuid import uuid4
 
 from llmpso.errors import SpecError
-from llmpso.running.edited_code import edited_modules
-from llmpso.running.project_sources import project_sources
 from llmpso.text import one_line
 from llmpso.trial import Trial
+from llmpso.user_code.edited_code import edited_modules
+from llmpso.user_code.project_sources import project_sources
 
 
 @dataclass(frozen=True, slots=True)

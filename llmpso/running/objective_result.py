@@ -14,7 +14,7 @@ from typing import Any
 
 from llmpso.text import one_line
 from llmpso.trial import Evaluation
-from llmpso.user_code import described, number_of
+from llmpso.user_code.calls import described, number_of
 
 
 def to_evaluation(returned: object) -> tuple[Evaluation, tuple[str, ...]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cloudpickle
 
 from llmpso.trial import Evaluation, Failure, Trial
-from llmpso.user_code import described
+from llmpso.user_code.calls import described
 
 
 @dataclass(frozen=True, slots=True)

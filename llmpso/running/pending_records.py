@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from llmpso.dimensions import with_tuples
 from llmpso.fidelity.curve import Point
 from llmpso.running.durable_files import (
     DAMAGED_FOLDER,
@@ -30,6 +29,7 @@ from llmpso.running.durable_files import (
     unsealed,
 )
 from llmpso.running.outcome import Outcome
+from llmpso.space.dimensions import with_tuples
 from llmpso.trial import Failure, FailureKind, Limit, Source, Trial, TrialState
 
 _RECORD = "outcome.json"

@@ -15,11 +15,11 @@ from llmpso.errors import SpecError
 from llmpso.resources import MEMORY
 from llmpso.running.evaluate import Measure
 from llmpso.running.outcome import Outcome, lost_outcome, outcome_from_bytes
-from llmpso.running.safe_path import forget_working_directory
 from llmpso.running.worker_context import WorkerContext
 from llmpso.running.worker_pool import ClosedError, WorkerPool
 from llmpso.text import one_line
 from llmpso.trial import Failure, FailureKind, Trial
+from llmpso.user_code.safe_path import forget_working_directory
 
 try:
     import ray

@@ -7,7 +7,7 @@ from llmpso.errors import TrainingStoppedError
 from llmpso.fidelity.reporter import Reporter, Stop
 from llmpso.running.outcome import Outcome
 from llmpso.trial import Evaluation, Failure, FailureKind, Trial
-from llmpso.user_code import described
+from llmpso.user_code.calls import described
 
 
 def reported(

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from llmpso.objectives.registry import ObjectiveSpec
-from llmpso.running.project_sources import project_sources
+from llmpso.user_code.project_sources import project_sources
 
 SentFiles = tuple[tuple[str, bytes], ...]
 """Names below the project's folder, with the contents."""

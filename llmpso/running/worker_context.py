@@ -25,9 +25,9 @@ from llmpso.running.fingerprint import Fingerprint, objective_fingerprint
 from llmpso.running.global_state import GlobalState
 from llmpso.running.gpus import take_gpu
 from llmpso.running.outcome import Outcome, outcome_to_bytes
-from llmpso.running.project_sources import imports_late, project_sources
 from llmpso.running.sent_files import SentFiles, files_of, receive
 from llmpso.trial import Trial
+from llmpso.user_code.project_sources import imports_late, project_sources
 
 _BUILDING = Lock()
 """Held while any of what follows is looked at or changed."""

@@ -18,7 +18,7 @@ from llmpso.study.stopping import StopReason
 from llmpso.study.trial_rows import trial_frame
 from llmpso.text import short
 from llmpso.trial import Trial, TrialState, ranked, violated_text
-from llmpso.user_code import last_line
+from llmpso.user_code.calls import last_line
 
 if TYPE_CHECKING:
     import pandas as pd

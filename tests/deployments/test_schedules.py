@@ -15,7 +15,7 @@ from flows.command_line import USAGE_ERROR, joined_app, run
 from flows.deployment_file import load_deployments
 from flows.serve import DEPLOYED, FILE, _runner_deployment, serve
 from llmpso.errors import SpecError
-from llmpso.running.safe_path import SAFE_PATH
+from llmpso.user_code.safe_path import SAFE_PATH
 
 
 def listed(*files: Path) -> int:

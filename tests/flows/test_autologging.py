@@ -7,7 +7,7 @@ import mlflow
 import pytest
 
 from flows.tune import tune
-from tasks.own_runs import TRIAL_TAG
+from tasks.records.own_runs import TRIAL_TAG
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 

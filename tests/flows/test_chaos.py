@@ -57,7 +57,7 @@ from flows import tune_plan
 from flows.tune import tune
 from llmpso.backends.base import Reply
 from scripted_backend import ScriptedBackend
-from tasks.flow_runs import announced
+from tasks.records.flow_runs import announced
 
 def answer(request):
     number = len(request.messages[1].content)

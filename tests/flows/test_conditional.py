@@ -7,8 +7,8 @@ import mlflow
 import pytest
 
 from flows.tune import tune
-from llmpso.space_file import load_space
-from tasks.names import key
+from llmpso.space.space_file import load_space
+from tasks.store.names import key
 
 SOURCE = '''
 def train(params):

@@ -20,8 +20,8 @@ from flows.tune import tune
 from flows.tune_plan import TuneOptions, prepare
 from llmpso.ensembles.outcome import Member
 from llmpso.errors import SpecError
-from tasks.champion import Champion
-from tasks.registry import MEMBERS_TAG
+from tasks.models.find_champion import Champion
+from tasks.models.registry import MEMBERS_TAG
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 

@@ -21,8 +21,8 @@ from llmpso.backends.base import Reply, Request
 from llmpso.errors import BusyError
 from llmpso.objectives import registry
 from scripted_backend import ScriptedBackend
-from tasks.lock_targets import study_lock
-from tasks.tracker import Tracker
+from tasks.store.lock_targets import study_lock
+from tasks.store.tracker import Tracker
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 

@@ -16,10 +16,10 @@ from flows.tune import tune
 from flows.tune_plan import TuneOptions, prepare
 from llmpso.errors import SpecError
 from llmpso.goals import Goals
-from llmpso.objectives.base import HeldOut
+from llmpso.objectives.held_out import HeldOut
 from llmpso.retuning.promotion import Rule
 from llmpso.trial import Evaluation, Source, Trial
-from tasks.stored_study import stored_study
+from tasks.records.stored_study import stored_study
 
 SOURCE = '''
 import torch

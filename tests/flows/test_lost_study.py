@@ -24,8 +24,9 @@ from flows.tune import tune
 from llmpso.errors import StorageError
 from llmpso.objectives import registry
 from llmpso.trial import Trial
-from tasks import ledger, lock
-from tasks.state import study_folder
+from tasks.records import ledger
+from tasks.store import lock
+from tasks.store.state_folders import study_folder
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -143,7 +144,7 @@ def test_a_machine_that_sleeps_while_another_takes_its_study_over_writes_nothing
     options |= {"particles": 4, "synchronous": synchronous, "evaluations": 12}
     code = f"""
 from flows.tune import tune
-from tasks import lock
+from tasks.store import lock
 lock.LOOK_SECONDS = 0.01
 tune('lost_function:train', **{options!r})
 """

@@ -10,7 +10,7 @@ from flows.display.summary_text import as_text
 from flows.tune import tune
 from llmpso.errors import SpecError
 from llmpso.trial import Source
-from tasks.memory import RECALLED, Recalled
+from tasks.earlier_studies.find import RECALLED, Recalled
 
 OPTIONS = {"advisor": "none", "workers": 1, "evaluations": 8}
 

@@ -9,7 +9,7 @@ import pytest
 from flows.notebook import load_study, tune
 from llmpso import Float, Integer, SearchSpace
 from llmpso.errors import DataError, LLMPSOError, SpecError
-from tasks.experiment import STUDY_TAG
+from tasks.store.experiment import STUDY_TAG
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "n": Integer(1, 8)})
 OPTIONS = {"advisor": "none", "workers": 1, "evaluations": 6}

@@ -21,8 +21,8 @@ from flows.tune import tune
 from llmpso.backends.base import Reply, Request
 from llmpso.trial import Source, Trial, TrialState
 from scripted_backend import ScriptedBackend
-from tasks import pages
-from tasks.tracker import Tracker
+from tasks.records import pages
+from tasks.store.tracker import Tracker
 
 CHARTS = {"convergence", "importance", "parallel", "slices", "sources", "trajectory"}
 

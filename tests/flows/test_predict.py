@@ -12,8 +12,8 @@ from sklearn.linear_model import LinearRegression
 
 from flows.command_line import RUN_FAILED, USAGE_ERROR, joined_app, run
 from flows.predict import predict
-from tasks.registry import Promotion, Registry
-from tasks.store import client
+from tasks.models.registry import Promotion, Registry
+from tasks.store.client import client
 
 ROWS = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [0.0, 1.0, 0.0]})
 

@@ -18,7 +18,7 @@ from flows.tune_plan import TuneOptions, _can_pause
 from llmpso.errors import SpecError
 from llmpso.objectives import registry
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
-from tasks.state import study_folder
+from tasks.store.state_folders import study_folder
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 

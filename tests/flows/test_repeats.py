@@ -16,7 +16,7 @@ from flows.tune import tune
 from llmpso.objectives import registry
 from llmpso.study.repeats import repeated_trial
 from llmpso.trial import Source
-from tasks.stored_study import stored_study
+from tasks.records.stored_study import stored_study
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 

@@ -19,11 +19,11 @@ from llmpso.errors import BackendError, BusyError
 from llmpso.objectives import registry
 from llmpso.trial import Trial
 from scripted_backend import ScriptedBackend
-from tasks import lock as locks
-from tasks.heartbeat import Heartbeat
-from tasks.lock_targets import study_lock
-from tasks.state import study_folder
-from tasks.tracker import Tracker
+from tasks.store import lock as locks
+from tasks.store.heartbeat import Heartbeat
+from tasks.store.lock_targets import study_lock
+from tasks.store.state_folders import study_folder
+from tasks.store.tracker import Tracker
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 

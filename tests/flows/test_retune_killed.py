@@ -11,14 +11,14 @@ import mlflow
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from tasks.registry import Registry
+from tasks.models.registry import Registry
 
 OBJECTIVE = """
 import os, signal
 import numpy as np
 import torch
 from llmpso import Evaluation, Float, SearchSpace
-from llmpso.objectives.base import HeldOut
+from llmpso.objectives.held_out import HeldOut
 
 def note(word):
     file = os.open("LOG", os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -8,10 +8,10 @@ from sklearn.dummy import DummyRegressor
 
 from flows.serve_model import serve_model
 from llmpso.errors import RegistryError
-from tasks.model_files import write_description
-from tasks.registry import Promotion, Registry
-from tasks.store import client
-from tasks.stored_models import MODEL, store_model
+from tasks.models.model_files import write_description
+from tasks.models.registry import Promotion, Registry
+from tasks.models.stored_models import MODEL, store_model
+from tasks.store.client import client
 
 
 @pytest.fixture

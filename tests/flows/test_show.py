@@ -17,9 +17,9 @@ from flows.display.summary import Summary
 from flows.tune import tune
 from llmpso import Trial
 from llmpso.trial import Source
-from tasks.running_trials import RunningTrials, running_trials
-from tasks.state import study_folder
-from tasks.trial_runs import OUTCOME_TAG
+from tasks.records.running_trials import RunningTrials, running_trials
+from tasks.records.trial_runs import OUTCOME_TAG
+from tasks.store.state_folders import study_folder
 
 HOSTILE = """
 from llmpso import Categorical, Evaluation, Float, SearchSpace

@@ -26,8 +26,8 @@ from llmpso.errors import LLMPSOError, SpecError
 from llmpso.options import GROUP_OF
 from llmpso.trial import Source, Trial
 from scripted_backend import ScriptedBackend
-from tasks.flow_runs import announced
-from tasks.logged_models import N_BEST
+from tasks.records.flow_runs import announced
+from tasks.records.logged_models import N_BEST
 
 
 def answer(request: Request) -> Reply:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from flows.command_line import joined_app, run
 from flows.retune import retune
-from tasks.lock import Lock
-from tasks.registry import Registry
+from tasks.models.registry import Registry
+from tasks.store.lock import Lock
 
 OBJECTIVE = '''
 """PM2.5 three hours ahead by ridge regression: an exact fit in milliseconds."""
@@ -17,8 +17,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import torch
-from llmpso import Evaluation, Float, Integer, SearchSpace
-from llmpso.objectives.base import HeldOut
+from llmpso import Evaluation, Float, HeldOut, Integer, SearchSpace
 
 HORIZON = 3
 

@@ -9,10 +9,10 @@ import torch
 from llmpso.running.outcome import Outcome, outcome_to_bytes
 from llmpso.running.outcome_files import write_outcome
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
-from tasks.experiment import Experiment
-from tasks.ledger import Ledger
-from tasks.state import study_folder
-from tasks.tracker import Tracker
+from tasks.records.ledger import Ledger
+from tasks.store.experiment import Experiment
+from tasks.store.state_folders import study_folder
+from tasks.store.tracker import Tracker
 
 ASKED = Trial(0, {"x": 1.0}, Source.SWARM, 0, 0, 7)
 TOLD = replace(ASKED, state=TrialState.COMPLETE, value=0.5)

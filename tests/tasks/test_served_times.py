@@ -15,8 +15,8 @@ from mlflow.pyfunc import scoring_server
 from llmpso.data.series.load_csv import load_csv
 from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.objectives.lstm import LSTMObjective
-from tasks.model_files import write_description
-from tasks.stored_models import MODEL, store_model
+from tasks.models.model_files import write_description
+from tasks.models.stored_models import MODEL, store_model
 
 N_ROWS, WINDOW = 240, 12
 HOURS = pd.date_range("2024-03-01", periods=N_ROWS, freq="h")

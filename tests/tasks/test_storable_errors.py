@@ -12,7 +12,7 @@ import tasks.advise
 import tasks.benchmark
 import tasks.evaluate
 import tasks.iterate
-import tasks.pages
+import tasks.records.pages
 from llmpso.errors import LLMPSOError, StorageError
 from llmpso.masking import mask_tracebacks
 from tasks.storable_errors import MOST_CHARACTERS, ForeignError, storable, storable_errors
@@ -127,8 +127,8 @@ def test_an_error_of_ours_keeps_its_class() -> None:
         tasks.benchmark.run_studies,
         tasks.evaluate.evaluate,
         tasks.iterate.iterate,
-        tasks.pages.draw_study,
-        tasks.pages.trace_calls,
+        tasks.records.pages.draw_study,
+        tasks.records.pages.trace_calls,
         tasks.benchmark.train,
     ],
     ids=lambda made: made.name,

@@ -23,11 +23,11 @@ from llmpso.errors import (
 from llmpso.retuning.degradation import Degradation
 from llmpso.trial import Source
 from pm25 import FAST, aliases, arguments, until
-from tasks.experiment import open_experiment
-from tasks.memory import recorded
-from tasks.predictions import PREDICTIONS_FILE, PREDICTS_TAG, VERSION_TAG
-from tasks.registry import Registry
-from tasks.tracker import Tracker
+from tasks.earlier_studies.find import recorded
+from tasks.models.predictions import PREDICTIONS_FILE, PREDICTS_TAG, VERSION_TAG
+from tasks.models.registry import Registry
+from tasks.store.experiment import open_experiment
+from tasks.store.tracker import Tracker
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 

@@ -20,8 +20,8 @@ from llmpso.errors import (
     ChampionChangedError,
 )
 from pm25 import FAST, aliases, arguments, other_run_of, roll_back, second_version, until
-from tasks import lock as locks
-from tasks.lock_targets import STUDY_CLAIM
+from tasks.store import lock as locks
+from tasks.store.lock_targets import STUDY_CLAIM
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 

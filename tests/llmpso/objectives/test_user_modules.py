@@ -9,7 +9,7 @@ from llmpso.errors import SpaceError, SpecError
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.objectives.user_modules import import_attribute
 from llmpso.options import DataOptions
-from llmpso.user_code import run_user_code
+from llmpso.user_code.calls import run_user_code
 
 SPACE = "rate: {type: float, low: 0.1, high: 1.0}\n"
 

@@ -11,7 +11,7 @@ import torch
 
 from llmpso.data.series.air_quality import load_taiwan
 from llmpso.errors import DataError, SpecError
-from llmpso.objectives.base import HeldOut
+from llmpso.objectives.held_out import HeldOut
 from llmpso.retuning.degradation import degradation
 from llmpso.retuning.promotion import Rule, Verdict, block_means, compare_refits
 

@@ -1,0 +1,1 @@
+"""Trained models and the registry: stored, registered, served, compared."""

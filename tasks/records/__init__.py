@@ -1,0 +1,1 @@
+"""What a study writes and reads: to MLflow, and to disk until MLflow has it."""

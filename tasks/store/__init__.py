@@ -1,0 +1,1 @@
+"""MLflow's store: its address, file and client, the names it takes, locks in it."""
