@@ -17,27 +17,12 @@ from llmpso.space.dimension_checks import clipped
 from llmpso.space.dimensions import (
     Categorical,
     Dimension,
-    Fixed,
     Float,
     Integer,
-    Ordinal,
     identity,
     values,
 )
 from llmpso.text import did_you_mean, is_storable
-
-__all__ = [
-    "Categorical",
-    "Dimension",
-    "Fixed",
-    "Float",
-    "Floats",
-    "Integer",
-    "Ordinal",
-    "Params",
-    "Position",
-    "SearchSpace",
-]
 
 Floats = NDArray[np.float64]
 """Any array of real numbers; its shape is given where it is used."""
