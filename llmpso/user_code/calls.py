@@ -112,5 +112,5 @@ def _place(error: BaseException) -> str:
 
 def _is_library(filename: str) -> bool:
     path = Path(filename)
-    not_theirs = (Path(__file__).parent, *_STANDARD_LIBRARY)
+    not_theirs = (Path(__file__).parents[1], *_STANDARD_LIBRARY)
     return "site-packages" in path.parts or any(folder in path.parents for folder in not_theirs)
