@@ -6,11 +6,13 @@ evaluation costs milliseconds where one through `prefect-dask` costs a tenth of 
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
+from typing import Any
 
 from llmpso.errors import SpecError
 from llmpso.running.evaluate import Measure
@@ -22,16 +24,27 @@ from llmpso.user_code.safe_path import SAFE_PATH, safe_path
 
 try:
     import dask
-    from distributed import Client, KilledWorker, LocalCluster
+    from distributed import Client, Future, KilledWorker, LocalCluster
 except ImportError as error:
     message = "runner is 'dask', which is not installed: pip install 'llmpso[dask]'"
     raise SpecError(message) from error
 
 CONNECT_SECONDS = 10.0
 
+CHECK_SECONDS = 20.0
+"""How often a study looks whether its workers are there."""
+
+RETURN_SECONDS = 300.0
+"""How long a lost worker on this machine may take to start again before it is replaced."""
+
+PATIENCE_SECONDS = 900.0
+"""How long a cluster may have no worker for an evaluation before the study ends."""
+
 SETTINGS = {
     # No retry by Dask: a lost worker is a failed trial, and our own retry notes it on the trial.
     "distributed.scheduler.allowed-failures": 0,
+    # Dask gives a worker up that is lost, or lost again, as this ends: after 15 s by default.
+    "distributed.deploy.lost-worker-timeout": RETURN_SECONDS,
     # No worker may take a `queue.py` in the working directory for Python's own as it starts.
     f"distributed.nanny.pre-spawn-environ.{SAFE_PATH}": 1,
 }
@@ -57,13 +70,14 @@ def dask_cluster(
     if address:
         context = context.for_a_cluster()
     with _connected(address) if address else _started(n_workers) as client:
-        _n_places(client, taken)  # else evaluations would wait forever
-        _prepare(client, context)
+        _needed_places(client, taken)  # else evaluations would wait in vain
         crew = _Crew(client, context, taken)
-        try:
-            yield crew.evaluate
-        finally:
-            crew.is_closed = True
+        with crew.watched():
+            crew.prepare()
+            try:
+                yield crew.evaluate
+            finally:
+                crew.is_closed = True
 
 
 def places(address: str, taken: Mapping[str, float]) -> int:
@@ -73,15 +87,12 @@ def places(address: str, taken: Mapping[str, float]) -> int:
         SpecError: It does not answer, or no worker has what an evaluation takes.
     """
     with _connected(address) as client:
-        return _n_places(client, taken)
+        return _needed_places(client, taken)
 
 
-def _n_places(client: Client, taken: Mapping[str, float]) -> int:
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    places = sum(
-        int(min([each["nthreads"], *(each["resources"].get(r, 0) / taken[r] for r in taken)]))
-        for each in workers
-    )
+def _needed_places(client: Client, taken: Mapping[str, float]) -> int:
+    workers = _workers(client)
+    places = _n_places(workers, taken)
     if workers and not places:
         offered = sorted({f"{n}={x:g}" for each in workers for n, x in each["resources"].items()})
         raise SpecError(
@@ -89,6 +100,17 @@ def _n_places(client: Client, taken: Mapping[str, float]) -> int:
             f"worker of the Dask cluster has; they offer {', '.join(offered) or 'none'}"
         )
     return places
+
+
+def _workers(client: Client) -> list[dict[str, Any]]:
+    return list(client.scheduler_info(n_workers=-1)["workers"].values())
+
+
+def _n_places(workers: list[dict[str, Any]], taken: Mapping[str, float]) -> int:
+    return sum(
+        int(min([each["nthreads"], *(each["resources"].get(r, 0) / taken[r] for r in taken)]))
+        for each in workers
+    )
 
 
 @contextmanager
@@ -143,19 +165,6 @@ def _connected(address: str) -> Client:
         ) from error
 
 
-def _prepare(client: Client, context: WorkerContext) -> None:
-    """Have each worker build the objective, so that none fails later for want of code or data."""
-    workers = list(client.nthreads())
-    if not workers:
-        raise SpecError("the Dask cluster has no workers; start some with `dask worker`")
-    client.gather(
-        [
-            client.submit(WorkerContext.prepare, context, workers=[name], pure=False)
-            for name in workers
-        ]
-    )
-
-
 class _Crew:
     """The workers of a cluster, as one study sees them."""
 
@@ -163,11 +172,36 @@ class _Crew:
         self._client = client
         self._context = context
         self._taken = dict(taken)
+        self._awaited: set[Future[Any]] = set()
+        self._is_deserted = False
         self.is_closed = False
         """Whether running evaluations are abandoned."""
 
+    def prepare(self) -> None:
+        """Have each worker build the objective: none is to fail later for want of code or data."""
+        names = list(self._client.nthreads())
+        if not names:
+            raise SpecError("the Dask cluster has no workers; start some with `dask worker`")
+        futures = [
+            self._client.submit(
+                WorkerContext.prepare,
+                self._context,
+                workers=[name],
+                # A worker that is lost meanwhile comes back under another name.
+                allow_other_workers=True,
+                pure=False,
+            )
+            for name in names
+        ]
+        for future in futures:
+            self._result(future)
+
     def evaluate(self, trial: Trial) -> Outcome:
-        """The outcome that a worker sent, or how it was lost."""
+        """The outcome that a worker sent, or how it was lost.
+
+        Raises:
+            SpecError: The cluster has had no worker for too long.
+        """
         started_at = time.time()
         try:
             future = self._client.submit(
@@ -177,7 +211,7 @@ class _Crew:
                 pure=False,
                 resources=self._taken or None,
             )
-            return outcome_from_bytes(future.result())
+            return outcome_from_bytes(self._result(future))
         except KilledWorker as error:
             lost = f"Dask worker {error.last_worker.address} died"
         except CancelledError as error:
@@ -185,3 +219,47 @@ class _Crew:
                 raise ClosedError from error
             lost = f"the Dask scheduler gave it up: {error}"
         return lost_outcome(trial, Failure(FailureKind.LOST_WORKER, lost), started_at)
+
+    def _result(self, future: Future[Any]) -> Any:
+        self._awaited.add(future)
+        try:
+            return future.result()
+        except CancelledError as error:
+            if self._is_deserted:
+                raise SpecError(
+                    f"the Dask cluster has had no worker for a training for {PATIENCE_SECONDS:g} "
+                    "seconds; the study continues when it is run again"
+                ) from error
+            raise
+        finally:
+            self._awaited.discard(future)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Let nobody wait forever, during the block, for workers that do not come back."""
+        is_over = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(is_over,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def _watch(self, is_over: threading.Event) -> None:
+        seen_at = time.monotonic()
+        while not is_over.wait(CHECK_SECONDS):
+            # While the client connects again nothing is known.
+            with suppress(OSError):
+                _replace_lost_workers(self._client.cluster)
+                if _n_places(_workers(self._client), self._taken):
+                    seen_at = time.monotonic()
+                elif time.monotonic() - seen_at >= PATIENCE_SECONDS:
+                    self._is_deserted = True
+                    self._client.cancel(list(self._awaited), force=True)
+
+
+def _replace_lost_workers(cluster: LocalCluster | None) -> None:
+    """Start those of a cluster on this machine again that Dask gave up."""
+    if cluster is not None:
+        cluster.scale(len(cluster.worker_spec))

@@ -102,6 +102,67 @@ def test_dask_runs_as_many_as_its_workers_have_room_for(dask_address: str) -> No
         pass
 
 
+def test_a_study_whose_workers_are_gone_ends_and_says_so(monkeypatch) -> None:
+    """Their machines were taken away, and no others come."""
+    distributed = pytest.importorskip("distributed")
+    from llmpso.running import dask_cluster
+
+    monkeypatch.setattr(dask_cluster, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(dask_cluster, "PATIENCE_SECONDS", 0.5)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        run = RunOptions(runner="dask", address=cluster.scheduler_address)
+        with open_runner(SPEC, run, n_workers=1, n_threads=1) as measure:
+            cluster.scale(0)
+            with pytest.raises(SpecError, match=r"no worker for a training for 0\.5 seconds"):
+                measure(TRIAL)
+            cluster.scale(1)
+            cluster.wait_for_workers(1)
+            assert measure(TRIAL).trial.value == here()
+
+
+def test_a_worker_that_is_lost_before_it_is_prepared_is_not_waited_for(
+    dask_address: str, monkeypatch
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    there = distributed.Client.nthreads
+    lost = {"tcp://127.0.0.1:9": 1}
+    monkeypatch.setattr(distributed.Client, "nthreads", lambda self: lost | there(self))
+    run = RunOptions(runner="dask", address=dask_address)
+    with open_runner(SPEC, run, n_workers=1, n_threads=1) as measure:
+        assert measure(TRIAL).trial.value == here()
+
+
+@pytest.mark.slow
+def test_a_worker_of_this_machine_that_dask_gives_up_is_replaced(tmp_path, monkeypatch) -> None:
+    """On a busy machine it takes longer to start again than Dask waits for it."""
+    pytest.importorskip("distributed")
+    from llmpso.running import dask_cluster
+
+    waits = "distributed.deploy.lost-worker-timeout"
+    monkeypatch.setitem(dask_cluster.SETTINGS, waits, 0.1)
+    monkeypatch.setattr(dask_cluster, "CHECK_SECONDS", 0.5)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "space.yaml").write_text("x: {type: float, low: 0, high: 1}\n")
+    (tmp_path / "killed_once.py").write_text(f"""
+import os, signal
+from pathlib import Path
+
+def train(params):
+    mark = Path({str(tmp_path)!r}, "killed")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return params["x"]
+""")
+    space = DataOptions(space_file=str(tmp_path / "space.yaml"))
+    spec, run = ObjectiveSpec("killed_once:train", space), RunOptions(runner="dask")
+    with open_runner(spec, run, n_workers=1, n_threads=1) as measure:
+        ended = measure(replace(TRIAL, params={"x": 0.5})).trial
+    assert (ended.value, ended.note[:13]) == (0.5, "retried after")
+
+
 @pytest.fixture
 def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], ObjectiveSpec]:
     """Writes a function, in two modules of a package, that returns a value."""
