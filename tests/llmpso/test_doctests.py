@@ -23,7 +23,8 @@ def test_the_public_names_have_examples() -> None:
         "llmpso.options",
         "llmpso.pages.live_plot",
         "llmpso.search.pso",
-        "llmpso.space",
+        "llmpso.space.dimensions",
+        "llmpso.space.search_space",
         "llmpso.study.minimize",
     }
 
