@@ -7,6 +7,7 @@ are Ray's own, not Prefect's: a worker does not need to reach Prefect's server.
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from llmpso.resources import MEMORY
 from llmpso.running.evaluate import Measure
 from llmpso.running.outcome import Outcome, lost_outcome, outcome_from_bytes
 from llmpso.running.worker_context import WorkerContext
-from llmpso.running.worker_pool import ClosedError, WorkerPool
+from llmpso.running.worker_pool import ClosedError, NoRoomError, WorkerPool
 from llmpso.text import one_line
 from llmpso.trial import Failure, FailureKind, Trial
 from llmpso.user_code.safe_path import forget_working_directory
@@ -28,8 +29,10 @@ except ImportError as error:
     message = "runner is 'ray', which is not installed: pip install 'llmpso[ray]'"
     raise SpecError(message) from error
 
-
 MIB = 2**20
+
+ROOM_SECONDS = 60.0
+"""How long a trial waits until its worker has room, before another worker takes it."""
 
 
 @contextmanager
@@ -129,6 +132,7 @@ class _Worker:
         self._context = context
         self._needs = needs
         self._actor: Any = None
+        self._room: Future[None] = Future()
         self._is_stopped = False
 
     def prepare(self) -> None:
@@ -140,12 +144,16 @@ class _Worker:
 
         Raises:
             ClosedError: The actor was stopped.
+            NoRoomError: It waits for room on the cluster.
         """
         if self._is_stopped:
             raise ClosedError
+        actor = self._running()
+        if not wait([self._room], ROOM_SECONDS).done:
+            raise NoRoomError(self._room)
         started_at = time.time()
         try:
-            return outcome_from_bytes(ray.get(self._running().measure.remote(trial)))
+            return outcome_from_bytes(ray.get(actor.measure.remote(trial)))
         except RayActorError as error:
             self.discard()
             if self._is_stopped:
@@ -175,6 +183,7 @@ class _Worker:
                 resources=own,
             )
             self._actor = actor.remote(self._context)
+            self._room = self._actor.arrive.remote().future()
         if self._is_stopped:  # before there was an actor to kill
             raise ClosedError
         return self._actor
@@ -187,6 +196,9 @@ class _Place:
         # Ray searches it first, where it would take a user's `tasks.py` for ours.
         forget_working_directory()
         self._context = context
+
+    def arrive(self) -> None:
+        """Nothing: its end shows that there was room."""
 
     def prepare(self) -> None:
         self._context.prepare()

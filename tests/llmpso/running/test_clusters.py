@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from llmpso.objectives.registry import ObjectiveSpec, forget_objectives
 from llmpso.objectives.user_modules import forget_modules
 from llmpso.options import DataOptions, RunOptions
 from llmpso.resources import parsed_resources
+from llmpso.running.outcome import Outcome
 from llmpso.running.runner import cluster_capacity, open_runner
 from llmpso.running.worker_context import WorkerContext
+from llmpso.running.worker_pool import ClosedError, NoRoomError, WorkerPool
 from llmpso.trial import Source, Trial
 
 SPEC = ObjectiveSpec("plain-rastrigin")
@@ -220,6 +223,87 @@ def test_ray_keeps_free_what_a_training_takes() -> None:
         pass
 
 
+@pytest.mark.slow
+def test_a_study_goes_on_without_the_machines_that_ray_lost(tmp_path, monkeypatch, caplog) -> None:
+    """It has fewer workers, ends when there are none, and uses a machine that comes."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    from llmpso.running import ray_cluster, worker_pool
+
+    monkeypatch.setattr(ray_cluster, "ROOM_SECONDS", 2.0)
+    monkeypatch.setattr(worker_pool, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(worker_pool, "PATIENCE_SECONDS", 3.0)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "space.yaml").write_text("x: {type: float, low: 0, high: 9}\n")
+    (tmp_path / "in_pairs.py").write_text(f"""
+import time
+from pathlib import Path
+
+HERE = Path({str(tmp_path)!r})
+
+def train(params):
+    (HERE / f"began-{{params['x']}}").touch()
+    while len(list(HERE.glob("began-*"))) < 2:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    with (HERE / "ended").open("a") as file:
+        file.write(f"{{params['x']}} ")
+    return params["x"]
+""")
+    spec = ObjectiveSpec("in_pairs:train", DataOptions(space_file=str(tmp_path / "space.yaml")))
+    # It notices in two seconds, not in twenty, that a machine is lost.
+    quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
+    cluster = Cluster(True, head_node_args={"num_cpus": 0, "_system_config": quick})
+    try:
+        machines = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        run = RunOptions(runner="ray", address=cluster.address)
+        with (
+            open_runner(spec, run, n_workers=2, n_threads=1) as measure,
+            ThreadPoolExecutor(2) as threads,
+        ):
+
+            def measured(*values: float) -> list[float | None]:
+                trials = [replace(TRIAL, params={"x": value}) for value in values]
+                return [outcome.trial.value for outcome in threads.map(measure, trials)]
+
+            assert measured(0, 1) == [0, 1]
+            cluster.remove_node(machines[0], allow_graceful=False)
+            assert measured(2, 3, 4, 5) == [2, 3, 4, 5]
+            assert "the cluster has no room for a worker" in caplog.text
+            cluster.remove_node(machines[1])
+            with pytest.raises(SpecError, match=r"no room for a worker of this study for 3 sec"):
+                measured(6)
+            monkeypatch.setattr(worker_pool, "PATIENCE_SECONDS", 60.0)
+            cluster.add_node(num_cpus=1)
+            assert measured(7, 8) == [7, 8]
+    finally:
+        cluster.shutdown()
+    ended = (tmp_path / "ended").read_text().split()
+    assert sorted(map(float, ended)) == [0, 1, 2, 3, 4, 5, 7, 8]
+
+
+def test_a_trial_that_waits_for_a_worker_is_given_up_as_the_study_ends() -> None:
+    class Roomless:
+        def __init__(self) -> None:
+            self.room: Future[None] = Future()
+
+        def evaluate(self, trial: Trial) -> Outcome:
+            raise ClosedError if self.room.done() else NoRoomError(self.room)
+
+        def stop(self) -> None:
+            self.room.set_exception(RuntimeError("it was killed"))
+
+        def discard(self) -> None:
+            pass
+
+    pool = WorkerPool([Roomless()])
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(pool.evaluate, TRIAL) for _ in range(3)]
+        pool.close()
+        assert [type(each.exception(10)) for each in waiting] == [ClosedError] * 3
+
+
 def test_a_ray_cluster_that_asks_for_a_token_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
 
@@ -256,7 +340,7 @@ def test_a_machine_without_the_users_files_trains_what_was_sent(edited, tmp_path
 
 TOGETHER = """
 import pickle, sys, time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 with open(sys.argv[1], "rb") as file:
     contexts, trial = pickle.load(file)
