@@ -80,4 +80,4 @@ def belief(expected: Floats, values: Floats) -> float:
     and half at three trials, a trend of the wrong sign cost more, and a true one hardly gained.
     """
     agreement, doubt = correlation(expected, values), DOUBT / math.sqrt(len(values) + 1)
-    return float(np.sign(agreement)) * max(0.0, abs(agreement) - doubt)
+    return agreement - float(np.clip(agreement, -doubt, doubt))

@@ -8,6 +8,7 @@ import pytest
 from llmpso import Evaluation, Float, SearchSpace
 from llmpso.memory.memory import StudyMemory
 from llmpso.memory.past_study import PastStudy, PastTrial
+from llmpso.memory.trends import belief
 from llmpso.search.multi_fidelity import MultiFidelitySearch
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import Params
@@ -60,6 +61,11 @@ def test_the_opposite_of_what_ranks_the_wrong_way_round_is_followed() -> None:
     expected = np.array([bowl(SPACE.decode(place)) for place in new])
     for memory in (true, flipped):
         assert np.corrcoef(memory.prior_mean()(new), expected)[0, 1] > 0.8
+
+
+def test_a_weak_disagreement_is_followed_neither_way() -> None:
+    followed = belief(np.arange(5.0), np.array([1.0, 3.0, 2.0, 4.0, 0.0]))
+    assert f"{followed:.0%}" == "0%"
 
 
 @pytest.mark.parametrize("batch_size", [2, 4])
