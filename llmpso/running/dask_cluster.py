@@ -18,7 +18,7 @@ from llmpso.errors import SpecError
 from llmpso.running.evaluate import Measure
 from llmpso.running.outcome import Outcome, lost_outcome, outcome_from_bytes
 from llmpso.running.worker_context import WorkerContext
-from llmpso.running.worker_pool import ClosedError
+from llmpso.running.worker_pool import CHECK_SECONDS, PATIENCE_SECONDS, ClosedError
 from llmpso.trial import Failure, FailureKind, Trial
 from llmpso.user_code.safe_path import SAFE_PATH, safe_path
 
@@ -31,14 +31,8 @@ except ImportError as error:
 
 CONNECT_SECONDS = 10.0
 
-CHECK_SECONDS = 20.0
-"""How often a study looks whether its workers are there."""
-
 RETURN_SECONDS = 300.0
 """How long a lost worker on this machine may take to start again before it is replaced."""
-
-PATIENCE_SECONDS = 900.0
-"""How long a cluster may have no worker for an evaluation before the study ends."""
 
 SETTINGS = {
     # No retry by Dask: a lost worker is a failed trial, and our own retry notes it on the trial.

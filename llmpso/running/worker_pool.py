@@ -15,10 +15,10 @@ from llmpso.trial import Trial
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 20.0
-"""How often a trial that waits for a worker looks whether there are any."""
+"""How often who waits for a worker looks whether there are any."""
 
 PATIENCE_SECONDS = 900.0
-"""How long no worker may have room before the study ends."""
+"""How long a study may have no worker for a training before it ends."""
 
 
 class ClosedError(Exception):
