@@ -47,8 +47,7 @@ def tune(
     Raises:
         LLMPSOError: An option or a service is not usable; or what ended the study.
     """
-    if constraint is not None:
-        space = space.with_constraints(constraint)
+    space = SearchSpace.of_user(space, constraint)
     called = getattr(function, "__name__", "")
     name = f"{PREFIX}{called if called.isidentifier() else 'function'}"
     asked = TuneOptions(objective=name, **options)

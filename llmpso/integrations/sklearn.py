@@ -131,6 +131,9 @@ class LLMPSOSearchCV(BaseSearchCV):
             ValueError: No configuration could be fitted.
         """
         space, spec = self._space(), self._spec()
+        has_one_metric = self.scoring is None or isinstance(self.scoring, str)
+        if not (has_one_metric or callable(self.scoring) or isinstance(self.refit, str)):
+            raise _unguided(self.refit)
         scored = _CrossValidation(evaluate_candidates, self.refit, self.error_score)
         advisor = self._advisor(spec)
         with nullcontext() if advisor is None else closing(advisor.backend):
@@ -213,6 +216,8 @@ class _CrossValidation:
             return "score"
         if f"mean_test_{self._refit}" in results:
             return str(self._refit)
-        raise SpecError(
-            f"refit is {self._refit!r}; of several metrics it must name the one to search by"
-        )
+        raise _unguided(self._refit)
+
+
+def _unguided(refit: object) -> SpecError:
+    return SpecError(f"refit is {refit!r}; of several metrics it must name the one to search by")

@@ -216,8 +216,8 @@ def _passed(function: Callable[..., Any], called: str) -> tuple[str, ...]:
         signature.bind({}, **dict.fromkeys(passed))
     except TypeError as error:
         raise SpecError(
-            f"{called}{signature} cannot be called with params and {', '.join(PASSED)} "
-            f"({error}); give further parameters a default"
+            f"{called}{signature} cannot be called with params, a dict, and any of "
+            f"{', '.join(PASSED)} ({error}); give further parameters a default"
         ) from error
     if "checkpoint" in passed and "fidelity" not in passed:
         raise SpecError(

@@ -23,6 +23,9 @@ def import_attribute(path: str) -> object:
         SpecError: There is no such module or attribute, or the module cannot be imported.
     """
     name, _, attribute = path.partition(":")
+    if name.endswith(".py"):
+        module = ".".join(Path(name).with_suffix("").parts).lstrip("/.")
+        raise SpecError(f"objective {path!r} names a file; name the module: {module}:{attribute}")
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.append(folder)

@@ -124,6 +124,21 @@ class SearchSpace(Mapping[str, Dimension]):
         limits = f", {[one.text for one in self.constraints]}" if self.constraints else ""
         return f"SearchSpace({self._dimensions!r}{limits})"
 
+    @classmethod
+    def of_user(cls, given: object, constraint: str | Callable[[Params], bool] | None) -> Self:
+        """The space that a user gave, with a further constraint if there is one.
+
+        Raises:
+            SpaceError: It is no `SearchSpace`, or the constraint cannot be used.
+        """
+        if not isinstance(given, cls):
+            kind = type(given).__name__
+            raise SpaceError(
+                f"space is of type {kind}; it must be a SearchSpace, such as "
+                'SearchSpace({"rate": Float(0.001, 0.1)})'
+            )
+        return given if constraint is None else given.with_constraints(constraint)
+
     def with_constraints(self, *more: str | Constraint | Callable[[Params], bool]) -> Self:
         """The same space with further constraints."""
         return type(self)(self._dimensions, (*self.constraints, *more))

@@ -74,8 +74,7 @@ def minimize(
         >>> len(result.trials), result.best.value < 0.1
         (60, True)
     """
-    if constraint is not None:
-        space = space.with_constraints(constraint)
+    space = SearchSpace.of_user(space, constraint)
     measured = (
         objective
         if isinstance(objective, Objective)

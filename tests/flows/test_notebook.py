@@ -8,7 +8,7 @@ import pytest
 
 from flows.notebook import load_study, tune
 from llmpso import Float, Integer, SearchSpace
-from llmpso.errors import DataError, LLMPSOError, SpecError
+from llmpso.errors import DataError, LLMPSOError, SpaceError, SpecError
 from tasks.store.experiment import STUDY_TAG
 
 SPACE = SearchSpace({"x": Float(-5.0, 5.0), "n": Integer(1, 8)})
@@ -81,5 +81,7 @@ def test_what_a_notebook_cannot_do_is_one_line(mlflow_store, train) -> None:
         tune(train, SPACE, evaluation=3)
     with pytest.raises(SpecError, match="cannot be called with params"):
         tune(lambda: 1.0, SPACE, **OPTIONS)
+    with pytest.raises(SpaceError, match="space is of type dict; it must be a SearchSpace"):
+        tune(train, dict(SPACE), **OPTIONS)
     with pytest.raises(DataError, match="there is no study in"):
         load_study("train")

@@ -239,6 +239,7 @@ def options(**change) -> TuneOptions:
     [
         ({"objective": "gpt"}, "objective is 'gpt'; it must be 'lstm', 'cnn', 'rastrigin'"),
         ({"objective": "no_such:thing"}, "objective 'no_such:thing' cannot be imported"),
+        ({"objective": "./nets/own.py:fit"}, "names a file; name the module: nets.own:fit"),
         (
             {"objective": "math:pi"},
             "objective 'math:pi' is a float without evaluate, .*; it must be a function",

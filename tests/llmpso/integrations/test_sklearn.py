@@ -95,9 +95,26 @@ def test_several_metrics_and_folds_in_parallel_and_within_another_search() -> No
     assert search.study_.metric == "negative neg_log_loss"
     assert search.cv_results_["params"][0] == {"C": 1.0}
     assert "mean_train_accuracy" in search.cv_results_
-    search.set_params(refit=False)
+
+
+def test_several_metrics_with_none_to_search_by_are_refused() -> None:
+    inputs, labels = load_iris(return_X_y=True)
+
+    class Untouched(LogisticRegression):
+        def fit(self, *_, **__) -> None:
+            raise AssertionError("it was fitted before the refusal")
+
+    listed = LLMPSOSearchCV(Untouched(), SPACE, refit=False, scoring=["accuracy", "f1_macro"])
+    listed.set_params(error_score="raise")
     with pytest.raises(SpecError, match="refit is False; of several metrics it must name"):
-        search.fit(inputs, labels)
+        listed.fit(inputs, labels)
+
+    def scores(fitted, inputs, labels) -> dict[str, float]:
+        return {"accuracy": fitted.score(inputs, labels), "other": 0.0}
+
+    called = LLMPSOSearchCV(LogisticRegression(), SPACE, refit=False, scoring=scores)
+    with pytest.raises(SpecError, match="refit is False; of several metrics it must name"):
+        called.fit(inputs, labels)
 
 
 def test_a_configuration_that_cannot_be_fitted_is_a_failed_trial() -> None:

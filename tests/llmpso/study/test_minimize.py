@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from llmpso import Evaluation, Float, Integer, SearchSpace, minimize
-from llmpso.errors import LLMPSOError, SpecError
+from llmpso.errors import LLMPSOError, SpaceError, SpecError
 from llmpso.improvements import improvements
 from llmpso.running.evaluate import evaluate_trial, failure_kind
 from llmpso.study.stopping import N_ALIKE, StopReason
@@ -264,6 +264,11 @@ def test_wrong_options_are_refused(options, message) -> None:
     with pytest.raises(SpecError) as caught:
         minimize(bowl, SPACE, **options)
     assert str(caught.value) == message
+
+
+def test_a_dict_in_the_place_of_a_space_is_refused() -> None:
+    with pytest.raises(SpaceError, match="space is of type dict; it must be a SearchSpace, such"):
+        minimize(bowl, dict(SPACE), constraint="x < 1")
 
 
 def test_importing_the_library_loads_no_heavy_package() -> None:
