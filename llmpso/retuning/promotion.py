@@ -5,7 +5,8 @@ training. Losses of neighbouring samples are correlated, so that stretches of th
 counted as one figure each; the seeds of both models vary on their own, and with them any further
 goals, such as a latency. The variances add up, and
 a one-sided t-bound with Welch and Satterthwaite's degrees of freedom says how much better the
-challenger is at the least. Ratio of means by the delta method, on the logarithm.
+challenger is at the least. Ratio of means by the delta method, on the logarithm: each block and
+each seed pulls it by its share of the mean, so that one without any error counts like others.
 """
 
 import math
@@ -23,6 +24,10 @@ from llmpso.space import Floats
 
 LEAST_BLOCKS = 5
 """Fewer stretches of data than this do not allow a conclusion about other data."""
+
+
+MOST_WORSE = math.log(1e4)
+"""Beside a champion without any error, any other is infinitely worse."""
 
 
 Others = Sequence[tuple[str, Sequence[float], Sequence[float]]]
@@ -121,7 +126,7 @@ def compare_refits(
     log_ratio = root * math.log(new.mean() / old.mean())
     # How each block and each seed pull the logarithm of the ratio.
     by_block = root * (new.mean(axis=0) / new.mean() - old.mean(axis=0) / old.mean())
-    by_seed = [root * np.log(means.mean(axis=1)) for means in (new, old)]
+    by_seed = [root * means.mean(axis=1) / means.mean() for means in (new, old)]
     if is_product:
         for name, *values in others:
             of_old, of_new = (_positive(name, own) for own in values)
@@ -132,14 +137,19 @@ def compare_refits(
     return Verdict(
         champion_error=float(np.mean([refit.error for refit in champion])),
         challenger_error=float(np.mean([refit.error for refit in challenger])),
-        improvement=1 - math.exp(log_ratio),
-        at_least=1 - math.exp(log_ratio + quantile * deviation),
+        improvement=_improvement(log_ratio),
+        at_least=_improvement(log_ratio + quantile * deviation),
         n_blocks=new.shape[1],
         n_seeds=len(challenger),
         rule=rule,
         others=tuple((name, float(np.mean(a)), float(np.mean(b))) for name, a, b in others),
         is_product=is_product,
     )
+
+
+def _improvement(log_ratio: float) -> float:
+    """The share by which an error is lower, by the logarithm of its ratio to the other one."""
+    return 1 - math.exp(min(log_ratio, MOST_WORSE))
 
 
 def _positive(name: str, values: Sequence[float]) -> Floats:

@@ -103,6 +103,28 @@ def test_losses_may_be_plain_errors() -> None:
     assert compare_refits(old, [HeldOut(np.zeros(400))] * 3, Rule()).improvement == 1.0
 
 
+def wrong(*counts: int) -> list[HeldOut]:
+    """Refits of a classifier, each with so many errors among 400 images."""
+    rng = np.random.default_rng(7)
+    return [HeldOut(rng.permutation(np.arange(400) < n).astype(float)) for n in counts]
+
+
+@pytest.mark.parametrize("counts", [(0, 2, 3, 2, 1), (0, 0, 1, 1, 1)])
+def test_a_challenger_of_which_one_refit_makes_no_error_at_all_is_promoted(counts) -> None:
+    champion = wrong(*[80 + n for n in range(len(counts))])
+    verdict = compare_refits(champion, wrong(*counts), Rule())
+    assert verdict.is_win
+    assert 0.9 < verdict.at_least < verdict.improvement < 1
+
+
+def test_beside_a_champion_of_which_one_refit_makes_no_error_the_other_is_worse() -> None:
+    verdict = compare_refits(wrong(0, 2), wrong(8, 9), Rule(confidence=0.999))
+    assert not verdict.is_win
+    assert verdict.improvement == pytest.approx(1 - 17 / 2)
+    perfect, awful = [HeldOut(np.zeros(400))] * 2, [HeldOut(np.full(400, 1e9))] * 2
+    assert len(compare_refits(perfect, awful, Rule()).reason) < 200
+
+
 def test_a_shorter_rest_joins_the_last_block() -> None:
     assert block_means(np.arange(11.0), 2).tolist() == [0.5, 2.5, 4.5, 6.5, 9.0]
 
