@@ -32,7 +32,7 @@ APART = 0.95
 N_QUANTILES = 100
 """Number of quantiles that describe a numeric column."""
 N_BINS = 10
-"""Bins of the index, each a tenth of the reference."""
+"""Bins of the index, each a tenth of the reference, or one value that more rows have."""
 LEAST_SHARE = 1e-3
 """Share that an empty bin counts as, so that the index stays finite."""
 
@@ -111,11 +111,11 @@ def find_drift(reference: Reference, frame: pd.DataFrame) -> list[ColumnDrift]:
         DataError: A column of the reference is gone, or changed its type.
     """
     check_schema(reference, frame)
-    known = {name: frame[name].dropna() for name in reference.columns}
+    n_rows = max([1, *(column.n_rows for column in reference.columns.values())])
     moved = {
-        name: _moved(reference.columns[name], column)
-        for name, column in known.items()
-        if len(column)
+        name: _moved(column, known) if len(known) else _silent(column, n_rows, len(frame))
+        for name, column in reference.columns.items()
+        for known in [frame[name].dropna()]
     }
     corrected = holm([p_value for _, _, p_value in moved.values()])
     columns = [
@@ -214,17 +214,28 @@ def _reference(column: "pd.Series[Any]") -> ColumnReference:
 
 def _moved(reference: ColumnReference, column: "pd.Series[Any]") -> tuple[float, float, float]:
     """Index, distance and p-value of a column."""
-    # New rows are taken to resemble each other as the old ones do: few rows cannot show it.
-    n_rows = reference.n_rows * len(column) / (reference.n_rows + len(column))
-    n = reference.independence * n_rows
+    n = _independent(reference, reference.n_rows, len(column))
     if reference.shares is not None:
         shares = column.astype(str).value_counts(normalize=True)
         return _moved_text(reference.shares, {str(k): float(v) for k, v in shares.items()}, n)
     return _moved_numbers(np.array(reference.quantiles), column.to_numpy(dtype=np.float64), n)
 
 
+def _silent(reference: ColumnReference, n_before: int, n_new: int) -> tuple[float, float, float]:
+    """The same of a column that has no value any more, by the share of rows that had one."""
+    share = reference.n_rows / n_before
+    before = {"a value": share, "none": 1 - share}
+    return _moved_text(before, {"none": 1.0}, _independent(reference, n_before, n_new))
+
+
+def _independent(reference: ColumnReference, n_before: int, n_new: int) -> float:
+    """Independent rows by which two samples are compared."""
+    # New rows are taken to resemble each other as the old ones do: few rows cannot show it.
+    return reference.independence * n_before * n_new / (n_before + n_new)
+
+
 def _moved_numbers(quantiles: Floats, values: Floats, n: float) -> tuple[float, float, float]:
-    edges = np.unique(quantiles[:: N_QUANTILES // N_BINS])[1:]
+    edges = _edges(quantiles[:: N_QUANTILES // N_BINS])
     before, after = (_shares(edges, sample) for sample in (quantiles, values))
     grid = np.union1d(quantiles, values)
     distance = float(np.abs(_distribution(quantiles, grid) - _distribution(values, grid)).max())
@@ -243,6 +254,13 @@ def _moved_text(
     spread = np.sum((old - new) ** 2 / (old + new))
     p_value = float(chdtrc(max(1, len(levels) - 1), 2 * n * spread))
     return _index(old, new), float(np.abs(old - new).sum() / 2), p_value
+
+
+def _edges(tenths: Floats) -> Floats:
+    """Where bins begin; a value that fills a tenth or more, such as no rain, is a bin alone."""
+    found, counts = np.unique(tenths, return_counts=True)
+    alone = found[counts > 1]
+    return np.unique([*found[1:], *alone, *np.nextafter(alone, np.inf)])
 
 
 def _index(before: Floats, after: Floats) -> float:

@@ -81,6 +81,32 @@ def test_a_change_of_the_whole_range_is_drift_however_few_the_rows() -> None:
     assert broken.has_drifted
 
 
+def test_a_year_without_a_dry_hour_is_drift_of_rain_that_hardly_ever_fell() -> None:
+    rng = np.random.default_rng(6)
+    frame = table(rng).assign(rain=lambda f: (f["c0"] - 1.4).clip(lower=0))
+    assert (frame["rain"] == 0).mean() > 0.9
+    assert not any(column.has_drifted for column in find_drift(*halves(frame)))
+    frame.loc[frame.index[2400:], "rain"] = rng.uniform(0.1, 1.0, 600)
+    (rain,) = [column for column in find_drift(*halves(frame)) if column.has_drifted]
+    assert rain.column == "rain"
+
+
+def test_a_valve_that_was_always_open_and_now_moves_has_drifted() -> None:
+    opened = pd.DataFrame({"valve": np.full(2000, 0.5)})
+    reference = Reference.of(opened, "2000")
+    assert not find_drift(reference, opened)[0].has_drifted
+    for moved in (0.2, 0.8):
+        assert find_drift(reference, opened.assign(valve=moved))[0].has_drifted
+
+
+def test_a_sensor_that_fell_silent_has_drifted_but_not_one_that_hardly_ever_spoke() -> None:
+    frame = table(np.random.default_rng(7)).assign(seldom=np.nan)
+    frame.loc[frame.index[:2400:200], "seldom"] = np.arange(12.0)
+    frame.loc[frame.index[2400:], ["c1", "wind"]] = [np.nan, None]
+    drifted = [column.column for column in find_drift(*halves(frame)) if column.has_drifted]
+    assert sorted(drifted) == ["c1", "wind"]
+
+
 def test_a_reference_survives_json_and_holds_no_rows() -> None:
     reference, new = halves(table(np.random.default_rng(2)))
     text = json.dumps(reference.to_json())
