@@ -1,9 +1,11 @@
 """Grouping classes, and assigning each image to a part: training, validation or test."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,8 @@ class Collection:
     """Name of each image's class, shape (n_images,)."""
     parts: NDArray[np.str_] | None
     """Part of each image, one of the values of `SPLITS`; None if none was given."""
+    order: NDArray[np.int64]
+    """Place of each image in an order of chance, by which parts are drawn."""
     description: str
     notes: tuple[str, ...] = ()
     """What was left out, decided or changed while reading, a sentence each."""
@@ -87,19 +91,32 @@ def grouped(collection: Collection, groups: Groups) -> Collection:
         left_out = ", ".join(sorted(set(known) - set(group_of)))
         notes += (f"{(~chosen).sum()} images of {left_out} are left out",)
     grouping = "; ".join(f"{name} is {' + '.join(members)}" for name, members in groups.items())
-    return Collection(
+    return replace(
+        collection,
         pixels=collection.pixels[chosen],
         labels=np.array([group_of[label] for label in collection.labels[chosen]]),
         parts=None if collection.parts is None else collection.parts[chosen],
+        order=collection.order[chosen],
         description=f"{collection.description}, in which {grouping}",
         notes=notes,
     )
+
+
+def order_of(images: Iterable[NDArray[Any]]) -> NDArray[np.int64]:
+    """An order of chance, by content: when others are added, all that are there keep theirs."""
+    keys = [hashlib.sha256(image.tobytes()).digest() for image in images]
+    order = np.empty(len(keys), np.int64)
+    order[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
+    return order
 
 
 def parts_of(
     collection: Collection, labels: Labels, class_names: tuple[str, ...]
 ) -> NDArray[np.str_]:
     """The part of each image; what is not given is drawn, the same way each time.
+
+    When images are added, hardly any that was trained on comes into the test part, on which the
+    model that serves is compared with a new one.
 
     Args:
         collection: The images, with the parts that are given.
@@ -115,22 +132,23 @@ def parts_of(
         parts[:] = collection.parts
     share = VALIDATION_SHARE
     if "test" not in given:
-        parts = _drawn(parts, labels, class_names, TEST_SHARE, "test")
+        parts = _drawn(parts, labels, collection.order, class_names, TEST_SHARE, "test")
         share = VALIDATION_SHARE / (1 - TEST_SHARE)
     if "validation" not in given:
-        parts = _drawn(parts, labels, class_names, share, "validation")
+        parts = _drawn(parts, labels, collection.order, class_names, share, "validation")
     return parts
 
 
 def _drawn(
     parts: NDArray[np.str_],
     labels: Labels,
+    order: NDArray[np.int64],
     class_names: tuple[str, ...],
     share: float,
     name_of_part: str,
 ) -> NDArray[np.str_]:
-    """The parts with a share of each class's training images in another one."""
-    rng, parts = np.random.default_rng(0), parts.copy()
+    """The parts with a share of each class's training images, the first ones, in another one."""
+    parts = parts.copy()
     for index, name in enumerate(class_names):
         members = np.flatnonzero((labels == index) & (parts == "train"))
         if not len(members):
@@ -145,7 +163,8 @@ def _drawn(
                 f"train on; a class needs {MIN_PER_CLASS} or more: add some, or leave it out with "
                 "classes"
             )
-        parts[rng.permutation(members)[: max(1, round(share * len(members)))]] = name_of_part
+        first = members[np.argsort(order[members])]
+        parts[first[: max(1, round(share * len(members)))]] = name_of_part
     return parts
 
 

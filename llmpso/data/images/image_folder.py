@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llmpso.data.images.classes_and_parts import Collection, described
+from llmpso.data.images.classes_and_parts import Collection, described, order_of
 from llmpso.data.images.decoding import Decoded, as_pixels, decode
 from llmpso.data.images.file_listing import list_images
 
@@ -33,6 +33,7 @@ def read_folder(path: Path, side: int) -> Collection:
         pixels=pixels,
         labels=np.array([image.label for image in listed]),
         parts=np.array(given) if given else None,
+        order=order_of(image.values for image in decoded),
         description=f"{described(path, pixels)}{_resized(sizes, side)}",
         notes=tuple(notes),
     )

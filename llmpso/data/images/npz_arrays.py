@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpso.data.images.classes_and_parts import SPLITS, Collection, described
+from llmpso.data.images.classes_and_parts import SPLITS, Collection, described, order_of
 from llmpso.errors import DataError
 
 ARRAYS = ("images", "labels", "class_names", "split")
@@ -43,6 +43,7 @@ def read_npz(path: Path) -> Collection:
         pixels=pixels,
         labels=_named(path, labels, arrays.get("class_names")),
         parts=_given_parts(path, arrays["split"]) if "split" in arrays else None,
+        order=order_of(pixels),
         description=described(path, pixels),
     )
 

@@ -56,6 +56,21 @@ def test_no_image_is_in_two_parts(waste):
     assert len(seen) == 25
 
 
+def test_a_model_that_serves_is_not_tested_on_what_it_was_trained_on_before_others_came(tmp_path):
+    draw(tmp_path / "can", 100)
+    draw(tmp_path / "glass", 60)
+    trained_on = {image.tobytes() for image in load_images(tmp_path).train.pixels}
+    draw(tmp_path / "can", 130)
+    draw(tmp_path / "glass", 66)
+    images = load_images(tmp_path)
+    assert [np.bincount(part.labels).tolist() for _, part in images.parts()] == [
+        [78, 40],
+        [26, 13],
+        [26, 13],
+    ]
+    assert not trained_on & {image.tobytes() for image in images.test.pixels}
+
+
 def test_a_folder_that_is_split_already_keeps_its_test_part(tmp_path):
     for part, n in (("TRAIN", 10), ("TEST", 4)):
         for name in ("O", "R"):
