@@ -16,6 +16,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from llmpso.data.tables.csv_table import CsvOptions, read_table
+from llmpso.data.tables.numbers import mend_numbers
+from llmpso.data.tables.usable_columns import drop_empty, take_units
 from llmpso.errors import DataError, LLMPSOError
 from llmpso.text import brief, one_line
 from tasks.models.artifacts import load_predictor
@@ -32,6 +34,8 @@ PREDICTIONS_FILE = "predictions.json"
 MOST_RUNS = 100
 """Runs of predictions that are read again, the newest."""
 
+REAL, WHOLE = (DataType.double, DataType.float), (DataType.long, DataType.integer)
+
 PREDICTION = "prediction"
 """Name of what is predicted, where the model gives none."""
 
@@ -42,8 +46,8 @@ class ServedModel:
 
     version: str
     model: PyFuncModel
-    columns: Mapping[str, bool]
-    """That it needs, and whether their numbers are real ones; empty where it does not say."""
+    columns: Mapping[str, Any]
+    """That it needs, with their types of MLflow's; empty where it does not say."""
 
 
 def champion_of(registry: Registry) -> ServedModel:
@@ -64,17 +68,20 @@ def read_rows(path: Path, served: ServedModel, notes: list[str]) -> pd.DataFrame
     Raises:
         DataError: The file cannot be read, or lacks a column that the model needs.
     """
-    target = next(iter(served.columns), "")
-    table, _ = read_table(path, target, CsvOptions(), notes)
+    numeric = [name for name, kind in served.columns.items() if kind in (*REAL, *WHOLE)]
+    known = next(iter(numeric or served.columns), "")
+    table, layout = read_table(path, known, CsvOptions(), notes)
     if missing := [name for name in served.columns if name not in table]:
         raise DataError(
             f"file {str(path)!r} has no column {missing[0]!r}, which version {served.version} "
             f"needs; it has: {', '.join(brief(str(name)) for name in table)}"
         )
+    table, _ = take_units(drop_empty(table, notes), known, layout.decimal, notes)
     rows = table[list(served.columns)] if served.columns else table
+    rows = rows.assign(**mend_numbers(rows[numeric], layout.decimal, notes))
     # A file has 3 where it means 3.0, and MLflow does not take one for the other.
     whole = [
-        name for name in rows if served.columns.get(str(name)) and is_integer_dtype(rows[name])
+        name for name in numeric if served.columns[name] in REAL and is_integer_dtype(rows[name])
     ]
     return rows.astype(dict.fromkeys(whole, float))
 
@@ -117,11 +124,10 @@ def _split(text: str) -> dict[str, Any]:
     return {"data": content["data"], "columns": content["columns"]}
 
 
-def _columns(schema: Schema | None) -> dict[str, bool]:
+def _columns(schema: Schema | None) -> dict[str, Any]:
     if schema is None or not schema.has_input_names():
         return {}
-    real = (DataType.double, DataType.float)
-    return {str(column.name): column.type in real for column in schema.inputs}
+    return {str(column.name): column.type for column in schema.inputs}
 
 
 def _as_table(found: Any, rows: pd.DataFrame) -> pd.DataFrame:

@@ -88,7 +88,8 @@ class Tracker:
         """
         if not len(table):
             return
-        text = table.to_json(orient="split", index=False, date_format="iso")
+        # By default it has ten decimals: in kg/m³ all dust is 0.
+        text = table.to_json(orient="split", index=False, date_format="iso", double_precision=15)
         self.store.log_text(self.run_id, text, path)
         tables = json.loads(self.tags().get(MLFLOW_LOGGED_ARTIFACTS, "[]"))
         if (entry := {"path": path, "type": "table"}) not in tables:

@@ -56,6 +56,26 @@ def test_the_champion_predicts_and_it_is_recorded(
     assert len(table["data"]) == 2
 
 
+def test_a_file_is_read_as_that_of_the_training_units_and_decimal_commas_too(
+    prefect_server, champion: Registry, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("new.csv").write_text("a;b;note\nm;%;\n1,5;0;x\n\n1.002,5;1;y\n")
+    found = predict("sums", rows="new.csv")
+    assert pd.read_csv(found.path)["prediction"].tolist() == pytest.approx([1.5, 1004.5])
+
+
+def test_a_prediction_in_a_small_unit_is_recorded_to_all_of_its_digits(
+    prefect_server, champion: Registry, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dust = 2.3456e-8  # kg/m³
+    Path("new.csv").write_text(f"a,b\n{dust},0\n")
+    found = predict("sums", rows="new.csv")
+    table = json.loads(mlflow.artifacts.load_text(f"runs:/{found.run_id}/predictions.json"))
+    assert table["data"][0][-1] == pytest.approx(dust, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("line", "content", "code", "message"),
     [
