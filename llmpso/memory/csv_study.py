@@ -104,7 +104,8 @@ def _columns(path: Path, layout: CsvLayout, space: SearchSpace, value: str) -> d
     found = {
         name: column
         for name in space
-        for column in (f"{PREFIX}{name}", name)
+        # The first one is that of another thing, where the file has both.
+        for column in (name, f"{PREFIX}{name}")
         if column in names and column != value
     }
     if not found:

@@ -77,6 +77,16 @@ def test_a_study_comes_back_from_a_csv_file(tmp_path: Path) -> None:
         write_csv_study(path, list(SPACE), TRIALS)
 
 
+def test_hyperparameters_called_as_a_column_of_the_file_come_back(tmp_path: Path) -> None:
+    space = SearchSpace({"number": Integer(0, 99), "fidelity": Float(0.0, 9.0)})
+    trials = [PastTrial(params={"number": 50 + n, "fidelity": n / 2}, value=n) for n in range(4)]
+    path = tmp_path / "study.csv"
+    write_csv_study(path, list(space), trials)
+    back = read_csv_study(path, space).trials
+    assert [dict(trial.params) for trial in back] == [dict(trial.params) for trial in trials]
+    assert {trial.fidelity for trial in back} == {1.0}
+
+
 def test_a_study_comes_back_from_optuna(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/optuna.db"
     write_optuna_study(storage, "ours", "cost (s)", SPACE, TRIALS)
