@@ -196,6 +196,8 @@ class NetworkObjective(ABC, Generic[Network]):
         if self._limits.max_latency_ms is None and "latency_ms" not in self.goals:
             return math.nan
         example = self._example(chosen)
+        # As it serves: in training mode the statistics of a batch would be those of the example.
+        network.eval()
         return latency_ms(lambda: network(example))
 
     def _evaluation(self, network: Network, chosen: Params, result: FitResult) -> Evaluation:

@@ -119,7 +119,10 @@ def test_a_network_that_is_too_slow_is_infeasible_without_a_training(images):
     trained = fast.evaluate(params, fidelity=1.0, seed=0)
     assert not trained.is_infeasible
     plain = cnn.CNNObjective(images, max_epochs=1, device="cpu")
-    assert trained.value == plain.evaluate(params, fidelity=1.0, seed=0).value
+    unmeasured = plain.evaluate(params, fidelity=1.0, seed=0)
+    assert trained.value == unmeasured.value
+    both = (each.model.network.state_dict().items() for each in (trained, unmeasured))
+    assert all(torch.equal(one, other) for (_, one), (_, other) in zip(*both, strict=True))
     assert 0 < trained.constraints["latency_ms"][0] < 1_000
     assert torch.get_num_threads() == n_threads
     trial = PSO(slow.space, seed=0).ask()[0].completed(measured, 0.0)
