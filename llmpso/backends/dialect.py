@@ -36,6 +36,8 @@ class Dialect:
     """Whether a message is a list of parts."""
     streams: bool = False
     """Whether it answers piece by piece only."""
+    counts: bool = True
+    """Whether it then counts the tokens, if it is asked to."""
     disables_thinking: bool = True
     """Whether the request says not to reason before the answer (Ollama)."""
     room: int = 1
@@ -60,6 +62,8 @@ class Dialect:
                 return replace(self, as_parts=True)
             case "stream" if not self.streams:
                 return replace(self, streams=True)
+            case "usage" if self.streams and self.counts:
+                return replace(self, counts=False)
             case "think" if self.disables_thinking:
                 return replace(self, disables_thinking=False)
         return None
@@ -89,6 +93,7 @@ class Dialect:
             f"temperature {request.temperature:g} not used: refused": not self.has_temperature,
             f"seed {request.seed} not used: refused": not self.has_seed,
             f"limit of {request.max_tokens} tokens not used: refused": not self.limit,
+            "tokens not counted: refused": not self.counts,
             "schema in the prompt, not binding: refused": self.binding is not Binding.SCHEMA,
             f"up to {room} tokens: the model reasons before it answers": self.room > 1,
         }
@@ -109,6 +114,7 @@ _CHANGES: Mapping[str, tuple[str, Mapping[object, str]]] = {
     "has_system": ("a system message", {False: "it is part of the user's"}),
     "as_parts": ("text as content", {True: "it is a list of parts"}),
     "streams": ("an answer in one piece", {True: "it comes piece by piece"}),
+    "counts": ("stream_options", {False: "tokens are not counted"}),
     "disables_thinking": ("think", {False: "it is left out"}),
     "room": ("to answer within the limit of tokens", {ROOM_FOR_REASONING: "it is raised"}),
 }
@@ -121,6 +127,7 @@ _NAMES = re.compile(
   | (?P<seed>\bseed\b)
   | (?P<binding>response.?format|json.?schema|json.?object|\bschema\b|structured.?output
         |\bgrammar\b|\bChatRequest\.format\b|^format$)
+  | (?P<usage>\bstream_options\b|\binclude_usage\b)
   | (?P<stream>\bstream\w*(?=.*\b(?:only|must|require[sd]?|true)\b)|only\s+\S*\s*stream\w*)
   | (?P<parts>content\b(?=.*\b(?:list|array|sequence|parts)\b)|expected\s+an?\s+(?:list|array)\b)
   | (?P<system>\bsystem\b(?=.*\b(?:role|message|prompt|instruction)s?\b)

@@ -32,6 +32,9 @@ from llmpso.urls import HIDDEN, masked_url
 OFFICIAL_URL = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4o-mini"
 
+_COUNTED = {"stream_options": {"include_usage": True}}
+"""Without this an answer that comes piece by piece costs nothing, as far as it says."""
+
 _PROBE = Request((Message("user", "Reply with {}."),), {"type": "object"}, max_tokens=1)
 
 
@@ -135,6 +138,7 @@ class OpenAIBackend(HTTPBackend):
             | ({dialect.limit: dialect.room * request.max_tokens} if dialect.limit else {})
             | ({"seed": request.seed} if dialect.has_seed else {})
             | ({"stream": True} if dialect.streams else {})
+            | (_COUNTED if dialect.streams and dialect.counts else {})
         )
 
     def _read(self, body: Any) -> Answered:

@@ -1,6 +1,7 @@
 """The body of a response as JSON, whichever way it came."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,7 +25,8 @@ def json_of(content: bytes) -> Any:
 
 
 def _events(text: str) -> Iterator[Mapping[str, Any]]:
-    for line in text.splitlines():
+    # Not all that `splitlines` takes for an end of a line is one of a stream of events.
+    for line in re.split(r"\r\n|\n|\r", text):
         field, _, value = line.partition(":")
         event = json_of(value.encode("utf-8", "replace")) if field == "data" else None
         if isinstance(event, Mapping):

@@ -177,6 +177,42 @@ class TestAnswers:
         assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == (GOOD, 3, 4)
         assert server.seen[1].body["stream"] is True
 
+    def test_tokens_of_the_pieces_are_counted_if_the_server_counts_them_when_asked_to(
+        self, server, question
+    ):
+        def act(handler: BaseHTTPRequestHandler) -> None:
+            body = server.seen[-1].body
+            pieces = [{"choices": [{"delta": {"content": GOOD}, "finish_reason": "stop"}]}]
+            if body.get("stream_options", {}).get("include_usage"):
+                pieces.append({"usage": {"prompt_tokens": 300, "completion_tokens": 40}})
+            stream = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces)
+            only = server.says(error("stream must be true"), 400)
+            (server.says(stream) if body.get("stream") else only)(handler)
+
+        reply = backend(server.plays(act)).complete(question)
+        assert (reply.prompt_tokens, reply.completion_tokens) == (300, 40)
+        assert reply.notes == ()
+
+    def test_a_server_that_does_not_count_pieces_is_asked_without(self, server, question):
+        piece = {"choices": [{"delta": {"content": GOOD}, "finish_reason": "stop"}]}
+        url = server.plays(
+            server.says(error("This model only supports streaming"), 400),
+            server.says(error("Unknown parameter: 'stream_options'."), 400),
+            server.says(f"data: {json.dumps(piece)}\n\n"),
+        )
+        reply = backend(url).complete(question)
+        assert (reply.text, reply.prompt_tokens) == (GOOD, 0)
+        assert reply.notes == ("tokens not counted: refused",)
+        assert server.seen[-1].body["stream"] is True
+
+    def test_a_piece_with_a_separator_of_paragraphs_in_it_is_whole(self, server, question):
+        said = '{"layers": 2, "why": "small\u2028data"}'
+        piece = {"choices": [{"delta": {"content": said}, "finish_reason": "stop"}]}
+        stream = f"data: {json.dumps(piece, ensure_ascii=False)}\r\n\r\n"
+        only = error("This model only supports streaming; set stream to true")
+        url = server.plays(server.says(only, 400), server.says(stream))
+        assert backend(url).complete(question).text == said
+
     def test_an_error_among_the_pieces(self, server, question):
         stream = 'data: {"choices": []}\n\ndata: {"error": {"message": "gone", "code": "x"}}\n\n'
         with pytest.raises(BackendError, match=r"m at .* failed: gone$"):
