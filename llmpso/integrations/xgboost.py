@@ -24,11 +24,12 @@ class ReportCallback(TrainingCallback):
         self._monitor = Monitor(monitor, maximise)
 
     def after_iteration(
-        self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Sequence[float]]]
+        self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Sequence[Any]]]
     ) -> bool:
         """Report it; the training is not to stop in the way of XGBoost."""
+        # Cross-validation adds the standard deviation.
         figures = {
-            f"{data}-{metric}": values[-1]
+            f"{data}-{metric}": values[-1][0] if isinstance(values[-1], tuple) else values[-1]
             for data, metrics in evals_log.items()
             for metric, values in metrics.items()
         }

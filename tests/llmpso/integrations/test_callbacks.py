@@ -153,6 +153,21 @@ def xgboost(params, monitor="valid-rmse") -> float:
     return results["valid"]["rmse"][-1]
 
 
+def cross_validated(params) -> float:
+    import xgboost as library
+
+    from llmpso.integrations.xgboost import ReportCallback
+
+    table = library.cv(
+        {"eta": params["rate"], "nthread": 1},
+        library.DMatrix(*data()),
+        num_boost_round=EPOCHS,
+        nfold=2,
+        callbacks=[ReportCallback("test-rmse")],
+    )
+    return float(table["test-rmse-mean"].iloc[-1])
+
+
 def lightgbm(params, monitor="valid_0-l2") -> float:
     import lightgbm as library
 
@@ -211,6 +226,13 @@ def test_transformers_reports_steps_where_it_evaluates_by_steps() -> None:
     outcome = measured(lambda params: transformers(params, strategy="steps"))
     assert [step for step, _ in outcome.evaluation.reports] == [2, 4, 6, 8]
     assert outcome.trial.n_steps == 8
+
+
+def test_xgboost_reports_the_mean_over_the_folds_of_a_cross_validation() -> None:
+    pytest.importorskip("xgboost")
+    outcome = measured(cross_validated)
+    assert outcome.trial.failure is None
+    assert outcome.evaluation.reports[-1] == (EPOCHS, pytest.approx(outcome.trial.value))
 
 
 def test_a_figure_that_is_better_when_higher_is_negated() -> None:
