@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
+from platformdirs import user_log_path
 
 from flows.command_line import new_app, run_module
 from flows.servers import HOST, start_supervised
 from llmpso.errors import RegistryError
+from llmpso.safe_names import file_name
 from llmpso.text import one_line
 from tasks.models.artifacts import check_model
 from tasks.models.registry import Registry
@@ -52,18 +54,18 @@ def serve_model(
     """
     registry = Registry(store_address(), model)
     version = registry.champion()
+    log = user_log_path("llmpso", ensure_exists=True) / file_name(f"{model}-{port}.log")
     with tempfile.TemporaryDirectory() as scratch:
         while True:
-            with _served(registry, version, host, port, Path(scratch)) as process:
-                version = _successor(registry, version, process, every)
+            with _served(registry, version, host, port, log, Path(scratch)) as process:
+                version = _successor(registry, version, process, every, log)
 
 
 @contextmanager
 def _served(
-    registry: Registry, version: str, host: str, port: int, scratch: Path
+    registry: Registry, version: str, host: str, port: int, log: Path, scratch: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     """MLflow's server with one version, for the length of the block."""
-    log = scratch / "server.log"
     listen = ["--host", host, "--port", str(port), "--env-manager", "local"]
     address = f"models:/{registry.name}/{version}"
     command = ["mlflow", "models", "serve", *listen, "--model-uri", address]
@@ -77,7 +79,7 @@ def _served(
 
 
 def _successor(
-    registry: Registry, version: str, process: subprocess.Popen[bytes], every: float
+    registry: Registry, version: str, process: subprocess.Popen[bytes], every: float, log: Path
 ) -> str:
     """Wait until another version is the champion, or the server has ended; the version to serve.
 
@@ -93,7 +95,7 @@ def _successor(
                 return found
         except (*STORE_ERRORS, RegistryError) as error:
             logger.warning("version %s goes on serving: %s", version, one_line(error, 200))
-    logger.warning("the server of version %s ended: it is started again", version)
+    logger.warning("the server of version %s ended (see %s): it is started again", version, log)
     time.sleep(every)
     return version
 

@@ -1,12 +1,13 @@
 """The server of a model follows its champion."""
 
+import subprocess
 import time
 
 import httpx
 import pytest
 from sklearn.dummy import DummyRegressor
 
-from flows.serve_model import serve_model
+from flows.serve_model import _successor, serve_model
 from llmpso.errors import RegistryError
 from tasks.models.model_files import write_description
 from tasks.models.registry import Promotion, Registry
@@ -73,3 +74,13 @@ def test_what_cannot_be_served_is_refused(mlflow_store: str, promote) -> None:
     client(mlflow_store).delete_registered_model_alias("always", "champion")
     with pytest.raises(RegistryError, match="no version of 'always' has the alias @champion"):
         serve_model("always")
+
+
+def test_a_server_that_ends_says_where_its_last_words_are(
+    mlflow_store: str, promote, tmp_path, caplog
+) -> None:
+    promote(1.0, "")
+    log, process = tmp_path / "always-5001.log", subprocess.Popen(["true"])
+    process.wait()
+    assert _successor(Registry(mlflow_store, "always"), "1", process, 0.01, log) == "1"
+    assert f"the server of version 1 ended (see {log}): it is started again" in caplog.text
