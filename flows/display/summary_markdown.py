@@ -102,7 +102,7 @@ def _front(summary: Summary) -> list[str]:
         + [str(row["number"]), code(_joined(row["params"]))]
         for row in summary.front
     ]
-    text = f"The front of the goals; the chosen one, in bold, by `{markdown(summary.choose)}`:"
+    text = f"The front of the goals; the chosen one, in bold, by {code(summary.choose)}:"
     return [text, _table([*map(markdown, names), "trial", "hyperparameters"], rows)]
 
 

@@ -82,7 +82,9 @@ def test_two_goals_pass_through_everything(
             assert run.data.tags["failure_message"] == "the objective returned megabytes = nan"
     study = client.get_run(summary.run_id)
     assert study.data.metrics["front"] == len(summary.front)
-    assert "| error | megabytes | trial |" in study.data.tags["mlflow.note.content"]
+    note = study.data.tags["mlflow.note.content"]
+    assert "| error | megabytes | trial |" in note
+    assert "in bold, by `megabytes <= 1`:" in note
     files = {file.path for file in client.list_artifacts(summary.run_id, "figures")}
     assert "figures/front.png" in files
     exported = stored_study(mlflow_store, summary.run_id)
