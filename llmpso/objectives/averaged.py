@@ -111,11 +111,11 @@ def average(models: Sequence[Any], weights: Sequence[float]) -> Any:
     first, weights = models[0], tuple(map(float, weights))
     if isinstance(first, SavableModel):
         return AveragedModel(tuple(models), weights)
-    if _is_of("torch.nn", "Module", first):
+    if is_of("torch.nn", "Module", first):
         from llmpso.objectives.averaged_modules import AveragedModule
 
         return AveragedModule(models, weights)
-    if _is_of("sklearn.base", "BaseEstimator", first):
+    if is_of("sklearn.base", "BaseEstimator", first):
         from llmpso.objectives.averaged_estimators import averaged_estimator
 
         return averaged_estimator(models, weights)
@@ -147,7 +147,8 @@ def weighted_mean(predictions: Sequence[Any], weights: Sequence[float]) -> Any:
     return type(shortest)(mean, index=index, **labels)
 
 
-def _is_of(module: str, kind: str, model: object) -> bool:
+def is_of(module: str, kind: str, model: object) -> bool:
+    """Whether a model is of a class of a library, which is not imported for that."""
     # If its library is not imported, the model is not of that library.
     library = sys.modules.get(module)
     return library is not None and isinstance(model, getattr(library, kind))

@@ -16,6 +16,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.models import ModelSignature
@@ -69,19 +70,11 @@ def _shared(folder: Path) -> dict[str, bytes]:
 @lru_cache(maxsize=64)
 def _shared_by_savable(loader_module: str, signature: str, example: bytes) -> dict[str, bytes]:
     """All files but the weights, for one kind of model and one example."""
-    with tempfile.TemporaryDirectory() as scratch:
-        # MLflow puts a folder under its own name into `data`.
-        data, folder = Path(scratch, Path(DATA).name), Path(scratch, "whole")
-        data.mkdir()
-        mlflow.pyfunc.save_model(
-            folder,
-            loader_module=loader_module,
-            data_path=str(data),
-            signature=ModelSignature.from_dict(json.loads(signature)),
-            input_example=pickle.loads(example),
-            pip_requirements=MODEL_REQUIREMENTS,
-        )
-        return _files(folder)
+    return _loaded_by(
+        loader_module,
+        signature=ModelSignature.from_dict(json.loads(signature)),
+        input_example=pickle.loads(example),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -104,16 +97,7 @@ def _shared_by_torch() -> dict[str, bytes]:
 @lru_cache(maxsize=1)
 def _shared_by_state_dict() -> dict[str, bytes]:
     """All files but the weights, for any state dict."""
-    with tempfile.TemporaryDirectory() as scratch:
-        data, folder = Path(scratch, Path(DATA).name), Path(scratch, "whole")
-        data.mkdir()
-        mlflow.pyfunc.save_model(
-            folder,
-            loader_module=state_dict.__name__,
-            data_path=str(data),
-            pip_requirements=MODEL_REQUIREMENTS,
-        )
-        return _files(folder)
+    return _loaded_by(state_dict.__name__)
 
 
 @lru_cache(maxsize=2)
@@ -131,6 +115,22 @@ def _shared_by_estimators(predicts: bool) -> dict[str, bytes]:
             pip_requirements=[*MODEL_REQUIREMENTS, *ESTIMATOR_REQUIREMENTS],
         )
         (folder / ESTIMATOR).unlink()
+        return _files(folder)
+
+
+def _loaded_by(loader_module: str, **options: Any) -> dict[str, bytes]:
+    """All files but the weights, of a model that a module of its own reads."""
+    with tempfile.TemporaryDirectory() as scratch:
+        # MLflow puts a folder under its own name into `data`.
+        data, folder = Path(scratch, Path(DATA).name), Path(scratch, "whole")
+        data.mkdir()
+        mlflow.pyfunc.save_model(
+            folder,
+            loader_module=loader_module,
+            data_path=str(data),
+            pip_requirements=MODEL_REQUIREMENTS,
+            **options,
+        )
         return _files(folder)
 
 

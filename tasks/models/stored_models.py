@@ -9,7 +9,6 @@ import io
 import json
 import pickle
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types.schema import AnyType, ColSpec, Schema
 
 from llmpso.errors import ModelError
+from llmpso.objectives.averaged import is_of
 from llmpso.objectives.base import ReadsColumns, SavableModel
 from llmpso.objectives.state_dict import WEIGHTS, is_state_dict
 from llmpso.user_code.calls import described
@@ -59,7 +59,7 @@ def _written(model: object, folder: Path) -> dict[str, Any]:
     """Write a model's weights; its kind."""
     if isinstance(model, SavableModel):
         return _write_savable(model, folder)
-    if _is_of("torch.nn", "Module", model):
+    if is_of("torch.nn", "Module", model):
         (folder / MODEL / TORCH_WEIGHTS).write_bytes(_pickled(model))
         return {"kind": "torch"}
     if is_state_dict(model):
@@ -67,7 +67,7 @@ def _written(model: object, folder: Path) -> dict[str, Any]:
         (folder / MODEL / DATA).mkdir()
         (folder / MODEL / DATA / WEIGHTS).write_bytes(content)
         return {"kind": "state dict"}
-    if _is_of("sklearn.base", "BaseEstimator", model):
+    if is_of("sklearn.base", "BaseEstimator", model):
         with _refusal():
             content = cloudpickle.dumps(model)
         (folder / MODEL / ESTIMATOR).write_bytes(content)
@@ -121,12 +121,6 @@ def _saved(weights: Mapping[str, "Tensor"]) -> bytes:
     with _refusal():
         torch.save(dict(weights), content)
     return content.getvalue()
-
-
-def _is_of(module: str, kind: str, model: object) -> bool:
-    # If its library is not imported, the model is not of that library.
-    library = sys.modules.get(module)
-    return library is not None and isinstance(model, getattr(library, kind))
 
 
 @contextmanager
