@@ -8,11 +8,11 @@ scores them for a model on the development tables, and its winner is read here.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from llmpso.errors import SpecError
 
@@ -110,7 +110,7 @@ class Entry(BaseModel):
     temperature: float
     memory: bool = False
     """Whether it is for studies that have earlier ones."""
-    evidence: dict[str, Any] = field(default_factory=dict)
+    evidence: dict[str, Any] = {}
     """By wording and temperature, what each development table said."""
 
 
@@ -146,7 +146,7 @@ def read_choices(path: Path) -> list[Entry]:
         return []
     try:
         return [Entry.model_validate(item) for item in json.loads(path.read_text("utf-8"))]
-    except (ValueError, ValidationError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise SpecError(f"{path} is no file of start prompts: {error}") from error
 
 

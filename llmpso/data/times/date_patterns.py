@@ -1,7 +1,5 @@
 """Finding the pattern of the dates of a column, from all of them together."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 from llmpso.data.times.date_parsing import read_dates
@@ -73,8 +71,8 @@ def decided(
     example = split.example
     if next_least < MOST_APART * least:
         raise DataError(
-            f"time {name!r} holds {example!r}, which may be {_either(distinct)}, and no day above "
-            "12 decides; name the one with time_format, or write year-month-day"
+            f"time {name!r} holds {example!r}, which may be {' or '.join(distinct)}, and no day "
+            "above 12 decides; name the one with time_format, or write year-month-day"
         )
     notes.append(
         f"dates such as {example!r} are read as {best}: only so they follow each other evenly"
@@ -100,7 +98,3 @@ def _spread(times: "pd.Series[pd.Timestamp]") -> float:
     steps = times.dropna().sort_values().diff().dropna().dt.total_seconds()
     shortest = float(steps.min()) if len(steps) else 0.0
     return float(steps.max()) / shortest if shortest > 0 else float("inf")
-
-
-def _either(patterns: Iterable[str]) -> str:
-    return " or ".join(patterns)
