@@ -121,7 +121,12 @@ def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Sequence[Member]) -
     arms[CHALLENGER] = tuple(challenger)
     trials = _trials(arms, plan)
     trained = _trained(plan, ledger, trials)
-    refits = {arm: _measured(plan, arm, members, trained) for arm, members in arms.items()}
+    # Not by the notes of what was trained: before a kill it may have been for the other arm.
+    own = {arm: {trial.number for trial in trials if trial.note == arm} for arm in arms}
+    refits = {
+        arm: _measured(plan, arm, members, [t for t in trained if t.number in own[arm]])
+        for arm, members in arms.items()
+    }
     return Arms(refits.get(CHAMPION, ()), refits[CHALLENGER], plan.tune.study.goals)
 
 
@@ -204,10 +209,9 @@ def _trained(plan: RetunePlan, ledger: Ledger, trials: Sequence[Trial]) -> list[
 
 
 def _measured(
-    plan: RetunePlan, arm: str, members: Sequence[Member], trained: Sequence[Trial]
+    plan: RetunePlan, arm: str, members: Sequence[Member], own: Sequence[Trial]
 ) -> tuple[Refit, ...]:
     """Measure the recorded models: what would serve, read back as it would be."""
-    own = [trial for trial in trained if _arm(trial) == arm]
     by_seed = [[t for t in own if t.particle == index] for index in range(plan.options.refits)]
     done = [trials for trials in by_seed if all("model" in trial.links for trial in trials)]
     if len(done) < 2:
@@ -232,8 +236,3 @@ def _refit(plan: RetunePlan, members: Sequence[Member], trials: Sequence[Trial])
     model = average(models, [member.weight for member in own])
     value = loss_of(ensembled(objective), model)
     return Refit(ensemble_trial(own, value), plan.held_out(model), own, model)
-
-
-def _arm(trial: Trial) -> str:
-    """What a refit is of; its note also says if it was retried."""
-    return trial.note.partition(";")[0]

@@ -9,9 +9,11 @@ import mlflow
 import numpy as np
 import pytest
 
+from flows import refit
 from flows.display.summary_text import as_text
 from flows.notebook import load_study
 from flows.predict import predict
+from flows.refit import CHALLENGER
 from flows.retune import retune
 from flows.retune_plan import _warm_started
 from flows.retune_report import Decision
@@ -20,8 +22,10 @@ from flows.tune import tune
 from flows.tune_plan import TuneOptions, prepare
 from llmpso.ensembles.outcome import Member
 from llmpso.errors import SpecError
+from llmpso.goals import Goals
 from tasks.models.find_champion import Champion
 from tasks.models.registry import MEMBERS_TAG
+from tasks.records.reuse import reused_for
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
@@ -182,3 +186,26 @@ def test_an_ensemble_that_cannot_be_is_refused_before_training(
 ) -> None:
     with pytest.raises(SpecError, match=message):
         prepare(TuneOptions(**{"objective": bowl, "advisor": "none"} | change))
+
+
+def test_a_refit_that_was_for_the_other_arm_before_a_kill_counts_for_the_one_that_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A champion may be a member of the ensemble that challenges it, with the same seeds."""
+
+    def after_a_kill(plan, ledger, trials):
+        measured = [replace(t, note=CHALLENGER, links={"model": f"m{t.number}"}) for t in trials]
+        return list(map(reused_for, trials, measured))
+
+    study = SimpleNamespace(search=SimpleNamespace(seed=0), goals=Goals())
+    member = Member({"depth": 3})
+    plan = SimpleNamespace(
+        champion=SimpleNamespace(configurations=(member,)),
+        options=SimpleNamespace(refits=2),
+        tune=SimpleNamespace(study=study),
+    )
+    monkeypatch.setattr(refit, "_trained", after_a_kill)
+    monkeypatch.setattr(refit, "_refit", lambda plan, members, trials: [t.number for t in trials])
+    arms = refit.refit_arms(plan, None, [member, Member({"depth": 5})])
+    assert arms.champion == ([0], [1])
+    assert arms.challenger == ([2, 3], [4, 5])
