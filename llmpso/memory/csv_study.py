@@ -141,7 +141,9 @@ def _trial(
 ) -> PastTrial | None:
     """A row as a trial; None if it has not ended."""
     number = _number(row.get(value, ""), layout)
-    state = _state(row.get("state", ""), number)
+    # A column of a hyperparameter says neither how the trial ended nor how far it went.
+    own = {name: cell for name, cell in row.items() if name not in columns.values()}
+    state = _state(own.get("state", ""), number)
     if state is None:
         return None
     params = {
@@ -149,9 +151,9 @@ def _trial(
         for name, column in columns.items()
         if (cell := row.get(column, ""))
     }
-    fidelity = _number(row.get("fidelity", "") or "1", layout)
+    fidelity = _number(own.get("fidelity", "") or "1", layout)
     if not 0 < fidelity <= 1:
-        raise ValueError(f"fidelity is {row['fidelity']!r}; it must be above 0 and at most 1")
+        raise ValueError(f"fidelity is {own['fidelity']!r}; it must be above 0 and at most 1")
     return PastTrial(params=params, value=sign * number, state=state, fidelity=fidelity)
 
 

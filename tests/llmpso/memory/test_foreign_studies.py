@@ -87,6 +87,18 @@ def test_hyperparameters_called_as_a_column_of_the_file_come_back(tmp_path: Path
     assert {trial.fidelity for trial in back} == {1.0}
 
 
+def test_a_hyperparameter_of_a_file_may_be_called_state_or_fidelity(tmp_path: Path) -> None:
+    space = SearchSpace({"state": Categorical(["dry", "wet"]), "fidelity": Float(0.0, 9.0)})
+    path = tmp_path / "sound.csv"
+    path.write_text("state,fidelity,value\ndry,2.5,1\nwet,7,2\n")
+    trials = read_csv_study(path, space).trials
+    assert [dict(t.params) for t in trials] == [
+        {"state": "dry", "fidelity": 2.5},
+        {"state": "wet", "fidelity": 7.0},
+    ]
+    assert [(t.state, t.fidelity) for t in trials] == [(PastState.COMPLETE, 1.0)] * 2
+
+
 def test_a_study_comes_back_from_optuna(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/optuna.db"
     write_optuna_study(storage, "ours", "cost (s)", SPACE, TRIALS)
