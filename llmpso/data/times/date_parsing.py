@@ -50,6 +50,9 @@ def read_dates(
     length = _digits(pattern)
     if length:
         texts = texts.str.zfill(length)
+    elif re.search("%H%M%SZ?$", pattern):
+        # Else 0530 would be three minutes past five, too.
+        texts = texts.where(texts.str.contains(r"\d{5,6}Z?$", na=False))
     times = pd.to_datetime(texts, format=pattern, errors="coerce", utc=utc)
     if "%b" not in pattern and "%B" not in pattern:
         return times

@@ -119,6 +119,13 @@ def test_the_stored_format_reads_what_it_writes(load, way):
     assert twin.read(kept.written(series.frame.index)).tolist() == series.frame.index.tolist()
 
 
+@pytest.mark.parametrize("pattern", ["%Y%m%d %H%M", "%Y%m%dT%H%M"])
+def test_compact_times_at_half_past_are_not_taken_for_minutes_and_seconds(load, pattern):
+    times = HOURS + pd.Timedelta("30min")
+    series = load(table(time=times.strftime(pattern)))
+    assert (series.frame.index == times).all()
+
+
 def test_iso_times_may_leave_out_fraction_and_clock(load):
     text = [f"{time}.250000" if time.hour % 3 else f"{time:%Y-%m-%d %H:%M}" for time in HOURS]
     text[0] = "2024-03-28"
