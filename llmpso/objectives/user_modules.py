@@ -24,8 +24,8 @@ def import_attribute(path: str) -> object:
     """
     name, _, attribute = path.partition(":")
     if name.endswith(".py"):
-        module = ".".join(Path(name).with_suffix("").parts).lstrip("/.")
-        raise SpecError(f"objective {path!r} names a file; name the module: {module}:{attribute}")
+        meant = ".".join(Path(name).with_suffix("").parts).lstrip("/.")
+        raise SpecError(f"objective {path!r} names a file; name the module: {meant}:{attribute}")
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.append(folder)
