@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 
 from llmpso.objectives import state_dict
 from tasks.models.stored_models import DATA, ESTIMATOR, EXAMPLE, KIND, MODEL, TORCH_WEIGHTS
@@ -32,6 +32,9 @@ MODEL_REQUIREMENTS = [
 ESTIMATOR_REQUIREMENTS = [f"{name}=={version(name)}" for name in ("scikit-learn", "cloudpickle")]
 
 _DESCRIPTION = "MLmodel"
+
+_UNPICKLER = "mlflow.pytorch.pickle_module"
+"""By its name `mlflow.pytorch` finds what reads the weights."""
 
 _once = threading.Lock()
 """Two threads with a first model of one kind would both ask MLflow for it."""
@@ -79,19 +82,25 @@ def _shared_by_savable(loader_module: str, signature: str, example: bytes) -> di
 
 @lru_cache(maxsize=1)
 def _shared_by_torch() -> dict[str, bytes]:
-    """All files but the weights, for any `torch.nn.Module`."""
-    import torch
+    """All files but the weights, for any `torch.nn.Module`, as `mlflow.pytorch` writes them.
 
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch, "model")
-        mlflow.pytorch.save_model(
-            torch.nn.Identity(),
-            folder,
-            pip_requirements=MODEL_REQUIREMENTS,
-            serialization_format="pickle",
-        )
-        (folder / TORCH_WEIGHTS).unlink()
-        return _files(folder)
+    That module imports Lightning, and what Lightning imports, wherever it is installed: that
+    takes seconds of each process.
+    """
+    folder = str(Path(TORCH_WEIGHTS).parent)
+    model = Model()
+    model.add_flavor("pytorch", model_data=folder, pytorch_version=version("torch"), code=None)
+    mlflow.pyfunc.add_to_model(
+        model,
+        loader_module="mlflow.pytorch",
+        data=folder,
+        pickle_module_name=_UNPICKLER,
+        conda_env="conda.yaml",
+        python_env="python_env.yaml",
+        model_config={"device": None},
+    )
+    own = {_DESCRIPTION: model.to_yaml(), f"{folder}/pickle_module_info.txt": _UNPICKLER}
+    return _shared_by_state_dict() | {name: text.encode() for name, text in own.items()}
 
 
 @lru_cache(maxsize=1)

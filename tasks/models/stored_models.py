@@ -103,14 +103,13 @@ def _signature(model: SavableModel, example: Any) -> ModelSignature:
 
 def _pickled(model: object) -> bytes:
     import torch
-    from mlflow.pytorch import pickle_module
 
     content = io.BytesIO()
     with _refusal():
         if isinstance(model, torch.jit.ScriptModule):
             torch.jit.save(model, content)
         else:
-            torch.save(model, content, pickle_module=pickle_module)
+            torch.save(model, content, pickle_module=cloudpickle)
     return content.getvalue()
 
 

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import subprocess
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -21,7 +23,7 @@ from llmpso.running.outcome import Outcome
 from llmpso.running.pending_records import PendingRecords
 from llmpso.trial import Source
 from tasks.models.artifacts import load_model
-from tasks.models.model_files import write_description
+from tasks.models.model_files import MODEL_REQUIREMENTS, write_description
 from tasks.models.stored_models import MODEL, store_model
 from tasks.records.trial_runs import save_files
 
@@ -68,6 +70,42 @@ def test_models_of_one_kind_differ_in_weights_and_identity(tmp_path):
     first, second = (description(tmp_path / str(number)) for number in range(2))
     assert first.model_uuid != second.model_uuid
     assert first.flavors == second.flavors
+
+
+def test_a_network_is_described_as_mlflow_describes_it(tmp_path):
+    network = torch.nn.Linear(2, 1)
+    write_model(network, tmp_path / "ours")
+    mlflow.pytorch.save_model(
+        network,
+        tmp_path / "theirs",
+        pip_requirements=MODEL_REQUIREMENTS,
+        serialization_format="pickle",
+    )
+    ours, theirs = (
+        {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "ours", tmp_path / "theirs")
+    )
+    assert ours.keys() == theirs.keys()
+    differ = {str(n) for n in ours if ours[n].read_bytes() != theirs[n].read_bytes()}
+    assert differ <= {"MLmodel", "data/model.pth"}
+    flavors = [description(tmp_path / name).flavors for name in ("ours", "theirs")]
+    assert flavors[0] == flavors[1]
+
+
+def test_lightning_is_not_imported_to_store_a_network(tmp_path):
+    """`mlflow.pytorch` imports it wherever it is installed, for seconds of every process."""
+    program = """
+import sys
+from pathlib import Path
+import torch
+from tasks.models.model_files import MODEL_REQUIREMENTS, write_description
+from tasks.models.stored_models import store_model
+folder = Path(sys.argv[1])
+store_model(torch.nn.Linear(2, 1), folder)
+write_description(folder, folder / "model")
+assert not {"pytorch_lightning", "mlflow.pytorch", "transformers"} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
 
 
 def test_a_scripted_model_is_saved(tmp_path):
