@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,8 @@ import httpx
 from filelock import FileLock
 from platformdirs import user_log_path, user_runtime_path
 from prefect.client.orchestration import get_client
-from prefect.logging.handlers import APILogHandler
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows.servers import (
@@ -72,10 +74,18 @@ def _shared_server(timeout: float) -> Iterator[str]:
     try:
         yield _api(port)
     finally:
+        _send_the_rest()
         if process is not None and not users.are_others():
             process.terminate()
             process.wait(timeout=30)
         users.leave()
+
+
+def _send_the_rest(timeout: float = 15.0) -> None:
+    """Send what Prefect would still send while the interpreter ends: it retries for a minute."""
+    with ThreadPoolExecutor() as pool:  # In a thread with an event loop, they would not wait.
+        for each in (EventsWorker, APILogWorker):
+            pool.submit(each.drain_all, timeout)
 
 
 def _is_own(port: int) -> bool:
@@ -92,11 +102,10 @@ def _shared_file(name: str) -> Path:
 
 
 def wait_until_recorded(flow_run_id: str, timeout: float = 15.0) -> None:
-    """Wait until the server has recorded how every task of a run ended, and all log lines.
+    """Wait until the server has recorded how every task of a run ended.
 
-    Both reach it in batches, later; a server that is stopped immediately loses the last ones.
+    That reaches it in batches, later; a server that is stopped immediately loses the last ones.
     """
-    APILogHandler().flush()
     unfinished = {
         "flow_runs": {"id": {"any_": [flow_run_id]}},
         "task_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "SCHEDULED"]}}},

@@ -139,6 +139,49 @@ def test_commands_started_together_share_a_server_until_the_last_has_ended(
     assert not is_healthy(address)
 
 
+INTERRUPTED = """
+import sys, time
+from prefect import flow, get_run_logger
+from flows import prefect_server
+
+@flow
+def interrupted():
+    for _ in range(3):
+        get_run_logger().info("a line")
+        time.sleep(1)
+    raise KeyboardInterrupt
+
+prefect_server.PORT = int(sys.argv[1])
+try:
+    with prefect_server.local_prefect_server():
+        interrupted()
+finally:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_an_interrupted_command_does_not_wait_for_the_server_that_it_ended(
+    services, tmp_path
+) -> None:
+    """Prefect tried for a minute to send the log lines that were left."""
+    own = {"PREFECT_HOME": str(tmp_path / "prefect"), "XDG_RUNTIME_DIR": str(tmp_path)}
+    environment = {name: text for name, text in os.environ.items() if name != "PREFECT_API_URL"}
+    command = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(services.free_port())],
+        env=environment | own | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert command.stdout.readline() == "interrupted\n"
+    try:
+        command.wait(10)
+    finally:
+        command.kill()
+        command.communicate()
+
+
 def test_a_command_ends_with_its_supervisor(tmp_path, ends) -> None:
     users = str(tmp_path / "users")
     command = [sys.executable, "-I", supervise.__file__, users, sys.executable, "-c", SLEEPER]
