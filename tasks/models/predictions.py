@@ -11,7 +11,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import DataType, Schema
-from pandas.api.types import is_integer_dtype
+from pandas.api.types import is_numeric_dtype
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -79,11 +79,7 @@ def read_rows(path: Path, served: ServedModel, notes: list[str]) -> pd.DataFrame
     table, _ = take_units(drop_empty(table, notes), known, layout.decimal, notes)
     rows = table[list(served.columns)] if served.columns else table
     rows = rows.assign(**mend_numbers(rows[numeric], layout.decimal, notes))
-    # A file has 3 where it means 3.0, and MLflow does not take one for the other.
-    whole = [
-        name for name in numeric if served.columns[name] in REAL and is_integer_dtype(rows[name])
-    ]
-    return rows.astype(dict.fromkeys(whole, float))
+    return rows.assign(**{n: _typed(rows[n], kind) for n, kind in served.columns.items()})
 
 
 @task(name="predict", task_run_name="predict with version {served.version}", cache_policy=NO_CACHE)
@@ -117,6 +113,13 @@ def logged_predictions(experiment: Experiment, model: str, version: str) -> pd.D
     texts = [run.text(PREDICTIONS_FILE) for run in runs if run.tags().get(VERSION_TAG) == version]
     tables = [pd.DataFrame(**_split(text)) for text in reversed(texts) if text]
     return pd.concat(tables, ignore_index=True) if tables else None
+
+
+def _typed(column: "pd.Series[Any]", kind: Any) -> "pd.Series[Any]":
+    """A column as MLflow takes it: it takes neither 3 for 3.0, nor an empty one for text."""
+    if kind in REAL and is_numeric_dtype(column):
+        return column.astype(float)
+    return column.astype(object) if column.isna().all() and kind == DataType.string else column
 
 
 def _split(text: str) -> dict[str, Any]:

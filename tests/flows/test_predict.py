@@ -8,10 +8,13 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow.models import infer_signature
+from mlflow.models.utils import _enforce_schema
+from mlflow.types.schema import ColSpec, Schema
 from sklearn.linear_model import LinearRegression
 
 from flows.command_line import RUN_FAILED, USAGE_ERROR, joined_app, run
 from flows.predict import predict
+from tasks.models.predictions import ServedModel, read_rows
 from tasks.models.registry import Promotion, Registry
 from tasks.store.client import client
 
@@ -74,6 +77,18 @@ def test_a_prediction_in_a_small_unit_is_recorded_to_all_of_its_digits(
     found = predict("sums", rows="new.csv")
     table = json.loads(mlflow.artifacts.load_text(f"runs:/{found.run_id}/predictions.json"))
     assert table["data"][0][-1] == pytest.approx(dust, rel=1e-5)
+
+
+def test_switches_and_a_wind_vane_that_fell_silent_come_as_the_model_takes_them(
+    tmp_path: Path,
+) -> None:
+    schema = Schema([ColSpec("double", "open"), ColSpec("string", "wind")])
+    served = ServedModel("1", None, {c.name: c.type for c in schema.inputs})
+    path = tmp_path / "new.csv"
+    path.write_text("open,wind,note\nTrue,,x\nFalse,,y\n")
+    rows = _enforce_schema(read_rows(path, served, []), schema)
+    assert rows["open"].tolist() == [1.0, 0.0]
+    assert rows["wind"].isna().all()
 
 
 @pytest.mark.parametrize(
