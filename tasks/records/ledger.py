@@ -15,10 +15,10 @@ from llmpso.running.outcome import Outcome
 from llmpso.running.pending_records import PendingRecord
 from llmpso.study.cost import TrainingCost
 from llmpso.study.repeats import without_repeats
-from llmpso.text import one_line
 from llmpso.trial import Trial, TrialState
+from tasks.records.incumbent_curve import IncumbentCurve
 from tasks.records.reuse import Allowed, found_for, progress, reusable_trials, reused_for
-from tasks.records.study_files import StudyFiles, arrived, way_out
+from tasks.records.study_files import StudyFiles, arrived
 from tasks.records.trial_runs import (
     close_unfinished,
     found_recorded,
@@ -26,9 +26,9 @@ from tasks.records.trial_runs import (
     recorded_trials,
     supersede,
 )
-from tasks.store.patience import FULL, STORE_ERRORS, is_full, is_unavailable, patiently
+from tasks.store.patience import STORE_ERRORS, is_unavailable, patiently, recording
 from tasks.store.state_folders import forget_study, study_folder, usable_state
-from tasks.store.tracker import INCUMBENT, Tracker
+from tasks.store.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +88,7 @@ class Ledger:
         self._writers = ThreadPoolExecutor(n_writers, thread_name_prefix="ledger")
         close_unfinished(study)
         recorded = recorded_trials(study)
-        self._incumbents = study.incumbents()
-        self._new_incumbents: list[tuple[int, float]] = []
+        self._incumbents = IncumbentCurve(study)
         # Of a trial that went further the last run counts.
         by_progress = sorted(recorded.values(), key=progress)
         self._links = {trial.number: trial.links for trial in by_progress}
@@ -178,9 +177,7 @@ class Ledger:
             return trial
         with self._lock:
             self._waiting[entry.folder] = entry
-        under_way = self._writers.submit(self._deliver_unless_quiet)
-        self._under_way.add(under_way)
-        under_way.add_done_callback(self._under_way.discard)
+        self._deliver_soon()
         return replace(trial, warnings=entry.trial.warnings)
 
     def linked(self, trial: Trial) -> Trial:
@@ -200,19 +197,9 @@ class Ledger:
                 raise
 
     def note_incumbent(self, trial: Trial | None) -> None:
-        """Add the best value to the study's curve, once; while the store is unavailable, later."""
-        if trial is None or trial.value is None or trial.number in self._incumbents:
-            return
-        self._incumbents.add(trial.number)
-        self._new_incumbents.append((trial.number, trial.value))
-        if self._is_quiet():
-            return
-        try:
-            self._deliver_incumbents()
-        except STORE_ERRORS as error:
-            if not is_unavailable(error):
-                raise
-            self._be_quiet()
+        """Add the best value to the study's curve, once; recorded like an evaluation, later."""
+        if self._incumbents.add(trial):
+            self._deliver_soon()
 
     def deliver(self) -> None:
         """Record all waiting evaluations in MLflow.
@@ -225,7 +212,7 @@ class Ledger:
         wait(self._under_way.copy())
         patiently(self._check_lock, "see who runs the study")
         patiently(self._deliver, f"record {len(self._waiting)} evaluations")
-        patiently(self._deliver_incumbents, "record the best values")
+        patiently(self._incumbents.deliver, "record the best values")
         patiently(partial(close_unfinished, self.study), "close interrupted records")
 
     def close(self) -> None:
@@ -238,11 +225,17 @@ class Ledger:
         """Remove the files of a study that is recorded to its end, but not what was set aside."""
         forget_study(self.study.run_id)
 
+    def _deliver_soon(self) -> None:
+        under_way = self._writers.submit(self._deliver_unless_quiet)
+        self._under_way.add(under_way)
+        under_way.add_done_callback(self._under_way.discard)
+
     def _deliver_unless_quiet(self) -> None:
         if self._is_quiet():
             return
         try:
             self._deliver()
+            self._incumbents.deliver()
         except (BusyError, StorageError) as error:
             self._refusal = error
         except STORE_ERRORS:
@@ -267,12 +260,6 @@ class Ledger:
             self._links[found.number] = found.links
             self._files.pending.remove(entry)
 
-    def _deliver_incumbents(self) -> None:
-        """Add what the study's curve lacks: also what an earlier attempt did not write, or did."""
-        if self._new_incumbents:
-            self.study.record_curve(INCUMBENT, self._new_incumbents)
-            self._new_incumbents.clear()
-
     def _recorded(self, entry: PendingRecord) -> Trial:
         with usable_state(self.study.run_id):
             is_whole = self._files.pending.is_whole(entry)
@@ -281,21 +268,13 @@ class Ledger:
                 f"evaluation {entry.trial.number} was damaged on the disk before MLflow had it; "
                 "run the same command again to train it again"
             )
-        try:
+        with recording(f"evaluation {entry.trial.number}"):
             if entry.folder in self._attempted and (found := found_recorded(self.study, entry)):
                 return found
             self._attempted.add(entry.folder)
             # First, so that a kill in between leaves no two runs that say the same.
             self._supersede_before(entry.trial)
             return record_trial(self.study, entry, self._check_lock)
-        except STORE_ERRORS as error:
-            if is_unavailable(error):
-                raise
-            reason = FULL if is_full(error) else one_line(error, 300)
-            raise StorageError(
-                f"evaluation {entry.trial.number} cannot be recorded in MLflow: {reason}; "
-                f"{way_out(error)}, and run the same command again: all measurements are stored"
-            ) from error
 
     def _supersede_before(self, trial: Trial) -> None:
         """Mark the earlier runs of a training that has gone further now."""

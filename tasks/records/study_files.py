@@ -17,7 +17,7 @@ from llmpso.running.pending_records import PendingRecord, PendingRecords
 from llmpso.trial import Trial, TrialState
 from tasks.records.reuse import progress
 from tasks.records.trial_runs import save_files
-from tasks.store.patience import is_full
+from tasks.store.patience import way_out
 
 
 class StudyFiles:
@@ -134,8 +134,3 @@ def arrived(outcome: Outcome, place: int) -> Outcome:
 def first_free_place(*trials: Trial) -> int:
     """The place after those of all trials."""
     return 1 + max((place for trial in trials for place in trial.order), default=-1)
-
-
-def way_out(error: Exception) -> str:
-    """What to do about an error before the command is run again."""
-    return "free some space" if is_full(error) else "correct that"

@@ -1,4 +1,4 @@
-"""Which errors of a store are temporary, and how long they are retried.
+"""Which errors of a store are temporary, how long they are retried, and what others mean.
 
 Retried: a server that cannot be reached, takes too long, is overloaded or fails by itself; a
 locked database. Not retried, because only a person can change it: a full disk, a file that may not
@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from mlflow.exceptions import MlflowException, RestException
@@ -104,6 +105,31 @@ def patiently(action: Callable[[], T], what: str, seconds: float = PATIENCE_SECO
             logger.warning("MLflow does not answer (%s); retrying", one_line(error, 200))
         time.sleep(pause)
         pause = min(2 * pause, 15.0)
+
+
+@contextmanager
+def recording(what: str) -> Iterator[None]:
+    """Record something of a study within the block.
+
+    Raises:
+        StorageError: MLflow refused it.
+        MlflowException: MLflow does not answer; also an `OSError`.
+    """
+    try:
+        yield
+    except STORE_ERRORS as error:
+        if is_unavailable(error):
+            raise
+        reason = FULL if is_full(error) else one_line(error, 300)
+        raise StorageError(
+            f"{what} cannot be recorded in MLflow: {reason}; {way_out(error)}, and run the same "
+            "command again: all measurements are stored"
+        ) from error
+
+
+def way_out(error: Exception) -> str:
+    """What to do about an error before the command is run again."""
+    return "free some space" if is_full(error) else "correct that"
 
 
 def is_unavailable(error: BaseException | None) -> bool:

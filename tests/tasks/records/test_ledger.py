@@ -1,10 +1,13 @@
 """Each evaluation has one record in MLflow, whatever becomes of the answers."""
 
+import threading
+from concurrent.futures import wait
 from dataclasses import replace
 
 import pytest
 from mlflow import MlflowClient
 
+from llmpso.errors import StorageError
 from llmpso.running.outcome import Outcome
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 from tasks.records.ledger import Ledger
@@ -91,21 +94,55 @@ def test_a_best_value_that_the_store_did_not_take_is_added_to_the_curve_later(
             done(self, *args, **kwargs)
         raise ConnectionResetError("the server went offline")
 
+    def note(number: int, value: float) -> None:
+        ledger.note_incumbent(replace(MEASURED, number=number, value=value))
+        wait(ledger._under_way.copy())
+
     def curve() -> list[tuple[int, float]]:
         points = MlflowClient(mlflow_store).get_metric_history(study.run_id, "best_value")
         return sorted((point.step, point.value) for point in points)
 
     with monkeypatch.context() as patch:
         patch.setattr(Client, "log_batch", unanswered)
-        ledger.note_incumbent(MEASURED)
-    ledger.note_incumbent(replace(MEASURED, number=1, value=0.4))
+        note(0, 0.5)
+    note(1, 0.4)
     assert len(curve()) == is_written
     ledger._quiet_until = 0.0
-    ledger.note_incumbent(replace(MEASURED, number=2, value=0.3))
+    note(2, 0.3)
     assert curve() == [(0, 0.5), (1, 0.4), (2, 0.3)]
     with monkeypatch.context() as patch:
         patch.setattr(Client, "log_batch", unanswered)
-        ledger.note_incumbent(replace(MEASURED, number=3, value=0.2))
+        note(3, 0.2)
     ledger.deliver()
     ledger.close()
     assert curve() == [(0, 0.5), (1, 0.4), (2, 0.3), (3, 0.2)]
+
+
+def test_a_search_does_not_wait_for_a_slow_store(mlflow_store, monkeypatch) -> None:
+    study = Experiment(mlflow_store, "0").start("a study", {}, {})
+    answer, recorded = threading.Event(), Client.log_batch
+
+    def slow(self, *args, **kwargs):
+        assert answer.wait(30)
+        recorded(self, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "log_batch", slow)
+    ledger = Ledger(study, "f")
+    ledger.record(Outcome(MEASURED, Evaluation(0.5)))
+    ledger.note_incumbent(MEASURED)
+    answer.set()  # Reached only because neither waited.
+    ledger.deliver()
+    ledger.close()
+    assert study.incumbents() == {0}
+
+
+def test_a_best_value_that_the_store_refuses_ends_the_study_with_the_reason(
+    mlflow_store,
+) -> None:
+    study = Experiment(mlflow_store, "0").start("a study", {}, {})
+    ledger = Ledger(study, "f")
+    MlflowClient(mlflow_store).delete_run(study.run_id)
+    ledger.note_incumbent(MEASURED)
+    with pytest.raises(StorageError, match="the best value cannot be recorded in MLflow: "):
+        ledger.deliver()
+    ledger.close()
