@@ -9,7 +9,7 @@ from llmpso.errors import DataError, SpecError
 from llmpso.goals import Goals
 from llmpso.memory.csv_study import read_csv_study
 from llmpso.memory.finished import trials_of
-from llmpso.memory.mapping import mapped
+from llmpso.memory.mapping import LEAST_COMPLETE, mapped
 from llmpso.memory.optuna_study import read_optuna_study
 from llmpso.memory.past_study import PastStudy, goals_of
 from llmpso.objectives.registry import ObjectiveSpec, build_objective
@@ -69,7 +69,7 @@ def import_study(
     described = _described(objective, space, space_file, metric)
     past, tried = _read(source, described, value, study_name, maximize=maximize)
     past = past.model_copy(update={"metric": described.metric or past.metric})
-    _check(past, described.space or tried)
+    _check(past, described.space)
     place = open_experiment(experiment_name(experiment, described.name), past.metric)
     tags = {"objective": described.name, "metric": past.metric, "imported": masked_url(source)}
     study = store_study(place, past, tried, tags)
@@ -113,15 +113,33 @@ def _read(
     return past, described.space
 
 
-def _check(past: PastStudy, space: SearchSpace) -> None:
-    """Refuse a study that no later one could use."""
+def _check(past: PastStudy, space: SearchSpace | None) -> None:
+    """Refuse a study that no later one could use.
+
+    Args:
+        past: The study.
+        space: That of later ones; None if it is not known. Optuna's own does not say of what a
+            hyperparameter depends, so that hardly a trial need be inside it.
+    """
     if not past.metric:
         raise SpecError("metric is missing: name it as your objective does, or add --objective")
+    if space is None:
+        _check_number(past)
+        return
     found = mapped(space, past)
     if isinstance(found, str):
         raise DataError(one_line(found))
     if found.note:
         print(f"note: {found.note}")
+
+
+def _check_number(past: PastStudy) -> None:
+    n_complete = sum(trial.has_value for trial in past.trials)
+    if n_complete < LEAST_COMPLETE:
+        raise DataError(
+            f"{past.name}: {n_complete} of its {len(past.trials)} trials are complete; at least "
+            f"{LEAST_COMPLETE} are needed"
+        )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from llmpso.backends.chat_completion import (
     response_format,
 )
 from llmpso.backends.connection import CHECK_SECONDS, checked_url, http_settings, usable_proxy
-from llmpso.backends.dialect import Binding, Dialect
+from llmpso.backends.dialect import Dialect
 from llmpso.backends.http_backend import LOST, Answered, HTTPBackend
 from llmpso.backends.response_body import body_of
 from llmpso.backends.retries import TransientError, call
@@ -75,11 +75,6 @@ class OpenAIBackend(HTTPBackend):
     def identity(self) -> Mapping[str, str]:
         """Backend, model and address."""
         return {"backend": "openai", "model": self.model, "url": self.url}
-
-    @property
-    def schema_bound(self) -> bool:
-        """Whether the server binds replies to the schema, as far as it has shown."""
-        return self._dialect.binding is Binding.SCHEMA
 
     def check(self) -> None:
         """Make sure that the model answers.

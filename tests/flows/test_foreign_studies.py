@@ -11,8 +11,9 @@ import pytest
 from flows.command_line import USAGE_ERROR, joined_app, run
 from flows.tune import tune
 from llmpso.memory.csv_study import read_csv_study
+from llmpso.memory.mapping import MappedStudy, mapped
 from llmpso.memory.optuna_study import read_optuna_study
-from llmpso.space import Float, Integer, SearchSpace
+from llmpso.space import Categorical, Float, Integer, SearchSpace
 
 optuna = pytest.importorskip("optuna", reason="pip install '.[optuna]'")
 
@@ -72,6 +73,35 @@ def test_a_study_of_ours_goes_to_optuna_and_comes_back(
     assert [(dict(t.params), t.state) for t in back] == [(dict(t.params), t.state) for t in there]
     values = [trial.value for trial in back if math.isfinite(trial.value)]
     assert values == [trial.value for trial in there if math.isfinite(trial.value)]
+
+
+def test_a_study_of_optuna_whose_hyperparameters_depend_on_a_choice_is_read(
+    mlflow_store, capsys
+) -> None:
+    storage = "sqlite:///optuna.db"
+
+    def error(trial) -> float:
+        if trial.suggest_categorical("model", ["svm", "forest"]) == "svm":
+            return trial.suggest_float("c", 1e-3, 1e3, log=True) / 1e3
+        return 1 / trial.suggest_int("depth", 1, 8)
+
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    theirs = optuna.create_study(storage=storage, study_name="theirs", sampler=sampler)
+    theirs.optimize(error, n_trials=8)
+    assert llmpso("import", storage, "--metric", "error") == 0
+    out = capsys.readouterr().out
+    assert "theirs: 8 trials (8 complete), best error" in out
+    assert "outside this space" not in out
+    ours = SearchSpace(
+        {
+            "model": Categorical(["svm", "forest"]),
+            "c": Float(1e-3, 1e3, log=True, when={"model": "svm"}),
+            "depth": Integer(1, 8, when={"model": "forest"}),
+        }
+    )
+    found = mapped(ours, read_optuna_study(storage)[0])
+    assert isinstance(found, MappedStudy)
+    assert len(found.trials) == 8
 
 
 def test_a_study_of_two_objectives_is_read_shown_and_written(mlflow_store, capsys) -> None:

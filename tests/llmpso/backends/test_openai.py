@@ -164,7 +164,6 @@ class TestModelsWithoutSchema:
         sent = server.seen[1].body["messages"][0]["content"]
         assert sent.startswith("You tune neural networks.")
         assert json.dumps(question.schema) in sent
-        assert not model.schema_bound
         assert model.identity == before
         assert [record.message for record in caplog.records] == [
             f"m at {url}/v1 refuses json_schema ({REFUSAL}); from now on it is in the prompt, "
@@ -188,7 +187,9 @@ class TestModelsWithoutSchema:
         model = backend(server.plays(server.fails(400, "this is too long")))
         with pytest.raises(BackendError, match="this is too long"):
             model.complete(question)
-        assert model.schema_bound
+        server.plays(server.completion("{}"))
+        model.complete(question)
+        assert server.seen[-1].body["response_format"]["type"] == "json_schema"
 
 
 class TestCheck:
