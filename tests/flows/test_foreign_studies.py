@@ -92,6 +92,9 @@ def test_a_study_of_optuna_whose_hyperparameters_depend_on_a_choice_is_read(
     out = capsys.readouterr().out
     assert "theirs: 8 trials (8 complete), best error" in out
     assert "outside this space" not in out
+    assert llmpso("report", "--html", "theirs.html") == 0
+    assert llmpso("show") == 0
+    assert llmpso("export", imported(), "back.csv") == 0
     ours = SearchSpace(
         {
             "model": Categorical(["svm", "forest"]),
