@@ -14,6 +14,9 @@ from llmpso.errors import DataError
 
 _DAY = pd.Timedelta(days=1)
 
+ROUNDING = 1e-12
+"""Share of a mean by which values of one measurement differ where it does not vary."""
+
 
 @dataclass(frozen=True)
 class InputEncoder:
@@ -45,7 +48,9 @@ class InputEncoder:
         )
         train = pd.DataFrame(unfitted._encode(series.frame.iloc[:n_train]))
         means, deviations = train.mean().fillna(0.0), train.std(ddof=0).fillna(0.0)
-        varies = deviations > 1e-9 * (1 + means.abs())
+        # Measurements may be small in their unit; sines and cosines differ by rounding alone.
+        size = means.abs() + (np.arange(len(means)) >= len(unfitted.numeric))
+        varies = deviations > ROUNDING * size
         factors = np.where(varies, 1 / deviations.where(varies, 1.0), 0.0)
         return replace(unfitted, means=tuple(means.tolist()), factors=tuple(factors.tolist()))
 

@@ -14,8 +14,12 @@ from llmpso.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-MARKS = (-99, -999, -9999, -99999, 999, 9999, 99999, 999999, -32768, -999.9, -99.9, 999.9, 9999.9)
-"""Numbers that loggers write where nothing was measured."""
+MARKS = (
+    *(-99, -999, -9999, -99999, 999, 9999, 99999, 999999, -999.9, -99.9, 999.9, 9999.9),
+    *(-32768, -32767, 32767, 65535, 2147483647, -2147483648, 4294967295),
+    *(1e20, 9.96921e36, 9.969209968386869e36, 3.4028235e38, -3.4028235e38),
+)
+"""Numbers that loggers, and formats such as NetCDF, write where nothing was measured."""
 
 FAR = 5.0
 """Distance of such a number from the others, in multiples of their range."""

@@ -51,6 +51,28 @@ def test_targets_are_one_horizon_after_the_last_input(frame):
         assert (part.last == frame["value"].to_numpy()[part.ends]).all()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda f: f * 1e-13, lambda f: f * 1e30, lambda f: f + 1e9],
+    ids=["small", "large", "far"],
+)
+def test_measurements_are_seen_whatever_their_unit(frame, change):
+    usual = make_windows(series(frame), window=5, horizon=3)
+    other = make_windows(series(change(frame)), window=5, horizon=3)
+    assert np.abs(usual.inputs[:120]).max(axis=0).min() > 1
+    assert np.allclose(usual.inputs, other.inputs, atol=1e-5)
+
+
+def test_what_differs_by_rounding_alone_is_not_seen(frame):
+    odd = frame.assign(other=180.0, still=0.1)
+    odd.loc[::2, "other"] = 360.0
+    still = series(odd, ("other", "still"), angles=("other",))
+    windows = make_windows(still, window=5, horizon=3)
+    seen = dict(zip(windows.encoder.names, windows.encoder.factors, strict=True))
+    assert seen["still"] == seen["other sin"] == 0
+    assert seen["other cos"] > 0
+
+
 def test_only_training_rows_decide_the_scale(frame):
     before = make_windows(series(frame), window=5, horizon=3)
     changed = frame.copy()

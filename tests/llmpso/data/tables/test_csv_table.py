@@ -165,7 +165,7 @@ def test_a_comma_that_may_be_either_within_a_column_is_refused(read, few):
     assert read(text, decimal=".").frame["load"].max() == 20_602
 
 
-@pytest.mark.parametrize("mark", [-9999, -99.9, 999999])
+@pytest.mark.parametrize("mark", [-9999, -99.9, 999999, 9.96921e36])
 def test_a_number_far_from_all_others_is_said(read, mark):
     series = read(with_cells("wind", {7: mark, 9: mark}))
     assert any(f"'wind': {mark:g}, in 2 cells, is far from" in note for note in series.notes)
