@@ -33,7 +33,7 @@ from llmpso.objectives.tunables import Tunables, per_layer
 from llmpso.space import Dimension, Float, Floats, Integer, Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
-CODE_VERSION = 3
+CODE_VERSION = 2
 """Raise it whenever the same parameters would give another value."""
 
 MAX_IMAGES = 2048

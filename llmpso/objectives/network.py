@@ -40,6 +40,9 @@ class NetworkLimits:
 
 NO_LIMITS = NetworkLimits()
 
+LATENCY_VERSION = 2
+"""Raise it whenever a latency is measured otherwise."""
+
 GOALS = ("error", "latency_ms", "parameters")
 """What may be lowered of a network: its validation error is always the first."""
 
@@ -152,7 +155,12 @@ class NetworkObjective(ABC, Generic[Network]):
         """What decides which values a trial has, or whether it has any, for the fingerprint."""
         limit = self._limits.max_latency_ms
         goals = {"goals": self.goals} if self.goals else {}
-        return goals | ({} if limit is None else {"max_latency_ms": limit})
+        latency = {"latency": LATENCY_VERSION} if self._measures_latency else {}
+        return goals | latency | ({} if limit is None else {"max_latency_ms": limit})
+
+    @property
+    def _measures_latency(self) -> bool:
+        return self._limits.max_latency_ms is not None or "latency_ms" in self.goals
 
     @property
     def _fixed(self) -> dict[str, object]:
@@ -193,7 +201,7 @@ class NetworkObjective(ABC, Generic[Network]):
 
     def _latency_ms(self, network: Network, chosen: Params) -> float:
         """The latency, where it counts; before the training, because weights do not change it."""
-        if self._limits.max_latency_ms is None and "latency_ms" not in self.goals:
+        if not self._measures_latency:
             return math.nan
         example = self._example(chosen)
         # As it serves: in training mode the statistics of a batch would be those of the example.
