@@ -86,13 +86,13 @@ def _flag(name: str, text: str) -> inspect.Parameter:
 def _run(command: Command, arguments: dict[str, Any]) -> int:
     """Check first, so that a mistake costs no server and leaves no failed run."""
     is_quiet, as_json = arguments.pop("quiet"), arguments.pop("json", False)
-    with others_aside(is_quiet or as_json), quiet(is_quiet), handed_over():
+    silent = _quiet_console() if is_quiet or sys.stderr.isatty() else nullcontext()
+    with others_aside(is_quiet or as_json), quiet(is_quiet), silent, handed_over():
         mask_logs()
         command.check(arguments)
         # Prefect's type of such a flow says that it returns nothing.
         ended: Callable[..., State[Any]] = command.flow
-        silent = _quiet_console() if is_quiet or sys.stderr.isatty() else nullcontext()
-        with silent, local_prefect_server(), announced():
+        with local_prefect_server(), announced():
             state = ended(**arguments, return_state=True)
             wait_until_recorded(str(state.state_details.flow_run_id))
     if not state.is_completed():

@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -98,7 +99,10 @@ def _is_own(port: int) -> bool:
 
 def _shared_file(name: str) -> Path:
     """A file that all commands of a user on this machine find: they share its ports too."""
-    return user_runtime_path("llmpso", ensure_exists=True) / f"prefect-{PORT}.{name}"
+    with warnings.catch_warnings():
+        # A user who is not logged in, as in a container or for cron, has no folder of this name.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+        return user_runtime_path("llmpso", ensure_exists=True) / f"prefect-{PORT}.{name}"
 
 
 def wait_until_recorded(flow_run_id: str, timeout: float = 15.0) -> None:

@@ -96,9 +96,10 @@ def number_of(value: Any) -> float:
 
 
 def last_line(text: str) -> str:
-    """The file and line in which a traceback ends, in brackets; empty if it names none."""
+    """The user's last file and line in a traceback, in brackets; the last if all are of libraries."""
     places = re.findall(r'^  File "(.+)", line (\d+)', text, flags=re.MULTILINE)
-    return f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
+    own = [place for place in places if not _is_library(place[0])]
+    return "".join(f" ({Path(file).name}, line {line})" for file, line in (own or places)[-1:])
 
 
 def _place(error: BaseException) -> str:

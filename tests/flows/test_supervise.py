@@ -81,6 +81,14 @@ with prefect_server.local_prefect_server() as api:
 """
 
 
+def test_a_user_who_is_not_logged_in_is_not_warned_of_it(monkeypatch, tmp_path) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    code = "from flows.prefect_server import _shared_file; print(_shared_file('users'))"
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout.count("llmpso"), done.stderr) == (1, "")
+
+
 def test_another_users_server_is_not_used(monkeypatch, tmp_path) -> None:
     homes = {"home": str(PREFECT_HOME.value())}
     server = HTTPServer(("127.0.0.1", 0), type("Handler", (Settings,), {"settings": homes}))

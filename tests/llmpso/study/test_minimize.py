@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from argparse import ArgumentParser
 from collections.abc import Iterator
 
 import numpy as np
@@ -201,6 +202,14 @@ def test_a_study_whose_first_trials_fail_alike_ends_and_shows_the_traceback() ->
         assert 'return params["rat"]' in note
     longer = minimize(train, SPACE, evaluations=20, max_failures=15)
     assert (len(longer.trials), longer.stop_reason) == (15, StopReason.FAILURES)
+
+
+def test_of_what_a_library_raised_the_users_own_line_is_named() -> None:
+    def train(params) -> float:
+        return ArgumentParser().parse_args(["tune"]).rate
+
+    with pytest.raises(LLMPSOError, match=r"SystemExit: 2 \(test_minimize.py, line"):
+        _ = minimize(train, SPACE, evaluations=6).best
 
 
 def test_only_the_same_exception_from_the_start_ends_a_study() -> None:
