@@ -96,7 +96,7 @@ def number_of(value: Any) -> float:
 
 
 def last_line(text: str) -> str:
-    """The user's last file and line in a traceback, in brackets; the last if all are of libraries."""
+    """The user's last file and line in a traceback, in brackets; else a library's."""
     places = re.findall(r'^  File "(.+)", line (\d+)', text, flags=re.MULTILINE)
     own = [place for place in places if not _is_library(place[0])]
     return "".join(f" ({Path(file).name}, line {line})" for file, line in (own or places)[-1:])
