@@ -33,10 +33,9 @@ class Degradation:
     @property
     def reason(self) -> str:
         """One sentence for people."""
-        rise = self.error / self.recorded - 1 if self.recorded else math.inf
+        rise = f" ({self.error / self.recorded - 1:+.0%})" if self.recorded else ""
         change = (
-            f"the champion's error is {self.error:.4g}, {self.recorded:.4g} at promotion "
-            f"({rise:+.0%})"
+            f"the champion's error is {self.error:.4g}, {self.recorded:.4g} at promotion{rise}"
         )
         if self.is_degraded:
             return f"{change}: worse with confidence by more than the {TOLERANCE:.0%} tolerance"

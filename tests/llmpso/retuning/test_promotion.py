@@ -176,6 +176,12 @@ def test_a_model_has_degraded_when_its_error_rose_with_confidence(rows) -> None:
     assert worse.at_least < worse.error == poor.error
 
 
+def test_a_model_that_still_makes_no_error_has_not_risen_to_infinity() -> None:
+    found = degradation(HeldOut(np.zeros(50)), 0.0)
+    assert not found.is_degraded
+    assert "the champion's error is 0, 0 at promotion: not degraded" in found.reason
+
+
 @pytest.mark.parametrize(
     "reported",
     [
