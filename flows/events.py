@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL
 
 from flows.display.summary import Summary
@@ -91,6 +92,7 @@ def rolled_back(model: str, old: str, new: str) -> str:
             return f"the event for Prefect's automations could not be sent: {error!r}"
     payload = {"model": model, "version": new, "before": old, "outcome": "rolled back"}
     _emit("model.restored", _model(model, new), _version(model, new), payload)
+    EventsWorker.instance().wait_until_empty()  # Else Prefect warns that the command waits for it.
     return ""
 
 

@@ -1,5 +1,6 @@
 """The result of a retuning: one record for MLflow, for Prefect and for people."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -153,7 +154,7 @@ def as_text(report: RetuneReport) -> str:
         ]
     lines += ["", f"serves     models:/{report.model}@champion   (version {report.version})"]
     if report.outcome is Decision.PROMOTED and report.before:
-        lines.append(f"go back    llmpso rollback {report.model}")
+        lines.append(f"go back    llmpso rollback {shlex.quote(report.model)}")
     return printable(
         "\n".join([*lines, f"MLflow     {report.tracking_uri}   (run {report.run_id})"])
     )

@@ -1,5 +1,6 @@
 """The result of a study as one record: for MLflow, Prefect, scripts and the terminal."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -129,7 +130,7 @@ class Summary:
     def command_to_open(self) -> str:
         """The command that opens the store; an address that may hold a login is not shown."""
         is_file = self.tracking_uri.startswith("sqlite:")
-        store = self.tracking_uri if is_file else '"$MLFLOW_TRACKING_URI"'
+        store = shlex.quote(self.tracking_uri) if is_file else '"$MLFLOW_TRACKING_URI"'
         return f"mlflow ui --backend-store-uri {store}"
 
     @property

@@ -3,17 +3,20 @@
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mlflow
 import pytest
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.arm_comparison import record_arms
 from flows.command_line import USAGE_ERROR
+from flows.display.summary import Summary
 from flows.refit import compare_arms
 from flows.retune import retune
 from flows.retune_plan import RetuneOptions, locked_plan
-from flows.retune_report import Decision, as_text
+from flows.retune_report import Decision, RetuneReport, as_text
 from llmpso.errors import (
     BusyError,
     BusyModelError,
@@ -37,6 +40,7 @@ def test_rolling_back_lets_the_previous_version_serve_again(
     client.set_registered_model_alias("pm25", "previous", "1")
     client.set_registered_model_alias("pm25", "champion", version)
     assert roll_back("pm25") == 0
+    assert EventsWorker.instance()._queue.unfinished_tasks == 0
     assert capsys.readouterr().out == "pm25: version 1 serves again, in place of version 2\n"
     assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
     assert "rolled_back_at" in client.get_model_version("pm25", "2").tags
@@ -51,6 +55,14 @@ def test_rolling_back_lets_the_previous_version_serve_again(
     assert "the event for Prefect's automations could not be sent" in capsys.readouterr().err
     assert roll_back("pm2") == USAGE_ERROR
     assert "model 'pm2' is not registered" in capsys.readouterr().err
+
+
+def test_the_commands_that_are_shown_can_be_copied_whatever_the_names() -> None:
+    report = RetuneReport("house prices", Decision.PROMOTED, "", "2", "1", "run", "sqlite:///a.db")
+    assert "\ngo back    llmpso rollback 'house prices'\n" in as_text(report)
+    stored = SimpleNamespace(tracking_uri="sqlite:////my models/mlflow.db")
+    command = Summary.command_to_open.fget(stored)
+    assert command == "mlflow ui --backend-store-uri 'sqlite:////my models/mlflow.db'"
 
 
 def test_a_rollback_does_not_wait_only_if_it_is_asked_to(
