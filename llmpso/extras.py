@@ -1,7 +1,10 @@
 """Optional libraries: an error names the missing library and the extra that installs it."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
 from llmpso.errors import LLMPSOError, SpecError
 
@@ -31,3 +34,8 @@ def missing(what: str, error: ModuleNotFoundError, extra: str) -> str:
     """What to do about a library that is not installed, in one line."""
     library = (error.name or "a library").partition(".")[0]
     return f"{what} needs {library}: pip install 'llmpso[{extra}]'"
+
+
+def loaded(name: str) -> Any:
+    """A module if it is imported, wholly: another thread that imports it is waited for."""
+    return import_module(name) if sys.modules.get(name) else None

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
 
-from llmpso.objectives.torch_threads import installed_torch, limit_threads
+from llmpso.extras import loaded
+from llmpso.objectives.torch_threads import limit_threads
 
 PROBE_SECONDS = 0.15
 """Seconds for each allocation that is tried."""
@@ -30,7 +31,6 @@ class CoreAllocation:
     n_threads: int
 
 
-@cache
 def measured_workers() -> int:
     """The number of parallel trainings with the highest throughput on this machine.
 
@@ -41,7 +41,6 @@ def measured_workers() -> int:
     return _best([CoreAllocation(n, 1) for n in _halved(usable_cores())]).n_workers
 
 
-@cache
 def measured_threads(n_busy: int) -> int:
     """Cores for each of so many trainings: one, or its share if that is clearly faster."""
     n_cores = usable_cores()
@@ -60,10 +59,10 @@ def usable_cores() -> int:
 def _best(layouts: Sequence[CoreAllocation]) -> CoreAllocation:
     """The first, or one that is clearly faster than all before it.
 
-    Without torch nothing is measured, because such trainings share no thread pool.
+    Where nothing has imported torch, nothing is measured: such trainings share no thread pool.
     """
     best, *others = dict.fromkeys(layouts)
-    if installed_torch() is None:
+    if loaded("torch") is None:
         return best
     most = _trained(best) if others else 0.0
     for layout in others:
@@ -76,6 +75,7 @@ def _halved(number: int) -> list[int]:
     return [number, *_halved(number // 2)] if number > 1 else [1]
 
 
+@cache
 def _trained(layout: CoreAllocation) -> float:
     """Steps a second of all trainings together."""
     with ThreadPoolExecutor(layout.n_workers) as pool:

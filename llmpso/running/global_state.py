@@ -2,15 +2,15 @@
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import numpy as np
+
+from llmpso.extras import loaded
 
 Restore = Callable[[], object]
 """Restores one setting."""
@@ -33,21 +33,16 @@ class GlobalState:
 
         So is torch's grad mode, which belongs to the thread.
         """
-        torch = _loaded("torch")
+        torch = loaded("torch")
         has_grad = torch is None or torch.is_grad_enabled()
         try:
             yield
         finally:
             for restore in self.restore_steps:
                 restore()
-            torch = _loaded("torch")
+            torch = loaded("torch")
             if torch is not None:
                 torch.set_grad_enabled(has_grad)
-
-
-def _loaded(name: str) -> Any:
-    """A module if it is imported, wholly: another thread that imports it is waited for."""
-    return import_module(name) if sys.modules.get(name) else None
 
 
 def _folder() -> Restore:
@@ -80,11 +75,11 @@ def _numpy() -> Restore:
 
 
 def _torch() -> Restore:
-    loaded = _loaded("torch")  # what is not loaded cannot have been changed
-    dtype = loaded.get_default_dtype() if loaded else None
+    torch = loaded("torch")  # what is not loaded cannot have been changed
+    dtype = torch.get_default_dtype() if torch else None
 
     def restore() -> None:
-        torch = _loaded("torch")
+        torch = loaded("torch")
         if torch is not None:
             torch.set_default_dtype(dtype or torch.float32)
 
@@ -92,11 +87,11 @@ def _torch() -> Restore:
 
 
 def _matplotlib() -> Restore:
-    loaded = _loaded("matplotlib")
-    settings = dict(loaded.rcParams) if loaded else None
+    matplotlib = loaded("matplotlib")
+    settings = dict(matplotlib.rcParams) if matplotlib else None
 
     def restore() -> None:
-        matplotlib = _loaded("matplotlib")
+        matplotlib = loaded("matplotlib")
         if matplotlib is not None:
             # As a plain dict: matplotlib would check each value, and warn of old names.
             dict.update(matplotlib.rcParams, settings or matplotlib.rcParamsOrig)

@@ -1,15 +1,13 @@
 """How many trainings at once, and cores for each, is measured and not assumed."""
 
+import sys
+
 import pytest
+import torch
 
 from llmpso.running import core_allocation
 from llmpso.running.core_allocation import CoreAllocation as Cores
 from llmpso.running.core_allocation import measured_threads, measured_workers
-
-
-def forget() -> None:
-    for measured in (measured_workers, measured_threads):
-        measured.cache_clear()
 
 
 @pytest.fixture
@@ -18,7 +16,6 @@ def machine(monkeypatch: pytest.MonkeyPatch):
 
     def build(n_cores: int, steps: dict[Cores, float]) -> list[Cores]:
         tried: list[Cores] = []
-        forget()
 
         def trained(candidate: Cores) -> float:
             tried.append(candidate)
@@ -28,8 +25,7 @@ def machine(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(core_allocation, "_trained", trained)
         return tried
 
-    yield build
-    forget()
+    return build
 
 
 def test_all_cores_train_one_each_where_that_is_best(machine) -> None:
@@ -65,8 +61,15 @@ def test_what_leaves_no_choice_is_not_measured(machine) -> None:
     assert tried == []
 
 
+def test_nothing_is_measured_for_trainings_without_torch(machine, monkeypatch) -> None:
+    tried = machine(8, {})
+    monkeypatch.delitem(sys.modules, "torch")
+    assert (measured_workers(), measured_threads(2)) == (8, 1)
+    assert tried == []
+
+
 def test_this_machine_is_measured() -> None:
-    forget()
+    assert torch.get_num_threads() > 0  # Without torch nothing would be measured.
     n_workers, n_threads = measured_workers(), measured_threads(2)
     assert 1 <= n_workers <= core_allocation.usable_cores()
     assert 1 <= n_threads <= core_allocation.usable_cores()

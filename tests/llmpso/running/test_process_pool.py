@@ -94,11 +94,11 @@ class Moody:
 @pytest.fixture
 def moody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectiveSpec:
     source = OBJECTIVE.replace("MARK", repr(str(tmp_path / "mark")))
-    (tmp_path / "moody_objective.py").write_text(source)
+    (tmp_path / "pooled_objective.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    forget_modules(["moody_objective"])
+    forget_modules(["pooled_objective"])
     forget_objectives()
-    return ObjectiveSpec("moody_objective:Moody")
+    return ObjectiveSpec("pooled_objective:Moody")
 
 
 @pytest.fixture
@@ -157,10 +157,10 @@ def test_a_process_that_is_replaced_does_not_train_what_was_edited_meanwhile(
     moody, measure, tmp_path
 ):
     assert measure(trial("well")).trial.state is TrialState.COMPLETE
-    source = tmp_path / "moody_objective.py"
+    source = tmp_path / "pooled_objective.py"
     source.write_text(source.read_text().replace("value = x +", "value = 100 + x +"))
     assert measure(trial("is_killed")).trial.failure.kind is FailureKind.LOST_WORKER
-    with pytest.raises(SpecError, match=r"has another moody_objective\.py than this study"):
+    with pytest.raises(SpecError, match=r"has another pooled_objective\.py than this study"):
         measure(trial("well"))
 
 
