@@ -122,7 +122,7 @@ class SearchOptions(Options):
     `guided`, as the workers else."""
     batch: AtLeast1 | None = None
     """Trainings that are under way together in `guided`, at most one for each particle; if not
-    given as many as there are workers, and at least two where trainings pause."""
+    given as many as there are workers."""
     topology: Literal["star", "ring"] = "star"
     """Which particles a particle learns from: all (`star`) or its two neighbours (`ring`)."""
     decreasing_inertia: bool = False

@@ -132,9 +132,7 @@ class StudySpec:
 
     @property
     def _batch(self) -> int:
-        if self.search.batch is not None:
-            return self.search.batch
-        return max(2, self.n_workers) if self.pauses else self.n_workers
+        return self.n_workers if self.search.batch is None else self.search.batch
 
 
 def study_spec(

@@ -88,12 +88,12 @@ def test_a_study_of_two_workers_is_the_one_with_a_batch_of_two() -> None:
     assert [t.params for t in by_workers.trials] == [t.params for t in by_name.trials]
 
 
-def test_trainings_that_pause_are_two_at_least() -> None:
-    assert study_spec(can_pause=True).n_at_once == 2
-    assert study_spec(can_pause=True, n_workers=8).n_at_once == 8
-    assert study_spec(can_pause=True, batch=1).n_at_once == 1
-    assert study_spec(can_pause=True, racing=False).n_at_once == 1
-    assert study_spec(racing=True).n_at_once == 1
+@pytest.mark.parametrize("can_pause", [False, True])
+def test_as_many_trainings_are_under_way_as_there_are_workers(can_pause) -> None:
+    """More would be proposed with less knowledge."""
+    for n_workers in (1, 2, 8):
+        assert study_spec(can_pause=can_pause, n_workers=n_workers).n_at_once == n_workers
+    assert study_spec(can_pause=can_pause, n_workers=8, batch=3).n_at_once == 3
 
 
 def test_workers_that_a_named_swarm_leaves_idle_are_reported(caplog) -> None:
