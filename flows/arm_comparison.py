@@ -26,7 +26,7 @@ def logged_best(plan: RetunePlan, run: Tracker, arms: Arms) -> Trial:
 
 
 def record_arms(
-    plan: RetunePlan, run: Tracker, arms: Arms, best: Trial, health: Degradation | None
+    plan: RetunePlan, run: Tracker, arms: Arms, best: Trial | None, health: Degradation | None
 ) -> list[str]:
     """Record both configurations on the hold-out set; their runs, the champion's first.
 
@@ -34,10 +34,10 @@ def record_arms(
         plan: Names the champion.
         run: The retuning.
         arms: Their refits.
-        best: The challenger that would serve, linked to its LoggedModel.
+        best: The challenger that would serve, linked to its LoggedModel; None without one.
         health: The error of the champion as it serves.
     """
-    found = [_challenger(arms, best)]
+    found = [] if best is None else [_challenger(arms, best)]
     if plan.champion is not None:
         params = shown_params(plan.champion.configurations)
         found.insert(0, _champion(plan, params, arms, health))

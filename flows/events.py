@@ -15,6 +15,7 @@ from flows.retune_report import Decision, Findings, RetuneReport
 OUTCOMES: Mapping[Decision, str] = {
     Decision.FIRST: "promoted",
     Decision.PROMOTED: "promoted",
+    Decision.REFRESHED: "promoted",
     Decision.KEPT: "kept",
     Decision.RESTORED: "restored",
 }
@@ -70,11 +71,12 @@ def retuning_ended(report: RetuneReport) -> None:
         "outcome": str(report.outcome),
         "reason": report.reason,
         "run_id": report.run_id,
+        "params": dict(report.params),
         "figures": report.figures(),
     }
     if report.study is not None:
         related |= {"study": _study(report.study.run_id)}
-        payload |= {"study_run": report.study.run_id, "params": report.study.best_params}
+        payload["study_run"] = report.study.run_id
     resource = _model(report.model, report.version)
     _emit(f"model.{OUTCOMES[report.outcome]}", resource, related, payload)
 

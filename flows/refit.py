@@ -20,6 +20,7 @@ from llmpso.objectives.held_out import HeldOut
 from llmpso.retuning.degradation import Degradation
 from llmpso.retuning.promotion import Rule, Verdict, compare_refits
 from llmpso.search.archive import trial_seed
+from llmpso.space import Params
 from llmpso.trial import Source, Trial
 from tasks.iterate import iterate
 from tasks.models.artifacts import load_member, load_model
@@ -54,6 +55,11 @@ class Refit:
         return self.trial.values
 
     @property
+    def params(self) -> Params:
+        """Of its training; of an ensemble those of its first member."""
+        return self.members[0].params if self.members else self.trial.params
+
+    @property
     def value(self) -> float:
         """Its validation error, by which the best refit is chosen."""
         return float(self.trial.value or 0.0)
@@ -66,7 +72,10 @@ class Refit:
 
 @dataclass(frozen=True, slots=True)
 class Arms:
-    """The refits of both configurations; no champion in the first run."""
+    """The refits of both configurations.
+
+    No champion in the first run; no challenger if the study found the champion's configuration.
+    """
 
     champion: tuple[Refit, ...]
     challenger: tuple[Refit, ...]
@@ -78,6 +87,11 @@ class Arms:
         """The refit of the challenger that would serve."""
         within = [refit for refit in self.challenger if self.goals.is_within(refit.values)]
         return min(within or self.challenger, key=lambda refit: refit.value)
+
+    @property
+    def refresh(self) -> "Arms":
+        """The refits of the champion's configuration, one of which would serve."""
+        return Arms((), self.champion, self.goals)
 
     @property
     def others(self) -> list[tuple[str, list[float], list[float]]]:
@@ -112,13 +126,14 @@ def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Sequence[Member]) -
     Args:
         plan: Names the champion's configurations.
         ledger: Records the refits as children of the run.
-        challenger: The configuration that the study found, or those of its ensemble.
+        challenger: The configuration that the study found, or those of its ensemble; none if it is
+            the champion's.
 
     Raises:
         LLMPSOError: Fewer than two refits of one of them gave a model.
     """
     arms = {} if plan.champion is None else {CHAMPION: plan.champion.configurations}
-    arms[CHALLENGER] = tuple(challenger)
+    arms |= {CHALLENGER: tuple(challenger)} if challenger else {}
     trials = _trials(arms, plan)
     trained = _trained(plan, ledger, trials)
     # Not by the notes of what was trained: before a kill it may have been for the other arm.
@@ -127,7 +142,7 @@ def refit_arms(plan: RetunePlan, ledger: Ledger, challenger: Sequence[Member]) -
         arm: _measured(plan, arm, members, [t for t in trained if t.number in own[arm]])
         for arm, members in arms.items()
     }
-    return Arms(refits.get(CHAMPION, ()), refits[CHALLENGER], plan.tune.study.goals)
+    return Arms(refits.get(CHAMPION, ()), refits.get(CHALLENGER, ()), plan.tune.study.goals)
 
 
 def compare_arms(arms: Arms, rule: Rule) -> Verdict:
@@ -143,6 +158,15 @@ def compare_arms(arms: Arms, rule: Rule) -> Verdict:
     return compare_refits(champion, challenger, rule, arms.others, is_product=is_product)
 
 
+def compare_with_serving(plan: RetunePlan, refresh: Arms) -> Verdict:
+    """The verdict on refits of the champion's configuration beside the very model that serves.
+
+    By the error alone: the configuration is the same, and so are its further goals.
+    """
+    losses = [refit.held_out for refit in refresh.challenger]
+    return compare_refits(plan.held_out(plan.serving), losses, plan.options.rule)
+
+
 def reason_to_keep(arms: Arms, verdict: Verdict, health: Degradation | None) -> str:
     """Why the champion stays; empty if the challenger is to be promoted."""
     if over := arms.over_limit(arms.challenger):
@@ -155,6 +179,21 @@ def reason_to_keep(arms: Arms, verdict: Verdict, health: Degradation | None) -> 
         return (
             "the challenger beats the champion's configuration, yet the model that serves still "
             f"has the lower error on the newest data ({health.error:.4g}, {arms.best.error:.4g})"
+        )
+    return ""
+
+
+def reason_not_to_refresh(refresh: Arms, verdict: Verdict) -> str:
+    """Why the model that serves stays; empty if the best refit is to serve."""
+    if over := refresh.over_limit(refresh.challenger):
+        return f"the champion's configuration, trained again on the newest data, {over}"
+    if not verdict.is_win:
+        return verdict.reason
+    if refresh.best.error >= verdict.champion_error:
+        return (
+            "the champion's configuration, trained again on the newest data, is better on "
+            "average, yet the refit that would serve is not "
+            f"(error {refresh.best.error:.4g} against {verdict.champion_error:.4g})"
         )
     return ""
 

@@ -25,7 +25,10 @@ from flows.options_flow import options_flow
 from flows.parameters import with_parameters
 from flows.refit import (
     Arms,
+    Refit,
     compare_arms,
+    compare_with_serving,
+    reason_not_to_refresh,
     reason_to_keep,
     reason_to_promote,
     refit_arms,
@@ -39,6 +42,7 @@ from llmpso.errors import ChampionChangedError
 from llmpso.escaping import fenced
 from llmpso.objectives.base import SupportsDrift
 from llmpso.retuning.drift import Reference, last_label
+from llmpso.space import Params
 from llmpso.study.stopping import StopReason
 from llmpso.trial import Trial
 from llmpso.urls import masked_url
@@ -103,20 +107,20 @@ def _run(plan: RetunePlan, ledger: Ledger) -> RetuneReport:
     found = replace(found, study=study)
     challenger = _challenger(plan, study)
     if plan.champion is not None and _is_same(plan.champion.configurations, challenger):
-        reason = "the search found nothing better than the champion's own configuration"
-        return _keep(plan, run, reason, found)
+        return _train_again(plan, ledger, found)
     arms = refit_arms(plan, ledger, challenger)
     best = logged_best(plan, run, arms)
     compared = record_arms(plan, run, arms, best, found.degradation)
     ledger.check()
     if plan.champion is None:
-        return _promote(plan, run, arms, best, "nothing served before", found)
+        return _promote(plan, run, arms.best, best, Decision.FIRST, "nothing served before", found)
     found = replace(found, compared=comparison_page(run.experiment_id, compared))
     verdict = compare_arms(arms, plan.options.rule)
     found = replace(found, verdict=verdict)
     if reason := reason_to_keep(arms, verdict, found.degradation):
-        return _keep(plan, run, reason, found)
-    return _promote(plan, run, arms, best, reason_to_promote(arms, verdict), found)
+        return _refresh_or_keep(plan, ledger, arms, reason, found)
+    reason = reason_to_promote(arms, verdict)
+    return _promote(plan, run, arms.best, best, Decision.PROMOTED, reason, found)
 
 
 def _tuned(plan: RetunePlan, run: Tracker) -> Summary:
@@ -157,6 +161,33 @@ def _is_same(champion: Sequence[Member], challenger: Sequence[Member]) -> bool:
     return one == other
 
 
+def _train_again(plan: RetunePlan, ledger: Ledger, found: Findings) -> RetuneReport:
+    """Train the champion's configuration on the newest data, as the study found no other."""
+    run = ledger.study
+    reason = "the search found nothing better than the champion's own configuration"
+    if not plan.serves:
+        return _keep(plan, run, reason, found)
+    arms = refit_arms(plan, ledger, ())
+    record_arms(plan, run, arms, None, found.degradation)
+    return _refresh_or_keep(plan, ledger, arms, reason, found)
+
+
+def _refresh_or_keep(
+    plan: RetunePlan, ledger: Ledger, arms: Arms, reason: str, found: Findings
+) -> RetuneReport:
+    """Let the champion's configuration serve as trained now, if that beats what serves."""
+    run, refresh = ledger.study, arms.refresh
+    if not plan.serves:
+        return _keep(plan, run, reason, found)
+    verdict = compare_with_serving(plan, refresh)
+    found = replace(found, refresh=verdict)
+    if against := reason_not_to_refresh(refresh, verdict):
+        return _keep(plan, run, f"{reason}; {against}", found)
+    best = logged_best(plan, run, refresh)
+    ledger.check()
+    return _promote(plan, run, refresh.best, best, Decision.REFRESHED, verdict.reason, found)
+
+
 def _keep(plan: RetunePlan, run: Tracker, reason: str, found: Findings) -> RetuneReport:
     """Record that the champion stays."""
     champion = plan.champion
@@ -164,32 +195,37 @@ def _keep(plan: RetunePlan, run: Tracker, reason: str, found: Findings) -> Retun
         raise RuntimeError("there is no champion to keep")
     record_confirmation(plan.registry, champion, reason)
     outcome = Decision.KEPT if champion.serves else Decision.RESTORED
-    return _report(plan, run, outcome, reason, champion.version, found)
+    return _report(plan, run, outcome, reason, champion.version, champion.params, found)
 
 
 def _promote(
-    plan: RetunePlan, run: Tracker, arms: Arms, best: Trial, reason: str, found: Findings
+    plan: RetunePlan,
+    run: Tracker,
+    refit: Refit,
+    best: Trial,
+    outcome: Decision,
+    reason: str,
+    found: Findings,
 ) -> RetuneReport:
     """Let the best refit serve, once all that later runs need of it is recorded."""
     if found.study is None:
         raise RuntimeError("there is no study whose best configuration could be promoted")
     _record_reference(plan, run)
-    outcome = Decision.FIRST if plan.champion is None else Decision.PROMOTED
     promotion = Promotion(
         artifact=best.links["model"],
-        params=arms.best.members[0].params if arms.best.members else found.study.best_params,
-        error=arms.best.error,
+        params=refit.params,
+        error=refit.error,
         outcome=str(outcome),
         reason=reason,
         replaced=plan.serves,
         study_run=found.study.run_id,
         retune_run=run.run_id,
         pages=_pages(run, found.study, found.compared),
-        members=arms.best.members,
+        members=refit.members,
     )
     plan.registry.describe(plan.tune.objective.description)
     version = plan.registry.promote(promotion)
-    return _report(plan, run, outcome, reason, version, found)
+    return _report(plan, run, outcome, reason, version, refit.params, found)
 
 
 def _record_reference(plan: RetunePlan, run: Tracker) -> None:
@@ -212,7 +248,13 @@ def _pages(run: Tracker, study: Summary, compared: str) -> dict[str, str]:
 
 
 def _report(
-    plan: RetunePlan, run: Tracker, outcome: Decision, reason: str, version: str, found: Findings
+    plan: RetunePlan,
+    run: Tracker,
+    outcome: Decision,
+    reason: str,
+    version: str,
+    params: Params,
+    found: Findings,
 ) -> RetuneReport:
     return RetuneReport(
         model=plan.name,
@@ -227,8 +269,10 @@ def _report(
         live=found.live,
         study=found.study,
         verdict=found.verdict,
+        refresh=found.refresh,
         warnings=plan.warnings,
         compared=found.compared,
+        params=params,
     )
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +11,7 @@ from llmpso.escaping import fenced
 from llmpso.retuning.degradation import Degradation, LiveError
 from llmpso.retuning.drift import ColumnDrift
 from llmpso.retuning.promotion import Verdict
+from llmpso.space import Params
 from llmpso.study.stopping import StopReason
 from llmpso.text import brief, one_line, printable
 from tasks.store.names import keys
@@ -23,6 +24,8 @@ class Decision(StrEnum):
     FIRST = "first"
     """There was no champion; now there is."""
     PROMOTED = "promoted"
+    REFRESHED = "refreshed"
+    """The champion's own configuration, trained again on the newest data, serves."""
     KEPT = "kept"
     RESTORED = "restored"
     """The champion was gone, and no better one was found than the one before it."""
@@ -39,6 +42,8 @@ class Findings:
     """The study that looked for a better configuration."""
     verdict: Verdict | None = None
     """Challenger against champion."""
+    refresh: Verdict | None = None
+    """The champion's configuration, trained again, against the version that serves."""
     compared: str = ""
     """Page of MLflow's on which the two stand side by side; empty if nothing was compared."""
 
@@ -70,10 +75,13 @@ class RetuneReport:
     study: Summary | None = None
     """The study; None if nothing was tuned."""
     verdict: Verdict | None = None
+    refresh: Verdict | None = None
     warnings: Sequence[str] = ()
     """What people should know of the champion: that it is gone, or its data."""
     compared: str = ""
     """Page of MLflow's on which both stand side by side; empty if nothing was compared."""
+    params: Params = field(default_factory=dict)
+    """Those of the version that serves now."""
 
     @property
     def headline(self) -> str:
@@ -81,6 +89,7 @@ class RetuneReport:
         what = {
             Decision.FIRST: f"version {self.version} is its first champion",
             Decision.PROMOTED: f"version {self.version} {self._instead}",
+            Decision.REFRESHED: f"version {self.version} {self._instead}",
             Decision.KEPT: f"version {self.version} stays",
             Decision.RESTORED: f"version {self.version} serves again",
         }
@@ -106,6 +115,13 @@ class RetuneReport:
                 "challenger_error": self.verdict.challenger_error,
                 "improvement": self.verdict.improvement,
                 "improvement_at_least": self.verdict.at_least,
+            }
+        if self.refresh is not None:
+            found |= {
+                "serving_error": self.refresh.champion_error,
+                "refreshed_error": self.refresh.challenger_error,
+                "refresh_improvement": self.refresh.improvement,
+                "refresh_improvement_at_least": self.refresh.at_least,
             }
         return found
 
@@ -142,6 +158,8 @@ def as_text(report: RetuneReport) -> str:
         lines.append(f"  {report.degradation.reason}")
     if report.live is not None:
         lines.append(f"  {report.live.reason}")
+    if report.outcome is Decision.REFRESHED and report.verdict is not None:
+        lines.append(f"  {report.verdict.reason}")
     if report.study is not None:
         study = report.study
         lines += [
@@ -153,7 +171,7 @@ def as_text(report: RetuneReport) -> str:
             *(f"note       {note}" for note in study.notes),
         ]
     lines += ["", f"serves     models:/{report.model}@champion   (version {report.version})"]
-    if report.outcome is Decision.PROMOTED and report.before:
+    if report.outcome in (Decision.PROMOTED, Decision.REFRESHED) and report.before:
         lines.append(f"go back    llmpso rollback {shlex.quote(report.model)}")
     return printable(
         "\n".join([*lines, f"MLflow     {report.tracking_uri}   (run {report.run_id})"])

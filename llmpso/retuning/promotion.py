@@ -3,10 +3,11 @@
 Two things make an error uncertain: the stretch of data it was measured on, and the seed of the
 training. Losses of neighbouring samples are correlated, so that stretches of them (blocks) are
 counted as one figure each; the seeds of both models vary on their own, and with them any further
-goals, such as a latency. The variances add up, and
-a one-sided t-bound with Welch and Satterthwaite's degrees of freedom says how much better the
-challenger is at the least. Ratio of means by the delta method, on the logarithm: each block and
-each seed pulls it by its share of the mean, so that one without any error counts like others.
+goals, such as a latency. The very model that serves is fixed: no seed of it varies. The variances
+add up, and a one-sided t-bound with Welch and Satterthwaite's degrees of freedom says how much
+better the challenger is at the least. Ratio of means by the delta method, on the logarithm: each
+block and each seed pulls it by its share of the mean, so that one without any error counts like
+others.
 """
 
 import math
@@ -70,6 +71,8 @@ class Verdict:
     """Other goals: name, the champion's mean and the challenger's."""
     is_product: bool = False
     """Whether the improvement is that of the product of all goals, else of the error alone."""
+    is_refresh: bool = False
+    """Whether the champion's own configuration was trained again, beside the model that serves."""
 
     @property
     def is_win(self) -> bool:
@@ -84,49 +87,62 @@ class Verdict:
             f", {name} {new:.4g} against {old:.4g}" for name, old, new in self.others
         )
         errors = f"product of all goals: {errors}" if self.is_product else errors
-        over = f"{self.n_seeds} seeds each, {self.n_blocks} stretches of new data"
+        each, than = ("", " than the version that serves") if self.is_refresh else (" each", "")
+        over = f"{self.n_seeds} seeds{each}, {self.n_blocks} stretches of new data"
         bound = f"{self.rule.confidence:.0%} confidence"
+        better = f"{self._who} is {self.improvement:.1%} better{than}"
         if self.is_win:
             return (
-                f"the challenger is {self.improvement:.1%} better, at least {self.at_least:.1%} "
-                f"with {bound}, more than the {self.rule.margin:.1%} asked for ({errors}; {over})"
+                f"{better}, at least {self.at_least:.1%} with {bound}, more than the "
+                f"{self.rule.margin:.1%} asked for ({errors}; {over})"
             )
         if self.improvement <= 0:
-            return f"the challenger is {-self.improvement:.1%} worse ({errors}; {over})"
+            return f"{self._who} is {abs(self.improvement):.1%} worse{than} ({errors}; {over})"
         bounded = f"at least {self.at_least:.1%}" if self.at_least > 0 else "not significantly"
         return (
-            f"the challenger is {self.improvement:.1%} better, but {bounded} with {bound}; "
+            f"{better}, but {bounded} with {bound}; "
             f"more than {self.rule.margin:.1%} is asked for ({errors}; {over})"
         )
 
+    @property
+    def _who(self) -> str:
+        if self.is_refresh:
+            return "the champion's configuration, trained again on the newest data,"
+        return "the challenger"
+
 
 def compare_refits(
-    champion: Sequence[HeldOut],
+    champion: Sequence[HeldOut] | HeldOut,
     challenger: Sequence[HeldOut],
     rule: Rule,
     others: Others = (),
     *,
     is_product: bool = False,
 ) -> Verdict:
-    """Compare two configurations, each refitted with several seeds.
+    """Compare two configurations, each refitted with several seeds; or one with a fixed model.
 
     Args:
-        champion: Losses of each refit of the champion's configuration.
+        champion: Losses of each refit of the champion's configuration; or those of the very model
+            that serves, beside which its own configuration is the challenger.
         challenger: Losses of each refit of the challenger's, on the same samples.
         rule: What counts as a win.
-        others: Further goals, in the order of the refits.
+        others: Further goals, in the order of the refits; none beside a fixed model.
         is_product: Whether the product of error and further goals is to be lower, so that each
             counts by its relative change; else the error alone, the others are only shown.
 
     Raises:
         DataError: There are too few refits or samples, or the samples are not the same.
     """
-    root = 0.5 if champion[0].squared else 1.0
-    old, new = _blocked(champion, challenger), _blocked(challenger, champion)
+    is_refresh = isinstance(champion, HeldOut)
+    olds = [champion] if isinstance(champion, HeldOut) else champion
+    root = 0.5 if challenger[0].squared else 1.0
+    old = _blocked(olds, challenger, least=1 if is_refresh else 2)
+    new = _blocked(challenger, olds, least=2)
     log_ratio = root * math.log(new.mean() / old.mean())
     # How each block and each seed pull the logarithm of the ratio.
     by_block = root * (new.mean(axis=0) / new.mean() - old.mean(axis=0) / old.mean())
-    by_seed = [root * means.mean(axis=1) / means.mean() for means in (new, old)]
+    seeded = [new] if is_refresh else [new, old]
+    by_seed = [root * means.mean(axis=1) / means.mean() for means in seeded]
     if is_product:
         for name, *values in others:
             of_old, of_new = (_positive(name, own) for own in values)
@@ -135,7 +151,7 @@ def compare_refits(
     deviation, freedom = _uncertainty([by_block, *by_seed])
     quantile = float(stdtrit(freedom, rule.confidence))
     return Verdict(
-        champion_error=float(np.mean([refit.error for refit in champion])),
+        champion_error=float(np.mean([refit.error for refit in olds])),
         challenger_error=float(np.mean([refit.error for refit in challenger])),
         improvement=_improvement(log_ratio),
         at_least=_improvement(log_ratio + quantile * deviation),
@@ -144,6 +160,7 @@ def compare_refits(
         rule=rule,
         others=tuple((name, float(np.mean(a)), float(np.mean(b))) for name, a, b in others),
         is_product=is_product,
+        is_refresh=is_refresh,
     )
 
 
@@ -179,9 +196,9 @@ def block_means(losses: Floats, block: int) -> Floats:
     return np.asarray(np.add.reduceat(losses, starts) / lengths)
 
 
-def _blocked(refits: Sequence[HeldOut], others: Sequence[HeldOut]) -> Floats:
+def _blocked(refits: Sequence[HeldOut], others: Sequence[HeldOut], *, least: int) -> Floats:
     """Mean losses, shape (n_refits, n_blocks)."""
-    if len(refits) < 2:
+    if len(refits) < least:
         raise DataError(f"there are {len(refits)} refits; a comparison needs at least 2 of each")
     if {len(refit.losses) for refit in refits} != {len(refit.losses) for refit in others}:
         raise DataError("champion and challenger were not measured on the same samples")

@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -11,13 +12,22 @@ import pytest
 from mlflow import MlflowClient
 
 from flows.display.prefect_page import leaderboard
-from flows.refit import Arms, Refit, compare_arms, reason_to_keep, reason_to_promote
+from flows.refit import (
+    Arms,
+    Refit,
+    compare_arms,
+    compare_with_serving,
+    reason_not_to_refresh,
+    reason_to_keep,
+    reason_to_promote,
+)
+from flows.retune_plan import RetuneOptions
 from flows.tune import tune
 from flows.tune_plan import TuneOptions, prepare
 from llmpso.errors import SpecError
 from llmpso.goals import Goals
 from llmpso.objectives.held_out import HeldOut
-from llmpso.retuning.promotion import Rule
+from llmpso.retuning.promotion import Rule, compare_refits
 from llmpso.trial import Evaluation, Source, Trial
 from tasks.records.stored_study import stored_study
 
@@ -146,6 +156,40 @@ def test_retuning_compares_by_the_rule(
     assert bool(kept) == bool(reason)
     if champion[1] > 5 and rule != "knee":
         assert reason_to_promote(arms, verdict).startswith("the champion is not within")
+
+
+@pytest.mark.parametrize(
+    ("error", "size", "reason"),
+    [
+        (0.5, 4.0, ""),
+        (0.5, 6.0, "trained again on the newest data, is not within 'size <= 5' (error 0.5, size"),
+        (1.1, 2.0, "worse than the version that serves (error 1.1 against 1;"),
+    ],
+)
+def test_a_champion_is_refreshed_by_its_error_within_the_limit(
+    error: float, size: float, reason: str
+) -> None:
+    (serving, *_) = refits(1.0, 4.0)
+    plan = SimpleNamespace(
+        serving="model", held_out=lambda model: serving.held_out, options=RetuneOptions()
+    )
+    refresh = Arms(refits(error, size), (), Goals(("error", "size"), "size <= 5")).refresh
+    verdict = compare_with_serving(plan, refresh)
+    assert (verdict.is_product, verdict.others) == (False, ())
+    found = reason_not_to_refresh(refresh, verdict)
+    assert reason in found
+    assert bool(reason) == bool(found)
+
+
+def test_a_champion_is_not_refreshed_by_a_refit_that_is_no_better_than_what_serves() -> None:
+    serving = HeldOut(np.random.default_rng(0).normal(1.0, 0.01, 200))
+    good, awful = refits(0.1, 1.0), refits(1.2, 1.0)[0]
+    chosen = replace(awful, trial=replace(awful.trial, value=0.01))
+    refresh = Arms((chosen, *good), ()).refresh
+    verdict = compare_refits(serving, [r.held_out for r in good], Rule())
+    assert verdict.is_win
+    found = reason_not_to_refresh(refresh, verdict)
+    assert "yet the refit that would serve is not (error 1.2 against 1)" in found
 
 
 def test_a_champion_that_is_over_its_limit_by_chance_is_not_replaced_by_a_worse_model() -> None:

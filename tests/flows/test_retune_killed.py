@@ -20,6 +20,10 @@ import torch
 from llmpso import Evaluation, Float, SearchSpace
 from llmpso.objectives.held_out import HeldOut
 
+# How far the truth has moved.
+def world():
+    return float(os.environ["WORLD"])
+
 def note(word):
     file = os.open("LOG", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, f"{word}\\n".encode())
@@ -37,13 +41,14 @@ class Line:
         if open("LOG").read().count("begin") == int(os.environ.get("KILL_AT", "0")):
             os.kill(os.getpid(), signal.SIGKILL)
         model = torch.nn.Linear(1, 1, bias=False)
-        model.weight.data = torch.tensor([[params["x"]]])
+        model.weight.data = torch.tensor([[params["x"] + world()]])
         note("end")
         return Evaluation(abs(params["x"] - 0.3), model=model)
 
     def held_out(self, model):
         x = float(model.weight.data)
-        return HeldOut(abs(x - 0.3) + np.random.default_rng(0).uniform(0.01, 0.02, 200), block=10)
+        noise = np.random.default_rng(0).uniform(0.01, 0.02, 200)
+        return HeldOut(abs(x - 0.3 - world()) + noise, block=10)
 """
 
 # Imports take longer than a whole retuning: they are done once, and every run is a fork.
@@ -68,6 +73,7 @@ for line in sys.stdin:
         if "call" in kill:
             die_before(*kill["call"])
         os.environ["KILL_AT"] = str(kill.get("training", 0))
+        os.environ["WORLD"] = str(kill.get("world", 0))
         retune("line_objective:Line", model="line", **options)
         os._exit(0)
     print(os.waitpid(pid, 0)[1], flush=True)
@@ -147,3 +153,28 @@ def test_a_retuning_that_is_killed_goes_on_where_it_was(
     assert set(parents["status"]) == {"FINISHED"}
     retunings = parents[parents["tags.retunes"] == "line"].sort_values("start_time")
     assert retunings["tags.outcome"].tolist() == ["first", "promoted", "kept"]
+
+
+@pytest.mark.slow
+def test_a_killed_retuning_trains_the_champion_again_once_and_promotes_it_once(
+    nursery, mlflow_store, tmp_path: Path
+) -> None:
+    same, moved, killed = {"evaluations": 1, "method": "pso"}, {"world": 5}, 9
+    assert nursery({}, **same) == 0
+    first = counted(tmp_path)["end"]
+    # The study trains once, then three refits follow, of which the second is killed.
+    assert nursery(moved | {"training": first + 1 + 2}, **same) == killed
+    assert nursery(moved | {"call": ["set_registered_model_alias", 1]}, **same) == killed
+    assert counted(tmp_path) == {"begin": first + 1 + 3 + 1, "end": first + 1 + 3}
+    assert aliases() == {"champion": "1"}
+    assert nursery(moved | {"call": ["set_registered_model_alias", 2]}, **same) == killed
+    assert counted(tmp_path)["end"] == first + 1 + 3
+    assert aliases() == {"champion": "2"}
+    assert nursery(moved, **same) == 0
+    assert aliases() == {"champion": "2", "previous": "1"}
+    history = Registry(mlflow_store, "line").promotions()
+    assert history["outcome"].tolist() == ["first", "refreshed"]
+    assert len(mlflow.MlflowClient().search_model_versions("name = 'line'")) == 2
+    runs = mlflow.search_runs(search_all_experiments=True)
+    retunings = runs[runs["tags.retunes"] == "line"].sort_values("start_time")
+    assert retunings["tags.outcome"].tolist() == ["first", "refreshed", "kept"]

@@ -3,6 +3,7 @@
 from inspect import signature
 
 import mlflow
+import numpy as np
 import pandas as pd
 
 from flows.command_line import joined_app, run
@@ -76,6 +77,9 @@ class Ridge:
 FAST = {"advisor": "none", "workers": 2, "refits": 3, "particles": 4, "evaluations": 8}
 FAST |= {"synchronous": True}
 
+ONLY_THE_SAME = FAST | {"method": "pso", "evaluations": 1}
+"""A study that tries what serves, and nothing else."""
+
 
 def arguments(objective: str, **change) -> dict:
     defaults = {name: p.default for name, p in signature(retune.fn).parameters.items()}
@@ -85,6 +89,12 @@ def arguments(objective: str, **change) -> dict:
 def until(measurements: pd.DataFrame, day: str, **change) -> None:
     """Write the year of data that ends on a day, as the feed would have it then."""
     measurements.loc[:day].iloc[-8760:].assign(**change).to_csv("data.csv")
+
+
+def restless(measurements: pd.DataFrame) -> pd.DataFrame:
+    """The same weather with a PM2.5 that no longer resembles the hours before."""
+    noise = np.random.default_rng(1).normal(100, 30, len(measurements))
+    return measurements.assign(**{"pm2.5": noise})
 
 
 def aliases(store: str) -> dict[str, str]:

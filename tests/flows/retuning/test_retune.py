@@ -15,6 +15,7 @@ from flows.refit import compare_arms
 from flows.retune import retune
 from flows.retune_plan import RetuneOptions, locked_plan
 from flows.retune_report import Decision, as_text
+from flows.rollback import rollback
 from flows.tune import tune
 from llmpso.errors import (
     DataError,
@@ -22,7 +23,7 @@ from llmpso.errors import (
 )
 from llmpso.retuning.degradation import Degradation
 from llmpso.trial import Source
-from pm25 import FAST, aliases, arguments, until
+from pm25 import FAST, ONLY_THE_SAME, aliases, arguments, restless, until
 from tasks.earlier_studies.find import recorded
 from tasks.models.predictions import PREDICTIONS_FILE, PREDICTS_TAG, VERSION_TAG
 from tasks.models.registry import Registry
@@ -61,7 +62,7 @@ def test_three_scheduled_runs_register_promote_and_leave_the_champion(
     third = retune(objective=ridge, **(FAST | {"evaluations": 12}))
     assert (third.outcome, third.version, third.before) == (Decision.KEPT, "2", "2")
     assert third.verdict.at_least <= 0.01
-    assert third.reason == third.verdict.reason
+    assert third.reason == f"{third.verdict.reason}; {third.refresh.reason}"
     assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
     assert "TEMP" in as_text(third)
 
@@ -205,6 +206,83 @@ def test_a_winner_that_is_worse_than_what_serves_is_not_promoted(
     assert report.outcome is Decision.KEPT
     assert "the model that serves still has the lower error" in report.reason
     assert aliases(mlflow_store) == {"champion": "1"}
+
+
+def test_what_serves_is_trained_again_when_its_data_changed_and_nothing_better_is_found(
+    champion, measurements, mlflow_store, events, monkeypatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("flows.retune.tell", lambda block, subject, text: told.append(subject))
+    until(restless(measurements), "2012-12-31")
+    report = retune(objective=champion, when="degraded", **ONLY_THE_SAME)
+    assert (report.outcome, report.version, report.before) == (Decision.REFRESHED, "2", "1")
+    refresh = report.refresh
+    assert report.reason == refresh.reason
+    assert report.reason.startswith(
+        "the champion's configuration, trained again on the newest data, is "
+        f"{refresh.improvement:.1%} better than the version that serves, at least "
+    )
+    errors = f"error {refresh.challenger_error:.4g} against {refresh.champion_error:.4g}"
+    assert f"({errors}; 3 seeds, {refresh.n_blocks} stretches of new data)" in report.reason
+    assert refresh.champion_error == pytest.approx(report.degradation.error)
+    assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
+    assert told == ["retune refreshed: pm25"]
+    assert "go back    llmpso rollback pm25" in as_text(report)
+
+    registry = Registry(mlflow_store, "pm25")
+    old, new = (registry.version(number).tags for number in ("1", "2"))
+    assert json.loads(new["params"]) == json.loads(old["params"]) == report.params
+    assert float(new["error"]) < 0.9 * refresh.champion_error
+    history = registry.promotions()
+    assert history["outcome"].tolist() == ["first", "refreshed"]
+    assert history["error"].tolist() == [old["error"], new["error"]]
+    run = mlflow.get_run(report.run_id).data
+    assert run.metrics["serving_error"] == refresh.champion_error
+    assert run.metrics["refreshed_error"] == refresh.challenger_error
+    assert run.metrics["refresh_improvement_at_least"] == refresh.at_least
+    assert compared_runs(report.run_id).keys() == {"champion"}
+    sent = next(e for e in events(3) if e["event"] == "llmpso.model.promoted")
+    assert sent["payload"]["outcome"] == "refreshed"
+    assert sent["payload"]["params"] == report.params
+
+    until(restless(measurements), "2013-02-28")
+    calm = retune(objective=champion, when="degraded", **ONLY_THE_SAME)
+    assert calm.degradation.recorded == float(new["error"])
+    assert calm.study is None
+    assert not any(column.has_drifted for column in calm.drift if column.column == "pm2.5")
+    rollback("pm25")
+    assert aliases(mlflow_store) == {"champion": "1", "previous": "2"}
+
+
+def test_what_serves_stays_as_it_was_trained_where_its_data_is_the_same(
+    champion, measurements, mlflow_store
+) -> None:
+    until(measurements, "2012-12-31")
+    report = retune(objective=champion, **ONLY_THE_SAME)
+    assert report.outcome is Decision.KEPT
+    assert report.reason == (
+        "the search found nothing better than the champion's own configuration; "
+        f"{report.refresh.reason}"
+    )
+    assert f"against {report.refresh.champion_error:.4g}" in report.reason
+    assert aliases(mlflow_store) == {"champion": "1"}
+
+
+def test_what_serves_is_trained_again_where_a_challenger_does_not_beat_its_configuration(
+    champion, measurements, mlflow_store, events, finds_another
+) -> None:
+    until(restless(measurements), "2012-12-31")
+    report = retune(objective=champion, **(ONLY_THE_SAME | {"margin": 0.1}))
+    assert (report.outcome, report.version) == (Decision.REFRESHED, "2")
+    assert not report.verdict.is_win
+    assert report.verdict.reason in as_text(report)
+    served = mlflow.pytorch.load_model("models:/pm25@champion")
+    assert served.in_features == report.params["lags"] != report.study.best_params["lags"]
+    assert compared_runs(report.run_id).keys() == {"champion", "challenger"}
+    tags = Registry(mlflow_store, "pm25").version("2").tags
+    assert json.loads(tags["params"]) == report.params
+    sent = next(e for e in events(3) if e["event"] == "llmpso.model.promoted")
+    assert sent["payload"]["params"] == report.params
 
 
 class Inbox(HTTPServer):

@@ -22,7 +22,17 @@ from llmpso.errors import (
     BusyModelError,
     ChampionChangedError,
 )
-from pm25 import FAST, aliases, arguments, other_run_of, roll_back, second_version, until
+from pm25 import (
+    FAST,
+    ONLY_THE_SAME,
+    aliases,
+    arguments,
+    other_run_of,
+    restless,
+    roll_back,
+    second_version,
+    until,
+)
 from tasks.store import lock as locks
 from tasks.store.lock_targets import STUDY_CLAIM
 
@@ -161,6 +171,17 @@ def test_a_champion_that_was_deleted_is_said_and_the_one_before_it_compared_with
     assert f"warning: {warning}" in as_text(report)
     assert mlflow.get_run(report.run_id).data.tags["warning"] == warning
     assert report.headline.startswith("pm25: version 1 serves again: ")
+
+
+def test_a_champion_that_was_deleted_is_only_restored_if_the_study_finds_no_other(
+    champion, measurements, mlflow_store
+) -> None:
+    until(restless(measurements), "2012-12-31")
+    mlflow.MlflowClient().delete_model_version("pm25", second_version())
+    report = retune(objective=champion, **ONLY_THE_SAME)
+    assert (report.outcome, report.version) == (Decision.RESTORED, "1")
+    assert report.refresh is None
+    assert aliases(mlflow_store) == {"champion": "1"}
 
 
 def test_one_model_is_retuned_once_at_a_time(champion, measurements, mlflow_store) -> None:

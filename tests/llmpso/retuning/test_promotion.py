@@ -71,6 +71,77 @@ def test_an_equal_challenger_is_promoted_less_often_than_the_error_rate(rows) ->
     assert sum(verdict.is_win for verdict in found) <= 0.05 * 200
 
 
+def beside_what_serves(rows, serving: float, again: float) -> list[Verdict]:
+    """Verdicts on refits of a configuration beside one model that was trained before."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(50):
+        first = int(rng.integers(len(rows[1]) - 1100))
+        (fixed,), new = (judged(rows, ps, rng, first) for ps in ([serving], [again] * 5))
+        found.append(compare_refits(fixed, new, Rule()))
+    return found
+
+
+def test_a_model_that_serves_is_refreshed_if_it_is_much_worse_and_not_if_it_is_better(
+    rows,
+) -> None:
+    poor, good = beside_what_serves(rows, POOR, GOOD), beside_what_serves(rows, GOOD, POOR)
+    assert sum(verdict.is_win for verdict in poor) >= 45
+    assert not any(verdict.is_win for verdict in good)
+    again = "the champion's configuration, trained again on the newest data, is "
+    assert poor[0].reason.startswith(f"{again}{poor[0].improvement:.1%} better than the version ")
+    assert "% worse than the version that serves (error " in good[0].reason
+    assert "; 5 seeds, 25 stretches of new data)" in good[0].reason
+
+
+def refreshed(deviation: float, worse: float, rule: Rule, tries: int) -> float:
+    """Share of tries in which a model is refreshed that is so much worse than its refits.
+
+    Args:
+        deviation: Of the refits' errors, by their seeds alone.
+        worse: The error of the model that serves, as a multiple of theirs.
+        rule: What counts as a win.
+        tries: How often.
+    """
+    rng, n_wins = np.random.default_rng(0), 0
+    for _ in range(tries):
+        stretches = np.repeat(rng.lognormal(0, 0.3, 40), BLOCK)
+
+        def losses(error: float, stretches: np.ndarray = stretches) -> HeldOut:
+            own = stretches * np.repeat(rng.lognormal(0, 0.1, 40), BLOCK)
+            return HeldOut(own * rng.normal(0, error, 40 * BLOCK) ** 2, BLOCK, squared=True)
+
+        refits = [losses(error) for error in rng.normal(1, deviation, 5)]
+        serving = losses(worse * (1 + deviation**2) ** 0.5)
+        n_wins += compare_refits(serving, refits, rule).is_win
+    return n_wins / tries
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.02, 0.1])
+@pytest.mark.parametrize("confidence", [0.95, 0.8])
+def test_a_model_as_good_as_its_refits_is_refreshed_at_most_by_the_error_rate(
+    deviation: float, confidence: float
+) -> None:
+    rate, tries = 1 - confidence, 500
+    found = refreshed(deviation, 1.0, Rule(margin=0.0, confidence=confidence), tries)
+    assert found <= rate + 2 * (rate * confidence / tries) ** 0.5
+    assert refreshed(deviation, 2.0, Rule(margin=0.0, confidence=confidence), 50) == 1.0
+
+
+def test_the_seeds_of_the_refits_count_and_a_fixed_model_has_none() -> None:
+    blocks = np.random.default_rng(8).uniform(1, 2, 50)
+    serving, steady = HeldOut(2 * blocks), [HeldOut(blocks)] * 3
+    varied = [HeldOut(blocks * factor) for factor in (0.7, 1.0, 1.3)]
+    assert compare_refits(serving, steady, Rule()).at_least == pytest.approx(0.5)
+    assert compare_refits(serving, varied, Rule()).improvement == pytest.approx(0.5)
+    assert compare_refits(serving, varied, Rule()).at_least < 0.4
+
+
+def test_a_refit_that_is_the_same_model_again_is_no_worse_in_words() -> None:
+    serving = HeldOut(np.arange(1.0, 51.0))
+    reason = compare_refits(serving, [serving] * 3, Rule()).reason
+    assert "is 0.0% worse than the version that serves (error 25.5 against 25.5;" in reason
+
+
 def test_a_gain_within_the_margin_is_no_win(rows) -> None:
     rng = np.random.default_rng(3)
     old = judged(rows, [GOOD] * 5, rng, 100)
