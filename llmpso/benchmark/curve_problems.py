@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from llmpso.benchmark.epoch_meter import Curves
 from llmpso.benchmark.lcbench import LCBench
 from llmpso.benchmark.learning_curves import CurveObjective
+from llmpso.benchmark.lookup_table import Scale
 from llmpso.benchmark.taskset import TaskSet
+from llmpso.space import Floats
 
 TOP_SHARE = {"own": 0.03, "LCBench": 0.01, "TaskSet": 0.01}
 """Share of all configurations that counts as the target; 3% where there are about a hundred."""
@@ -31,19 +33,6 @@ class CurveProblem:
         return self.name if self.source == "own" else self.source
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """What values of a problem mean."""
-
-    target: float
-    best: float
-    median: float
-
-    def regret(self, value: float) -> float:
-        """0 at the best value, 1 at the median or above."""
-        return min(1.0, (value - self.best) / (self.median - self.best))
-
-
 @lru_cache(maxsize=64)
 def curves_of(problem: CurveProblem) -> tuple[Curves, Scale]:
     """The learning curves of a problem, and its scale.
@@ -55,12 +44,13 @@ def curves_of(problem: CurveProblem) -> tuple[Curves, Scale]:
     share = TOP_SHARE[problem.source]
     if problem.source == "own":
         own = CurveObjective(problem.name)
-        return own, _scale(np.array(own.values), share)
+        return own, scale_of(np.array(own.values), share)
     kind = LCBench if problem.source == "LCBench" else TaskSet
     curves = kind(Path(problem.folder), problem.name)
-    return curves, _scale(curves.reference, share)
+    return curves, scale_of(curves.reference, share)
 
 
-def _scale(values: "np.ndarray[Any, Any]", share: float) -> Scale:
+def scale_of(values: Floats, share: float) -> Scale:
+    """What the rising values of all configurations mean, if a share of them is the target."""
     target = values[max(1, round(share * len(values))) - 1]
-    return Scale(float(target), float(values[0]), float(np.median(values)))
+    return Scale(float(values[0]), float(np.median(values)), float(target))

@@ -1,6 +1,7 @@
 """Every configuration of a finite space with its value, to be looked up instead of trained."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,22 @@ from llmpso.trial import Evaluation
 
 TOP_SHARE = 0.01
 """The share of all configurations that counts as solved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What makes values of different problems comparable."""
+
+    best: float
+    """The lowest value there is: regret 0."""
+    median: float
+    """What blind luck reaches: regret 1."""
+    target: float
+    """What the best 1% of all configurations reach: solved."""
+
+    def regret(self, value: float) -> float:
+        """0 at the best value, 1 at the median or above."""
+        return min(1.0, (value - self.best) / (self.median - self.best))
 
 
 class Grid:
@@ -59,6 +76,11 @@ class Grid:
     def median(self) -> float:
         """The value that half of all configurations stay above: what blind luck reaches."""
         return float(np.median(self.values))
+
+    @property
+    def scale(self) -> Scale:
+        """What the values mean."""
+        return Scale(self.best, self.median, self.threshold)
 
     def rank(self, value: float) -> float:
         """The share of all configurations that are strictly better than a value, in [0, 1]."""

@@ -6,7 +6,7 @@ all others of the same benchmark; those of LCBench only the data sets for develo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import numpy as np
 from llmpso.advisor import Advisor, Task
 from llmpso.advisor.start_question import ModelStart
 from llmpso.backends.base import Backend
-from llmpso.benchmark.curve_problems import Scale
+from llmpso.benchmark.curve_problems import TOP_SHARE, scale_of
 from llmpso.benchmark.lcbench import DEVELOPMENT, LCBench
+from llmpso.benchmark.lookup_table import Scale
 from llmpso.benchmark.published_pso import PublishedPSO
 from llmpso.benchmark.rivals import optuna_search
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES, REPORT_TABLES, TableObjective
@@ -35,9 +36,6 @@ N_EARLIER = 30
 
 EARLIER_SEED = 1_000
 """Added to a study's seed, it is that of its earlier studies."""
-
-TOP_SHARE = 0.01
-"""Share of all configurations that counts as the target."""
 
 BATCH = 2
 """Short trainings that are proposed together."""
@@ -70,11 +68,9 @@ def opened(problem: MemoryProblem) -> tuple[TableObjective | LCBench, Scale]:
     """The objective of a problem, and what its values mean."""
     if not problem.folder:
         table = TableObjective(problem.name)
-        return table, Scale(table.threshold, table.best, table.median)
+        return table, table.scale
     bench = LCBench(Path(problem.folder), problem.name)
-    values = bench.reference
-    target = values[round(TOP_SHARE * len(values)) - 1]
-    return bench, Scale(float(target), float(values[0]), float(np.median(values)))
+    return bench, scale_of(bench.reference, TOP_SHARE["LCBench"])
 
 
 @lru_cache(maxsize=1024)
@@ -152,8 +148,7 @@ class MemoryArm:
     """A language model names a start; it reads of what is remembered."""
     racing: bool = False
     control: str = ""
-    """The arm that it is compared with; the same search without memory if not named."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    """The arm that it is compared with; our search without memory if not named."""
 
 
 ARMS: Mapping[str, MemoryArm] = {
@@ -194,8 +189,7 @@ def search_of(
         backend: The language model of the arms that ask one.
     """
     objective, _ = opened(problem)
-    space = objective.space
-    options = dict(arm.options)
+    space, options = objective.space, dict[str, Any]()
     if arm.remember is not None:
         rng = np.random.default_rng([seed, EARLIER_SEED])
         found = earlier_studies(problem, seed)

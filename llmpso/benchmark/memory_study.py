@@ -24,14 +24,11 @@ from llmpso.trial import Source, Trial
 BASE = "pso"
 """The arm that the others are compared with."""
 
-WITHOUT = "guided"
-"""The same search without memory."""
+CONTROL, RACING_CONTROL = "guided", "guided racing"
+"""Our search without memory, without short trainings and with them."""
 
 N_ASKING = 4
 """Batches after which a search has asked its model, if it does."""
-
-SPOILT = "guided racing"
-"""The same search with short trainings, without memory."""
 
 
 def run_memory(
@@ -74,15 +71,9 @@ def record_replies(
                 search.tell([measure(objective, trial) for trial in search.ask()])
 
 
-def memory_table(studies: pd.DataFrame, base: str = BASE) -> pd.DataFrame:
-    """One row per arm: mean cost until the target, its ratio to PSO's and to that without memory.
-
-    Args:
-        studies: Rows of `run_memory`, of one family.
-        base: The arm of the first ratio.
-    """
-    names = [str(arm) for arm in studies["arm"].unique()]
-    return pd.DataFrame([_arm_row(studies, arm, base) for arm in names])
+def memory_table(studies: pd.DataFrame) -> pd.DataFrame:
+    """One row per arm of one family: mean cost until the target, as a ratio to PSO and control."""
+    return pd.DataFrame([_arm_row(studies, str(arm)) for arm in studies["arm"].unique()])
 
 
 def write_memory(studies: pd.DataFrame, budget: int, folder: Path) -> Report:
@@ -164,15 +155,15 @@ def _share(trial: Trial) -> float:
     return math.ceil(trial.fidelity * EPOCHS - 1e-9) / EPOCHS
 
 
-def _arm_row(studies: pd.DataFrame, arm: str, base: str) -> dict[str, Any]:
+def _arm_row(studies: pd.DataFrame, arm: str) -> dict[str, Any]:
     measure = "epochs" if ARMS[arm].racing else "evaluations"
     part = studies[studies["arm"] == arm]
-    control = ARMS[arm].control or (SPOILT if ARMS[arm].racing else WITHOUT)
+    control = ARMS[arm].control or (RACING_CONTROL if ARMS[arm].racing else CONTROL)
     return {
         "arm": arm,
         "evaluations": round(float(part["evaluations"].mean()), 1),
         "epochs": round(float(part["epochs"].mean()), 1),
-        f"x {base}": _ratio(studies, arm, base, measure),
+        f"x {BASE}": _ratio(studies, arm, BASE, measure),
         "control": control,
         "x control": _ratio(studies, arm, control, measure),
         "p": _p_value(studies, arm, control, measure),
@@ -194,8 +185,7 @@ def _p_value(studies: pd.DataFrame, arm: str, control: str, measure: str) -> str
     paired = studies.pivot_table(values=measure, index=["problem", "seed"], columns="arm")
     if arm == control or control not in paired:
         return ""
-    found = compare({arm: paired[arm].tolist()}, paired[control].tolist())[arm]
-    return f"{found.p_value:.2g}"
+    return f"{compare(paired[arm], paired[control]).p:.2g}"
 
 
 def _by_problem(studies: pd.DataFrame, arm: str, measure: str) -> "pd.Series[float]":

@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from llmpso.benchmark.lookup_table import TOP_SHARE
+from llmpso.benchmark.lookup_table import TOP_SHARE, Scale
 from llmpso.benchmark.surfaces import SurfaceObjective
-from llmpso.benchmark.tables import (
-    DEVELOPMENT_TABLES,
-    REPORT_TABLES,
-    TableObjective,
-)
+from llmpso.benchmark.tables import DEVELOPMENT_TABLES, REPORT_TABLES, TableObjective
 from llmpso.errors import SpecError
 from llmpso.objectives.analytic_functions import FUNCTIONS, AnalyticObjective
 from llmpso.objectives.base import DescribedObjective
@@ -54,18 +50,6 @@ N_DRAWN = 2_000
 """Random points by which the scale of a function is set."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """What makes values of different problems comparable."""
-
-    best: float
-    """The lowest value there is: regret 0."""
-    median: float
-    """What blind luck reaches: regret 1."""
-    target: float
-    """What the best 1% of all configurations reach: solved."""
-
-
 class Problem(Protocol):
     """A function to minimise whose best value is known to the benchmark."""
 
@@ -99,8 +83,7 @@ class TableProblem:
 
     def scale(self, seed: int) -> Scale:
         """From all of the table."""
-        table = self.objective(seed)
-        return Scale(table.best, table.median, table.threshold)
+        return self.objective(seed).scale
 
     def default(self, seed: int) -> Params:
         """That of the table's family."""
@@ -133,8 +116,7 @@ class SurfaceProblem:
 
     def scale(self, seed: int) -> Scale:
         """From all of the surface."""
-        surface = self.objective(seed)
-        return Scale(surface.best, surface.median, surface.threshold)
+        return self.objective(seed).scale
 
     def default(self, seed: int) -> Params:
         """That of the surface's library."""

@@ -1,6 +1,7 @@
 """The results of a benchmark: one row per study, per problem and per arm, Optuna's arms too."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from llmpso.benchmark.statistics import (
     BUDGETS,
     Comparison,
     compare,
+    compare_all,
     evaluations_to_target,
     normalized_regret,
     ratio_interval,
@@ -48,16 +50,15 @@ def regret_traces(trials: pd.DataFrame, arm: str) -> Floats:
 
 def arm_table(studies: pd.DataFrame) -> pd.DataFrame:
     """One row per arm over all problems, the fewest evaluations first."""
-    reference, figures = _figures(studies, "evaluations")
-    compared = _compared(figures, reference)
-    rows = [
-        {
-            "arm": arm,
-            **_comparison_row(compared.get(arm), figures[arm], figures[reference]),
-            **_shares(studies[studies["arm"] == arm]),
-        }
-        for arm in figures
-    ]
+    figures, reference = _figures(studies, "evaluations"), reference_arm(studies)
+    base = figures[reference]
+    compared = compare_all({n: own for n, own in figures.items() if n != reference}, base)
+    rows = []
+    for arm, own in figures.items():
+        low, high = ratio_interval(own, base)
+        row = {"arm": arm, "evaluations": own.mean(), "ratio": own.mean() / base.mean()}
+        row |= {"low": low, "high": high, "p": compared[arm].p if arm in compared else 1.0}
+        rows.append(row | _shares(studies[studies["arm"] == arm]))
     return pd.DataFrame(rows).sort_values("evaluations", kind="stable", ignore_index=True)
 
 
@@ -65,11 +66,13 @@ def problem_table(studies: pd.DataFrame, measure: str) -> pd.DataFrame:
     """One row per problem and arm, tested against the reference; Holm over an arm's problems."""
     reference = reference_arm(studies)
     rows = [
-        {"problem": problem, "arm": arm} | _tested(comparison)
+        {"problem": problem, "arm": arm} | asdict(compare(figures[arm], figures[reference]))
         for problem, group in studies.groupby("problem", sort=False)
-        for arm, comparison in _uncorrected(_figures(group, measure)[1], reference).items()
+        for figures in [_figures(group, measure)]
+        for arm in figures
+        if arm != reference
     ]
-    table = pd.DataFrame(rows, columns=["problem", "arm", *_TESTED])
+    table = pd.DataFrame(rows, columns=["problem", "arm", *_COMPARED])
     table["p"] = table.groupby("arm")["p"].transform(lambda p: holm(p.tolist()))
     table["verdict"] = [_verdict(row) for _, row in table.iterrows()]
     return table
@@ -77,12 +80,13 @@ def problem_table(studies: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 def pair_table(studies: pd.DataFrame) -> pd.DataFrame:
     """The language model's arm against what could explain its gain; Holm over the pairs."""
-    _, figures = _figures(studies, "evaluations")
+    figures = _figures(studies, "evaluations")
     rows = [
-        {"arm": MODEL_ARM, "against": arm} | _tested(comparison)
-        for arm, comparison in _reversed(figures).items()
+        {"arm": MODEL_ARM, "against": arm} | asdict(compare(figures[MODEL_ARM], figures[arm]))
+        for arm in PAIRS
+        if MODEL_ARM in figures and arm in figures
     ]
-    table = pd.DataFrame(rows, columns=["arm", "against", *_TESTED])
+    table = pd.DataFrame(rows, columns=["arm", "against", *_COMPARED])
     table["p"] = holm(table["p"].tolist())
     return table
 
@@ -93,7 +97,7 @@ def reference_arm(studies: pd.DataFrame) -> str:
     return REFERENCE if REFERENCE in arms else arms[0]
 
 
-_TESTED = ["mean", "reference", "difference", "low", "high", "p"]
+_COMPARED = [field.name for field in fields(Comparison)]
 
 
 def _measures(study: pd.DataFrame) -> dict[str, Any]:
@@ -125,49 +129,10 @@ def _regrets(study: pd.DataFrame, evaluations: Iterable[int]) -> list[float]:
     return [normalized_regret(trace, n, best, median) for n in evaluations]
 
 
-def _figures(studies: pd.DataFrame, measure: str) -> tuple[str, dict[str, list[float]]]:
-    """The reference's name, and each arm's figures in one order of problems and seeds."""
+def _figures(studies: pd.DataFrame, measure: str) -> dict[str, Floats]:
+    """The figures of each arm, all in one order of problems and seeds."""
     wide = studies.pivot(index=["problem", "seed"], columns="arm", values=measure)
-    return reference_arm(studies), {
-        arm: wide[arm].astype(float).tolist() for arm in studies["arm"].unique()
-    }
-
-
-def _compared(figures: dict[str, list[float]], reference: str) -> dict[str, Comparison]:
-    others = {arm: values for arm, values in figures.items() if arm != reference}
-    return compare(others, figures[reference])
-
-
-def _uncorrected(figures: dict[str, list[float]], reference: str) -> dict[str, Comparison]:
-    """Each arm against the reference, uncorrected: it is corrected over problems later."""
-    return {
-        arm: compare({arm: values}, figures[reference])[arm]
-        for arm, values in figures.items()
-        if arm != reference
-    }
-
-
-def _reversed(figures: dict[str, list[float]]) -> dict[str, Comparison]:
-    """The model's arm against each of its controls that were run."""
-    if MODEL_ARM not in figures:
-        return {}
-    model = figures[MODEL_ARM]
-    return {
-        arm: compare({MODEL_ARM: model}, figures[arm])[MODEL_ARM]
-        for arm in PAIRS
-        if arm in figures
-    }
-
-
-def _comparison_row(
-    comparison: Comparison | None, figures: Sequence[float], base: Sequence[float]
-) -> dict[str, float]:
-    mean = float(np.mean(figures))
-    if comparison is None:
-        return {"evaluations": mean, "ratio": 1.0, "low": 1.0, "high": 1.0, "p": 1.0}
-    low, high = ratio_interval(np.asarray(figures), np.asarray(base))
-    ratio, p_value = comparison.ratio, comparison.p_value
-    return {"evaluations": mean, "ratio": ratio, "low": low, "high": high, "p": p_value}
+    return {arm: wide[arm].to_numpy(np.float64) for arm in studies["arm"].unique()}
 
 
 def _shares(studies: pd.DataFrame) -> dict[str, float]:
@@ -181,17 +146,6 @@ def _shares(studies: pd.DataFrame) -> dict[str, float]:
         "llm_tokens": float(studies["llm_tokens"].mean()),
         "llm_seconds": float(studies["llm_seconds"].mean()),
         "llm_invalid": float(studies["llm_invalid"].sum() / calls) if calls else 0.0,
-    }
-
-
-def _tested(comparison: Comparison) -> dict[str, float]:
-    return {
-        "mean": comparison.mean,
-        "reference": comparison.reference_mean,
-        "difference": comparison.difference,
-        "low": comparison.low,
-        "high": comparison.high,
-        "p": comparison.p_value,
     }
 
 

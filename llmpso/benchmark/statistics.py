@@ -7,10 +7,11 @@ correction (1979), and their intervals drawn by the percentile bootstrap (Efron,
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, wilcoxon
 
 from llmpso.errors import SpecError
@@ -56,45 +57,41 @@ class Comparison:
     """One arm against a reference, over the same pairs of problem and seed."""
 
     mean: float
-    reference_mean: float
+    reference: float
+    """Mean of the reference."""
     difference: float
     """Mean of arm minus reference: negative is better."""
     low: float
     """Bootstrap interval of the difference, lower end."""
     high: float
-    p_value: float
-    """Two-sided, after Holm's correction when several arms are compared."""
-
-    @property
-    def ratio(self) -> float:
-        """Mean of the arm as a share of the reference's."""
-        return self.mean / self.reference_mean
+    p: float
+    """Two-sided; after Holm's correction when several arms are compared."""
 
 
-def compare(
-    arms: Mapping[str, Sequence[float]], reference: Sequence[float], *, seed: int = 0
-) -> dict[str, Comparison]:
-    """Every arm against one reference, with Holm's correction over the arms.
+def compare(arm: ArrayLike, reference: ArrayLike) -> Comparison:
+    """One arm against a reference.
 
     Args:
-        arms: By name, one figure per pair of problem and seed, in the order of the reference.
+        arm: One figure per pair of problem and seed, in the order of the reference.
         reference: The figures to compare with.
-        seed: Randomness of the bootstrap.
 
     Raises:
-        SpecError: An arm has another number of figures than the reference.
+        SpecError: They are not as many, or there are none.
     """
-    base = np.asarray(reference, dtype=np.float64)
-    p_values = {}
-    for name, figures in arms.items():
-        if len(figures) != len(base) or not len(base):
-            raise SpecError(f"arm {name!r} has {len(figures)} figures, reference {len(base)}")
-        p_values[name] = paired_p_value(np.asarray(figures, dtype=np.float64) - base)
-    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    return {
-        name: _comparison(np.asarray(figures, dtype=np.float64), base, corrected[name], seed)
-        for name, figures in arms.items()
-    }
+    own, base = np.asarray(arm, np.float64), np.asarray(reference, np.float64)
+    if len(own) != len(base) or not len(base):
+        raise SpecError(f"an arm has {len(own)} figures, its reference {len(base)}")
+    low, high = bootstrap_interval(own - base)
+    mean, reference_mean = float(own.mean()), float(base.mean())
+    p = paired_p_value(own - base)
+    return Comparison(mean, reference_mean, mean - reference_mean, low, high, p)
+
+
+def compare_all(arms: Mapping[str, ArrayLike], reference: ArrayLike) -> dict[str, Comparison]:
+    """Each arm against one reference, with Holm's correction over the arms."""
+    found = [compare(figures, reference) for figures in arms.values()]
+    corrected = holm([each.p for each in found])
+    return {name: replace(each, p=p) for name, each, p in zip(arms, found, corrected, strict=True)}
 
 
 def paired_p_value(differences: Floats) -> float:
@@ -104,26 +101,22 @@ def paired_p_value(differences: Floats) -> float:
     return float(wilcoxon(differences).pvalue)
 
 
-def bootstrap_interval(
-    figures: Floats, *, n_resamples: int = 5_000, seed: int = 0
-) -> tuple[float, float]:
+def bootstrap_interval(figures: Floats, *, n_resamples: int = 5_000) -> tuple[float, float]:
     """95 % percentile interval of the mean of independent figures."""
-    return _interval((figures,), np.mean, n_resamples, seed)
+    return _interval((figures,), np.mean, n_resamples)
 
 
-def ratio_interval(
-    figures: Floats, base: Floats, *, n_resamples: int = 5_000, seed: int = 0
-) -> tuple[float, float]:
+def ratio_interval(figures: Floats, base: Floats) -> tuple[float, float]:
     """95 % percentile interval of the ratio of two means, over pairs drawn again together."""
 
     def ratio(figures: Floats, base: Floats, axis: int) -> Any:
         return figures.mean(axis=axis) / base.mean(axis=axis)
 
-    return _interval((figures, base), ratio, n_resamples, seed)
+    return _interval((figures, base), ratio, 5_000)
 
 
 def _interval(
-    samples: tuple[Floats, ...], statistic: Callable[..., Any], n_resamples: int, seed: int
+    samples: tuple[Floats, ...], statistic: Callable[..., Any], n_resamples: int
 ) -> tuple[float, float]:
     if len(samples[0]) < 2:  # which scipy refuses: one figure has no spread
         point = float(statistic(*samples, axis=0))
@@ -135,12 +128,6 @@ def _interval(
         vectorized=True,
         n_resamples=n_resamples,
         method="percentile",
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
     ).confidence_interval
     return float(found.low), float(found.high)
-
-
-def _comparison(figures: Floats, base: Floats, p_value: float, seed: int) -> Comparison:
-    low, high = bootstrap_interval(figures - base, seed=seed)
-    mean, reference_mean = float(figures.mean()), float(base.mean())
-    return Comparison(mean, reference_mean, mean - reference_mean, low, high, p_value)

@@ -18,7 +18,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from llmpso.benchmark.report import Report, markdown
-from llmpso.benchmark.statistics import compare
+from llmpso.benchmark.statistics import compare_all
 from llmpso.benchmark.tables import TableObjective, single_trainings
 from llmpso.search.surrogate.posterior import fit
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
@@ -170,10 +170,9 @@ def problem_table(rows: pd.DataFrame) -> pd.DataFrame:
 def _methods(rows: pd.DataFrame, n: int) -> list[Row]:
     of_n = rows[rows["trainings"] == n]
     pivot = of_n.pivot_table(index=["problem", "seed"], columns="method", values="regret")
-    base = pivot[REFERENCE_ARM]
     methods = [str(name) for name in of_n["method"].unique()]
-    others = {name: pivot[name].tolist() for name in methods if name != REFERENCE_ARM}
-    compared = compare(others, base.tolist())
+    others = {name: pivot[name] for name in methods if name != REFERENCE_ARM}
+    compared = compare_all(others, pivot[REFERENCE_ARM])
     true = of_n.pivot_table(index="problem", columns="method", values="true")
     found = []
     for name in methods:
@@ -182,7 +181,7 @@ def _methods(rows: pd.DataFrame, n: int) -> list[Row]:
         if name in compared:
             it = compared[name]
             row["difference"] = f"{it.difference:.4f} ({it.low:.4f} to {it.high:.4f})"
-            row["p"] = f"{it.p_value:.2g}"
+            row["p"] = f"{it.p:.2g}"
             row["worst value"] = round(float((true[name] / true[REFERENCE_ARM]).max()), 3)
         row["stated: too low by"] = round(float((own["regret"] - own["stated"]).mean()), 4)
         if own["expected"].notna().any():

@@ -6,6 +6,7 @@ import pytest
 from llmpso.benchmark.statistics import (
     bootstrap_interval,
     compare,
+    compare_all,
     evaluations_to_target,
     incumbent_trace,
     normalized_regret,
@@ -54,15 +55,15 @@ def test_nothing_differs() -> None:
 def test_a_clear_gain_is_seen_and_a_shuffle_is_not() -> None:
     rng = np.random.default_rng(0)
     base = rng.normal(30, 5, 40)
-    found = compare({"half": base / 2, "same": base + rng.normal(0, 1, 40)}, base.tolist())
-    assert found["half"].ratio == pytest.approx(0.5)
-    assert found["half"].p_value < 1e-6 and found["half"].high < 0
+    found = compare_all({"half": base / 2, "same": base + rng.normal(0, 1, 40)}, base)
+    assert found["half"].mean == pytest.approx(found["half"].reference / 2)
+    assert found["half"].p < 1e-6 and found["half"].high < 0
     assert found["same"].low < 0 < found["same"].high
 
 
 def test_arms_must_be_paired() -> None:
-    with pytest.raises(SpecError, match="arm 'a' has 1 figures"):
-        compare({"a": [1.0]}, [1.0, 2.0])
+    with pytest.raises(SpecError, match="an arm has 1 figures, its reference 2"):
+        compare([1.0], [1.0, 2.0])
 
 
 def test_the_bootstrap_brackets_the_mean() -> None:
