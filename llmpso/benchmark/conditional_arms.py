@@ -13,12 +13,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from llmpso.benchmark.conditional import CONDITIONAL, ConditionalObjective, flat
+from llmpso.benchmark.lookup_table import searched
 from llmpso.benchmark.rivals import optuna_search, random_search
 from llmpso.search.optimizer import Optimizer
 from llmpso.search.pso import PSO
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import Params, SearchSpace
-from llmpso.trial import Evaluation
+from llmpso.trial import Evaluation, Trial
 
 N_TRAINED, N_JUDGED, BUDGET, N_SEEDS = 2_000, 4_000, 45, 12
 """Real trainings, predictions that decide what the best 1% are, evaluations, and studies."""
@@ -68,13 +69,12 @@ class Imitation:
 
 def study(imitation: Imitation, arm: str, seed: int) -> list[float]:
     """The values of one study."""
-    search, values = ARMS[arm](imitation.space, seed=seed), list[float]()
-    while len(values) < BUDGET:
-        trials = search.ask(BUDGET - len(values))
-        ended = [t.completed(Evaluation(imitation(t.params)), 0.0) for t in trials]
-        search.tell(ended)
-        values += [trial.value for trial in ended if trial.value is not None]
-    return values
+
+    def measure(trial: Trial) -> Trial:
+        return trial.completed(Evaluation(imitation(trial.params)), 0.0)
+
+    trials = searched(ARMS[arm](imitation.space, seed=seed), measure, BUDGET)
+    return [trial.value for trial in trials if trial.value is not None]
 
 
 def figures(imitation: Imitation, arm: str) -> tuple[float, float]:

@@ -8,11 +8,12 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import mean
 
+from llmpso.benchmark.lookup_table import searched
 from llmpso.benchmark.rivals import drawn_by_optuna
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES, TableObjective
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import Params
-from llmpso.trial import Evaluation
+from llmpso.trial import Evaluation, Trial
 
 BUDGET, N_SEEDS, ALLOWED = 60, 10, 0.25
 """Trainings of a study, studies, and share of the configurations that are within the limit."""
@@ -38,17 +39,14 @@ def limit_of(table: TableObjective) -> float:
 
 def guided(table: TableObjective, limit: float, seed: int) -> list[Measured]:
     """Our search."""
-    search, measured = SurrogateAssistedSearch(table.space, seed=seed), list[Measured]()
-    while len(measured) < BUDGET:
-        trials = search.ask(BUDGET - len(measured))
-        found = [(table.evaluate(t.params).value, n_units(t.params)) for t in trials]
-        measured += found
-        search.tell(
-            [
-                trial.completed(Evaluation(value, constraints={"units": (units, limit)}), 0.0)
-                for trial, (value, units) in zip(trials, found, strict=True)
-            ]
-        )
+    measured = list[Measured]()
+
+    def measure(trial: Trial) -> Trial:
+        value, units = table.evaluate(trial.params).value, n_units(trial.params)
+        measured.append((value, units))
+        return trial.completed(Evaluation(value, constraints={"units": (units, limit)}), 0.0)
+
+    searched(SurrogateAssistedSearch(table.space, seed=seed), measure, BUDGET)
     return measured
 
 

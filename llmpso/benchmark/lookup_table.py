@@ -1,6 +1,6 @@
 """Every configuration of a finite space with its value, to be looked up instead of trained."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpso.search.optimizer import Optimizer
 from llmpso.space import Categorical, Ordinal, Params, SearchSpace
-from llmpso.trial import Evaluation
+from llmpso.study.loop import run_study
+from llmpso.study.workers import Batches
+from llmpso.trial import Evaluation, Trial
 
 TOP_SHARE = 0.01
 """The share of all configurations that counts as solved."""
@@ -85,6 +88,13 @@ class Grid:
     def rank(self, value: float) -> float:
         """The share of all configurations that are strictly better than a value, in [0, 1]."""
         return float(np.mean(self.values < value))
+
+
+def searched(
+    optimizer: Optimizer, measure: Callable[[Trial], Trial], budget: int
+) -> tuple[Trial, ...]:
+    """The trials of a study whose trainings are looked up, by number."""
+    return run_study(optimizer, Batches(lambda asked: [*map(measure, asked)]), budget).trials
 
 
 def _dimension(choices: tuple[Any, ...]) -> Categorical:

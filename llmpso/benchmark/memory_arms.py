@@ -18,7 +18,7 @@ from llmpso.advisor.start_question import ModelStart
 from llmpso.backends.base import Backend
 from llmpso.benchmark.curve_problems import TOP_SHARE, scale_of
 from llmpso.benchmark.lcbench import DEVELOPMENT, LCBench
-from llmpso.benchmark.lookup_table import Scale
+from llmpso.benchmark.lookup_table import Scale, searched
 from llmpso.benchmark.published_pso import PublishedPSO
 from llmpso.benchmark.rivals import optuna_search
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES, REPORT_TABLES, TableObjective
@@ -78,11 +78,7 @@ def past_study(problem: MemoryProblem, seed: int) -> PastStudy:
     """An earlier study of a problem."""
     objective, _ = opened(problem)
     search = SurrogateAssistedSearch(objective.space, seed=EARLIER_SEED + seed)
-    trials: list[Trial] = []
-    while len(trials) < N_EARLIER and (asked := search.ask(N_EARLIER - len(trials))):
-        measured = [measure(objective, trial) for trial in asked]
-        search.tell(measured)
-        trials += measured
+    trials = searched(search, lambda trial: measure(objective, trial), N_EARLIER)
     past = tuple(PastTrial(params=dict(t.params), value=t.value or 0.0) for t in trials)
     return PastStudy(
         name=problem.name,

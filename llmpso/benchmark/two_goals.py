@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from llmpso.benchmark.lookup_table import searched
 from llmpso.benchmark.report import Report, markdown
 from llmpso.benchmark.rivals import drawn_by_optuna
 from llmpso.benchmark.statistics import compare
@@ -26,7 +27,7 @@ from llmpso.benchmark.tables import TableObjective, training_seconds
 from llmpso.pareto import MARGIN, hypervolume
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import Floats, Params
-from llmpso.trial import Evaluation
+from llmpso.trial import Evaluation, Trial
 
 GOALS = ("error", "log_seconds")
 
@@ -76,21 +77,13 @@ Study = Callable[[TwoGoalTable, int, int], list[list[float]]]
 
 def guided(problem: TwoGoalTable, budget: int, seed: int) -> list[list[float]]:
     """Our search."""
+
+    def measure(trial: Trial) -> Trial:
+        values = dict(zip(GOALS, problem.measure(trial.params), strict=True))
+        return trial.completed(Evaluation(values=values), 0.0)
+
     search = SurrogateAssistedSearch(problem.table.space, seed=seed, goals=GOALS)
-    measured: list[list[float]] = []
-    while trials := search.ask(budget - len(measured)):
-        found = [problem.measure(trial.params) for trial in trials]
-        measured += found
-        values = [dict(zip(GOALS, one, strict=True)) for one in found]
-        search.tell(
-            [
-                trial.completed(Evaluation(values=own), 0.0)
-                for trial, own in zip(trials, values, strict=True)
-            ]
-        )
-        if len(measured) >= budget:
-            break
-    return measured
+    return [list(trial.values.values()) for trial in searched(search, measure, budget)]
 
 
 def random(problem: TwoGoalTable, budget: int, seed: int) -> list[list[float]]:

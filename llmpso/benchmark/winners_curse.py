@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from llmpso.benchmark.lookup_table import searched
 from llmpso.benchmark.report import Report, markdown
 from llmpso.benchmark.statistics import compare_all
 from llmpso.benchmark.tables import TableObjective, single_trainings
@@ -67,17 +68,6 @@ class NoisyTable:
     def regret(self, value: float) -> float:
         """A value on the table's scale."""
         return (value - self.best) / (self.median - self.best)
-
-
-def searched(problem: NoisyTable, n_trials: int, seed: int) -> list[Trial]:
-    """The trials of one search."""
-    search = SurrogateAssistedSearch(problem.table.space, seed=seed)
-    trials: list[Trial] = []
-    while len(trials) < n_trials and (asked := search.ask(n_trials - len(trials))):
-        ended = [problem.trained(t, np.random.default_rng(t.seed)) for t in asked]
-        search.tell(ended)
-        trials += ended
-    return trials
 
 
 def choices(
@@ -199,7 +189,10 @@ def _rows_of_search(plan: tuple[int, str], folder: Path) -> list[Row]:
         return rows
     problem = _problem(name)
     with threadpool_limits(limits=1):
-        trials = searched(problem, max(COUNTED), seed)
+        search = SurrogateAssistedSearch(problem.table.space, seed=seed)
+        trials = searched(
+            search, lambda t: problem.trained(t, np.random.default_rng(t.seed)), max(COUNTED)
+        )
         rows = [
             {"problem": name, "seed": seed, "trainings": n, "method": method}
             | _row(problem, method_choices)
