@@ -26,7 +26,9 @@ def optuna_study(meter: EpochMeter, rival: str, seed: int) -> None:
         from llmpso.benchmark.choosing_sampler import ChoosingSampler
 
         own = ChoosingSampler(own, meter.space, meter.pool)
-    study = optuna.create_study(sampler=own, pruner=_pruner(rival, meter.max_epochs))
+    # Hyperband draws its brackets by the study's name, which is a random one if not given.
+    pruner, name = _pruner(rival, meter.max_epochs), f"seed {seed}"
+    study = optuna.create_study(study_name=name, sampler=own, pruner=pruner)
     while not meter.is_spent:
         trial = study.ask()
         value = _trained(meter, trial)

@@ -68,6 +68,14 @@ def test_optuna_spends_the_epochs_and_no_more_than_one_training_beyond(rival):
     assert (10 * len(meter.completed) < meter.spent) == (rival not in ("none", "gp"))
 
 
+@pytest.mark.parametrize("rival", RIVALS)
+def test_a_published_study_of_optuna_can_be_run_again(rival):
+    meters = [EpochMeter(Line(), 200) for _ in range(2)]
+    for meter in meters:
+        optuna_study(meter, rival, seed=0)
+    assert meters[0].completed == meters[1].completed
+
+
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
     with ThreadPoolExecutor(1) as one:
