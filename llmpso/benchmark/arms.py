@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from llmpso.advisor import Advisor, Task
@@ -41,14 +42,6 @@ ADVISOR_STREAM = 1_000_000
 """Numbers the random stream of a start, which must not be the swarm's own."""
 
 
-def _differential_evolution(space: SearchSpace, **options: Any) -> Optimizer:
-    return MetaheuristicSearch(space, DifferentialEvolution, **options)
-
-
-def _guided_differential_evolution(space: SearchSpace, **options: Any) -> Optimizer:
-    return SurrogateAssistedSearch(space, make_population=DifferentialEvolution, **options)
-
-
 def _cma_es(space: SearchSpace, *, seed: int, **options: Any) -> Optimizer:
     return MetaheuristicSearch(space, cma_es(seed), seed=seed, **options)
 
@@ -65,8 +58,8 @@ METHODS: Mapping[str, Callable[..., Optimizer]] = {
     "guided": SurrogateAssistedSearch,
     "optuna": optuna_search,
     "pyswarms": pyswarms_search,
-    "de": _differential_evolution,
-    "guided-de": _guided_differential_evolution,
+    "de": partial(MetaheuristicSearch, make_population=DifferentialEvolution),
+    "guided-de": partial(SurrogateAssistedSearch, make_population=DifferentialEvolution),
     "cma": _cma_es,
     "guided-cma": _guided_cma_es,
 }

@@ -4,7 +4,7 @@ All spend the same number of epochs on the same learning curves. A target counts
 full training has reached it; the epochs of all trainings up to then are counted.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import product
@@ -64,7 +64,10 @@ def _study_rows(plan: tuple[CurveProblem, str, int], budget: int) -> list[dict[s
     curves, scale = curves_of(problem)
     meter = EpochMeter(curves, budget * curves.max_epochs)
     with threadpool_limits(limits=1):
-        _runner(arm)(meter, budget, seed)
+        if arm in OWN_ARMS:
+            _own_study(arm, meter, budget, seed)
+        else:
+            optuna_study(meter, arm.removeprefix("optuna "), seed)
     common: dict[str, Any] = {"family": problem.family, "problem": problem.name, "arm": arm}
     common |= {"seed": seed, "budget": budget}
     common |= {"max_epochs": curves.max_epochs, "target": scale.target}
@@ -72,13 +75,6 @@ def _study_rows(plan: tuple[CurveProblem, str, int], budget: int) -> list[dict[s
         end._asdict() | {"regret": scale.regret(end.value)} for end in meter.completed
     ]
     return [common | end for end in (*ends, {"epochs": meter.spent, "seconds": meter.seconds})]
-
-
-def _runner(arm: str) -> Callable[[EpochMeter, int, int], None]:
-    if arm in OWN_ARMS:
-        return partial(_own_study, arm)
-    rival = arm.removeprefix("optuna ")
-    return lambda meter, budget, seed: optuna_study(meter, rival, seed)
 
 
 def _own_study(arm: str, meter: EpochMeter, budget: int, seed: int) -> None:

@@ -26,7 +26,7 @@ CURVE = "curve"
 
 
 @dataclass(frozen=True, slots=True)
-class Curves:
+class CurveGrid:
     """Which networks are trained, of those that `llmpso.objectives.registry` builds by name."""
 
     choices: Mapping[str, tuple[Any, ...]]
@@ -40,7 +40,7 @@ class Curves:
 
 
 CURVES = {
-    "lstm": Curves(
+    "lstm": CurveGrid(
         {
             "layers": (1, 2, 3),
             "hidden_units": (8, 16, 32),
@@ -49,7 +49,7 @@ CURVES = {
         },
         "validation_rmse",
     ),
-    "cnn": Curves(
+    "cnn": CurveGrid(
         {
             "layers": (1, 2, 3, 4, 5),
             "filters": (4, 8, 16),
@@ -124,20 +124,14 @@ def _load(name: str) -> tuple[dict[str, Any], dict[tuple[Any, ...], list[float]]
         made_with: dict[str, Any] = json.loads(file.readline().removeprefix("#"))
         rows = list(csv.DictReader(file))
     curves = {
-        tuple(_choice(tried, row[name]) for name, tried in grid.choices.items()): [
-            float(error) for error in row[CURVE].split()
+        grid.space.key({name: json.loads(row[name]) for name in grid.choices}): [
+            *map(float, row[CURVE].split())
         ]
         for row in rows
     }
     if len(curves) != grid.space.size:
         raise DataError(f"{path} holds {len(curves)} of {grid.space.size} trainings")
-    return made_with, {
-        grid.space.key(dict(zip(grid.choices, k, strict=True))): v for k, v in curves.items()
-    }
-
-
-def _choice(tried: tuple[Any, ...], text: str) -> Any:
-    return next(value for value in tried if value == float(text))
+    return made_with, curves
 
 
 if __name__ == "__main__":

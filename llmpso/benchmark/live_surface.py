@@ -1,6 +1,5 @@
 """The sizes of a surface, trained in earnest, as networks of today are."""
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -65,7 +64,7 @@ class LiveSurface:
         limit_threads(1)
         cells = [Cell(params["layers"], params[self._surface.width], s) for s in self._seeds]
         rows = [train_cell(self._surface, self._network, cell) for cell in cells]
-        means = {name: _mean(row[name] for row in rows) for name in MEASURED}
+        means = {name: float(np.mean([row[name] for row in rows])) for name in MEASURED}
         return Evaluation(means.pop("value"), means)
 
 
@@ -93,7 +92,3 @@ def _same_network(name: str, csv: str | None) -> LSTMObjective | CNNObjective:
     if network.describe_data().digest != read_settings(surface.file)["data"]:
         raise DataError(f"the data of {name!r} are not those that the surface was trained on")
     return network
-
-
-def _mean(figures: Iterable[float]) -> float:
-    return float(np.mean(list(figures)))

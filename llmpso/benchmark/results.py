@@ -119,8 +119,7 @@ def _measures(study: pd.DataFrame) -> dict[str, Any]:
 
 def _trace(study: pd.DataFrame) -> Floats:
     """The incumbent's value after each evaluation; a failed trial has none."""
-    ordered = study.sort_values("number")["value"].fillna(np.inf)
-    return np.minimum.accumulate(ordered.to_numpy(dtype=np.float64))
+    return study.sort_values("number")["value"].fillna(np.inf).cummin().to_numpy(np.float64)
 
 
 def _regrets(study: pd.DataFrame, evaluations: Iterable[int]) -> list[float]:

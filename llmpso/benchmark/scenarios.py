@@ -130,7 +130,7 @@ def scenario_table(trials: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
             "top 1%": arms["evaluations"],
             "top 1%: fewer": _fewer(arms),
             "top 1%: p": arms["p"],
-            "unsolved": (1 - arms["solved"]),
+            "unsolved": 1 - arms["solved"],
             "iterations": iterations["mean"],
             f"under {PAPER_ITERATIONS}": iterations["few"],
             "training s": _training_seconds(trials),

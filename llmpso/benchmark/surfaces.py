@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from llmpso.benchmark.lookup_table import Grid
 from llmpso.errors import DataError, SpecError
-from llmpso.space import Ordinal, Params, SearchSpace
+from llmpso.space import Floats, Ordinal, Params, SearchSpace
 from llmpso.trial import Evaluation
 
 LAYERS = (1, 2, 3, 4, 5, 6)
@@ -47,12 +46,7 @@ class Surface:
     @property
     def space(self) -> SearchSpace:
         """The grid."""
-        return SearchSpace(
-            {
-                "layers": Ordinal(LAYERS),
-                self.width: Ordinal(self.widths),
-            }
-        )
+        return SearchSpace({"layers": Ordinal(LAYERS), self.width: Ordinal(self.widths)})
 
     @property
     def file(self) -> Path:
@@ -194,7 +188,7 @@ class SurfaceObjective(Grid):
 
     def __init__(self, name: str) -> None:
         surface = find_surface(name)
-        made_with, self._means, self.deviation = _load(name)
+        made_with, self._means = _load(name)
         choices = {"layers": LAYERS, surface.width: surface.widths}
         super().__init__(choices, self._means["value"])
         self.name = f"surface-{name}"
@@ -209,16 +203,10 @@ class SurfaceObjective(Grid):
 
 
 @lru_cache(maxsize=len(SURFACES))
-def _load(
-    name: str,
-) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-    """Settings; means over the seeds and deviation of the value, shape (n_layers, n_widths)."""
+def _load(name: str) -> tuple[dict[str, Any], dict[str, Floats]]:
+    """Settings, and means over the seeds, shape (n_layers, n_widths)."""
     surface = find_surface(name)
-    by_cell = read_rows(surface.file).groupby(["layers", surface.width])
+    means = read_rows(surface.file).groupby(["layers", surface.width])[list(MEASURED)].mean()
     shape = (len(LAYERS), len(surface.widths))
-    means = {name: _matrix(by_cell[name].mean(), shape) for name in MEASURED}
-    return read_settings(surface.file), means, _matrix(by_cell["value"].std(), shape)
-
-
-def _matrix(figures: Iterable[float], shape: tuple[int, int]) -> NDArray[np.float64]:
-    return np.array(list(figures), dtype=np.float64).reshape(shape)
+    by_name = {name: means[name].to_numpy(np.float64).reshape(shape) for name in MEASURED}
+    return read_settings(surface.file), by_name
