@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.benchmarks.plan import BenchmarkOptions, names_of
+from flows.benchmarks.plan import BenchmarkOptions, check_names, names_of
 from flows.benchmarks.record import record_suite
 from llmpso.benchmark.curve_problems import CurveProblem, curves_of
 from llmpso.benchmark.epoch_tables import write_epochs
@@ -12,7 +12,6 @@ from llmpso.benchmark.learning_curves import CURVES
 from llmpso.benchmark.report import Report
 from llmpso.benchmark.runs import one_core_processes
 from llmpso.benchmark.taskset import tasks_of
-from llmpso.errors import SpecError
 
 
 def curve_problems(options: BenchmarkOptions) -> list[CurveProblem]:
@@ -29,11 +28,8 @@ def curve_problems(options: BenchmarkOptions) -> list[CurveProblem]:
         known += [CurveProblem(name, "TaskSet", folder) for name in tasks_of(Path(folder))]
     by_name = {problem.name: problem for problem in known}
     asked = names_of(options.problems) or list(by_name)
-    if unknown := [name for name in asked if name not in by_name]:
-        raise SpecError(
-            f"problems names {unknown[0]!r}; it must be one of: {', '.join(by_name)}; those of "
-            "LCBench and TaskSet need their folders: lcbench, taskset"
-        )
+    hint = "; those of LCBench and TaskSet need their folders: lcbench, taskset"
+    check_names("problems", asked, list(by_name), hint)
     found = [by_name[name] for name in asked]
     for problem in {problem.source: problem for problem in found}.values():
         curves_of(problem)

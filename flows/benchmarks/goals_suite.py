@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.benchmarks.plan import ALL_WITHOUT_MODEL, BenchmarkOptions, names_of
+from flows.benchmarks.plan import ALL_WITHOUT_MODEL, BenchmarkOptions, check_names, names_of
 from flows.benchmarks.record import record_suite
 from llmpso.benchmark.report import Report
 from llmpso.benchmark.runs import one_core_processes
@@ -20,14 +20,8 @@ def goals_plan(options: BenchmarkOptions) -> tuple[list[str], list[str]]:
     problems = names_of(options.problems) or list(REPORT_TABLES)
     is_all = options.arms == ALL_WITHOUT_MODEL
     arms = list(ARMS) if is_all else names_of(options.arms)
-    for option, asked, known in (
-        ("problems", problems, [*DEVELOPMENT_TABLES, *REPORT_TABLES]),
-        ("arms", arms, list(ARMS)),
-    ):
-        if unknown := [name for name in asked if name not in known]:
-            raise SpecError(
-                f"{option} names {unknown[0]!r}; it must be one of: {', '.join(known)}"
-            )
+    check_names("problems", problems, [*DEVELOPMENT_TABLES, *REPORT_TABLES])
+    check_names("arms", arms, list(ARMS))
     if options.budget < 60:
         raise SpecError(f"budget is {options.budget!r}; the suite 'goals' counts at 30 and 60")
     return problems, list(dict.fromkeys([REFERENCE_ARM, *arms]))

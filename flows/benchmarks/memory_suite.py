@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from flows.benchmarks.plan import BenchmarkOptions, names_of, recorded_model
+from flows.benchmarks.plan import BenchmarkOptions, check_names, names_of, recorded_model
 from flows.benchmarks.record import record_suite
 from llmpso.benchmark.lcbench import DEVELOPMENT, tasks_in
 from llmpso.benchmark.memory_arms import ARMS, MemoryProblem
@@ -11,7 +11,6 @@ from llmpso.benchmark.memory_study import record_replies, run_memory, write_memo
 from llmpso.benchmark.report import Report
 from llmpso.benchmark.runs import one_core_processes
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES, REPORT_TABLES
-from llmpso.errors import SpecError
 
 
 def memory_problems(options: BenchmarkOptions) -> list[MemoryProblem]:
@@ -26,8 +25,7 @@ def memory_problems(options: BenchmarkOptions) -> list[MemoryProblem]:
     report = [*REPORT_TABLES, *(name for name in sets if name not in DEVELOPMENT)]
     names = [*DEVELOPMENT_TABLES, *REPORT_TABLES, *sets]
     asked = names_of(options.problems) or report
-    if unknown := [name for name in asked if name not in names]:
-        raise SpecError(f"problems names {unknown[0]!r}; it must be one of: {', '.join(names)}")
+    check_names("problems", asked, names)
     return [MemoryProblem(name, folder if name in sets else "") for name in asked]
 
 

@@ -1,6 +1,7 @@
 """The options of the benchmark, each described once, and the plan that they are checked into."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -157,6 +158,18 @@ def _problems(options: BenchmarkOptions) -> tuple[Problem, ...]:
 def names_of(listed: str | None) -> list[str]:
     """What is listed with commas between; nothing if not given."""
     return [] if listed is None else [name.strip() for name in listed.split(",")]
+
+
+def check_names(option: str, asked: Sequence[str], known: Sequence[str], hint: str = "") -> None:
+    """Check that all names of an option are known.
+
+    Raises:
+        SpecError: One is not; the hint says why that may be.
+    """
+    for name in asked:
+        if name not in known:
+            allowed = ", ".join(known)
+            raise SpecError(f"{option} names {name!r}; it must be one of: {allowed}{hint}")
 
 
 def _arms(names: str) -> list[Arm]:

@@ -2,25 +2,23 @@
 
 from pathlib import Path
 
-from flows.benchmarks.plan import BenchmarkOptions, names_of
+from flows.benchmarks.plan import BenchmarkOptions, check_names, names_of
 from flows.benchmarks.record import record_suite
 from llmpso.benchmark.report import Report
 from llmpso.benchmark.runs import one_core_processes
 from llmpso.benchmark.tables import DEVELOPMENT_TABLES, REPORT_TABLES
 from llmpso.benchmark.winners_curse import run_choices, write_choices
-from llmpso.errors import SpecError
 
 
 def repeats_tables(options: BenchmarkOptions) -> list[str]:
     """The tables that are asked for: those for reports if none is named.
 
     Raises:
-        SpecError: A name is none of a table.
+        SpecError: There is no table of a name.
     """
-    problems, known = names_of(options.problems), [*DEVELOPMENT_TABLES, *REPORT_TABLES]
-    if unknown := [name for name in problems if name not in known]:
-        raise SpecError(f"problems names {unknown[0]!r}; it must be one of: {', '.join(known)}")
-    return problems or list(REPORT_TABLES)
+    problems = names_of(options.problems) or list(REPORT_TABLES)
+    check_names("problems", problems, [*DEVELOPMENT_TABLES, *REPORT_TABLES])
+    return problems
 
 
 def benchmark_repeats(options: BenchmarkOptions, n_workers: int) -> str:

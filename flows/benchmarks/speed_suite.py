@@ -13,12 +13,7 @@ from flows.benchmarks.plan import BenchmarkOptions, names_of
 from flows.benchmarks.recall import measure_recall, recall_table
 from llmpso.benchmark.report import markdown
 from llmpso.benchmark.scaling import measure_runners, runner_table
-from llmpso.benchmark.steps import (
-    measure_steps,
-    measure_surrogate,
-    step_table,
-    surrogate_table,
-)
+from llmpso.benchmark.steps import measure_steps, measure_surrogate, step_table, surrogate_table
 from llmpso.errors import SpecError
 from tasks.store.experiment import open_experiment
 
