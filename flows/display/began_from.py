@@ -90,12 +90,12 @@ def worth_line(start: Record) -> str:
     return f"start {start['trial']}{origin}: {_worth(start)}"
 
 
-def belief_line(beliefs: Sequence[tuple[int, float]]) -> str:
+def belief_line(beliefs: Sequence[Sequence[float]]) -> str:
     """How far earlier studies were followed, over time; empty if that was never asked."""
     if not beliefs:
         return ""
     places = sorted({0, len(beliefs) // 2, len(beliefs) - 1})
-    course = ", ".join(f"{beliefs[at][1]:.0%} after {beliefs[at][0]}" for at in places)
+    course = ", ".join(f"{beliefs[at][1]:.0%} after {beliefs[at][0]:.0f}" for at in places)
     opposite = " (below 0 %: its opposite)" if any(beliefs[at][1] < 0 for at in places) else ""
     return f"their trend was followed to {course} trainings{opposite}"
 

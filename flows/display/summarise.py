@@ -130,7 +130,7 @@ def _of_llm(calls: Sequence[Call], price: TokenPrice | None) -> dict[str, Any]:
         "llm_calls": len(asked),
         "llm_cached": len(calls) - len(asked),
         "llm_problems": sum(bool(call.problems) for call in calls),
-        "llm_tokens": _tokens(asked),
+        "llm_tokens": sum(call.prompt_tokens + call.completion_tokens for call in asked),
         "llm_cost": _cost(asked, price),
         "llm_seconds": sum(call.seconds for call in calls),
     }
@@ -202,7 +202,3 @@ def _cost(calls: Sequence[Call], price: TokenPrice | None) -> float | None:
     if price is None:
         return None
     return sum(price.of(call.prompt_tokens, call.completion_tokens) for call in calls)
-
-
-def _tokens(calls: Sequence[Call]) -> int:
-    return sum(call.prompt_tokens + call.completion_tokens for call in calls)

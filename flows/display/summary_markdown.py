@@ -139,7 +139,7 @@ def _memory(summary: Summary) -> list[str]:
     earlier = began_from_table(summary.began_from)
     head = ["began from", "its best", "of", "trials", "ended", "share"]
     starts = worth_table(summary.starts)
-    followed = belief_line([(int(n), share) for n, share in summary.beliefs])
+    followed = belief_line(summary.beliefs)
     worth = ["start", "its worth here", "first tried in"]
     relevant = _table(["relevant by the LLM", "its reason"], relevance_table(summary.began_from))
     belief = followed and f"Memory: {followed}."

@@ -3,12 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flows.display.began_from import (
-    began_from_line,
-    belief_line,
-    relevance_line,
-    worth_line,
-)
+from flows.display.began_from import began_from_line, belief_line, relevance_line, worth_line
 from flows.display.summary import STOPPED, Summary, n_from_llm
 from llmpso.study.stopping import StopReason
 from llmpso.text import brief, printable, short
@@ -94,7 +89,7 @@ def _memory(summary: Summary) -> list[str]:
     """What it began from, and what each start was worth."""
     if not summary.began_from:
         return []
-    followed = belief_line([(int(n), share) for n, share in summary.beliefs])
+    followed = belief_line(summary.beliefs)
     earlier, starts = summary.began_from, map(worth_line, summary.starts)
     lines = [began_from_line(earlier), relevance_line(earlier), *starts, followed]
     return [line for line in lines if line]

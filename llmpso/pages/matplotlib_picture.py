@@ -28,14 +28,7 @@ from llmpso.pages.charts import (
 )
 from llmpso.pages.palette import FAINT, GREY, INK
 
-SYMBOLS = {
-    "circle": "o",
-    "star": "*",
-    "diamond": "D",
-    "square": "s",
-    "cross": "x",
-    "ring": "o",
-}
+SYMBOLS = {"circle": "o", "star": "*", "diamond": "D", "square": "s", "cross": "x", "ring": "o"}
 
 SHADES = "viridis"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmpso.escaping import in_html
 from llmpso.extras import needed_by
-from llmpso.pages.charts import Axis, Bars, Chart, Counts, Mark, Panel, Parallel
+from llmpso.pages.charts import Axis, Bars, Chart, Counts, Panel
 from llmpso.pages.palette import FAINT, INK
 from llmpso.pages.plotly_traces import Trace, trace_of
 
@@ -68,7 +68,8 @@ def figure_parts(chart: Chart) -> tuple[list[Trace], dict[str, Any]]:
             if trace["type"] != "parcoords":
                 trace |= {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
                 trace |= _entry(trace.get("name", ""), seen)
-            layout = layout | _extra(mark)
+            else:
+                layout["margin"] = {"l": 60, "r": 60, "t": 60, "b": 30}
             traces.append(trace)
     return traces, layout
 
@@ -117,10 +118,3 @@ def _axis(axis: Axis) -> dict[str, Any]:
         places, names = zip(*axis.ticks, strict=True)
         described |= {"tickvals": places, "ticktext": [in_html(name) for name in names]}
     return described
-
-
-def _extra(mark: Mark) -> dict[str, Any]:
-    """Layout settings that a kind of mark needs."""
-    if isinstance(mark, Parallel):
-        return {"margin": {"l": 60, "r": 60, "t": 60, "b": 30}}
-    return {}
