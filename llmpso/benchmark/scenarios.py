@@ -170,11 +170,12 @@ def _iterations(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _training_seconds(trials: pd.DataFrame) -> "pd.Series[float]":
-    """CPU seconds of the trainings to the target, mean over the studies of an arm."""
+    """CPU seconds of the trainings to the target, mean over an arm's studies; NaN if one is."""
     spent = pd.Series(
         {study: _seconds_to_target(group) for study, group in trials.groupby(STUDY, sort=False)}
     )
-    return spent.groupby(level=STUDY.index("arm")).mean()
+    by_arm = spent.groupby(level=STUDY.index("arm"))
+    return by_arm.agg(lambda seconds: seconds.mean(skipna=False))
 
 
 def _seconds_to_target(study: pd.DataFrame) -> float:

@@ -1,5 +1,7 @@
 """The paper's scenarios: what is said of them follows from the trials, by hand."""
 
+import math
+
 import pandas as pd
 import pytest
 
@@ -52,6 +54,14 @@ def test_each_figure_follows_from_the_trials(trials):
     assert table["under 4"].to_dict() == {"guided": 1.0, "pso": 0.5}
     assert table["training s"].to_dict() == {"guided": 10.0, "pso": 40.0}
     assert table["unsolved"].to_dict() == {"guided": 0.0, "pso": 0.5}
+
+
+def test_a_mean_of_seconds_leaves_no_study_out(trials):
+    # A training that failed, the second of the longer study, has no time.
+    is_failed = (trials["arm"] == "guided") & (trials["seed"] == 0) & (trials["number"] == 1)
+    trials.loc[is_failed, ["value", "training_seconds"]] = math.nan
+    seconds = scenario_table(trials, LSTM).set_index("arm")["training s"]
+    assert math.isnan(seconds["guided"]) and seconds["pso"] == 40.0
 
 
 def test_figures_stay_with_their_arm_where_the_order_of_arms_differs(trials):
