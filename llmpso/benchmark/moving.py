@@ -15,6 +15,9 @@ from llmpso.trial import Evaluation
 
 VALIDATION_SHARE = 0.3
 
+HORIZON = 6
+"""Rows from the last value to the one to forecast."""
+
 SPACE = SearchSpace(
     {
         "lags": Integer(1, 24, log=True),
@@ -31,7 +34,6 @@ class MovingForecast:
     Args:
         series: The series.
         rows: The window.
-        horizon: Rows from the last value to the one to forecast.
 
     Raises:
         DataError: The window is too short.
@@ -39,16 +41,16 @@ class MovingForecast:
 
     space = SPACE
 
-    def __init__(self, series: TimeSeries, rows: slice, *, horizon: int = 6) -> None:
+    def __init__(self, series: TimeSeries, rows: slice) -> None:
         values = series.frame[series.target].ffill().bfill().to_numpy(dtype=np.float64)[rows]
         if len(values) < 200:
             raise DataError(f"window {rows} has {len(values)} rows; it needs at least 200")
         self._deviation = float(values.std()) or 1.0
         scaled = (values - values.mean()) / self._deviation
         most = int(SPACE["lags"].decode(1.0))
-        ends = np.arange(most - 1, len(scaled) - horizon)
+        ends = np.arange(most - 1, len(scaled) - HORIZON)
         self._inputs = np.stack([scaled[ends - lag] for lag in range(most)], axis=1)
-        self._targets = scaled[ends + horizon]
+        self._targets = scaled[ends + HORIZON]
         self._n_train = round((1 - VALIDATION_SHARE) * len(ends))
 
     def evaluate(self, params: Params, *, fidelity: float = 1.0, seed: int = 0) -> Evaluation:

@@ -44,13 +44,9 @@ class Gain:
     """Races in which the warm study never came to the cold one's value."""
 
 
-def races(
-    series: TimeSeries, *, n_windows: int, n_seeds: int, budget: int, overlap: float = 0.5
-) -> Iterator[Race]:
+def races(series: TimeSeries, *, n_windows: int, n_seeds: int, budget: int) -> Iterator[Race]:
     """Tune each window cold, and warm from the study of the window before, by the same seeds."""
-    objectives = [
-        MovingForecast(series, rows) for rows in _windows(series, n_windows + 1, overlap)
-    ]
+    objectives = [MovingForecast(series, rows) for rows in _windows(series, n_windows + 1)]
     for seed in range(n_seeds):
         before = _study(objectives[0], seed, budget, None)
         for window, objective in enumerate(objectives[1:], start=1):
@@ -74,10 +70,10 @@ def gain(found: Sequence[Race], budget: int) -> Gain:
     return Gain(mean_cold, mean_warm, mean_warm / mean_cold, low, high, unsolved)
 
 
-def _windows(series: TimeSeries, n: int, overlap: float) -> list[slice]:
-    """Windows of equal length over the whole series, each overlapping the one before."""
-    length = math.floor(len(series.frame) / (1 + (n - 1) * (1 - overlap)))
-    step = math.floor(length * (1 - overlap))
+def _windows(series: TimeSeries, n: int) -> list[slice]:
+    """Windows of equal length over the whole series, half of each in the one before."""
+    length = math.floor(len(series.frame) / (1 + (n - 1) / 2))
+    step = math.floor(length / 2)
     return [slice(index * step, index * step + length) for index in range(n)]
 
 
