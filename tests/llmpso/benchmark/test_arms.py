@@ -192,7 +192,8 @@ def test_the_worst_backend_is_worse_than_random() -> None:
 
 
 def test_pyswarms_does_not_change_logging_or_the_working_directory(tmp_path: Path) -> None:
-    pytest.importorskip("pyswarms")
+    if importlib.util.find_spec("pyswarms") is None:  # to import it here would write report.log
+        pytest.skip("PySwarms is not installed")
     code = (
         "import logging; from llmpso.benchmark.rivals import pyswarms_search; "
         "from llmpso import Float, SearchSpace; pyswarms_search(SearchSpace({'x': Float(0, 1)})); "
