@@ -125,7 +125,7 @@ def _against_full(studies: pd.DataFrame) -> str:
     found = [
         f"- `{arm}`, {figure}: {', '.join(worse_than_full(studies, arm, figure)) or 'none'}"
         for arm in studies["arm"].unique()
-        if arm in ("guided stopping", "guided racing")
+        if arm.startswith(("guided stopping", "guided racing"))
         for figure in ("epochs", "regret")
     ]
     title = f"Significantly worse than `{FULL}` (p < {SIGNIFICANT}, Holm):"

@@ -24,7 +24,7 @@ from llmpso.study.spec import study_spec
 from llmpso.study.workers import Batches, LimitedWorkers, Workers
 
 BATCH = 2
-"""Trainings that are proposed together."""
+"""Trainings that are proposed together, as for two workers."""
 
 OWN_ARMS: dict[str, dict[str, Any]] = {
     "pso": {"method": "pso"},
@@ -32,6 +32,7 @@ OWN_ARMS: dict[str, dict[str, Any]] = {
     "guided": {"method": "guided", "batch": BATCH, "racing": False},
     "guided stopping": {"method": "guided", "batch": BATCH, "can_pause": False},
     "guided racing": {"method": "guided", "batch": BATCH, "racing": True},
+    "guided racing, one at a time": {"method": "guided", "racing": True},
 }
 """Options of `minimize`; trainings that cannot pause report, and stop for good."""
 
