@@ -32,6 +32,7 @@ OWN_ARMS: dict[str, dict[str, Any]] = {
     "guided": {"method": "guided", "batch": BATCH, "racing": False},
     "guided stopping": {"method": "guided", "batch": BATCH, "can_pause": False},
     "guided racing": {"method": "guided", "batch": BATCH, "racing": True},
+    "guided one at a time": {"method": "guided", "racing": False},
     "guided racing one at a time": {"method": "guided", "racing": True},
 }
 """Options of `minimize`; trainings that cannot pause report, and stop for good."""
