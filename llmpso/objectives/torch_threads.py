@@ -1,6 +1,7 @@
 """How many cores one training may use."""
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.abc import MetaPathFinder
@@ -28,11 +29,11 @@ class _AtImport(MetaPathFinder):
     """Limits torch when a training imports it."""
 
     def __init__(self) -> None:
-        self._n_threads = 0
+        self._limits = threading.local()
 
     def limit(self, n_threads: int) -> None:
-        """Let it use so many cores in the thread that imports it."""
-        self._n_threads = n_threads
+        """Let it use so many cores in this thread, if this is the one that imports it."""
+        self._limits.n_threads = n_threads
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
 
@@ -47,7 +48,8 @@ class _AtImport(MetaPathFinder):
 
     def _imported(self, execute: Callable[[ModuleType], None], torch: ModuleType) -> None:
         execute(torch)
-        torch.set_num_threads(self._n_threads)
+        if (n_threads := getattr(self._limits, "n_threads", None)) is not None:
+            torch.set_num_threads(n_threads)
 
 
 _at_import = _AtImport()

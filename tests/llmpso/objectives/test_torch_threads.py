@@ -1,5 +1,6 @@
 """Cores for trainings: torch is limited before it computes, and never imported for that."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,21 @@ def test_a_worker_that_trains_something_else_does_not_import_torch(tmp_path) -> 
 )
 def test_the_first_training_has_its_cores_wherever_it_imports_torch(tmp_path, train) -> None:
     assert printed(tmp_path, train) == "3.0 None True"
+
+
+def test_what_a_study_limits_is_not_what_the_user_imports_later(tmp_path) -> None:
+    """After a study in threads, a notebook that imports torch itself has all of its cores."""
+    program = """
+import threading
+from llmpso.objectives.torch_threads import limit_threads
+
+training = threading.Thread(target=limit_threads, args=(3,))
+training.start()
+training.join()
+import torch
+print(torch.get_num_threads())
+"""
+    cores = os.environ | {"OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=cores, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2"
