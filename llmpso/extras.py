@@ -39,3 +39,9 @@ def missing(what: str, error: ModuleNotFoundError, extra: str) -> str:
 def loaded(name: str) -> Any:
     """A module if it is imported, wholly: another thread that imports it is waited for."""
     return import_module(name) if sys.modules.get(name) else None
+
+
+def is_of(module: str, kind: str, model: object) -> bool:
+    """Whether a model is of a class of a library; of one that is not imported it cannot be."""
+    library = loaded(module)
+    return library is not None and isinstance(model, getattr(library, kind))

@@ -1,7 +1,6 @@
 """Several trained models as one: it is called and stored as each of them, and averages them."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 
 from llmpso.errors import DataError, ModelError
+from llmpso.extras import is_of
 from llmpso.objectives.base import ReadsColumns, SavableModel
 from llmpso.objectives.network_files import damage_named
 from llmpso.objectives.state_dict import is_state_dict
@@ -145,13 +145,6 @@ def weighted_mean(predictions: Sequence[Any], weights: Sequence[float]) -> Any:
         return mean
     labels = {"columns": shortest.columns} if shortest.ndim == 2 else {"name": shortest.name}
     return type(shortest)(mean, index=index, **labels)
-
-
-def is_of(module: str, kind: str, model: object) -> bool:
-    """Whether a model is of a class of a library, which is not imported for that."""
-    # If its library is not imported, the model is not of that library.
-    library = sys.modules.get(module)
-    return library is not None and isinstance(model, getattr(library, kind))
 
 
 def _load_pyfunc(path: str) -> AveragedModel:

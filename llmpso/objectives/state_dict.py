@@ -1,8 +1,9 @@
 """Only the weights of a network, as a model that MLflow can load without running code."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+
+from llmpso.extras import loaded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +28,7 @@ class StateDict(dict[str, "Tensor"]):
 
 def is_state_dict(model: object) -> TypeGuard[dict[str, "Tensor"]]:
     """Whether an object is a dict of tensors by name."""
-    # If torch is not imported, there is no tensor.
-    torch = sys.modules.get("torch")
+    torch = loaded("torch")  # If it is not imported, there is no tensor.
     return (
         torch is not None
         and isinstance(model, dict)

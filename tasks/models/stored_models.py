@@ -20,7 +20,7 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types.schema import AnyType, ColSpec, Schema
 
 from llmpso.errors import ModelError
-from llmpso.objectives.averaged import is_of
+from llmpso.extras import is_of
 from llmpso.objectives.base import ReadsColumns, SavableModel
 from llmpso.objectives.state_dict import WEIGHTS, is_state_dict
 from llmpso.user_code.calls import described

@@ -5,11 +5,11 @@ thread's life, so that the second training of a thread would be refused as a cha
 """
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from llmpso.extras import loaded
 from llmpso.study.repeats import label
 from llmpso.text import one_line
 from llmpso.trial import Trial
@@ -27,7 +27,7 @@ def apart(trial: Trial) -> Iterator[None]:
         yield
     finally:
         # A worker has MLflow only if the training imported it.
-        mlflow = sys.modules.get("mlflow")
+        mlflow = loaded("mlflow")
         while mlflow is not None and mlflow.active_run() is not None:
             _end(mlflow, trial)
 
