@@ -7,15 +7,16 @@ user's code is.
 """
 
 import tempfile
+import weakref
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mlflow
-from mlflow.models import Model, get_model_info
+from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 
 from llmpso.errors import RegistryError
@@ -24,6 +25,8 @@ from llmpso.objectives.averaged import member_folders
 from llmpso.objectives.base import ReadsModels
 from llmpso.objectives.network_files import WEIGHTS, load_weights
 from llmpso.text import one_line
+
+M = TypeVar("M")
 
 DESCRIPTION, SAVED, PICKLED = "MLmodel", "data/model", "data/model.pth"
 """Files of an artifact: what MLflow obeys, what `SavableModel.save` wrote, a `torch.nn.Module`."""
@@ -58,9 +61,8 @@ def load_member(uri: str, address: str, objective: object) -> Any:
     if not isinstance(loaded, PyFuncModel):
         return loaded
     # Behind MLflow's model is what the module of a `SavableModel` reads back.
-    module = loaded.metadata.flavors["python_function"]["loader_module"]
     with _explained(address), _fetched(address) as folder:
-        return import_module(module)._load_pyfunc(str(folder / SAVED))
+        return import_module(_loader(loaded))._load_pyfunc(str(folder / SAVED))
 
 
 def load_predictor(uri: str, address: str) -> PyFuncModel:
@@ -71,7 +73,7 @@ def load_predictor(uri: str, address: str) -> PyFuncModel:
     """
     mlflow.set_tracking_uri(uri)
     with _explained(address):
-        model: PyFuncModel = mlflow.pyfunc.load_model(address)
+        model: PyFuncModel = _loaded(address, mlflow.pyfunc.load_model)
         return model
 
 
@@ -96,13 +98,34 @@ def check_model(uri: str, address: str) -> None:
 
 def _as_described(address: str) -> Any:
     """A model of a user's own, by the loader that its `MLmodel` names."""
-    flavors = get_model_info(address).flavors
+    model = _loaded(address, _by_flavor)
+    is_weights = isinstance(model, PyFuncModel) and _loader(model) == state_dict.__name__
+    return model.get_raw_model() if is_weights else model
+
+
+def _by_flavor(folder: str) -> Any:
+    flavors = Model.load(folder).flavors
     for flavor in ("pytorch", "sklearn"):
         if flavor in flavors:
-            return getattr(mlflow, flavor).load_model(address)
-    model = mlflow.pyfunc.load_model(address)
-    is_weights = flavors["python_function"]["loader_module"] == state_dict.__name__
-    return model.get_raw_model() if is_weights else model
+            return getattr(mlflow, flavor).load_model(folder)
+    return mlflow.pyfunc.load_model(folder)
+
+
+def _loader(model: PyFuncModel) -> str:
+    """The module that reads what a `SavableModel` saved."""
+    name: str = model.metadata.flavors["python_function"]["loader_module"]
+    return name
+
+
+def _loaded(address: str, load: Callable[[str], M]) -> M:
+    """A model, and a copy of its files for as long as it is in use.
+
+    MLflow's own copies stay when it is not: a schedule would fill the disk.
+    """
+    with ExitStack() as stack:
+        model = load(str(stack.enter_context(_fetched(address))))
+        weakref.finalize(model, stack.pop_all().close)
+        return model
 
 
 @contextmanager

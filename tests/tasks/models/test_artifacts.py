@@ -1,5 +1,6 @@
 """Models come back from MLflow without obeying what lies beside their weights."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.utils.file_utils import local_file_uri_to_path
+from sklearn.linear_model import LinearRegression
 
 from llmpso.data.series.time_series import TimeSeries
 from llmpso.errors import RegistryError
 from llmpso.objectives.averaged import average
 from llmpso.objectives.lstm import LSTMObjective
-from tasks.models.artifacts import check_model, load_member, load_model
+from tasks.models.artifacts import check_model, load_member, load_model, load_predictor
 from tasks.models.model_files import write_description
 from tasks.models.stored_models import MODEL, store_model
 
@@ -179,3 +181,26 @@ def test_an_artifact_that_is_gone_is_one_line(mlflow_store, objective) -> None:
     for read in (check_model, lambda *where: load_model(*where, objective)):
         with pytest.raises(RegistryError, match=f"runs:/{run}/model cannot be loaded"):
             read(mlflow_store, f"runs:/{run}/model")
+
+
+MODELS = {
+    "torch": torch.nn.Linear(2, 1),
+    "scikit-learn": LinearRegression().fit([[0.0, 1.0]], [1.0]),
+    "weights": {"weight": torch.ones(2)},
+}
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_a_model_that_is_used_no_more_leaves_no_file_behind(
+    mlflow_store, tmp_path, monkeypatch, model
+) -> None:
+    address, _ = artifact(model, mlflow_store, tmp_path)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    for load in (load_predictor, lambda *where: load_model(*where, Own())):
+        used = load(mlflow_store, address)
+        assert used is not None
+        del used
+        gc.collect()
+        assert list(scratch.iterdir()) == []
