@@ -14,7 +14,7 @@ import pandas as pd
 
 from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.options import RunOptions
-from llmpso.running.evaluate import Measure, evaluate_with_retry
+from llmpso.running.evaluate import Measure
 from llmpso.running.runner import open_runner
 from llmpso.running.thread_evaluator import ThreadWorkers
 from llmpso.search.optimizer import Optimizer
@@ -159,7 +159,7 @@ def _runner_seconds(
 
 
 def _trained(measure: Measure, trial: Trial) -> Trial:
-    trained = evaluate_with_retry(measure, trial).trial
+    trained = measure(trial).trial
     if trained.failure is not None:
         raise RuntimeError(f"a training of the benchmark failed: {trained.failure}")
     return trained

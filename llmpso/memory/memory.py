@@ -81,6 +81,10 @@ class StudyMemory:
         """The best ones of the earlier studies, as long as the new one agrees with them."""
         return self._portfolio.configurations if self.belief > 0 else ()
 
+    def holds(self, params: Params) -> bool:
+        """Whether a configuration is one of the best of the earlier studies."""
+        return params in self._portfolio
+
     @property
     def shares(self) -> dict[str, float]:
         """How much each study counts, by its reference, with sum 1."""

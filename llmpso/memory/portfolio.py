@@ -47,6 +47,7 @@ class Portfolio:
             for at in trials
         }
         self.configurations = list(best.values())
+        self._space, self._keys = space, frozenset(best)
         places = np.array([space.encode(each) for each in self.configurations])
         scores = trends.scores(places.reshape(-1, len(space)))
         columns = {key: column for column, key in enumerate(best)}
@@ -56,6 +57,9 @@ class Portfolio:
                 own[columns[space.key(study.params[at])]] = measured[at]
         regrets = scores - scores.min(axis=1, keepdims=True, initial=np.inf)
         self._regrets: Floats = np.minimum(regrets, REGRET_CAP)
+
+    def __contains__(self, params: Params) -> bool:
+        return self._space.key(params) in self._keys
 
     def next(self, relevance: Floats, is_taken: Callable[[Params], bool]) -> Params | None:
         """The configuration to evaluate beside those that are taken; None if all are.

@@ -17,10 +17,6 @@ from llmpso.user_code.calls import described, traceback_of
 
 logger = logging.getLogger(__name__)
 
-MAX_RETRIES = 1
-"""How often an evaluation is repeated after a failure that may be transient."""
-
-
 Measure = Callable[[Trial], Outcome]
 """Turns a pending trial into its outcome, here or in another process; never raises."""
 
@@ -59,7 +55,7 @@ def evaluate_trial(
     return outcome
 
 
-def evaluate_with_retry(measure: Measure, trial: Trial, max_retries: int = MAX_RETRIES) -> Outcome:
+def evaluate_with_retry(measure: Measure, trial: Trial, max_retries: int) -> Outcome:
     """Evaluate one trial, and retry after a transient failure; the trial's note says so."""
     outcome = measure(trial)
     for _ in range(max_retries):

@@ -16,9 +16,9 @@ from llmpso.running.global_state import GlobalState
 from llmpso.running.process_pool import ProcessLimits, process_pool
 from llmpso.running.worker_context import WorkerContext
 
-CLUSTER_RETRIES = 2
-"""How often an evaluation whose worker was lost is repeated on a cluster, each of the two times
-that it is measured: six trainings at most."""
+RETRIES = {"process": 1, "dask": 5, "ray": 5}
+"""How often a training whose worker was lost is repeated at most: the machines of a cluster may
+vanish again and again, without any fault of the training. A lost thread ends the study."""
 
 
 def open_runner(
@@ -50,23 +50,23 @@ def open_runner(
     match run.runner:
         case "process":
             limits = ProcessLimits(run.timeout, run.max_memory)
-            return process_pool(context, n_workers, limits, worker_outcomes)
+            return _patient(process_pool(context, n_workers, limits, worker_outcomes), run)
         case "dask":
             from llmpso.running.dask_cluster import dask_cluster
 
-            return _patient(dask_cluster(context, n_workers, run.address, taken))
+            return _patient(dask_cluster(context, n_workers, run.address, taken), run)
         case "ray":
             from llmpso.running.ray_cluster import ray_cluster
 
-            return _patient(ray_cluster(context, n_workers, run.address, taken))
+            return _patient(ray_cluster(context, n_workers, run.address, taken), run)
     return _threads(context)
 
 
 @contextmanager
-def _patient(cluster: AbstractContextManager[Measure]) -> Iterator[Measure]:
-    """Machines of a cluster may vanish, again and again, without any fault of the training."""
-    with cluster as measure:
-        yield lambda trial: evaluate_with_retry(measure, trial, CLUSTER_RETRIES)
+def _patient(workers: AbstractContextManager[Measure], run: RunOptions) -> Iterator[Measure]:
+    """Workers, each of which may be lost."""
+    with workers as measure:
+        yield lambda trial: evaluate_with_retry(measure, trial, RETRIES[run.runner])
 
 
 @contextmanager

@@ -172,9 +172,12 @@ class MultiFidelitySearch:
         return [self._new(*proposal) for proposal in list(proposals.items())[:n_particles]]
 
     def _remembered(self) -> list[Trial | None]:
-        """The first configurations of memory, beside the first positions."""
+        """Memory's first configurations, but those that the user began with, beside the others."""
         begun: list[Trial | None] = []
-        while self._memory and len(begun) < MOST_STARTS:
+        if self._memory is None:
+            return begun
+        n_named = sum(map(self._memory.holds, self._start))
+        while len(begun) < MOST_STARTS - n_named:
             if (params := self._memory.start(self._archive.is_known)) is None:
                 break
             member = len(begun) % self.population.n_members

@@ -5,7 +5,8 @@ Each further one is memory's only while its last result is no worse than the med
 ones, or of several goals: while no blind one is as good in all of them. While no results are
 there, at most half are. So the worst case of a memory that is of no use is one first position that
 was not blind, or as many as half of the first batch, at most three: they are then results to learn
-from like any other.
+from like any other. A configuration of the user's that is one of memory's best, such as the
+champion's in a retuning, is memory's first.
 """
 
 import math
@@ -45,6 +46,10 @@ class Memory(Protocol):
     @property
     def reasons(self) -> Mapping[str, str]:
         """Why a language model finds a study relevant, by the study's reference."""
+        ...
+
+    def holds(self, params: Params) -> bool:
+        """Whether a configuration is one of the best of the earlier studies."""
         ...
 
     def start(self, is_taken: IsKnown) -> Params | None:
@@ -92,39 +97,44 @@ class WarmStart:
         self._population, self._space, self._memory = population, space, memory
         self._advisor = advisor
         self._known: list[Start] = [(Source.START, params) for params in start]
-        self._sources: list[Source] = []
+        self._begun: list[Source] = []
         self._taken = {space.key(params) for params in start}
         self._results: dict[Source, list[Trial]] = {Source.MEMORY: [], Source.INITIAL: []}
 
     @property
     def n_waiting(self) -> int:
         """Members that have not begun."""
-        return self._population.n_members - len(self._sources)
+        return self._population.n_members - len(self._begun)
 
     def next(self, n_members: int) -> Proposals:
         """The first positions of the next members, at most so many."""
         proposals: Proposals = {}
         for _ in range(min(n_members, self.n_waiting)):
-            proposals[len(self._sources)] = proposal = self._next()
-            self._sources.append(proposal.source)
+            proposals[len(self._begun)] = proposal = self._next()
+            self._begun.append(self._whose(proposal.source, proposal.params))
         return proposals
 
     def learn(self, trials: Sequence[Trial]) -> None:
         """Compare memory's results with the blind ones'."""
         for trial in trials:
-            self._results.setdefault(trial.source, []).append(trial)
+            self._results.setdefault(self._whose(trial.source, trial.params), []).append(trial)
+
+    def _whose(self, source: Source, params: Params | None) -> Source:
+        """Memory, if it holds what the user begins with."""
+        is_held = source is Source.START and params is not None and self._memory.holds(params)
+        return Source.MEMORY if is_held else source
 
     def _next(self) -> Proposal:
         start = self._informed()
         if start is None:
             return Proposal(Source.INITIAL)
         self._taken.add(self._space.key(start[1]))
-        member = len(self._sources)
+        member = len(self._begun)
         return place(self._population, self._space, [member], [start])[member]
 
     def _informed(self) -> Start | None:
         """What the next member starts from; None if from where it is."""
-        n_memory, n_blind = map(self._sources.count, (Source.MEMORY, Source.INITIAL))
+        n_memory, n_blind = map(self._begun.count, (Source.MEMORY, Source.INITIAL))
         if self._known:
             return self._known.pop(0)
         if self.n_waiting == 1 and not n_blind:

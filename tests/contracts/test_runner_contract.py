@@ -13,9 +13,9 @@ import pytest
 
 from llmpso.objectives.registry import ObjectiveSpec
 from llmpso.options import RunnerKind, RunOptions
-from llmpso.running.evaluate import Measure, evaluate_with_retry
+from llmpso.running.evaluate import Measure
 from llmpso.running.outcome import Outcome
-from llmpso.running.runner import open_runner
+from llmpso.running.runner import RETRIES, open_runner
 from llmpso.trial import FailureKind, Limit, Source, Trial, TrialState
 
 N_WORKERS = 2
@@ -377,10 +377,11 @@ def test_a_trial_whose_worker_was_killed_is_tried_elsewhere(measure, kind, folde
         pytest.skip("a thread that kills its process ends the study")
     (folder / "built" / "killed").unlink(missing_ok=True)
     alone = measure(trial("well"))
-    outcome = evaluate_with_retry(measure, trial("is_killed_once"))
+    outcome = measure(trial("is_killed_once"))
     assert outcome.trial.value == alone.trial.value
     assert outcome.trial.note.startswith("retried after: ")
-    for_good = evaluate_with_retry(measure, trial("is_killed")).trial
+    for_good = measure(trial("is_killed")).trial
     assert for_good.failure.kind is FailureKind.LOST_WORKER
+    assert for_good.note.count("retried after: ") == RETRIES[kind]
     after = at_once(measure, [trial("well", number) for number in range(4)])
     assert {each.trial.state for each in after} == {TrialState.COMPLETE}

@@ -16,7 +16,7 @@ from llmpso.objectives.registry import ObjectiveSpec, forget_objectives
 from llmpso.objectives.user_modules import forget_modules
 from llmpso.options import RunOptions
 from llmpso.running import process_pool
-from llmpso.running.evaluate import Measure, evaluate_with_retry
+from llmpso.running.evaluate import Measure
 from llmpso.running.runner import open_runner
 from llmpso.running.worker_pool import ClosedError
 from llmpso.trial import FailureKind, Source, Trial, TrialState
@@ -147,10 +147,12 @@ def test_whatever_happens_is_a_failed_trial_and_the_next_one_is_well(measure, mo
 
 
 def test_a_lost_worker_is_tried_again_once_and_the_trial_says_so(measure):
-    outcome = evaluate_with_retry(measure, trial("is_killed_once"))
+    outcome = measure(trial("is_killed_once"))
     assert outcome.trial.value == 0.25
     assert outcome.trial.note.startswith("retried after: its process ended with signal 9")
-    assert evaluate_with_retry(measure, trial("is_killed")).trial.failure is not None
+    for_good = measure(trial("is_killed")).trial
+    assert for_good.failure is not None
+    assert for_good.note.count("retried after: ") == 1
 
 
 def test_a_process_that_is_replaced_does_not_train_what_was_edited_meanwhile(

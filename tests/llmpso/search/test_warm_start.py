@@ -1,6 +1,6 @@
 """First positions with a memory: how much of it is tried, and what a useless one costs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -27,8 +27,12 @@ def remembered(value: Callable[[Params], float]) -> StudyMemory:
     return StudyMemory(SPACE, [PastStudy(name="past", reference="run", trials=trials)])
 
 
-def sources(memory: StudyMemory, n_trials: int, batch_size: int = 1) -> list[Source]:
-    search = SurrogateAssistedSearch(SPACE, memory=memory, batch_size=batch_size, seed=1)
+def sources(
+    memory: StudyMemory, n_trials: int, batch_size: int = 1, start: Sequence[Params] = ()
+) -> list[Source]:
+    search = SurrogateAssistedSearch(
+        SPACE, memory=memory, batch_size=batch_size, seed=1, start=start
+    )
     found: list[Source] = []
     while len(found) < n_trials:
         asked = search.ask(n_trials - len(found))
@@ -48,6 +52,19 @@ def test_a_misleading_memory_costs_one_first_position() -> None:
     assert sources(memory, 4) == [Source.MEMORY, *[Source.INITIAL] * 3]
     assert memory.belief <= 0.0
     assert not memory.configurations
+
+
+@pytest.mark.parametrize(("sign", "then"), [(1.0, Source.MEMORY), (-1.0, Source.INITIAL)])
+def test_a_champion_that_memory_holds_is_its_first_configuration(
+    sign: float, then: Source
+) -> None:
+    memory = remembered(lambda params: sign * bowl(params))
+    champion = memory.start(lambda params: False)
+    assert champion is not None
+    assert sources(memory, 4, start=[champion]) == [Source.START, Source.INITIAL, then, then]
+    own = {"x": 0.9, "y": 0.9}
+    assert not memory.holds(own)
+    assert sources(memory, 2, start=[own]) == [Source.START, Source.MEMORY]
 
 
 def test_the_opposite_of_what_ranks_the_wrong_way_round_is_followed() -> None:
