@@ -80,7 +80,8 @@ def places(address: str, taken: Mapping[str, float]) -> int:
 
 @contextmanager
 def _connected(address: str | None, n_cores: int | None = None) -> Iterator[None]:
-    own = {"num_cpus": n_cores, "include_dashboard": False}
+    # Without `local` Ray would look for a cluster that somebody else has started here.
+    own = {"address": "local", "num_cpus": n_cores, "include_dashboard": False}
     where = own if address is None else {"address": address}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)

@@ -160,6 +160,13 @@ def train(params):
 
 
 @pytest.mark.slow
+def test_without_an_address_ray_is_started_whatever_other_cluster_there_is(monkeypatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with open_runner(SPEC, RunOptions(runner="ray"), n_workers=1, n_threads=1) as measure:
+        assert measure(TRIAL).trial.value == here()
+
+
 def test_ray_keeps_free_what_a_training_takes() -> None:
     ray = pytest.importorskip("ray")
     asked = RunOptions(runner="ray", resources=("memory=100",))

@@ -161,9 +161,8 @@ def test_a_process_that_is_replaced_does_not_train_what_was_edited_meanwhile(
     assert measure(trial("well")).trial.state is TrialState.COMPLETE
     source = tmp_path / "pooled_objective.py"
     source.write_text(source.read_text().replace("value = x +", "value = 100 + x +"))
-    assert measure(trial("is_killed")).trial.failure.kind is FailureKind.LOST_WORKER
     with pytest.raises(SpecError, match=r"has another pooled_objective\.py than this study"):
-        measure(trial("well"))
+        measure(trial("is_killed"))
 
 
 def test_what_ends_the_study_is_no_failed_trial(moody, tmp_path):
