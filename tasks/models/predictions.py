@@ -16,7 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from llmpso.data.tables.csv_table import CsvOptions, read_table
-from llmpso.data.tables.numbers import mend_numbers
+from llmpso.data.tables.numbers import mend_numbers, with_columns
 from llmpso.data.tables.usable_columns import drop_empty, take_units
 from llmpso.errors import DataError, LLMPSOError
 from llmpso.text import brief, one_line
@@ -70,7 +70,8 @@ def read_rows(path: Path, served: ServedModel, notes: list[str]) -> pd.DataFrame
     """
     numeric = [name for name, kind in served.columns.items() if kind in (*REAL, *WHOLE)]
     known = next(iter(numeric or served.columns), "")
-    table, layout = read_table(path, known, CsvOptions(), notes)
+    texts = [name for name, kind in served.columns.items() if kind == DataType.string]
+    table, layout = read_table(path, known, CsvOptions(), notes, texts)
     if missing := [name for name in served.columns if name not in table]:
         raise DataError(
             f"file {str(path)!r} has no column {missing[0]!r}, which version {served.version} "
@@ -78,8 +79,9 @@ def read_rows(path: Path, served: ServedModel, notes: list[str]) -> pd.DataFrame
         )
     table, _ = take_units(drop_empty(table, notes), known, layout.decimal, notes)
     rows = table[list(served.columns)] if served.columns else table
-    rows = rows.assign(**mend_numbers(rows[numeric], layout.decimal, notes))
-    return rows.assign(**{n: _typed(rows[n], kind) for n, kind in served.columns.items()})
+    mended = mend_numbers(rows[numeric], layout.decimal, notes)
+    rows = with_columns(rows, {name: mended[name] for name in numeric})
+    return with_columns(rows, {n: _typed(rows[n], kind) for n, kind in served.columns.items()})
 
 
 @task(name="predict", task_run_name="predict with version {served.version}", cache_policy=NO_CACHE)

@@ -94,6 +94,18 @@ def test_switches_and_a_wind_vane_that_fell_silent_come_as_the_model_takes_them(
     assert rows["wind"].isna().all()
 
 
+def test_codes_that_are_all_numbers_this_time_stay_the_text_that_the_model_was_trained_on(
+    tmp_path: Path,
+) -> None:
+    schema = Schema([ColSpec("double", "self"), ColSpec("string", "sector")])
+    served = ServedModel("1", None, {c.name: c.type for c in schema.inputs})
+    path = tmp_path / "new.csv"
+    path.write_text("self,sector\n5 kg,7\n6 kg,\n8 kg,1.50\n")
+    rows = _enforce_schema(read_rows(path, served, []), schema)
+    assert rows["self"].tolist() == [5.0, 6.0, 8.0]
+    assert rows["sector"].dropna().tolist() == ["7", "1.50"]
+
+
 @pytest.mark.parametrize(
     ("line", "content", "code", "message"),
     [

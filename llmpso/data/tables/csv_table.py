@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from llmpso.data.column_names import plain
 from llmpso.data.tables.csv_content import read_text
 from llmpso.data.tables.csv_layout import SPACES, CsvLayout, find_layout
+from llmpso.data.tables.numbers import with_columns
 from llmpso.errors import DataError
 
 _SEPARATOR_NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", SPACES: "spaces"}
@@ -35,12 +37,19 @@ class CsvOptions:
 
 
 def read_table(
-    path: Path, target: str, options: CsvOptions, notes: list[str]
+    path: Path, target: str, options: CsvOptions, notes: list[str], texts: Collection[str] = ()
 ) -> tuple[pd.DataFrame, CsvLayout]:
     """The rows of a CSV file as they are, and how it is laid out.
 
     Cells are numbers where a column holds nothing else, and a full stop is the decimal mark; all
     others are text.
+
+    Args:
+        path: The file.
+        target: Column by whose name the header is found.
+        options: How the file is written.
+        notes: Gets a line for what was decided or left out.
+        texts: Columns that are text, also where they hold nothing but numbers.
 
     Raises:
         DataError: There is no such file, it cannot be read, or it is no table.
@@ -48,7 +57,7 @@ def read_table(
     text = read_text(path, options.encoding, notes)
     layout = find_layout(path, text, target, options.separator, options.decimal)
     _check_names(path, layout, target, notes)
-    table = _parsed(path, _body(text, layout, notes), layout)
+    table = _parsed(path, _body(text, layout, notes), layout, texts)
     table.columns = table.columns.astype(str)
     if table.empty:
         raise DataError(f"file {str(path)!r} has no rows below its header; is it the right one?")
@@ -106,7 +115,7 @@ def _whole(rows: list[str], layout: CsvLayout, notes: list[str]) -> list[str]:
     return rows
 
 
-def _parsed(path: Path, body: str, layout: CsvLayout) -> pd.DataFrame:
+def _parsed(path: Path, body: str, layout: CsvLayout, texts: Collection[str]) -> pd.DataFrame:
     n_names = len(layout.names)
     if len(layout.first) > n_names and not layout.ends_open:
         raise DataError(
@@ -116,7 +125,7 @@ def _parsed(path: Path, body: str, layout: CsvLayout) -> pd.DataFrame:
     try:
         # A column of 1.234, meant as 1234, must not become a number before that is clear.
         table = _read(body, layout, as_text=layout.decimal != ".")
-        return _with_zeros(table, body, layout) if layout.decimal == "." else table
+        return _with_text(table, body, layout, texts) if layout.decimal == "." else table
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
@@ -136,18 +145,19 @@ def _read(body: str, layout: CsvLayout, *, as_text: bool) -> pd.DataFrame:
     )
 
 
-def _with_zeros(table: pd.DataFrame, body: str, layout: CsvLayout) -> pd.DataFrame:
-    """The table with columns of 01032024 or 0007 as text: a number has no zeros in front."""
+def _with_text(
+    table: pd.DataFrame, body: str, layout: CsvLayout, texts: Collection[str]
+) -> pd.DataFrame:
+    """The table with text where it is known to be; so is 01032024, as numbers begin with no 0."""
     mark = r"\s" if layout.separator == SPACES else re.escape(layout.separator)
-    if not re.search(rf'(?:^|{mark})"?0\d+"?(?:{mark}|$)', body, flags=re.MULTILINE):
+    zeros = rf'(?:^|{mark})"?0\d+"?(?:{mark}|$)'
+    if not texts and not re.search(zeros, body, flags=re.MULTILINE):
         return table
     text = _read(body, layout, as_text=True)
-    zeros = [
-        name
-        for name in table.select_dtypes("number").columns
-        if text[name].str.fullmatch(r"0\d+").any()
-    ]
-    return table.assign(**{name: text[name] for name in zeros})
+    numbers = table.select_dtypes("number").columns
+    kept = [n for n in numbers if text[n].str.fullmatch(r"0\d+").any()]
+    kept += [n for n in table.columns if n in texts]
+    return with_columns(table, {name: text[name] for name in kept})
 
 
 def _note_layout(layout: CsvLayout, notes: list[str]) -> None:

@@ -1,6 +1,8 @@
 """Reading numbers as people write them: 1,234.5 and 12 %, and x where nothing was measured."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
@@ -43,7 +45,15 @@ def mend_numbers(
         if not is_numeric_dtype(table[name])
         and (numbers := _mended(str(name), table[name], decimal, notes, is_given)) is not None
     }
-    return table.assign(**corrected) if corrected else table
+    return with_columns(table, corrected) if corrected else table
+
+
+def with_columns(table: pd.DataFrame, columns: Mapping[str, "pd.Series[Any]"]) -> pd.DataFrame:
+    """The table with columns in place of its own; the `assign` of pandas takes none named self."""
+    table = table.copy()
+    for name, column in columns.items():
+        table[name] = column
+    return table
 
 
 def as_numbers(cells: "pd.Series[str]", decimal: str = ".") -> "pd.Series[float]":
