@@ -138,7 +138,7 @@ def compare_refits(
     root = 0.5 if challenger[0].squared else 1.0
     old = _blocked(olds, challenger, least=1 if is_refresh else 2)
     new = _blocked(challenger, olds, least=2)
-    log_ratio = root * math.log(new.mean() / old.mean())
+    log_ratio = root * (math.log(new.mean()) - math.log(old.mean()))
     # How each block and each seed pull the logarithm of the ratio.
     by_block = root * (new.mean(axis=0) / new.mean() - old.mean(axis=0) / old.mean())
     seeded = [new] if is_refresh else [new, old]

@@ -196,6 +196,13 @@ def test_beside_a_champion_of_which_one_refit_makes_no_error_the_other_is_worse(
     assert len(compare_refits(perfect, awful, Rule()).reason) < 200
 
 
+def test_a_challenger_without_any_error_beside_errors_of_a_large_unit_is_promoted() -> None:
+    in_yen = HeldOut(np.full(400, 1e8) ** 2, squared=True)
+    perfect = [HeldOut(np.zeros(400), squared=True)] * 2
+    for champion in ([in_yen] * 2, in_yen):
+        assert compare_refits(champion, perfect, Rule()).improvement == 1.0
+
+
 def test_a_shorter_rest_joins_the_last_block() -> None:
     assert block_means(np.arange(11.0), 2).tolist() == [0.5, 2.5, 4.5, 6.5, 9.0]
 
