@@ -6,6 +6,7 @@ user's own is read as its `MLmodel` says, by pickle or by a module of theirs: it
 user's code is.
 """
 
+import atexit
 import tempfile
 import weakref
 import zipfile
@@ -61,8 +62,9 @@ def load_member(uri: str, address: str, objective: object) -> Any:
     if not isinstance(loaded, PyFuncModel):
         return loaded
     # Behind MLflow's model is what the module of a `SavableModel` reads back.
-    with _explained(address), _fetched(address) as folder:
-        return import_module(_loader(loaded))._load_pyfunc(str(folder / SAVED))
+    with _explained(address):
+        read = import_module(_loader(loaded))._load_pyfunc
+        return _loaded(address, lambda folder: read(str(Path(folder, SAVED))))
 
 
 def load_predictor(uri: str, address: str) -> PyFuncModel:
@@ -124,7 +126,11 @@ def _loaded(address: str, load: Callable[[str], M]) -> M:
     """
     with ExitStack() as stack:
         model = load(str(stack.enter_context(_fetched(address))))
-        weakref.finalize(model, stack.pop_all().close)
+        remove = stack.pop_all().close
+        try:
+            weakref.finalize(model, remove)
+        except TypeError:  # a class of a user's own may refuse weak references
+            atexit.register(remove)
         return model
 
 

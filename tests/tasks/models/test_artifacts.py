@@ -204,3 +204,47 @@ def test_a_model_that_is_used_no_more_leaves_no_file_behind(
         del used
         gc.collect()
         assert list(scratch.iterdir()) == []
+
+
+LAZY = '''
+from pathlib import Path
+
+import pandas as pd
+
+
+class Lazy:
+    """Looks a rate up in its files when it predicts; nothing can refer to it weakly."""
+
+    __slots__ = ("folder",)
+    loader_module = "lazy_model"
+    example = pd.DataFrame({"a": [1.0]})
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def save(self, directory):
+        (directory / "rate").write_text((self.folder / "rate").read_text())
+
+    def predict(self, inputs):
+        return float((self.folder / "rate").read_text()) * inputs["a"]
+
+
+_load_pyfunc = Lazy
+'''
+
+
+def test_a_member_of_an_ensemble_keeps_the_files_that_it_reads_when_it_predicts(
+    mlflow_store, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "lazy_model.py").write_text(LAZY)
+    monkeypatch.syspath_prepend(tmp_path)
+    from lazy_model import Lazy
+
+    (tmp_path / "rate").write_text("2.5")
+    address, _ = artifact(Lazy(tmp_path), mlflow_store, tmp_path)
+    members = [load_member(mlflow_store, address, Own()) for _ in range(2)]
+    averaged = average(members, [0.5, 0.5])
+    assert averaged.predict(pd.DataFrame({"a": [2.0]})).tolist() == [5.0]
+    (tmp_path / "saved").mkdir()
+    averaged.save(tmp_path / "saved")
+    assert (tmp_path / "saved" / "1" / "rate").read_text() == "2.5"
