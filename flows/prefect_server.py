@@ -66,10 +66,14 @@ def _check_configured(url: str) -> None:
 def _shared_server(timeout: float) -> Iterator[str]:
     """The user's server on the usual port, or one that those who need it start and share."""
     process, port = None, PORT
-    with FileLock(_shared_file("starting")):
-        users = Users(_shared_file("users"))
+    with FileLock(_shared_file(f"{PORT}.starting")):
+        # Before it is asked: one that ends with its last user is waited for.
+        users = Users(_shared_file(f"{PORT}.users"))
         if not _is_own(PORT):
-            port = PORT if is_free(PORT) else free_port()
+            if not is_free(PORT):
+                users.leave()
+                port = free_port()
+                users = Users(_shared_file(f"{port}.users"))
             process = _start(port, users.path)
             wait_until_ready(process, partial(_is_own, port), _complaint(port), timeout)
     try:
@@ -102,7 +106,7 @@ def _shared_file(name: str) -> Path:
     with warnings.catch_warnings():
         # A user who is not logged in, as in a container or for cron, has no folder of this name.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
-        return user_runtime_path("llmpso", ensure_exists=True) / f"prefect-{PORT}.{name}"
+        return user_runtime_path("llmpso", ensure_exists=True) / f"prefect-{name}"
 
 
 def wait_until_recorded(flow_run_id: str, timeout: float = 15.0) -> None:

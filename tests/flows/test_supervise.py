@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -83,7 +84,7 @@ with prefect_server.local_prefect_server() as api:
 
 def test_a_user_who_is_not_logged_in_is_not_warned_of_it(monkeypatch, tmp_path) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    code = "from flows.prefect_server import _shared_file; print(_shared_file('users'))"
+    code = "from flows.prefect_server import _shared_file; print(_shared_file('1.users'))"
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (done.stdout.count("llmpso"), done.stderr) == (1, "")
@@ -145,6 +146,33 @@ def test_commands_started_together_share_a_server_until_the_last_has_ended(
     while is_healthy(address) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not is_healthy(address)
+
+
+@pytest.mark.slow
+def test_a_server_on_another_port_does_not_wait_for_the_users_of_the_usual_one(
+    services, tmp_path
+) -> None:
+    """Beside a study that took long, each command left its server running."""
+    own = {"PREFECT_HOME": str(tmp_path / "prefect"), "XDG_RUNTIME_DIR": str(tmp_path)}
+    environment = {name: text for name, text in os.environ.items() if name != "PREFECT_API_URL"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (tmp_path / "llmpso").mkdir()
+        users = Users(tmp_path / f"llmpso/prefect-{port}.users")
+        command = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, str(port)],
+            env=environment | own | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        address = command.stdout.readline().strip()
+        assert str(port) not in address
+        assert is_healthy(address)
+        command.communicate()
+        assert command.returncode == 0
+        assert not is_healthy(address)
+        users.leave()
 
 
 INTERRUPTED = """
