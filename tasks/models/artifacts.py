@@ -107,10 +107,17 @@ def _as_described(address: str) -> Any:
 
 def _by_flavor(folder: str) -> Any:
     flavors = Model.load(folder).flavors
-    for flavor in ("pytorch", "sklearn"):
-        if flavor in flavors:
-            return getattr(mlflow, flavor).load_model(folder)
-    return mlflow.pyfunc.load_model(folder)
+    if "pytorch" in flavors:
+        return _network(folder)
+    return (mlflow.sklearn if "sklearn" in flavors else mlflow.pyfunc).load_model(folder)
+
+
+def _network(folder: str) -> Any:
+    """A torch module; one that was trained on a GPU comes onto the CPU where there is no GPU."""
+    import torch
+
+    place = None if torch.cuda.is_available() else "cpu"
+    return mlflow.pytorch.load_model(folder, map_location=place)
 
 
 def _loader(model: PyFuncModel) -> str:

@@ -206,6 +206,17 @@ def test_a_model_that_is_used_no_more_leaves_no_file_behind(
         assert list(scratch.iterdir()) == []
 
 
+def test_a_network_of_a_machine_with_a_gpu_is_read_on_one_without(
+    mlflow_store, tmp_path, monkeypatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.serialization.location_tag", lambda storage: "cuda:0")
+        address, _ = artifact(torch.nn.Linear(2, 1), mlflow_store, tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    loaded = load_model(mlflow_store, address, Own())
+    assert {weights.device.type for weights in loaded.parameters()} == {"cpu"}
+
+
 LAZY = '''
 from pathlib import Path
 
