@@ -1,6 +1,7 @@
 """What happens to studies and models, as events of Prefect, to which automations can react."""
 
 from collections.abc import Mapping
+from threading import Thread
 from typing import Any
 
 from prefect.client.orchestration import get_client
@@ -20,6 +21,9 @@ OUTCOMES: Mapping[Decision, str] = {
     Decision.RESTORED: "restored",
 }
 """What happened to the champion, as the last part of an event's name."""
+
+EVENT_SECONDS = 15.0
+"""How long a rollback waits for its event to be sent."""
 
 OF_STUDY = (
     *("study", "metric", "method", "seed", "evaluations", "failed", "stop_reason"),
@@ -94,8 +98,18 @@ def rolled_back(model: str, old: str, new: str) -> str:
             return f"the event for Prefect's automations could not be sent: {error!r}"
     payload = {"model": model, "version": new, "before": old, "outcome": "rolled back"}
     _emit("model.restored", _model(model, new), _version(model, new), payload)
-    EventsWorker.instance().wait_until_empty()  # Else Prefect warns that the command waits for it.
-    return ""
+    if _is_sent():
+        return ""
+    return f"the event for Prefect's automations could not be sent in {EVENT_SECONDS:g} seconds"
+
+
+def _is_sent() -> bool:
+    """Wait for the events on their way, else Prefect warns that the command waits for them."""
+    # Where Prefect cannot connect, as behind a proxy without websockets, the wait never ends.
+    waiting = Thread(target=EventsWorker.instance().wait_until_empty, daemon=True)
+    waiting.start()
+    waiting.join(EVENT_SECONDS)
+    return not waiting.is_alive()
 
 
 def _emit(

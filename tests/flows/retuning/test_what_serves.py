@@ -1,18 +1,22 @@
 """Which version serves, if it is rolled back, deleted, or changed by several at once."""
 
+import asyncio
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
 import mlflow
 import pytest
+from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.arm_comparison import record_arms
 from flows.command_line import USAGE_ERROR
 from flows.display.summary import Summary
+from flows.events import rolled_back
 from flows.refit import compare_arms
 from flows.retune import retune
 from flows.retune_plan import RetuneOptions, locked_plan
@@ -65,6 +69,20 @@ def test_rolling_back_lets_the_previous_version_serve_again(
     assert "the event for Prefect's automations could not be sent" in capsys.readouterr().err
     assert roll_back("pm2") == USAGE_ERROR
     assert "model 'pm2' is not registered" in capsys.readouterr().err
+
+
+def test_a_rollback_ends_where_a_proxy_lets_no_event_through(monkeypatch) -> None:
+    async def refused(client: PrefectEventsClient) -> None:
+        await asyncio.sleep(0.2)
+        raise PermissionError("403: no websockets here")
+
+    server = SimpleNamespace(api_healthcheck=lambda: None)
+    monkeypatch.setattr("flows.events.get_client", lambda **options: nullcontext(server))
+    monkeypatch.setattr("flows.events.EVENT_SECONDS", 1.0)
+    monkeypatch.setattr(PrefectEventsClient, "__aenter__", refused)
+    EventsWorker.drain_all(timeout=10)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert "could not be sent" in rolled_back("pm25", "2", "1")
 
 
 def test_the_commands_that_are_shown_can_be_copied_whatever_the_names() -> None:
