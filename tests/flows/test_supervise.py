@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import ClassVar
 
@@ -82,6 +83,20 @@ with prefect_server.local_prefect_server() as api:
 """
 
 
+def begun(code: str, port: int, folder: Path, **streams: int) -> subprocess.Popen[str]:
+    """A command of a user whose folders are there, and whose usual port is that one."""
+    own = {"PREFECT_HOME": str(folder / "prefect"), "XDG_RUNTIME_DIR": str(folder)}
+    others = {name: text for name, text in os.environ.items() if name != "PREFECT_API_URL"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(port)],
+        env=others | own | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **streams,
+    )
+
+
 def test_a_user_who_is_not_logged_in_is_not_warned_of_it(monkeypatch, tmp_path) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     code = "from flows.prefect_server import _shared_file; print(_shared_file('1.users'))"
@@ -121,19 +136,8 @@ class Settings(BaseHTTPRequestHandler):
 def test_commands_started_together_share_a_server_until_the_last_has_ended(
     services, tmp_path
 ) -> None:
-    port = str(services.free_port())
-    own = {"PREFECT_HOME": str(tmp_path / "prefect"), "XDG_RUNTIME_DIR": str(tmp_path)}
-    environment = {name: text for name, text in os.environ.items() if name != "PREFECT_API_URL"}
-    first, second = (
-        subprocess.Popen(
-            [sys.executable, "-c", COMMAND, port],
-            env=environment | own | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    )
+    port = services.free_port()
+    first, second = (begun(COMMAND, port, tmp_path) for _ in range(2))
     address = f"http://127.0.0.1:{port}/api"
     assert [command.stdout.readline().strip() for command in (first, second)] == [address] * 2
     first.kill()
@@ -150,22 +154,14 @@ def test_commands_started_together_share_a_server_until_the_last_has_ended(
 
 @pytest.mark.slow
 def test_a_server_on_another_port_does_not_wait_for_the_users_of_the_usual_one(
-    services, tmp_path
+    tmp_path,
 ) -> None:
     """Beside a study that took long, each command left its server running."""
-    own = {"PREFECT_HOME": str(tmp_path / "prefect"), "XDG_RUNTIME_DIR": str(tmp_path)}
-    environment = {name: text for name, text in os.environ.items() if name != "PREFECT_API_URL"}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         (tmp_path / "llmpso").mkdir()
         users = Users(tmp_path / f"llmpso/prefect-{port}.users")
-        command = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, str(port)],
-            env=environment | own | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        command = begun(COMMAND, port, tmp_path)
         address = command.stdout.readline().strip()
         assert str(port) not in address
         assert is_healthy(address)
@@ -201,15 +197,7 @@ def test_an_interrupted_command_does_not_wait_for_the_server_that_it_ended(
     services, tmp_path
 ) -> None:
     """Prefect tried for a minute to send the log lines that were left."""
-    own = {"PREFECT_HOME": str(tmp_path / "prefect"), "XDG_RUNTIME_DIR": str(tmp_path)}
-    environment = {name: text for name, text in os.environ.items() if name != "PREFECT_API_URL"}
-    command = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(services.free_port())],
-        env=environment | own | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    command = begun(INTERRUPTED, services.free_port(), tmp_path, stderr=subprocess.DEVNULL)
     assert command.stdout.readline() == "interrupted\n"
     try:
         command.wait(10)
