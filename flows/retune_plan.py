@@ -112,8 +112,18 @@ class RetunePlan:
         )
 
     def held_out(self, model: Any) -> HeldOut:
-        """The losses of a model on the hold-out set, by which nothing is chosen."""
-        return HeldOut.of(_with_hold_out(self.tune.objective).held_out(model))
+        """The losses of a model on the hold-out set, by which nothing is chosen.
+
+        Raises:
+            DataError: One is below 0: models are compared by the shares of their errors.
+        """
+        found = HeldOut.of(_with_hold_out(self.tune.objective).held_out(model))
+        if (least := found.losses.min()) < 0:
+            raise DataError(
+                f"held_out(model) returned {least:.4g}; a loss is 0 or more, and lower is better: "
+                "of an accuracy, return what is wrong"
+            )
+        return found
 
     def _params(self) -> dict[str, Any]:
         return {

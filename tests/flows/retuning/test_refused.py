@@ -5,6 +5,7 @@ import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 
 from flows.refit import compare_arms
 from flows.retune import retune
-from flows.retune_plan import RetuneOptions, check_retune
+from flows.retune_plan import RetuneOptions, RetunePlan, check_retune
 from llmpso.errors import (
     DataError,
     LLMPSOError,
@@ -67,6 +68,14 @@ def test_a_champion_whose_artifact_is_gone_is_refused(
 def test_an_objective_without_a_hold_out_set_is_refused(mlflow_store, bowl) -> None:
     with pytest.raises(SpecError, match=r"objective Bowl has no held_out\(model\)"):
         check_retune(RetuneOptions(**arguments(bowl)))
+
+
+def test_scores_in_the_place_of_losses_are_refused_before_the_first_champion() -> None:
+    """Each later retuning would fail: an error below 0 cannot rise by a share."""
+    objective = SimpleNamespace(held_out=lambda model: [-0.9, -0.8])
+    plan = SimpleNamespace(tune=SimpleNamespace(objective=objective))
+    with pytest.raises(DataError, match=r"returned -0.9; a loss is 0 or more"):
+        RetunePlan.held_out(plan, "model")
 
 
 @pytest.mark.slow
