@@ -159,8 +159,11 @@ def _deployment(content: Any) -> ScheduledFlow:
     deployment = ScheduledFlow(_flow(entry), entry)
     for parameters in deployment.runs():
         _check_parameters(deployment, parameters)
-    for schedule in entry.schedules:
-        schedule.following()
+    for place, schedule in enumerate(entry.schedules):
+        try:
+            schedule.following()
+        except SpecError as error:
+            raise SpecError(f"{label}: schedules.{place}: {error}") from error
     return deployment
 
 
@@ -200,7 +203,8 @@ def _read(kind: type[Model], content: dict[str, Any], label: str) -> Model:
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         where = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            meant = difflib.get_close_matches(where, kind.model_fields, n=1)
+            known = ScheduleEntry if where.startswith("schedules.") else kind
+            meant = difflib.get_close_matches(str(first["loc"][-1]), known.model_fields, n=1)
             hint = f"did you mean {meant[0]!r}?" if meant else "remove it"
             raise SpecError(f"{label}: {where} is not read by llmpso serve; {hint}") from error
         if first["type"] == "missing":

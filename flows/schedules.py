@@ -1,14 +1,16 @@
 """When a deployment runs: a schedule as `prefect deploy` reads it, and its next date."""
 
 import asyncio
+import difflib
 import re
 from datetime import datetime, timedelta
 from typing import Any, Self
+from zoneinfo import available_timezones
 
 import pydantic
 from prefect.schedules import Schedule
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from llmpso.errors import SpecError
 
@@ -36,22 +38,50 @@ class ScheduleEntry(BaseModel):
     """Those of the runs of this schedule, in place of the deployment's."""
     slug: str | None = None
 
+    @field_validator("cron")
+    @classmethod
+    def _is_a_cron_line(cls, cron: str | None) -> str | None:
+        fields = "it must have five fields: minute, hour, day, month, day of the week"
+        if cron is not None and len(cron.split()) > 5:
+            raise ValueError(fields)
+        try:
+            return None if cron is None else CronSchedule(cron=cron).cron
+        except pydantic.ValidationError:
+            raise ValueError(f"{fields}, each within its range") from None
+
+    @field_validator("interval")
+    @classmethod
+    def _is_rare(cls, interval: timedelta | None) -> timedelta | None:
+        if interval is not None and interval < SHORTEST:
+            raise ValueError("it must run every minute at most")
+        return interval
+
+    @field_validator("rrule")
+    @classmethod
+    def _is_a_rare_rule(cls, rrule: str | None) -> str | None:
+        """A rule of seconds would also be counted through from 2020 on."""
+        if re.search("FREQ=(SECOND|MINUTE)LY", (rrule or "").upper()):
+            raise ValueError("it must run every hour at most; minutes need interval or cron")
+        try:
+            return None if rrule is None else RRuleSchedule(rrule=rrule).rrule
+        except pydantic.ValidationError as error:
+            reason = error.errors()[0]["msg"].rpartition('": ')[2]
+            raise ValueError(f"it must be a recurrence rule ({reason})") from None
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, zone: str) -> str:
+        zones = available_timezones()
+        if zone in zones:
+            return zone
+        near = difflib.get_close_matches(zone, sorted(zones), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "it must be one such as 'Europe/Berlin'"
+        raise ValueError(hint)
+
     @model_validator(mode="after")
     def _has_one_rule(self) -> Self:
         if sum(rule is not None for rule in (self.cron, self.interval, self.rrule)) != 1:
             raise ValueError("it must have exactly one of cron, interval and rrule")
-        if self.cron is not None and len(self.cron.split()) > 5:
-            raise ValueError(
-                "cron must have five fields: minute, hour, day, month, day of the week"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _is_rare(self) -> Self:
-        """A rule of seconds would also be counted through from 2020 on."""
-        is_fast = self.interval is not None and timedelta() < self.interval < SHORTEST
-        if is_fast or re.search("FREQ=(SECOND|MINUTE)LY", (self.rrule or "").upper()):
-            raise ValueError("it must run every minute at most, by interval or cron")
         return self
 
     @property
@@ -63,13 +93,10 @@ class ScheduleEntry(BaseModel):
         """When it runs next.
 
         Raises:
-            SpecError: The rule or the zone cannot be read, or it never runs again.
+            SpecError: It never runs again.
         """
         try:
             found = asyncio.run(self._server_schedule().get_dates(n=1))
-        except pydantic.ValidationError as error:
-            reason = " ".join(error.errors()[0]["msg"].split())
-            raise SpecError(f"schedule {self.rule!r} in {self.timezone!r}: {reason}") from error
         except ValueError:  # how its cron says that no date fits
             found = []
         if not found:

@@ -63,20 +63,39 @@ def written(folder: Path, *changes: dict) -> Path:
     [
         (
             {"schedules": [{"rrule": "FREQ=WEEKLY;UNTIL=20200101T000000", "timezone": "UTC"}]},
-            "schedule 'FREQ=WEEKLY;UNTIL=20200101T000000' in 'UTC' is in the past",
+            "deployment 'lstm-air-quality': schedules.0: schedule "
+            "'FREQ=WEEKLY;UNTIL=20200101T000000' in 'UTC' is in the past",
         ),
         (
             {"schedules": [{"cron": "0 0 30 2 *"}]},
-            "schedule '0 0 30 2 *' in 'UTC' is in the past, or on days that do not exist",
+            "deployment 'lstm-air-quality': schedules.0: schedule '0 0 30 2 *' in 'UTC' is in the "
+            "past, or on days that do not exist",
         ),
         (
             {"schedules": [{"cron": "0 3 * * 1", "timezone": "Europe/Berln"}]},
-            "schedule '0 3 * * 1' in 'Europe/Berln': Value error, Invalid timezone",
+            "deployment 'lstm-air-quality': schedules.0.timezone is 'Europe/Berln'; did you mean "
+            "'Europe/Berlin'?",
         ),
-        ({"schedules": [{"cron": "every day"}]}, "Invalid cron string"),
-        ({"schedules": [{"cron": "0 0 3 * * *"}]}, "cron must have five fields: minute, hour,"),
-        ({"schedules": [{"interval": 0.5}]}, "it must run every minute at most"),
-        ({"schedules": [{"rrule": "FREQ=SECONDLY"}]}, "it must run every minute at most"),
+        (
+            {"schedules": [{"cron": "@daily"}, {"cron": "@daily", "timezone": "my time"}]},
+            "schedules.1.timezone is 'my time'; it must be one such as 'Europe/Berlin'",
+        ),
+        ({"schedules": [{"cron": "@daily", "timezone": ""}]}, "schedules.0.timezone is ''; it"),
+        (
+            {"schedules": [{"cron": "every day"}]},
+            "deployment 'lstm-air-quality': schedules.0.cron is 'every day'; it must have five "
+            "fields: minute, hour, day, month, day of the week, each within its range",
+        ),
+        ({"schedules": [{"cron": "0 25 * * *"}]}, "schedules.0.cron is '0 25 * * *'; it must"),
+        ({"schedules": [{"cron": ""}]}, "schedules.0.cron is ''; it must have five fields"),
+        ({"schedules": [{"cron": "0 0 3 * * *"}]}, "cron is '0 0 3 * * *'; it must have five"),
+        ({"schedules": [{"interval": 0.5}]}, "interval is 0.5; it must run every minute at most"),
+        ({"schedules": [{"interval": -60}]}, "interval is -60; it must run every minute at most"),
+        ({"schedules": [{"rrule": "FREQ=SECONDLY"}]}, "it must run every hour at most; minutes"),
+        (
+            {"schedules": [{"rrule": "FREQ=DALY"}]},
+            "schedules.0.rrule is 'FREQ=DALY'; it must be a recurrence rule (invalid 'FREQ'",
+        ),
         (
             {"entry_point": "flows/tune.py:tune"},
             "entry_point is not read by llmpso serve; did",
@@ -88,7 +107,11 @@ def written(folder: Path, *changes: dict) -> Path:
             {"schedules": [{"cron": "@daily", "interval": 60}]},
             "exactly one of cron, interval and rrule",
         ),
-        ({"schedules": [{"cron": "@daily", "activ": False}]}, "schedules.0.activ is not read"),
+        (
+            {"schedules": [{"cron": "@daily", "activ": False}]},
+            "schedules.0.activ is not read by llmpso serve; did you mean 'active'?",
+        ),
+        ({"schedules": [{"crn": "@daily"}]}, "schedules.0.crn is not read by llmpso serve; did "),
         ({"schedule": {"cron": "@daily"}}, "has both schedule and schedules"),
         (
             {"schedules": [{"cron": "@daily", "parameters": {"refits": 1}}]},
