@@ -43,6 +43,7 @@ class LivePlot:
         self._display = _display()
         self._handle: DisplayHandle | None = None
         self._next = 0.0
+        self._later: threading.Timer | None = None
         self._lock = threading.Lock()
 
     def __call__(self, trial: Trial) -> None:
@@ -51,10 +52,16 @@ class LivePlot:
             return
         with self._lock:
             self.trials.append(trial)
-            if self._display is None or time.monotonic() < self._next or not self._is_drawable:
+            if self._display is None or not self._is_drawable:
                 return
-            self._show()
-            self._next = time.monotonic() + PAUSE_SECONDS
+            pause = self._next - time.monotonic()
+            if pause <= 0:
+                self._show()
+            elif self._later is None:
+                # The last trials of a search may come within the pause.
+                self._later = threading.Timer(pause, self._catch_up)
+                self._later.daemon = True
+                self._later.start()
 
     def png(self) -> bytes:
         """The plot as a PNG.
@@ -77,7 +84,13 @@ class LivePlot:
     def _is_drawable(self) -> bool:
         return any(trial.value is not None for trial in self.trials)
 
+    def _catch_up(self) -> None:
+        with self._lock:
+            self._later = None
+            self._show()
+
     def _show(self) -> None:
+        self._next = time.monotonic() + PAUSE_SECONDS
         if self._handle is None:
             self._handle = self._display(self, display_id=True)
         else:
