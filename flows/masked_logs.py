@@ -13,13 +13,18 @@ T = TypeVar("T")
 
 _TEXT = logging.Formatter()
 
+WHOLE_STATE = "Task run failed with state: "
+"""How Prefect begins to print all that a failed trial holds; its next line says what failed."""
+
 
 class Masking(logging.Filter):
     """Masks the secrets in a record's words and in its traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record; it is never dropped."""
+        """Change the record; only one that prints a whole trial is dropped."""
         record.msg, record.args = masked(_words(record)), ()
+        if record.msg.startswith(WHOLE_STATE):
+            return False
         if record.exc_info:
             record.exc_text = masked(record.exc_text or _TEXT.formatException(record.exc_info))
         return True

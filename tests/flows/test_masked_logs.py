@@ -5,6 +5,8 @@ import logging
 import threading
 
 import pytest
+from prefect import task
+from prefect.states import Failed
 
 from flows.masked_logs import Masking, mask_logs
 
@@ -33,6 +35,23 @@ def test_messages_arguments_and_tracebacks_are_masked(written) -> None:
     assert "{'key': '***'} failed" in text.getvalue()
     assert "ValueError: ***" in text.getvalue()
     assert SECRET not in text.getvalue()
+
+
+def test_a_failed_training_is_one_line_of_the_log(prefect_server, written) -> None:
+    logger, text = written
+
+    @task(name="evaluate")
+    def fails():
+        return Failed(message="exception: KeyError: 'rate'", data={"internal": "state"})
+
+    prefect_logger = logging.getLogger("prefect.task_runs")
+    prefect_logger.addHandler(logger.handlers[0])
+    try:
+        fails(return_state=True)
+    finally:
+        prefect_logger.removeHandler(logger.handlers[0])
+    (line,) = text.getvalue().splitlines()
+    assert line == """Finished in state Failed("exception: KeyError: 'rate'")"""
 
 
 class Unspeakable:
