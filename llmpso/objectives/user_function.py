@@ -169,6 +169,12 @@ def function_objective(
     Raises:
         SpecError: It cannot be called.
     """
+    if not callable(function):
+        kind = type(function).__name__
+        raise SpecError(
+            f"the objective is of type {kind}; it must be a function from a configuration to the "
+            "number to minimise, or have a method evaluate(params, *, fidelity, seed)"
+        )
     resumes, losses = _asks_for_checkpoint(function), _beside(function, "held_out")
     if losses is None:
         return (ResumableFunction if resumes else PlainFunction)(function, space, path, goals)

@@ -7,7 +7,7 @@ numbers and records; what cannot be is left out, with a warning on the trial.
 import inspect
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
@@ -56,8 +56,11 @@ def _value(returned: object, name: str = "") -> float:
         # Without the value, so that a mistake reads alike in all trials.
         held = "None" if returned is None else f"a value of type {type(returned).__name__}"
         of = f" as {name}" if name else ""
+        several = ", or Evaluation(values=...) of several by name"
+        ways = several if isinstance(returned, Mapping) else ""
         raise TypeError(
             f"the objective returned {held}{of}; it must return a number, or an Evaluation of one"
+            f"{ways}"
         ) from None
 
 

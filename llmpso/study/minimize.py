@@ -13,6 +13,7 @@ from llmpso.goals import KNEE, Goals
 from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.base import Objective, Resumable, goals_of
 from llmpso.objectives.user_function import function_objective
+from llmpso.options import GROUP_OF, SearchOptions, StopOptions, check_names
 from llmpso.running.thread_evaluator import ThreadEvaluator, ThreadWorkers
 from llmpso.search.optimizer import Optimizer
 from llmpso.space import Params, SearchSpace
@@ -24,6 +25,13 @@ from llmpso.study.workers import Batches, LimitedWorkers, Workers
 from llmpso.trial import Trial
 
 logger = logging.getLogger(__name__)
+
+KNOWN = (
+    *("constraint", "goals", "choose", "advisor", "n_workers", "memory", "on_trial"),
+    *SearchOptions.model_fields,
+    *StopOptions.model_fields,
+)
+"""Names of what `minimize` takes beside objective and space."""
 
 
 def minimize(
@@ -75,6 +83,7 @@ def minimize(
         (60, True)
     """
     space = SearchSpace.of_user(space, constraint)
+    check_names((name for name in options if name not in GROUP_OF), KNOWN)
     measured = (
         objective
         if isinstance(objective, Objective)
