@@ -6,6 +6,7 @@ from flows.command_line import new_app, run_module
 from llmpso.memory.csv_study import write_csv_study
 from llmpso.memory.finished import past_trials
 from llmpso.memory.optuna_study import write_optuna_study
+from llmpso.text import plural
 from llmpso.urls import masked_url
 from tasks.records.stored_study import stored_study
 from tasks.store.address import store_address
@@ -30,7 +31,9 @@ def export_study(study: str, target: str, *, study_name: str | None = None) -> N
         write_optuna_study(target, name, stored.metric, stored.space, trials)
     else:
         write_csv_study(Path(target), list(stored.space), trials)
-    print(f"{len(stored.trials)} trials of {stored.name} written to {masked_url(target)}")
+    print(
+        f"{plural(len(stored.trials), 'trial')} of {stored.name} written to {masked_url(target)}"
+    )
 
 
 if __name__ == "__main__":

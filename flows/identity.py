@@ -9,6 +9,7 @@ from llmpso.errors import SpecError
 from llmpso.objectives.base import notes_of
 from llmpso.options import StopOptions
 from llmpso.running.fingerprint import Fingerprint, digest, objective_fingerprint
+from llmpso.text import plural
 from tasks.models.registry import RETUNE_TAG
 from tasks.records.ledger import Ledger
 from tasks.records.run_source import source_tags
@@ -54,8 +55,9 @@ def reuse_notes(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
     """Notes for users on evaluations that are reused from an earlier run."""
     if plan.fingerprint.covers_data or not ledger.n_reusable:
         return ()
+    one, several = "evaluation of an earlier run is", "evaluations of an earlier run are"
     return (
-        f"{ledger.n_reusable} evaluations of an earlier run are reused. The code is the same, but "
+        f"{plural(ledger.n_reusable, one, several)} reused. The code is the same, but "
         "changes of the data cannot be detected, because the objective has no fingerprint; "
         "--fresh starts a new study",
     )
@@ -99,7 +101,8 @@ def _params(plan: Plan) -> dict[str, Any]:
     spec = plan.study
     shape = {"particles": spec.swarm_size, "batch": spec.n_at_once, "racing": spec.races}
     search = spec.search.model_dump(exclude={"evaluations", "repeats"}) | plan.past.model_dump()
-    data = {"objective": plan.objective_spec.name} | plan.objective_spec.data.model_dump()
+    data = {"objective": plan.objective_spec.name}
+    data |= plan.objective_spec.data.model_dump(exclude={"choose"})
     layout = {"workers": plan.layout.n_workers, "threads": plan.layout.n_threads}
     return search | shape | data | layout | space
 
@@ -112,7 +115,8 @@ def _asked(plan: Plan) -> dict[str, str]:
         "repeats": str(study.search.repeats),
         "limits": _limits(study.stop),
     }
-    return asked | ({"ensemble": str(ensemble)} if ensemble else {})
+    chosen = {"choose": study.goals.choose} if study.goals else {}
+    return asked | chosen | ({"ensemble": str(ensemble)} if ensemble else {})
 
 
 def _limits(stop: StopOptions) -> str:

@@ -16,7 +16,7 @@ from llmpso.objectives.registry import ObjectiveSpec, build_objective
 from llmpso.options import DataOptions, SpaceName
 from llmpso.space import SearchSpace
 from llmpso.space.space_file import load_space
-from llmpso.text import brief, one_line, short
+from llmpso.text import brief, one_line, plural, short
 from llmpso.urls import masked_url
 from tasks.earlier_studies.foreign import store_study
 from tasks.store.experiment import open_experiment
@@ -83,8 +83,8 @@ def _counted(past: PastStudy) -> str:
     best = f"best {past.metric}: {short(past.best.value)}" if past.best else "no value"
     if goals := Goals(goals_of(past.trials)):
         n_best = len(goals.front(trials_of(past.trials)))
-        best = f"front of {' and '.join(map(brief, goals.names))}: {n_best} trials"
-    return f"{past.name}: {len(past.trials)} trials ({states}), {best}"
+        best = f"front of {' and '.join(map(brief, goals.names))}: {plural(n_best, 'trial')}"
+    return f"{past.name}: {plural(len(past.trials), 'trial')} ({states}), {best}"
 
 
 def _described(
@@ -136,9 +136,10 @@ def _check(past: PastStudy, space: SearchSpace | None) -> None:
 def _check_number(past: PastStudy) -> None:
     n_complete = sum(trial.has_value for trial in past.trials)
     if n_complete < LEAST_COMPLETE:
+        are = "is" if n_complete == 1 else "are"
         raise DataError(
-            f"{past.name}: {n_complete} of its {len(past.trials)} trials are complete; at least "
-            f"{LEAST_COMPLETE} are needed"
+            f"{past.name}: {n_complete} of its {plural(len(past.trials), 'trial')} {are} "
+            f"complete; at least {LEAST_COMPLETE} are needed"
         )
 
 

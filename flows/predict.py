@@ -18,7 +18,7 @@ from llmpso import __version__
 from llmpso.errors import DataError
 from llmpso.option_group import Options
 from llmpso.running.durable_files import made_folder, replace_file
-from llmpso.text import one_line, short
+from llmpso.text import one_line, plural, short
 from tasks.models.predictions import (
     PREDICTIONS_FILE,
     PREDICTS_TAG,
@@ -136,7 +136,8 @@ def as_text(predictions: Predictions) -> str:
     """For a terminal."""
     return (
         f"{predictions.model}: version {predictions.version} predicted "
-        f"{predictions.n_predictions} values from {predictions.n_rows} rows\n{predictions.path}"
+        f"{plural(predictions.n_predictions, 'value')} from {plural(predictions.n_rows, 'row')}\n"
+        f"{predictions.path}"
     )
 
 

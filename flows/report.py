@@ -5,7 +5,7 @@ from pathlib import Path
 from flows.command_line import new_app, run_module
 from flows.display.stored_page import study_page
 from llmpso.errors import DataError
-from llmpso.text import one_line
+from llmpso.text import one_line, plural
 from tasks.records.stored_study import stored_study
 from tasks.store.address import store_address
 
@@ -25,7 +25,9 @@ def report(study: str | None = None, *, html: Path) -> None:
         html.write_text(study_page(stored), encoding="utf-8")
     except OSError as error:
         raise DataError(f"file {str(html)!r} cannot be written ({error.strerror})") from error
-    print(f"{len(stored.trials)} trials of {one_line(stored.name, 200)} written to {html}")
+    print(
+        f"{plural(len(stored.trials), 'trial')} of {one_line(stored.name, 200)} written to {html}"
+    )
 
 
 if __name__ == "__main__":

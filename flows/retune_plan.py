@@ -17,6 +17,7 @@ from llmpso.retuning.drift import check_schema, n_rows_since
 from llmpso.retuning.promotion import Rule
 from llmpso.running.fingerprint import digest
 from llmpso.search.initial import validated
+from llmpso.text import plural
 from tasks.models.artifacts import load_model
 from tasks.models.find_champion import Champion, champion_lost, find_champion
 from tasks.models.registry import Registry
@@ -250,9 +251,10 @@ def _check_data(plan: RetunePlan) -> None:
     least = plan.options.min_new_rows
     n_new = n_rows_since(objective.frame, champion.reference.until)
     if n_new < least:
+        are = "is" if n_new == 1 else "are"
         raise DataError(
-            f"there are {n_new} rows since {champion.reference.until}, up to which champion "
-            f"{champion.name} version {champion.version} was tuned; at least "
+            f"there {are} {plural(n_new, 'row')} since {champion.reference.until}, up to which "
+            f"champion {champion.name} version {champion.version} was tuned; at least "
             f"{least} are asked for: is the data still coming in? (--min-new-rows)"
         )
 

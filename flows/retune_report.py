@@ -13,7 +13,7 @@ from llmpso.retuning.drift import ColumnDrift
 from llmpso.retuning.promotion import Verdict
 from llmpso.space import Params
 from llmpso.study.stopping import StopReason
-from llmpso.text import brief, one_line, printable
+from llmpso.text import brief, one_line, plural, printable
 from tasks.store.names import keys
 from tasks.store.page_links import linked_pages, version_page
 
@@ -164,8 +164,8 @@ def as_text(report: RetuneReport) -> str:
         study = report.study
         lines += [
             "",
-            f"study      {study.evaluations} evaluations, best {study.best_value:.4g} from "
-            f"{study.best_source}; {STOPPED[StopReason(study.stop_reason)]}",
+            f"study      {plural(study.evaluations, 'evaluation')}, best {study.best_value:.4g} "
+            f"from {study.best_source}; {STOPPED[StopReason(study.stop_reason)]}",
             f"           {one_line(study.best_params)}",
             *([f"           {one_line(study.goals)}"] if study.goals else []),
             *(f"note       {note}" for note in study.notes),

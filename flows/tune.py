@@ -34,6 +34,7 @@ from llmpso.search.warm_start import HasMemory
 from llmpso.study.loop import run_study
 from llmpso.study.result import StudyResult
 from llmpso.study.spec import warn_of_idle_workers
+from llmpso.text import plural
 from tasks.advise import CachedBackend
 from tasks.records.flow_runs import prefect_address, without_process_tag
 from tasks.records.ledger import Ledger
@@ -85,9 +86,9 @@ def _with_first_sizes(plan: Plan, study: Tracker) -> Plan:
     begun = plan.laid_out_for(int(study.tags()[WORKERS_TAG]))
     spec, logger = begun.study, get_run_logger()
     logger.info(
-        "swarm of %d particles; %d configurations are proposed at once",
-        spec.swarm_size,
-        spec.n_at_once,
+        "swarm of %s; %s proposed at once",
+        plural(spec.swarm_size, "particle"),
+        plural(spec.n_at_once, "configuration is", "configurations are"),
     )
     warn_of_idle_workers(spec, plan.n_workers, logger)
     return begun
@@ -158,8 +159,12 @@ def _search(
 def _warn_of_unused(ledger: Ledger) -> None:
     if ledger.n_unused:
         get_run_logger().warning(
-            "%d evaluations of the earlier run are not used: they were not proposed again",
-            ledger.n_unused,
+            "%s not used: not proposed again",
+            plural(
+                ledger.n_unused,
+                "evaluation of the earlier run is",
+                "evaluations of the earlier run are",
+            ),
         )
 
 

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from llmpso.errors import SpecError
 from llmpso.option_group import Configurations, Options, Texts
 from llmpso.resources import parsed_resources
-from llmpso.text import did_you_mean
+from llmpso.text import did_you_mean, plural
 from llmpso.token_prices import TokenPrice
 
 AtLeast1 = Annotated[int, Field(ge=1)]
@@ -153,7 +153,8 @@ class SearchOptions(Options):
     def _leave_something_to_search(self) -> Self:
         if self.repeats >= self.evaluations:
             raise SpecError(
-                f"repeats is {self.repeats!r} of {self.evaluations} evaluations; it must be less"
+                f"repeats is {self.repeats!r} of {plural(self.evaluations, 'evaluation')}; it "
+                "must be less"
             )
         return self
 

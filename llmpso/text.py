@@ -34,6 +34,16 @@ def brief(text: str, limit: int = 60) -> str:
     return line if len(line) <= limit else f"{line[:half]}…{line[-half:]}"
 
 
+def plural(n: int, one: str, several: str = "") -> str:
+    """A number of things; more than one is `several`, or `one` with an s.
+
+    Example:
+        >>> plural(1, "trial"), plural(0, "trial"), plural(1_200, "row is", "rows are")
+        ('1 trial', '0 trials', '1,200 rows are')
+    """
+    return f"{n:,} {one if n == 1 else several or f'{one}s'}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """What may have been meant by a name, or all that is known."""
     found = difflib.get_close_matches(name, list(known), n=1)

@@ -97,7 +97,9 @@ def belief_line(beliefs: Sequence[Sequence[float]]) -> str:
     places = sorted({0, len(beliefs) // 2, len(beliefs) - 1})
     course = ", ".join(f"{beliefs[at][1]:.0%} after {beliefs[at][0]:.0f}" for at in places)
     opposite = " (below 0 %: its opposite)" if any(beliefs[at][1] < 0 for at in places) else ""
-    return f"their trend was followed to {course} trainings{opposite}"
+    last = round(beliefs[places[-1]][0])
+    trainings = "training" if last == 1 else "trainings"
+    return f"their trend was followed to {course} {trainings}{opposite}"
 
 
 def began_from_table(earlier: Sequence[Record]) -> list[list[str]]:

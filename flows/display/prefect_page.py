@@ -23,7 +23,7 @@ from prefect.exceptions import PrefectException
 from flows.display.progress import StudyProgress
 from llmpso.escaping import markdown
 from llmpso.goals import Goals
-from llmpso.text import one_line, short
+from llmpso.text import one_line, plural, short
 from llmpso.trial import Trial, ranked
 
 UNAVAILABLE = (httpx.HTTPError, PrefectException)
@@ -75,9 +75,9 @@ class PrefectPage:
 
     def _description(self) -> str:
         study, seconds = self._study, self._study.seconds_left
-        text = f"{study.done} of {study.budget} evaluations"
+        text = f"{study.done} of {plural(study.budget, 'evaluation')}"
         if study.paused:
-            text += f", {len(study.paused)} trainings paused"
+            text += f", {plural(len(study.paused), 'training')} paused"
         if study.best is not None:
             best = short(study.best.value)
             text += f", best {markdown(study.metric)} {best} (from {study.best.source})"

@@ -16,6 +16,7 @@ from flows.tune_plan import Plan
 from llmpso.memory.finished import past_trials
 from llmpso.memory.past_study import PastStudy
 from llmpso.study.result import StudyResult
+from llmpso.text import plural
 from llmpso.trial import Trial
 from tasks.records.ledger import Ledger
 from tasks.records.pages import draw_study, trace_calls
@@ -51,7 +52,7 @@ def publish(plan: Plan, ledger: Ledger, result: StudyResult, summary: Summary) -
             result.trials,
             _as_registered(ledger.linked(result.best), summary),
             summary.study,
-            f"{summary.evaluations} evaluations, best {plan.objective.metric}: "
+            f"{plural(summary.evaluations, 'evaluation')}, best {plan.objective.metric}: "
             f"{summary.best_value:.4g}",
             return_state=True,
         ),

@@ -17,7 +17,8 @@ def stored_facts(stored: StoredStudy) -> dict[str, str]:
     """All facts, the state first."""
     tags = stored.tags
     reasons = {str(reason): words for reason, words in STOPPED.items()}
-    ended = "" if stored.is_running else reasons.get(tags.get("stop_reason", ""))
+    # A run that went further, and failed or runs, has the reason of the end before it.
+    ended = reasons.get(tags.get("stop_reason", "")) if stored.is_finished else ""
     began = f"{stored.began:%Y-%m-%d %H:%M}, {duration(stored.seconds)} until "
     found = {"state": f"{stored.status}{f': {ended}' if ended else ''}"}
     found["began"] = began + ("now" if stored.is_running else "its end")

@@ -15,6 +15,7 @@ from llmpso.improvements import improvements
 from llmpso.objectives.base import SupportsBaselines, is_deterministic
 from llmpso.search.warm_start import Memory
 from llmpso.study.cost import TrainingCost
+from llmpso.study.facts import failures
 from llmpso.study.result import StudyResult
 from llmpso.study.stopping import StopReason
 from llmpso.text import short
@@ -92,6 +93,7 @@ def _of_trials(result: StudyResult, reused: Set[int]) -> dict[str, Any]:
     return {
         "evaluations": len(trained),
         "failed": sum(trial.state is TrialState.FAILED for trial in trained),
+        "failures": failures(trained),
         "pruned": sum(trial.state is TrialState.PRUNED for trial in result.trials),
         "infeasible": sum(trial.state is TrialState.INFEASIBLE for trial in trained),
         "epochs": sum(trial.metrics.get("epochs", 0.0) for trial in trained),

@@ -51,6 +51,8 @@ class Summary:
     stop_reason: str
     evaluations: int
     failed: int
+    failures: str
+    """Why, the commonest reason first."""
     pruned: int
     """Not worth training in full."""
     infeasible: int

@@ -9,7 +9,7 @@ from flows.display.summary import STOPPED, Summary
 from flows.display.summary_text import pruned
 from llmpso.escaping import code, markdown, paragraphs
 from llmpso.study.stopping import StopReason
-from llmpso.text import short
+from llmpso.text import plural, short
 from tasks.records.pages import FIGURES
 from tasks.store.page_links import version_page
 
@@ -30,6 +30,7 @@ def _described(summary: Summary) -> str:
         paragraphs(summary.description),
         "\n".join(f"- Note: {markdown(note, 2_000)}" for note in summary.notes),
         _result(summary),
+        f"Failures: {markdown(summary.failures, 2_000)}." if summary.failures else "",
         _table(["", *map(markdown, _figure_names(summary))], _compared(summary)),
         _table(["hyperparameter", "best"], _params(summary)),
         *_front(summary),
@@ -57,7 +58,8 @@ def _result(summary: Summary) -> str:
     said = f" Another training of it is expected to give {expected}." if expected else ""
     return (
         f"**Best {markdown(summary.metric)}: {value}**, "
-        f"after {summary.evaluations} evaluations ({summary.failed} failed{pruned(summary)}); "
+        f"after {plural(summary.evaluations, 'evaluation')} "
+        f"({summary.failed} failed{pruned(summary)}); "
         f"{STOPPED[StopReason(summary.stop_reason)]}. "
         f"It is trial {summary.best_number}, from `{summary.best_source}`.{said} "
         f"Language model: {markdown(summary.advisor)}."

@@ -5,14 +5,15 @@ from typing import Any
 
 from flows.display.began_from import began_from_line, belief_line, relevance_line, worth_line
 from flows.display.summary import STOPPED, Summary, n_from_llm
+from llmpso.study.cost import cost_text
 from llmpso.study.stopping import StopReason
-from llmpso.text import brief, printable, short
+from llmpso.text import brief, plural, printable, short
 
 
 def as_text(summary: Summary) -> str:
     """The summary as lines that fit a terminal."""
     lines = [
-        f"{summary.objective}: {summary.evaluations} evaluations{_repeats(summary)}, "
+        f"{summary.objective}: {plural(summary.evaluations, 'evaluation')}{_repeats(summary)}, "
         f"{summary.failed} failed"
         f"{_infeasible(summary)}{pruned(summary)}{_reused(summary)} "
         f"({summary.method}, seed {summary.seed}); "
@@ -24,6 +25,7 @@ def as_text(summary: Summary) -> str:
         *(f"  {name}: {_joined(figures)}" for name, figures in summary.baselines.items()),
         *_front(summary),
         "",
+        *([f"failures          {summary.failures}"] if summary.failures else []),
         *(f"note              {note}" for note in summary.notes),
         *(f"memory            {line}" for line in _memory(summary)),
         f"advisor           {summary.advisor}",
@@ -82,7 +84,11 @@ def _front(summary: Summary) -> list[str]:
         f"(trial {row['number']}: {_joined(row['params'])})"
         for row in summary.front
     ]
-    return ["", f"front of {len(rows)} trials (→ the chosen one: {summary.choose})", *rows]
+    return [
+        "",
+        f"front of {plural(len(rows), 'trial')} (→ the chosen one: {summary.choose})",
+        *rows,
+    ]
 
 
 def _memory(summary: Summary) -> list[str]:
@@ -107,7 +113,7 @@ def pruned(summary: Summary) -> str:
     """How many trials were pruned, and what all of them cost; empty if none was."""
     if not summary.pruned:
         return ""
-    return f", {summary.pruned} pruned, cost: {summary.full_trainings:.3g} full trainings"
+    return f", {summary.pruned} pruned, cost: {cost_text(summary.full_trainings)}"
 
 
 def _reused(summary: Summary) -> str:
@@ -125,7 +131,8 @@ def _llm(summary: Summary) -> str:
     return (
         f"{summary.llm_calls} sent, {summary.llm_cached} answered from the cache, "
         f"{summary.llm_tokens} tokens{_cost(summary)}, {summary.llm_problems} with problems; "
-        f"{n_from_llm(summary.improved_by_source)} of its {n_trials} trials improved the best"
+        f"{n_from_llm(summary.improved_by_source)} of its {plural(n_trials, 'trial')} improved "
+        "the best"
     )
 
 

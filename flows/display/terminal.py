@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.display.progress import StudyProgress
-from llmpso.text import one_line
+from llmpso.text import one_line, plural
 
 IS_QUIET: ContextVar[bool] = ContextVar("is_quiet", default=False)
 """Whether the command prints nothing but its result."""
@@ -93,7 +93,9 @@ def _best(progress: StudyProgress) -> Text:
     since = len(progress.trials) - 1 - progress.trials.index(best)
     text = Text(f"{best.value:.5g}", style="bold green")
     text.append(f"  from {best.source}", style="default")
-    return text.append(f", {since} trials ago" if since else ", the latest trial", style="dim")
+    return text.append(
+        f", {plural(since, 'trial')} ago" if since else ", the latest trial", style="dim"
+    )
 
 
 def _now(progress: StudyProgress, n_workers: int) -> Text:
@@ -110,5 +112,4 @@ def _now(progress: StudyProgress, n_workers: int) -> Text:
 
 
 def _requests(progress: StudyProgress) -> Text:
-    plural = "" if progress.n_asked == 1 else "s"
-    return Text(f"{progress.n_asked} request{plural}")
+    return Text(plural(progress.n_asked, "request"))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from llmpso.ensembles.greedy import Loss
 from llmpso.errors import DataError
 from llmpso.space import Floats
+from llmpso.text import plural
 
 Rows = NDArray[np.int64]
 
@@ -48,7 +49,8 @@ class Validated:
             raise DataError(f"validated(model): {max(truth):g} is no index of a class; {_MUST}")
         if len(truth) < 2 * LEAST:
             raise DataError(
-                f"the validation data has {len(truth)} samples; an ensemble needs {2 * LEAST}"
+                f"the validation data has {plural(len(truth), 'sample')}; an ensemble needs "
+                f"{2 * LEAST}"
             )
 
     @classmethod

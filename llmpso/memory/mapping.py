@@ -22,6 +22,7 @@ from llmpso.memory.past_study import PastState, PastStudy, PastTrial, goals_of, 
 from llmpso.pareto import trade_offs
 from llmpso.space import Categorical, Dimension, Floats, Integer, Params, SearchSpace
 from llmpso.space.dimension_checks import is_real
+from llmpso.text import plural
 
 LEAST_COMPLETE = 3
 """Complete trials that fit, without which a study ranks too little."""
@@ -71,9 +72,10 @@ def mapped(space: SearchSpace, study: PastStudy) -> MappedStudy | str:
     usable = [(trial, params) for trial, params in fitting if params is not None]
     n_complete = sum(trial.has_value for trial, _ in usable)
     if n_complete < LEAST_COMPLETE:
+        are = "is" if n_complete == 1 else "are"
         return (
-            f"{study.name}: {n_complete} of its {len(study.trials)} trials are complete and "
-            f"inside this space; at least {LEAST_COMPLETE} are needed"
+            f"{study.name}: {n_complete} of its {plural(len(study.trials), 'trial')} {are} "
+            f"complete and inside this space; at least {LEAST_COMPLETE} are needed"
         )
     return _mapped(space, study, usable, _note(len(fitting) - len(usable), filled))
 
@@ -177,6 +179,10 @@ def _middle(dimension: Dimension) -> Any:
 
 
 def _note(n_left_out: int, filled: Mapping[str, Any]) -> str:
-    parts = [f"{n_left_out} trials are outside this space"] if n_left_out else []
+    parts = (
+        [f"{plural(n_left_out, 'trial is', 'trials are')} outside this space"]
+        if n_left_out
+        else []
+    )
     parts += [f"{name} was not varied and is taken as {value}" for name, value in filled.items()]
     return "; ".join(parts)

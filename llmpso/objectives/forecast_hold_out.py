@@ -11,6 +11,7 @@ from llmpso.data.series.windows import Part, Windows, split_rows
 from llmpso.errors import DataError
 from llmpso.objectives.forecaster import forecast_name
 from llmpso.objectives.held_out import HeldOut
+from llmpso.text import plural
 
 MOST_SHOWN = 336
 """Forecasts that a page shows: two weeks of hours."""
@@ -56,8 +57,9 @@ def forecasts_of(series: TimeSeries, rows: slice, part: Part, model: Any) -> NDA
     places = part.ends - rows.stop
     if len(forecasts) < -places.min():
         raise DataError(
-            f"the model gives {len(forecasts)} forecasts for {len(frame)} new rows, and "
-            f"{-places.min()} are to be evaluated: it looks back further than this objective"
+            f"the model gives {plural(len(forecasts), 'forecast')} for "
+            f"{plural(len(frame), 'new row')}, and {-places.min()} are to be "
+            "evaluated: it looks back further than this objective"
         )
     return np.asarray(forecasts[places])
 

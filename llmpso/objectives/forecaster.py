@@ -12,6 +12,7 @@ from llmpso.data.times.time_format import TimeFormat
 from llmpso.errors import DataError
 from llmpso.objectives.lstm_network import Architecture, LSTMNetwork, forecast
 from llmpso.objectives.network_files import DESCRIPTION, damage_named, load_network, save_network
+from llmpso.text import plural
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,8 @@ class Forecaster:
         rows = self._in_time(inputs)
         if len(rows) < self.window:
             raise DataError(
-                f"the inputs have {len(rows)} rows; this model needs {self.window} or more"
+                f"the inputs have {plural(len(rows), 'row')}; this model needs {self.window} or "
+                "more"
             )
         ends = torch.arange(self.window - 1, len(rows))
         self.network.eval()

@@ -7,6 +7,7 @@ from typing import Any
 from llmpso.pages.charts import Axis, Chart, Counts, Dots, Images, Panel, Path
 from llmpso.pages.palette import BLUE, INK
 from llmpso.pages.trial_points import label
+from llmpso.text import plural
 
 FORECAST, CONFUSION, MISTAKES = "forecast.json", "confusion.json", "mistakes.json"
 """Names of the records among the artifacts of an evaluation."""
@@ -33,7 +34,7 @@ def forecast(record: Record) -> list[Chart]:
     over_time = Panel(
         (
             Path(at, truth, "what came", INK, 1.6),
-            Path(at, forecasts, f"forecast, {record['horizon']} rows before", BLUE, 1.6),
+            Path(at, forecasts, f"forecast, {plural(record['horizon'], 'row')} before", BLUE, 1.6),
         ),
         Axis("", ticks=ticks),
         Axis(unit),

@@ -9,6 +9,7 @@ from scipy.special import stdtrit
 from llmpso.errors import SpecError
 from llmpso.objectives.held_out import HeldOut
 from llmpso.retuning.promotion import LEAST_BLOCKS, block_means
+from llmpso.text import plural
 
 TOLERANCE = 0.1
 """Share by which an error may rise before a model counts as degraded."""
@@ -59,7 +60,8 @@ class LiveError:
     @property
     def reason(self) -> str:
         """One sentence for people."""
-        said = f"{self.n_predictions} predictions in production had an error of {self.error:.4g}"
+        made = plural(self.n_predictions, "prediction")
+        said = f"{made} in production had an error of {self.error:.4g}"
         return f"{said}: degraded with confidence" if self.is_degraded else said
 
 

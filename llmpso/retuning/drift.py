@@ -22,6 +22,7 @@ from scipy.special import chdtrc, kolmogorov
 from llmpso.errors import DataError
 from llmpso.holm import holm
 from llmpso.space import Floats
+from llmpso.text import plural
 
 PSI_THRESHOLD = 0.25
 """Index above which a shift is major."""
@@ -284,4 +285,5 @@ def describe(drift: Sequence[ColumnDrift]) -> str:
         largest = f"; the largest index is {drift[0].psi:.2f} ({drift[0].column})" if drift else ""
         return f"no column drifted (index above {PSI_THRESHOLD} and significant){largest}"
     named = ", ".join(f"{column.column} {column.psi:.2f}" for column in drifted)
-    return f"{len(drifted)} of {len(drift)} columns drifted (index above {PSI_THRESHOLD}): {named}"
+    columns = plural(len(drift), "column")
+    return f"{len(drifted)} of {columns} drifted (index above {PSI_THRESHOLD}): {named}"

@@ -22,6 +22,7 @@ from scipy.special import stdtrit
 from llmpso.errors import DataError, SpecError
 from llmpso.objectives.held_out import HeldOut
 from llmpso.space import Floats
+from llmpso.text import plural
 
 LEAST_BLOCKS = 5
 """Fewer stretches of data than this do not allow a conclusion about other data."""
@@ -188,8 +189,9 @@ def block_means(losses: Floats, block: int) -> Floats:
     n_blocks = len(losses) // block
     if n_blocks < LEAST_BLOCKS:
         raise DataError(
-            f"the held-out part has {len(losses)} samples, {n_blocks} stretches of {block}; a "
-            f"comparison needs at least {LEAST_BLOCKS}: wait for more data, or hold out more"
+            f"the held-out part has {plural(len(losses), 'sample')}, "
+            f"{plural(n_blocks, 'stretch', 'stretches')} of {block}; a comparison needs at least "
+            f"{LEAST_BLOCKS}: wait for more data, or hold out more"
         )
     starts = np.arange(n_blocks) * block
     lengths = np.diff(np.append(starts, len(losses)))
@@ -199,7 +201,10 @@ def block_means(losses: Floats, block: int) -> Floats:
 def _blocked(refits: Sequence[HeldOut], others: Sequence[HeldOut], *, least: int) -> Floats:
     """Mean losses, shape (n_refits, n_blocks)."""
     if len(refits) < least:
-        raise DataError(f"there are {len(refits)} refits; a comparison needs at least 2 of each")
+        raise DataError(
+            f"there {'is' if len(refits) == 1 else 'are'} {plural(len(refits), 'refit')}; a "
+            "comparison needs at least 2 of each"
+        )
     if {len(refit.losses) for refit in refits} != {len(refit.losses) for refit in others}:
         raise DataError("champion and challenger were not measured on the same samples")
     # Never 0, so that a perfect model has a logarithm.

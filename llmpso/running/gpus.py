@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from llmpso.errors import SpecError
 from llmpso.extras import needed_by
+from llmpso.text import plural
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -42,8 +43,8 @@ def check_gpus(n_workers: int, per_gpu: int) -> None:
     n_gpus = len(visible_gpus())
     if n_workers > n_gpus * per_gpu:
         raise SpecError(
-            f"per_gpu is {per_gpu!r}, and {n_gpus} GPUs can be used: room for {n_gpus * per_gpu} "
-            f"workers, not for {n_workers}; set --workers"
+            f"per_gpu is {per_gpu!r}, and {plural(n_gpus, 'GPU')} can be used: room for "
+            f"{plural(n_gpus * per_gpu, 'worker')}, not for {n_workers}; set --workers"
         )
 
 
@@ -72,5 +73,6 @@ def take_gpu(per_gpu: int) -> str:
             os.environ[DEVICES] = gpu
             return gpu
     raise SpecError(
-        f"all {len(gpus) * per_gpu} places on the {len(gpus)} GPUs of this machine are taken"
+        f"{plural(len(gpus) * per_gpu, 'place is', 'places are')} taken on "
+        f"{plural(len(gpus), 'GPU')} of this machine: there is no other"
     )

@@ -18,7 +18,7 @@ from llmpso.running.evaluate import Measure
 from llmpso.running.outcome import Outcome, lost_outcome, outcome_from_bytes
 from llmpso.running.worker_context import WorkerContext
 from llmpso.running.worker_pool import ClosedError, NoRoomError, WorkerPool
-from llmpso.text import one_line
+from llmpso.text import one_line, plural
 from llmpso.trial import Failure, FailureKind, Trial
 from llmpso.user_code.safe_path import forget_working_directory
 
@@ -115,8 +115,9 @@ def _check_room(needs: Mapping[str, float], n_workers: int) -> None:
     for name, amount in needs.items():
         if n_workers * amount > found.get(name, 0.0):
             raise SpecError(
-                f"the Ray cluster has {found.get(name, 0.0):g} {name}, and {n_workers} workers "
-                f"need {n_workers * amount:g}; set --workers or --resources"
+                f"the Ray cluster has {found.get(name, 0.0):g} {name}, and "
+                f"{plural(n_workers, 'worker needs', 'workers need')} {n_workers * amount:g}; set "
+                "--workers or --resources"
             )
 
 

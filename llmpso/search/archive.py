@@ -11,6 +11,7 @@ from llmpso.errors import SpaceError, TellError
 from llmpso.search.optimizer import Key, Metaheuristic, Proposal
 from llmpso.search.swarm import folded
 from llmpso.space import Params, Position, SearchSpace
+from llmpso.text import plural
 from llmpso.trial import Trial, TrialState
 
 MAX_REDRAWS = 200
@@ -192,7 +193,7 @@ def check_feasible(space: SearchSpace) -> None:
     """
     if space.size <= MAX_DRAWN:
         tried: Iterable[Params] = space.configurations()
-        those = f"of the {space.size} configurations"
+        those = f"of the {plural(int(space.size), 'configuration')}"
     else:
         # A generator of its own: the study's draws do not depend on what is forbidden.
         places = np.random.default_rng(0).random((MAX_DRAWN, len(space)))

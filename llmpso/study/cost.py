@@ -7,6 +7,17 @@ from typing import Self
 from llmpso.trial import Trial, TrialState
 
 
+def cost_text(total: float) -> str:
+    """A cost for people.
+
+    Example:
+        >>> cost_text(1.0), cost_text(2.125)
+        ('1 full training', '2.12 full trainings')
+    """
+    said = f"{total:.3g}"
+    return f"{said} full training{'' if said == '1' else 's'}"
+
+
 class TrainingCost:
     """Full trainings that trials have cost.
 

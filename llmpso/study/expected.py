@@ -13,7 +13,7 @@ import numpy as np
 
 from llmpso.space import SearchSpace
 from llmpso.study.repeats import are_deterministic, candidates, chosen, own_repeats, values_of
-from llmpso.text import short
+from llmpso.text import plural, short
 from llmpso.trial import Trial, TrialState
 
 LEAST_TO_EXPECT = 10
@@ -33,8 +33,11 @@ class Expectation:
 
     def __str__(self) -> str:
         """The estimate in words."""
-        times = "1 repeat" if self.n_repeats == 1 else f"{self.n_repeats} repeats"
-        by = f"the mean of {times}" if self.n_repeats else "by the surrogate"
+        by = (
+            f"the mean of {plural(self.n_repeats, 'repeat')}"
+            if self.n_repeats
+            else "by the surrogate"
+        )
         return f"{short(self.value)} ± {self.deviation:.2g}, {by}"
 
 

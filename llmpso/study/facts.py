@@ -5,14 +5,17 @@ from collections.abc import Sequence
 
 from llmpso.goals import Goals
 from llmpso.pages.html_table import facts_table, rows_table
-from llmpso.study.cost import TrainingCost
+from llmpso.study.cost import TrainingCost, cost_text
 from llmpso.study.expected import Expectation
 from llmpso.study.trial_rows import trial_rows
-from llmpso.text import brief, one_line, short
+from llmpso.text import brief, one_line, plural, short
 from llmpso.trial import Trial, ranked
 
 BEST_SHOWN = 10
 """Trials in the table of the best."""
+
+REASONS_SHOWN = 3
+"""Reasons why trials failed."""
 
 SHOWN = ("number", "source", "value", "values.", "params.", "constraints.", "seconds")
 """Columns of that table, or how their names begin."""
@@ -41,7 +44,9 @@ def facts(
             found["expected of another training"] = str(expected)
         found["configuration"] = configuration(best)
     found["trials"] = counted(trials)
-    found["cost"] = f"{TrainingCost(trials).total:.3g} full trainings"
+    if any(trial.failure for trial in trials):
+        found["failures"] = failures(trials)
+    found["cost"] = cost_text(TrainingCost(trials).total)
     found["training time"] = f"{sum(trial.seconds for trial in trials):.3g} s"
     return found
 
@@ -62,6 +67,17 @@ def counted(trials: Sequence[Trial]) -> str:
     states = Counter(str(trial.state) for trial in trials)
     parts = ", ".join(f"{n} {state}" for state, n in states.most_common())
     return f"{len(trials)}: {parts}" if len(states) > 1 else parts or "none"
+
+
+def failures(trials: Sequence[Trial]) -> str:
+    """Why trials failed, the commonest reason first; empty if none did."""
+    reasons = Counter(
+        f"{trial.failure.kind}: {one_line(trial.failure.message, 150)}"
+        for trial in trials
+        if trial.failure
+    ).most_common()
+    said = [f"{reason} ({plural(n, 'trial')})" for reason, n in reasons[:REASONS_SHOWN]]
+    return "; ".join(said + ["…"] * (len(reasons) > REASONS_SHOWN))
 
 
 def best_first(trials: Sequence[Trial], best: Trial | None) -> list[Trial]:

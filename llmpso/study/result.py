@@ -16,7 +16,7 @@ from llmpso.study.facts import counted, html
 from llmpso.study.repeats import chosen
 from llmpso.study.stopping import StopReason
 from llmpso.study.trial_rows import trial_frame
-from llmpso.text import short
+from llmpso.text import plural, short
 from llmpso.trial import Trial, TrialState, ranked, violated_text
 from llmpso.user_code.calls import last_line
 
@@ -158,21 +158,26 @@ class StudyResult:
         failures = Counter(trial.failure for trial in self.trials if trial.failure)
         infeasible = [t for t in self.trials if t.state is TrialState.INFEASIBLE]
         if infeasible:
+            are = "is" if len(infeasible) == 1 else "are"
             return LLMPSOError(
-                f"{len(infeasible)} of {len(self.trials)} trials are above a limit, and no other "
-                f"has a value; the last one: {violated_text(infeasible[-1])}"
+                f"{len(infeasible)} of {plural(len(self.trials), 'trial')} {are} above a limit, "
+                f"and no other has a value; the last one: {violated_text(infeasible[-1])}"
             )
         if not failures:
             return LLMPSOError("no trial was completed before the study ended")
         (failure, times), *others = failures.most_common()
         most = f", {times} of them" if others else ""
         error = LLMPSOError(
-            f"all {len(self.trials)} trials failed{most}: {failure.kind}: {failure.message}"
+            f"{_all(len(self.trials))} failed{most}: {failure.kind}: {failure.message}"
             f"{last_line(failure.traceback)}{_hint(self.stop_reason)}"
         )
         if failure.traceback:
             error.add_note(failure.traceback)
         return error
+
+
+def _all(n_trials: int) -> str:
+    return "the only trial" if n_trials == 1 else f"all {n_trials:,} trials"
 
 
 def _hint(stop_reason: StopReason) -> str:

@@ -13,6 +13,7 @@ from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.successive_halving import Racing
 from llmpso.study.repeats import Repeats
 from llmpso.study.workers import Evaluator
+from llmpso.text import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,8 @@ def warn_of_idle_workers(
     """Warn if a study can never use all workers."""
     if spec.n_at_once < n_workers:
         log.warning(
-            "%d of %d workers stay idle: only %d particles move together",
+            "%d of %s stay idle: only %s together",
             n_workers - spec.n_at_once,
-            n_workers,
-            spec.n_at_once,
+            plural(n_workers, "worker"),
+            plural(spec.n_at_once, "particle moves", "particles move"),
         )

@@ -22,7 +22,7 @@ from llmpso.memory.past_study import PastStudy
 from llmpso.memory.reference_studies import reference_studies
 from llmpso.options import MemoryOptions
 from llmpso.space import SearchSpace
-from llmpso.text import did_you_mean, one_line
+from llmpso.text import did_you_mean, one_line, plural
 from tasks.records.past_studies import Copies, read_past_study, saved_copies
 from tasks.storable_errors import storable_errors
 from tasks.store.client import client, paged
@@ -82,7 +82,8 @@ def recall(sought: Sought) -> Recalled:
 
 def counted(n_studies: int) -> str:
     """A number of earlier studies in words."""
-    return "1 earlier study" if n_studies == 1 else f"{n_studies or 'no'} earlier studies"
+    several = plural(n_studies, "earlier study", "earlier studies")
+    return several if n_studies else "no earlier studies"
 
 
 def recorded(study: Tracker) -> Recalled | None:

@@ -15,6 +15,7 @@ from llmpso.running.outcome import Outcome
 from llmpso.running.pending_records import PendingRecord
 from llmpso.study.cost import TrainingCost
 from llmpso.study.repeats import without_repeats
+from llmpso.text import plural
 from llmpso.trial import Trial, TrialState
 from tasks.records.incumbent_curve import IncumbentCurve
 from tasks.records.reuse import Allowed, found_for, progress, reusable_trials, reused_for
@@ -211,7 +212,7 @@ class Ledger:
         """
         wait(self._under_way.copy())
         patiently(self._check_lock, "see who runs the study")
-        patiently(self._deliver, f"record {len(self._waiting)} evaluations")
+        patiently(self._deliver, f"record {plural(len(self._waiting), 'evaluation')}")
         patiently(self._incumbents.deliver, "record the best values")
         patiently(partial(close_unfinished, self.study), "close interrupted records")
 
@@ -293,4 +294,5 @@ class Ledger:
     def _be_quiet(self) -> None:
         """Wait before the store is tried again."""
         self._quiet_until = time.monotonic() + QUIET_SECONDS
-        logger.warning("MLflow does not answer: %d evaluations wait on disk", len(self._waiting))
+        waiting = plural(len(self._waiting), "evaluation waits", "evaluations wait")
+        logger.warning("MLflow does not answer: %s on disk", waiting)

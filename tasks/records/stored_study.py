@@ -76,7 +76,7 @@ class StoredStudy:
     def goals(self) -> Goals:
         """What was lowered together; no names if it was one value."""
         names = next((trial.goals for trial in self.trials if trial.goals), ())
-        return Goals(names, self.run.data.params.get("choose", KNEE)) if names else Goals()
+        return Goals(names, self.tags.get("choose", KNEE)) if names else Goals()
 
     @property
     def result(self) -> StudyResult:
@@ -98,13 +98,18 @@ class StoredStudy:
         return self.holder is not None and self.holder.silent_seconds < SILENT_SECONDS
 
     @property
+    def is_finished(self) -> bool:
+        """Whether it has its result, and is not extended now."""
+        return not self.is_running and self.run.info.status == "FINISHED"
+
+    @property
     def status(self) -> str:
         """Its state in words."""
         if self.is_running and self.holder is not None:
             return f"running: process {self.holder.process} on {self.holder.host}"
+        if self.is_finished:
+            return "finished"
         status = str(self.run.info.status).lower()
-        if status == "finished":
-            return status
         way_on = "; the same command resumes it" if self.tags.get(STUDY_TAG) else ""
         return f"{'interrupted' if status == 'running' else status}{way_on}"
 

@@ -10,7 +10,7 @@ from mlflow.entities import Dataset
 from prefect import get_run_logger
 
 from llmpso.errors import BusyError, StorageError
-from llmpso.text import one_line
+from llmpso.text import one_line, plural
 from tasks.records.datasets import TUNING, record_input
 from tasks.records.flow_runs import mark_crashed
 from tasks.records.ledger import Ledger
@@ -73,7 +73,7 @@ def open_study(identity: StudyIdentity, flow_run_id: str, *, resume: bool) -> It
         record_input(study, study.run_id, identity.dataset, TUNING)
         ledger = Ledger(study, identity.fingerprint, identity.allowed, lock.check_after_silence)
         if ledger.n_reusable:
-            get_run_logger().info("resuming with %d evaluations", ledger.n_reusable)
+            get_run_logger().info("resuming with %s", plural(ledger.n_reusable, "evaluation"))
         with closing(ledger):
             yield ledger
         patiently(lock.check, "end the study")

@@ -41,7 +41,7 @@ def test_a_study_begins_from_one_of_a_csv_file(
     assert llmpso("import", "bowls.csv", "--objective", bowl, "--value", "height") == 0
     out = capsys.readouterr().out
     assert "bowls: 8 trials (7 complete, 1 failed), best height (m): 0.1406" in out
-    assert "note: 1 trials are outside this space" in out
+    assert "note: 1 trial is outside this space" in out
     summary = tune(bowl, **OPTIONS)
     assert [study["name"] for study in summary.began_from] == ["bowls"]
     assert summary.starts[0]["value"] == 0.125**2 + 1 / 8

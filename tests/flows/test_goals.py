@@ -102,6 +102,24 @@ def test_two_goals_pass_through_everything(
     assert json.dumps(summary.record())
 
 
+def test_another_choice_trains_nothing_and_is_shown_everywhere(
+    prefect_server, mlflow_store, sized: dict[str, str], tmp_path: Path
+) -> None:
+    asked = sized | {"advisor": "none", "goals": "error,megabytes", "evaluations": 8}
+    at_knee = tune(**asked)
+    other = next(row for row in at_knee.front if row["number"] != at_knee.best_number)
+    limit = f"megabytes <= {other['values']['megabytes']!r}"
+    chosen = tune(**asked, choose=limit)
+    sys.modules.pop("two_goals", None)
+    assert chosen.run_id == at_knee.run_id
+    assert len((tmp_path / "counted").read_text()) == 8
+    assert chosen.best_number == other["number"]
+    shown = stored_study(mlflow_store, chosen.run_id)
+    assert shown.goals.choose == limit
+    assert shown.best is not None
+    assert shown.best.number == chosen.best_number
+
+
 def test_goals_are_refused_where_there_is_one_value(sized: dict[str, str], mlflow_store) -> None:
     for options, message in (
         ({"objective": "rastrigin", "goals": ["a", "b"]}, "names of several values; 'rastrigin'"),

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from flows.command_line import USAGE_ERROR, joined_app, run
 from flows.display.sparkline import sparkline
 from flows.display.summary import Summary
+from flows.display.summary_text import as_text
 from flows.tune import tune
 from llmpso import Trial
 from llmpso.trial import Source
@@ -57,6 +58,9 @@ def test_a_study_is_shown_and_sent_as_a_file(summary, capsys) -> None:
     shown = capsys.readouterr().out
     assert shown.startswith(f"{summary.study}\n")
     assert "finished: all evaluations were used" in shown
+    assert re.search(r"^failures +\w+: .+ \(\d+ trials?\)", shown, flags=re.MULTILINE)
+    assert "\nfailures          " in as_text(summary)
+    assert summary.failures in json.dumps(summary.record(), ensure_ascii=False)
     assert f"{summary.best_value:.4g}, trial {summary.best_number}" in shown
     assert len(re.findall(r"^ +\d+  (?:complete|failed)", shown, flags=re.MULTILINE)) == 14
     assert re.search(r"best so far +█.*▁  \S+ → ", shown)
@@ -118,6 +122,8 @@ def test_what_runs_now_is_shown_while_its_process_lives(summary, capsys) -> None
     record = json.loads(capsys.readouterr().out)
     assert record["running"] == []
     assert record["state"] == "interrupted; the same command resumes it"
+    assert llmpso("show") == 0
+    assert "all evaluations were used" not in capsys.readouterr().out
 
 
 def test_what_cannot_be_shown_is_said_in_one_line(summary, capsys) -> None:

@@ -43,7 +43,7 @@ def test_the_view_shows_best_source_and_what_is_under_way(progress) -> None:
     progress.begin([trial(number, None) for number in (3, 4, 5)])
     text = seen(progress)
     assert "3/10, 1 failed" in text
-    assert "26.5  from default, 1 trials ago" in text
+    assert "26.5  from default, 1 trial ago" in text
     assert "●●○  2 running, 1 waiting" in text
     assert "left" in text
     assert max(map(len, text.splitlines())) <= 80

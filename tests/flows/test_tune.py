@@ -130,7 +130,7 @@ def test_a_guided_study_asks_once_and_shows_the_win_rate_of_each_source(
     assert summary.by_source[Source.SURROGATE] > 0
     n_won = summary.improved_by_source.get(Source.SURROGATE, 0)
     assert f"surrogate {n_won} of {summary.by_source[Source.SURROGATE]}" in as_text(summary)
-    assert "of its 1 trials improved the best" in as_text(summary)
+    assert "of its 1 trial improved the best" in as_text(summary)
     kept = mlflow.artifacts.load_dict(f"runs:/{summary.run_id}/summary.json")
     assert kept["improved_by_source"] == summary.improved_by_source
 
@@ -304,7 +304,7 @@ def test_what_was_done_to_the_data_is_said_everywhere(
     said = (
         "columns are separated by semicolons",
         "time is read from 'time', dates as %d/%m/%Y",
-        "column 'load': 1 of 180 cells are no number ('x') and count as missing",
+        "column 'load': 1 of 180 cells is no number ('x') and counts as missing",
         "column 'site' is left out: it never changes",
     )
     assert summary.notes == said

@@ -14,6 +14,7 @@ from llmpso.data.column_names import near_names
 from llmpso.data.images.image_set import Labels, Pixels
 from llmpso.data.series.windows import TEST_SHARE, VALIDATION_SHARE
 from llmpso.errors import DataError
+from llmpso.text import plural
 
 SPLITS = {
     "train": "train",
@@ -89,7 +90,8 @@ def grouped(collection: Collection, groups: Groups) -> Collection:
     notes = collection.notes
     if not chosen.all():
         left_out = ", ".join(sorted(set(known) - set(group_of)))
-        notes += (f"{(~chosen).sum()} images of {left_out} are left out",)
+        one, several = f"image of {left_out} is", f"images of {left_out} are"
+        notes += (f"{plural(int((~chosen).sum()), one, several)} left out",)
     grouping = "; ".join(f"{name} is {' + '.join(members)}" for name, members in groups.items())
     return replace(
         collection,
@@ -159,9 +161,9 @@ def _drawn(
             )
         if len(members) < MIN_PER_CLASS - 1:
             raise DataError(
-                f"class {name!r} has {(labels == index).sum()} images, {len(members)} of them to "
-                f"train on; a class needs {MIN_PER_CLASS} or more: add some, or leave it out with "
-                "classes"
+                f"class {name!r} has {plural(int((labels == index).sum()), 'image')}, "
+                f"{len(members)} of them to train on; a class needs {MIN_PER_CLASS} or more: add "
+                "some, or leave it out with classes"
             )
         first = members[np.argsort(order[members])]
         parts[first[: max(1, round(share * len(members)))]] = name_of_part

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from llmpso.data.images.image_set import Pixels
 from llmpso.errors import DataError
+from llmpso.text import plural
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -120,8 +121,8 @@ def as_pixels(decoded: Sequence[Decoded], notes: list[str]) -> Pixels:
     factor = 255.0 / max(high - low, 1e-30)
     if deep:
         notes.append(
-            f"{len(deep):,} images are deeper than 8 bits: values from {low:g} to {high:g} become "
-            "0 to 255, as they must be for a forecast too"
+            f"{plural(len(deep), 'image is', 'images are')} deeper than 8 bits: values from "
+            f"{low:g} to {high:g} become 0 to 255, as they must be for a forecast too"
         )
     return np.stack([_as_bytes(image, low, factor) for image in decoded])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmpso.data.images.classes_and_parts import SPLITS
 from llmpso.errors import DataError
+from llmpso.text import plural
 
 SUFFIXES = frozenset(
     (
@@ -93,9 +94,13 @@ class _LeftOut:
             yield f"hidden files and folders are left out: {_named(self._hidden)}"
         if self._others:
             n, kinds = sum(self._others.values()), _named(self._others)
-            yield f"{n:,} files are left out that are no images by their endings: {kinds}"
+            one = "file is left out that is no image by its ending"
+            several = "files are left out that are no images by their endings"
+            yield f"{plural(n, one, several)}: {kinds}"
         if self._n_loose:
-            yield f"{self._n_loose:,} images of {name!r} are left out because they are in no class"
+            one, several = f"image of {name!r} is", f"images of {name!r} are"
+            why = "it is in no class" if self._n_loose == 1 else "they are in no class"
+            yield f"{plural(self._n_loose, one, several)} left out because {why}"
 
 
 def is_hidden(name: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from llmpso.data.images.classes_and_parts import Collection, described, order_of
 from llmpso.data.images.decoding import Decoded, as_pixels, decode
 from llmpso.data.images.file_listing import list_images
+from llmpso.text import plural
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +56,12 @@ def _note_changes(decoded: Sequence[Decoded], side: int, notes: list[str]) -> No
         found = ", ".join(f"{count} {mode}" for mode, count in modes.most_common())
         notes.append(f"images are of several modes ({found}); all become RGB")
     if n_transparent := sum(image.is_transparent for image in decoded):
-        notes.append(f"{n_transparent:,} images are transparent in part: they are put on white")
+        one = "image is transparent in part: it is"
+        several = "images are transparent in part: they are"
+        notes.append(f"{plural(n_transparent, one, several)} put on white")
     if n_moving := sum(image.n_frames > 1 for image in decoded):
-        notes.append(f"{n_moving:,} images have several frames or pages: the first is taken")
+        have = plural(n_moving, "image has", "images have")
+        notes.append(f"{have} several frames or pages: the first is taken")
     sizes = {image.size for image in decoded}
     if sizes != {(side, side)}:
         logger.info("images of %d sizes are resized to %d × %d pixels", len(sizes), side, side)

@@ -14,6 +14,7 @@ from llmpso.data.images.image_folder import read_folder
 from llmpso.data.images.image_set import ImageSet, LabelledImages, Labels
 from llmpso.data.images.npz_arrays import read_npz
 from llmpso.errors import DataError
+from llmpso.text import plural
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +79,12 @@ def _split_notes(collection: Collection, parts: NDArray[np.str_], labels: Labels
         if part != "train" and key in trained_on
     )
     if shared:
-        counts = " and ".join(f"{n:,} images of the {part} part" for part, n in shared.items())
-        yield f"{counts} are among the training images too: errors on them are too low"
+        counts = " and ".join(
+            f"{plural(n, 'image')} of the {part} part" for part, n in shared.items()
+        )
+        are = "is" if shared.total() == 1 else "are"
+        yield f"{counts} {are} among the training images too: errors on them are too low"
     n_torn = len({*zip(seen, labels.tolist(), strict=True)}) - len({*seen})
     if n_torn:
-        yield f"{n_torn:,} images occur in several classes: nothing can tell them apart"
+        occur = plural(n_torn, "image occurs", "images occur")
+        yield f"{occur} in several classes: nothing can tell them apart"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from llmpso.data.images.classes_and_parts import SPLITS, Collection, described, order_of
 from llmpso.errors import DataError
+from llmpso.text import plural
 
 ARRAYS = ("images", "labels", "class_names", "split")
 """The arrays that are read; others in the file are ignored."""
@@ -37,7 +38,8 @@ def read_npz(path: Path) -> Collection:
     for name in ("labels", "split"):
         if name in arrays and len(arrays[name]) != len(pixels):
             raise DataError(
-                f"{name} of {str(path)!r} has {len(arrays[name])} entries for {len(pixels)} images"
+                f"{name} of {str(path)!r} has {plural(len(arrays[name]), 'entry', 'entries')} for "
+                f"{plural(len(pixels), 'image')}"
             )
     return Collection(
         pixels=pixels,
@@ -116,7 +118,7 @@ def _named(path: Path, labels: NDArray[Any], class_names: NDArray[Any] | None) -
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(class_names):
         raise DataError(
             f"labels of {str(path)!r} go from {labels.min()} to {labels.max()}, but class_names "
-            f"has {len(class_names)} entries"
+            f"has {plural(len(class_names), 'entry', 'entries')}"
         )
     return np.asarray(class_names.astype(str)[labels])
 

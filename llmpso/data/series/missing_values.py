@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from llmpso.errors import DataError
+from llmpso.text import plural
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,9 @@ def on_grid(table: pd.DataFrame, max_missing: float, notes: list[str]) -> pd.Dat
         notes.append(uneven)
         return table
     if n_rows > len(index):
-        notes.append(f"{n_rows - len(index):,} rows are missing in the file; they count as gaps")
+        one = "row is missing in the file; it counts as a gap"
+        several = "rows are missing in the file; they count as gaps"
+        notes.append(plural(n_rows - len(index), one, several))
     grid = pd.date_range(index[0], index[-1], freq=step, name=index.name)
     return table.reindex(grid)
 
@@ -57,8 +60,9 @@ def note_outliers(table: pd.DataFrame, notes: list[str]) -> None:
             continue
         mark, low, high = known[is_mark].iloc[0], others.min(), others.max()
         if max(low - mark, mark - high) > FAR * max(high - low, abs(high)):
+            cells = plural(int((known == mark).sum()), "cell")
             notes.append(
-                f"column {name!r}: {mark:g}, in {int((known == mark).sum()):,} cells, is far from "
+                f"column {name!r}: {mark:g}, in {cells}, is far from "
                 f"all others ({low:g} to {high:g}); if it means that nothing was measured, leave "
                 "those cells empty"
             )

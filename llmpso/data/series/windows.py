@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from llmpso.data.series.input_encoder import InputEncoder, numbers
 from llmpso.data.series.time_series import TimeSeries
 from llmpso.errors import DataError
+from llmpso.text import plural
 
 logger = logging.getLogger(__name__)
 
@@ -126,9 +127,9 @@ def _check_lengths(series: TimeSeries, window: int, horizon: int) -> None:
     needed = window + horizon + MIN_WINDOWS - 1
     if shortest < needed:
         raise DataError(
-            f"series {series.name!r} has {n_rows} rows, {shortest} of them for validation; a "
-            f"window of {window} with horizon {horizon} needs {needed} there: give at least "
-            f"{math.ceil(needed / VALIDATION_SHARE)} rows, or less window or horizon"
+            f"series {series.name!r} has {plural(n_rows, 'row')}, {shortest} of them for "
+            f"validation; a window of {window} with horizon {horizon} needs {needed} there: give "
+            f"at least {math.ceil(needed / VALIDATION_SHARE)} rows, or less window or horizon"
         )
 
 
@@ -138,9 +139,10 @@ def _check_parts(
     for part, place, name in zip(parts, rows, ("training", "validation", "test"), strict=True):
         if len(part) < MIN_WINDOWS:
             raise DataError(
-                f"the {name} part (rows {place.start} to {place.stop - 1}) has {len(part)} "
-                f"windows with a known target for window {window} and horizon {horizon}; it "
-                f"needs {MIN_WINDOWS}: choose a stretch of the data with fewer gaps"
+                f"the {name} part (rows {place.start} to {place.stop - 1}) has "
+                f"{plural(len(part), 'window')} with a known target for window {window} and "
+                f"horizon {horizon}; it needs {MIN_WINDOWS}: choose a stretch of the data with "
+                "fewer gaps"
             )
         if name == "training" and np.ptp(part.targets) == 0:
             raise DataError(

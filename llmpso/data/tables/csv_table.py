@@ -14,6 +14,7 @@ from llmpso.data.tables.csv_content import read_text
 from llmpso.data.tables.csv_layout import SPACES, CsvLayout, find_layout
 from llmpso.data.tables.numbers import with_columns
 from llmpso.errors import DataError
+from llmpso.text import plural
 
 _SEPARATOR_NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", SPACES: "spaces"}
 
@@ -83,14 +84,16 @@ def _body(text: str, layout: CsvLayout, notes: list[str]) -> str:
     lines = text.split("\n")
     above, header, rows = lines[: layout.header], lines[layout.header], lines[layout.header + 1 :]
     if above:
-        count = _counted(len(above), "line")
+        count = plural(len(above), "line is", "lines are")
         notes.append(f"{count} left out above the header, first {above[0].strip()[:60]!r}")
     plain = [row for row in rows if not row.startswith("#")]
     if n_headers := sum(row == header for row in rows):
-        notes.append(f"{_counted(n_headers, 'line')} left out: the header again")
+        count = plural(n_headers, "line is", "lines are")
+        notes.append(f"{count} left out: the header again")
         rows, plain = ([row for row in some if row != header] for some in (rows, plain))
     if any(row.strip() for row in plain) and len(plain) < len(rows):
-        notes.append(f"{_counted(len(rows) - len(plain), 'line')} left out that begin with '#'")
+        one, several = "line is left out that begins", "lines are left out that begin"
+        notes.append(f"{plural(len(rows) - len(plain), one, several)} with '#'")
         rows = plain
     if layout.separator != SPACES and '"' not in text:
         rows = _whole(rows, layout, notes)
@@ -109,8 +112,8 @@ def _whole(rows: list[str], layout: CsvLayout, notes: list[str]) -> list[str]:
     if short:
         first = short[0] + layout.header + 2
         notes.append(
-            f"{len(short):,} rows have fewer cells than the header (line {first} first): what is "
-            "not there counts as missing"
+            f"{plural(len(short), 'row has', 'rows have')} fewer cells than the header (line "
+            f"{first} first): what is not there counts as missing"
         )
     return rows
 
@@ -165,7 +168,3 @@ def _note_layout(layout: CsvLayout, notes: list[str]) -> None:
         notes.append(f"columns are separated by {_SEPARATOR_NAMES[layout.separator]}")
     if layout.decimal == ",":
         notes.append("numbers have a decimal comma")
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s are' if n > 1 else ' is'}"

@@ -91,9 +91,10 @@ def _mended(
         _check_marks(name, cells, decimal)
     if len(wrong):
         marks = ", ".join(map(repr, wrong.unique()[:3])) + (", …" if wrong.nunique() > 3 else "")
+        are, count = ("is", "counts") if len(wrong) == 1 else ("are", "count")
         notes.append(
-            f"column {name!r}: {len(wrong):,} of {len(cells):,} cells are no number ({marks}) and "
-            "count as missing"
+            f"column {name!r}: {len(wrong):,} of {len(cells):,} cells {are} no number ({marks}) "
+            f"and {count} as missing"
         )
     if unit:
         notes.append(f"column {name!r}: the unit {unit!r} is taken away from its cells")

@@ -11,6 +11,7 @@ from llmpso.data.tables.csv_table import CsvOptions
 from llmpso.data.times.time_detection import check_pattern, is_clock, is_timely, read_column
 from llmpso.data.times.time_format import ISO, PARTS, TimeFormat
 from llmpso.errors import DataError
+from llmpso.text import plural
 
 _SUMMARY = (
     r"(?i)^\W*(?:grand\s+)?(?:total|sum|subtotal|mean|average|avg|count|min|max|std|median"
@@ -41,7 +42,8 @@ def take_time(
         notes.append(how.describe())
     unique = _unique_rows(table, times)
     if not unique.all():
-        notes.append(f"{int((~unique).sum()):,} rows that repeat another are left out")
+        one, several = "row that repeats another is", "rows that repeat another are"
+        notes.append(f"{plural(int((~unique).sum()), one, several)} left out")
     _note_order(times[unique], notes)
     rest = table[unique].drop(columns=list(how.columns))
     return rest.set_index(pd.DatetimeIndex(times[unique], name=how.name)).sort_index(), how
@@ -195,7 +197,9 @@ def _without_summary(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
             n_left_out = max(n_left_out, len(table) - last)
     if not n_left_out:
         return table
-    notes.append(f"the last {n_left_out} rows are left out: they sum up those above them")
+    one = "row is left out: it sums up those above it"
+    several = "rows are left out: they sum up those above them"
+    notes.append(f"the last {plural(n_left_out, one, several)}")
     return table.iloc[:-n_left_out]
 
 

@@ -211,7 +211,7 @@ def test_a_shorter_rest_joins_the_last_block() -> None:
     ("losses", "block", "n_refits", "message"),
     [
         (40, 12, 2, "the held-out part has 40 samples, 3 stretches of 12; a comparison needs"),
-        (60, 12, 1, "there are 1 refits; a comparison needs at least 2 of each"),
+        (60, 12, 1, "there is 1 refit; a comparison needs at least 2 of each"),
     ],
 )
 def test_too_little_to_compare_is_refused(losses, block, n_refits, message) -> None:

@@ -176,7 +176,7 @@ def test_ray_keeps_free_what_a_training_takes() -> None:
         assert taken == pytest.approx(100 * 2**20, rel=0.01)
     asked = RunOptions(runner="ray", resources=("license=1",))
     with (
-        pytest.raises(SpecError, match="has 0 license, and 1 workers need 1"),
+        pytest.raises(SpecError, match="has 0 license, and 1 worker needs 1"),
         open_runner(SPEC, asked, n_workers=1, n_threads=1),
     ):
         pass

@@ -127,6 +127,13 @@ def test_a_study_survives_failing_regions() -> None:
     assert result.best.value < 1.0
 
 
+def test_a_study_of_one_trial_is_told_in_the_singular() -> None:
+    assert "<td>1 full training</td>" in minimize(bowl, SPACE, evaluations=1)._repr_html_()
+    failed = minimize(Fails(KeyError("k")), SPACE, evaluations=1)
+    with pytest.raises(LLMPSOError, match="^the only trial failed: exception"):
+        _ = failed.best
+
+
 def test_a_study_of_failures_has_no_best() -> None:
     result = minimize(Fails(KeyError("k")), SPACE, evaluations=6, method="pso")
     with pytest.raises(LLMPSOError, match="all 6 trials failed: exception"):
@@ -266,6 +273,7 @@ def test_an_exit_is_a_failed_trial() -> None:
         ({"budget": 9}, "there is no option 'budget'; it is evaluations now"),
         ({"champion": "knee"}, "there is no option 'champion'; it is choose now"),
         ({"evalutions": 9}, "there is no option 'evalutions'; did you mean 'evaluations'?"),
+        ({"worker": 4}, "there is no option 'worker'; did you mean 'n_workers'?"),
         ({"timeout": 9}, "timeout is an option of the flows, not of a study in a notebook"),
     ],
 )
@@ -273,6 +281,24 @@ def test_wrong_options_are_refused(options, message) -> None:
     with pytest.raises(SpecError) as caught:
         minimize(bowl, SPACE, **options)
     assert str(caught.value) == message
+
+
+def test_an_unknown_option_names_only_what_minimize_takes() -> None:
+    with pytest.raises(SpecError, match="there is no option 'n_trials'; known: ") as caught:
+        minimize(bowl, SPACE, n_trials=9)
+    for name in ("csv", "images", "experiment", "workers,"):
+        assert f" {name}" not in str(caught.value)
+
+
+def test_what_cannot_be_called_is_refused_before_any_trial() -> None:
+    with pytest.raises(SpecError, match="the objective is of type int; it must be a function"):
+        minimize(3, SPACE, evaluations=2)
+
+
+def test_values_by_name_are_asked_for_as_an_evaluation() -> None:
+    result = minimize(lambda params: {"a": 1.0, "b": 2.0}, SPACE, evaluations=2, goals=["a", "b"])
+    with pytest.raises(LLMPSOError, match=r"or Evaluation\(values=...\) of several by name"):
+        _ = result.best
 
 
 def test_a_dict_in_the_place_of_a_space_is_refused() -> None:

@@ -94,7 +94,8 @@ def test_a_notebook_shows_the_best_trials_and_no_foreign_tag(result) -> None:
     tags = {tag.partition(" ")[0] for tag in re.findall(r"</?([^<>]+)>", shown)}
     assert tags == {"style", "table", "tr", "th", "td", "div"}
     assert f"trial {result.best.number}" in shown
-    assert shown.count("<tr>") == 6 + 11
+    assert "exception: " in shown
+    assert shown.count("<tr>") == 7 + 11
     assert "none" in replace(result, trials=())._repr_html_()
 
 

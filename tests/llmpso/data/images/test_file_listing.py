@@ -148,7 +148,7 @@ def test_images_that_two_parts_share_are_counted(draw, tmp_path):
     shutil.copy(tmp_path / "train/b/0.png", tmp_path / "train/a/wrong.png")
     notes = load_images(tmp_path).notes
     assert any("3 images of the test part are among the training images too" in n for n in notes)
-    assert any("1 images occur in several classes" in note for note in notes)
+    assert any("1 image occurs in several classes" in note for note in notes)
 
 
 def test_links_to_folders_and_files_are_followed(draw, tmp_path):

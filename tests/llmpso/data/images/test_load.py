@@ -109,7 +109,7 @@ def test_classes_that_are_too_small_or_alone_are_named(tmp_path):
     with pytest.raises(DataError, match="has only the class 'can'"):
         load_images(tmp_path)
     draw(tmp_path / "jar", 1)
-    with pytest.raises(DataError, match="class 'jar' has 1 images, 1 of them to train on; a cla"):
+    with pytest.raises(DataError, match="class 'jar' has 1 image, 1 of them to train on; a cla"):
         load_images(tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_an_npz_file_of_grey_images_with_labels_of_text(tmp_path):
         ({"images": np.zeros((20, 8, 8, 3))}, "are float64 of shape .*; they must be uint8"),
         ({"images": np.zeros((20, 8, 8, 4), np.uint8)}, r"of shape \(20, 8, 8, 4\); they must"),
         ({"labels": np.arange(3)}, "labels of .* has 3 entries for 20 images"),
-        ({"class_names": np.array(["a"])}, "go from 0 to 1, but class_names has 1 entries"),
+        ({"class_names": np.array(["a"])}, "go from 0 to 1, but class_names has 1 entry"),
         ({"split": np.array(["later"] * 20)}, "split of .* holds 'later'; it must hold train"),
         ({"split": np.array(["train"] * 20)}, "train and test are needed"),
     ],

@@ -323,7 +323,7 @@ def test_short_rows_are_counted(read):
     lines[5] = lines[5].rsplit(",", 1)[0]
     series = read("\n".join(lines))
     assert np.isnan(series.frame["wind"].iloc[4])
-    assert any("1 rows have fewer cells than the header (line 6 first)" in n for n in series.notes)
+    assert any("1 row has fewer cells than the header (line 6 first)" in n for n in series.notes)
     cut = read(PLAIN + "2024-03-30 12:00:00,19")
     assert len(cut.frame) == N_ROWS
     assert "the last row is left out: it is cut off" in cut.notes
