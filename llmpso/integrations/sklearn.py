@@ -1,5 +1,6 @@
 """scikit-learn: `LLMPSOSearchCV(estimator, space).fit(X, y)`, in the place of a grid search."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -17,13 +18,15 @@ from llmpso.study.build_optimizer import build_optimizer
 from llmpso.study.loop import run_study
 from llmpso.study.spec import StudySpec, study_spec
 from llmpso.study.workers import Batches
-from llmpso.text import did_you_mean, one_line
+from llmpso.text import did_you_mean, one_line, plural
 from llmpso.trial import Evaluation, Failure, FailureKind, Trial
 
 with needed_by("LLMPSOSearchCV", "sklearn"):
     from sklearn.base import BaseEstimator
     from sklearn.model_selection._search import BaseSearchCV
     from sklearn.utils import check_random_state
+
+ADVISORS = ("auto", "openai", "ollama", "embedded", "none")
 
 Results = Mapping[str, Any]
 EvaluateCandidates = Callable[[list[dict[str, Any]]], Results]
@@ -58,8 +61,9 @@ class LLMPSOSearchCV(BaseSearchCV):
         verbose: As in scikit-learn.
         pre_dispatch: As in scikit-learn.
         random_state: Seed of the search.
-        error_score: As in scikit-learn; a configuration of which no fit succeeds is a failed
-            trial, and stands in `study_` only.
+        error_score: As in scikit-learn; a configuration of which a fit fails is then a failed
+            trial. Where no fit of those that are cross-validated together succeeds, they stand in
+            `study_` only.
         return_train_score: As in scikit-learn.
 
     Attributes:
@@ -168,6 +172,9 @@ class LLMPSOSearchCV(BaseSearchCV):
         )
 
     def _advisor(self, spec: StudySpec) -> Advisor | None:
+        if self.advisor not in ADVISORS:
+            known = ", ".join(ADVISORS)
+            raise SpecError(f"advisor is {self.advisor!r}; it must be one of: {known}")
         if self.advisor == "none":
             return None
         backend = choose_backend(self.advisor, self.llm_model).backend
@@ -199,12 +206,22 @@ class _CrossValidation:
             failure = Failure(FailureKind.EXCEPTION, one_line(error))
             return [trial.failed(failure, time.perf_counter() - began) for trial in trials]
         self.metric = self._metric(results)
-        scores = results[f"mean_test_{self.metric}"][-len(trials) :]
+        means = results[f"mean_test_{self.metric}"][-len(trials) :]
+        of_fold = re.compile(rf"split\d+_test_{re.escape(self.metric)}")
+        folds = [results[name][-len(trials) :] for name in results if of_fold.fullmatch(name)]
         seconds = (time.perf_counter() - began) / len(trials)
         return [
-            trial.completed(Evaluation(-float(score)), seconds)
-            for trial, score in zip(trials, scores, strict=True)
+            trial.failed(self._no_mean(scores), seconds)
+            if np.isnan(mean)
+            else trial.completed(Evaluation(-float(mean)), seconds)
+            for trial, mean, *scores in zip(trials, means, *folds, strict=True)
         ]
+
+    def _no_mean(self, scores: Sequence[float]) -> Failure:
+        """Why a configuration has no score."""
+        n_failed = int(np.isnan(scores).sum())
+        where = f"in {n_failed} of {plural(len(scores), 'fold')}"
+        return Failure(FailureKind.NAN, f"no {self.metric} {where}: nan, or the fit failed there")
 
     def raise_if_none_succeeded(self) -> None:
         """Raise why no configuration could be fitted, as a grid search would."""
