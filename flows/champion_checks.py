@@ -31,6 +31,11 @@ def reason_not_to_tune(plan: RetunePlan, found: Findings) -> str:
         return ""
     if plan.options.when == "degraded":
         return _not_degraded(found)
+    if not isinstance(plan.tune.objective, SupportsDrift):
+        get_run_logger().warning(
+            "drift cannot be measured of %s: tuning anyway", plan.tune.objective.name
+        )
+        return ""
     return _not_drifted(found.drift)
 
 

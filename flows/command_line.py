@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from copy import copy
+from pathlib import Path
 from typing import Any
 
 import cyclopts
@@ -41,6 +42,12 @@ MODULES = {"import": "import_study", "export": "export_study"}
 
 MEASUREMENTS = ("benchmark", "select-prompt", "surface", "warm-start")
 """Commands that stand apart in the help text."""
+
+
+SERVERS = {"serve", "serve-model"}
+"""Commands that run until they are stopped."""
+
+SPACE_FILES = {".yaml", ".yml", ".json", ".py"}
 
 
 def joined_app() -> cyclopts.App:
@@ -98,7 +105,9 @@ def run(app: cyclopts.App, arguments: Sequence[str]) -> int:
     except ImportError as error:
         return _refuse(_missing(error))
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to resume", file=sys.stderr)
+        is_server = not SERVERS.isdisjoint({*app.name, *arguments[:1]})
+        how = "stopped" if is_server else "interrupted; run the same command again to resume"
+        print(how, file=sys.stderr)
         return INTERRUPTED
 
 
@@ -127,9 +136,15 @@ def _one_line(error: cyclopts.CycloptsError) -> str:
             return f"there is no command {name!r}; {did_you_mean(name, COMMANDS)}"
         case cyclopts.UnknownOptionError(token=token):
             return _new_name(token.keyword or token.value) or one_line(error)
+        case cyclopts.CoercionError(token=token) if token and _is_space_file(token):
+            return f"{one_line(error)} A file with a space is named with --space-file"
     if isinstance(error.__cause__, pydantic.ValidationError):
         return reason(error.__cause__, error.argument.name if error.argument else "argument")
     return one_line(error)
+
+
+def _is_space_file(token: cyclopts.Token) -> bool:
+    return token.keyword == "--space" and Path(token.value).suffix in SPACE_FILES
 
 
 def _new_name(argument: str) -> str:

@@ -99,8 +99,10 @@ def check_predict(options: PredictOptions) -> None:
     Raises:
         SpecError: A text cannot be stored.
         DataError: There is no such file.
+        RegistryError: There is no such model.
     """
     check_storable(options)
+    Registry(store_address(), options.model).check_exists()
     if not Path(options.rows).is_file():
         raise DataError(f"rows is {options.rows!r}; there is no such file")
 

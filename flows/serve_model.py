@@ -8,6 +8,7 @@ closed for as long as MLflow takes to load it.
 import logging
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -21,7 +22,7 @@ from platformdirs import user_log_path
 
 from flows.command_line import new_app, run_module
 from flows.servers import HOST, start_supervised
-from llmpso.errors import RegistryError
+from llmpso.errors import RegistryError, SpecError
 from llmpso.safe_names import file_name
 from llmpso.text import one_line
 from tasks.models.artifacts import check_model
@@ -54,11 +55,22 @@ def serve_model(
     """
     registry = Registry(store_address(), model)
     version = registry.champion()
+    _check_free(host, port)
     log = user_log_path("llmpso", ensure_exists=True) / file_name(f"{model}-{port}.log")
     with tempfile.TemporaryDirectory() as scratch:
         while True:
             with _served(registry, version, host, port, log, Path(scratch)) as process:
                 version = _successor(registry, version, process, every, log)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Refuse an address at which another server answers: each new one would end at once."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise SpecError(f"nothing can listen at {host}, port {port} ({reason})") from error
 
 
 @contextmanager

@@ -13,6 +13,8 @@ with library("transformers"):
 class ReportCallback(TrainerCallback):
     """Reports each evaluation during the training.
 
+    Trainers that train at once need processes of their own: threads share the library's state.
+
     Steps are epochs if the trainer evaluates once per epoch, else steps of the optimizer.
 
     Args:

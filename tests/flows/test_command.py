@@ -40,6 +40,10 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
             ["--method", "ga"],
             'Invalid value "ga" for --method. Choose from: "guided", "paper", "pso".',
         ),
+        (
+            ["own:train", "--space", "own.yaml"],
+            '"layers". A file with a space is named with --space-file',
+        ),
         (["--evaluation", "3"], "Unknown option: --evaluation. Did you mean --evaluations?"),
         (["gpt"], "objective is 'gpt'; it must be 'lstm', 'cnn'"),
         (["--csv", "no.csv", "--target", "AQI"], "no.csv"),
@@ -146,6 +150,23 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(
     assert list(mlflow.search_runs(search_all_experiments=True)["status"]).count("KILLED") == 1
     assert run(monkeypatch, *arguments, "--json") == 0
     assert json.loads(capsys.readouterr().out)["reused"] == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve-model", "mine"], "stopped"),
+        (["tune", "rastrigin"], "interrupted; run the same command again to resume"),
+    ],
+)
+def test_ctrl_c_ends_a_server_for_good(monkeypatch, capsys, arguments, said) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flows.serve_model.Registry", interrupted)
+    monkeypatch.setattr("flows.tune.prepare", interrupted)
+    assert run_app(joined_app(), arguments) == INTERRUPTED
+    assert capsys.readouterr().err == f"{said}\n"
 
 
 @pytest.mark.parametrize("of", [tune, retune], ids=["tune", "retune"])

@@ -112,7 +112,7 @@ def test_codes_that_are_all_numbers_this_time_stay_the_text_that_the_model_was_t
         ("sums --rows none.csv", "", USAGE_ERROR, "rows is 'none.csv'; there is no such file"),
         ("sums --rows new.csv", "a,c\n1,2\n", RUN_FAILED, "has no column 'b', which version 1"),
         ("sums --rows new.csv", "a,b\n1,x\n", RUN_FAILED, "version 1 cannot predict these rows"),
-        ("other --rows new.csv", "a,b\n1,2\n", RUN_FAILED, "other"),
+        ("other --rows new.csv", "a,b\n1,2\n", USAGE_ERROR, "error: model 'other' is not regis"),
     ],
 )
 def test_what_cannot_be_predicted_is_said_in_one_line(

@@ -1,5 +1,6 @@
 """The server of a model follows its champion."""
 
+import socket
 import subprocess
 import time
 
@@ -8,7 +9,7 @@ import pytest
 from sklearn.dummy import DummyRegressor
 
 from flows.serve_model import _successor, serve_model
-from llmpso.errors import RegistryError
+from llmpso.errors import RegistryError, SpecError
 from tasks.models.model_files import write_description
 from tasks.models.registry import Promotion, Registry
 from tasks.models.stored_models import MODEL, store_model
@@ -74,6 +75,14 @@ def test_what_cannot_be_served_is_refused(mlflow_store: str, promote) -> None:
     client(mlflow_store).delete_registered_model_alias("always", "champion")
     with pytest.raises(RegistryError, match="no version of 'always' has the alias @champion"):
         serve_model("always")
+
+
+def test_a_port_that_is_taken_is_refused_at_once(mlflow_store: str, promote) -> None:
+    promote(1.0, "")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SpecError, match=f"nothing can listen at 127.0.0.1, port {port}"):
+            serve_model("always", port=port)
 
 
 def test_a_server_that_ends_says_where_its_last_words_are(
