@@ -27,11 +27,11 @@ from llmpso.trial import Trial
 logger = logging.getLogger(__name__)
 
 KNOWN = (
-    *("constraint", "goals", "choose", "advisor", "n_workers", "memory", "on_trial"),
+    *("constraint", "goals", "choose", "advisor", "n_workers", "memory"),
     *SearchOptions.model_fields,
     *StopOptions.model_fields,
 )
-"""Names of what `minimize` takes beside objective and space."""
+"""Options of `minimize`; `on_trial` is none, and close to the `n_trials` of other tools."""
 
 
 def minimize(
