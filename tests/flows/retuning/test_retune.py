@@ -59,7 +59,7 @@ def test_three_scheduled_runs_register_promote_and_leave_the_champion(
     assert aliases(mlflow_store) == {"champion": "2", "previous": "1"}
 
     until(measurements, "2013-06-30")
-    third = retune(objective=ridge, **(FAST | {"evaluations": 12}))
+    third = retune(objective=ridge, **(FAST | {"evaluations": 24}))
     assert (third.outcome, third.version, third.before) == (Decision.KEPT, "2", "2")
     assert third.verdict.at_least <= 0.01
     assert third.reason == f"{third.verdict.reason}; {third.refresh.reason}"
