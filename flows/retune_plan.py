@@ -255,7 +255,7 @@ def _check_data(plan: RetunePlan) -> None:
         raise DataError(
             f"there {are} {plural(n_new, 'row')} since {champion.reference.until}, up to which "
             f"champion {champion.name} version {champion.version} was tuned; at least "
-            f"{least} are asked for: is the data still coming in? (--min-new-rows)"
+            f"{least:,} are asked for: is the data still coming in? (--min-new-rows)"
         )
 
 
