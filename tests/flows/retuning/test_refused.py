@@ -32,7 +32,11 @@ pytestmark = pytest.mark.usefixtures("blank_pictures")
     ("change", "data", "message"),
     [
         ({"model": "pm52"}, {}, "model 'pm52' is not registered at .*; did you mean 'pm25'?"),
-        ({"min_new_rows": 9000}, {}, "there are 4,416 rows since .*; at least 9,000 are asked for"),
+        (
+            {"min_new_rows": 9000},
+            {},
+            "there are 4,416 rows since .*; at least 9,000 are asked for",
+        ),
         ({}, {"TEMP": None}, "column 'TEMP' is gone, or does not vary any more"),
         ({}, {"TEMP": "warm"}, "column 'TEMP' held numbers and now holds text"),
     ],
