@@ -102,9 +102,9 @@ def check_predict(options: PredictOptions) -> None:
         RegistryError: There is no such model.
     """
     check_storable(options)
-    Registry(store_address(), options.model).check_exists()
     if not Path(options.rows).is_file():
         raise DataError(f"rows is {options.rows!r}; there is no such file")
+    Registry(store_address(), options.model).check_exists()
 
 
 def _written(found: pd.DataFrame, options: PredictOptions) -> Path:
