@@ -61,7 +61,7 @@ def _shared(folder: Path) -> dict[str, bytes]:
     kind = json.loads((folder / KIND).read_text(encoding="utf-8"))
     match kind["kind"]:
         case "torch":
-            return _shared_by_torch()
+            return _shared_by_torch(kind["version"])
         case "state dict":
             return _shared_by_state_dict()
         case "estimator":
@@ -81,7 +81,7 @@ def _shared_by_savable(loader_module: str, signature: str, example: bytes) -> di
 
 
 @lru_cache(maxsize=1)
-def _shared_by_torch() -> dict[str, bytes]:
+def _shared_by_torch(torch_version: str) -> dict[str, bytes]:
     """All files but the weights, for any `torch.nn.Module`, as `mlflow.pytorch` writes them.
 
     That module imports Lightning, and what Lightning imports, wherever it is installed: that
@@ -89,7 +89,7 @@ def _shared_by_torch() -> dict[str, bytes]:
     """
     folder = str(Path(TORCH_WEIGHTS).parent)
     model = Model()
-    model.add_flavor("pytorch", model_data=folder, pytorch_version=version("torch"), code=None)
+    model.add_flavor("pytorch", model_data=folder, pytorch_version=torch_version, code=None)
     mlflow.pyfunc.add_to_model(
         model,
         loader_module="mlflow.pytorch",

@@ -20,7 +20,7 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types.schema import AnyType, ColSpec, Schema
 
 from llmpso.errors import ModelError
-from llmpso.extras import is_of
+from llmpso.extras import is_of, loaded
 from llmpso.objectives.base import ReadsColumns, SavableModel
 from llmpso.objectives.state_dict import WEIGHTS, is_state_dict
 from llmpso.user_code.calls import described
@@ -61,7 +61,8 @@ def _written(model: object, folder: Path) -> dict[str, Any]:
         return _write_savable(model, folder)
     if is_of("torch.nn", "Module", model):
         (folder / MODEL / TORCH_WEIGHTS).write_bytes(_pickled(model))
-        return {"kind": "torch"}
+        # As torch itself says it, with what it was built for: MLflow compares that at loading.
+        return {"kind": "torch", "version": str(loaded("torch").__version__)}
     if is_state_dict(model):
         content = _saved(model)
         (folder / MODEL / DATA).mkdir()
