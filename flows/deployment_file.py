@@ -3,7 +3,6 @@
 The file is that of `prefect deploy`. Each key means the same as there, or is refused.
 """
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -204,8 +203,7 @@ def _read(kind: type[Model], content: dict[str, Any], label: str) -> Model:
         where = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             known = ScheduleEntry if where.startswith("schedules.") else kind
-            meant = difflib.get_close_matches(str(first["loc"][-1]), known.model_fields, n=1)
-            hint = f"did you mean {meant[0]!r}?" if meant else "remove it"
+            hint = did_you_mean(str(first["loc"][-1]), known.model_fields, "remove it")
             raise SpecError(f"{label}: {where} is not read by llmpso serve; {hint}") from error
         if first["type"] == "missing":
             raise SpecError(f"{label} lacks {where}") from error

@@ -1,7 +1,6 @@
 """When a deployment runs: a schedule as `prefect deploy` reads it, and its next date."""
 
 import asyncio
-import difflib
 import re
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -13,6 +12,7 @@ from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRu
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from llmpso.errors import SpecError
+from llmpso.text import did_you_mean
 
 SHORTEST = timedelta(minutes=1)
 
@@ -74,9 +74,8 @@ class ScheduleEntry(BaseModel):
         zones = available_timezones()
         if zone in zones:
             return zone
-        near = difflib.get_close_matches(zone, sorted(zones), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "it must be one such as 'Europe/Berlin'"
-        raise ValueError(hint)
+        one = "it must be one such as 'Europe/Berlin'"
+        raise ValueError(did_you_mean(zone, sorted(zones), one))
 
     @model_validator(mode="after")
     def _has_one_rule(self) -> Self:

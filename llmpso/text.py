@@ -44,10 +44,16 @@ def plural(n: int, one: str, several: str = "") -> str:
     return f"{n:,} {one if n == 1 else several or f'{one}s'}"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """What may have been meant by a name, or all that is known."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {found[0]!r}?" if found else f"known: {', '.join(known)}"
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """What may have been meant by a name; if nothing is like it, the other text, or all names.
+
+    Example:
+        >>> did_you_mean("sede", iter(["seed", "batch"])), did_you_mean("x", iter(["seed"]))
+        ("did you mean 'seed'?", 'known: seed')
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise or f"known: {', '.join(names)}"
 
 
 def printable(text: str) -> str:

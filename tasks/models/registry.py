@@ -1,6 +1,5 @@
 """One registered model of MLflow: its versions, why each of them served, and what serves now."""
 
-import difflib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from llmpso.ensembles.outcome import Member, members_text
 from llmpso.errors import ChampionChangedError, RegistryError, StorageError
 from llmpso.escaping import paragraphs
 from llmpso.space import Params
-from llmpso.text import one_line
+from llmpso.text import did_you_mean, one_line
 from llmpso.trial import Trial
 from llmpso.urls import masked_url
 from tasks.models.artifacts import check_model
@@ -118,8 +117,7 @@ class Registry:
             return
         search = partial(self.store.search_registered_models, max_results=1000)
         known = [model.name for model in paged(search)]
-        near = difflib.get_close_matches(self.name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+        hint = did_you_mean(self.name, known, "" if known else "known: none")
         raise RegistryError(
             f"model {self.name!r} is not registered at {masked_url(self.tracking_uri)}; {hint} (a "
             "new model goes by the name of its objective, or by one that llmpso tune "
