@@ -4,9 +4,10 @@ import json
 import logging
 import os
 import shlex
+import sqlite3
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import mlflow
 import pytest
@@ -121,6 +122,11 @@ def test_the_command_starts_its_own_server_and_prints_where_to_look(
     assert "models:/bowl/1" in done.stdout
     assert "mlflow ui --backend-store-uri sqlite:///" in done.stdout
     assert "Traceback" not in done.stderr
+    with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as database:
+        states = database.execute("SELECT name, state_type FROM task_run").fetchall()
+    particles = [name for name, _ in states if "particle" in name]
+    assert len(particles) == 6, "the server is ended when all is recorded"
+    assert {state for _, state in states} <= {"COMPLETED", "FAILED"}
 
 
 def test_json_is_all_of_standard_output(
