@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from prefect import Flow
 
+from flows.parameters import form_docstring
+from llmpso.option_group import Options
 from llmpso.options import check_names
 
 R = TypeVar("R")
@@ -32,6 +34,14 @@ class OptionsFlow(Flow[..., R]):
         return super().validate_parameters(parameters)
 
 
-def options_flow(**settings: Any) -> Callable[[Callable[..., R]], OptionsFlow[R]]:
+def options_flow(
+    kind: type[Options], **settings: Any
+) -> Callable[[Callable[..., R]], OptionsFlow[R]]:
     """Make a flow of a function of options; the settings are those of Prefect's `flow`."""
-    return lambda function: OptionsFlow(function, **settings)
+
+    def made(function: Callable[..., R]) -> OptionsFlow[R]:
+        flow = OptionsFlow(function, **settings)
+        flow.__doc__ = form_docstring(kind)
+        return flow
+
+    return made

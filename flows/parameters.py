@@ -1,9 +1,9 @@
 """The parameters of a flow, made of the options that it takes: each is described in one place."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from inspect import Parameter, Signature, getdoc
-from textwrap import indent
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 import cyclopts
@@ -30,10 +30,21 @@ def with_parameters(kind: type[Asked]) -> Callable[[Callable[[Asked], T]], Calla
             return function(kind(**signature.bind(*args, **kwargs).arguments))
 
         called.__signature__ = signature  # type: ignore[attr-defined]
-        called.__doc__ = f"{getdoc(function)}\n\nArgs:\n{indent(_described(kind), '    ')}"
+        called.__doc__ = f"{getdoc(function)}\n\nArgs:\n{_described(kind)}"
         return called
 
     return named
+
+
+def form_docstring(kind: type[Options]) -> str:
+    """The options for Prefect's form, which has no sections: where a group begins, it says so."""
+    fields = _fields(kind)
+    first = {title: name for name, _, title in reversed(fields)}
+    last = {title: name for name, _, title in fields if title}
+    headings = {
+        first[title]: f"**{title}, from here to `{name}`.** " for title, name in last.items()
+    }
+    return f"Options in groups.\n\nArgs:\n{_described(kind, headings)}"
 
 
 def _parameters(kind: type[Options]) -> Iterator[Parameter]:
@@ -65,8 +76,8 @@ def _annotation(name: str, field: FieldInfo, title: str) -> Any:
     return Annotated[field.annotation, *marks] if marks else field.annotation
 
 
-def _described(kind: type[Options]) -> str:
+def _described(kind: type[Options], headings: Mapping[str, str] = MappingProxyType({})) -> str:
     return "\n".join(
-        f"{name}: {' '.join((field.description or '').split())}"
+        f"    {name}: {headings.get(name, '')}{' '.join((field.description or '').split())}"
         for name, field, _ in _fields(kind)
     )

@@ -60,7 +60,11 @@ EARLY = (StopReason.SECONDS, StopReason.LLM_CALLS, StopReason.LLM_TOKENS, StopRe
 
 
 @options_flow(
-    name="retune", version=__version__, flow_run_name="{objective} · {when} · seed {seed}", **HOOKS
+    RetuneOptions,
+    name="retune",
+    version=__version__,
+    flow_run_name="{objective} · {when} · seed {seed}",
+    **HOOKS,
 )
 @masked_run
 @without_process_tag()

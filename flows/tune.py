@@ -46,7 +46,11 @@ from tasks.store.tracker import Tracker
 
 
 @options_flow(
-    name="tune", version=__version__, flow_run_name="{objective} · {method} · seed {seed}", **HOOKS
+    TuneOptions,
+    name="tune",
+    version=__version__,
+    flow_run_name="{objective} · {method} · seed {seed}",
+    **HOOKS,
 )
 @masked_run
 @without_process_tag()
