@@ -64,12 +64,9 @@ def prefect_server(empty_prefect_database: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables; making them takes seconds, copying them does not."""
-    from mlflow import MlflowClient
+    from tasks.store.new_store import make_store
 
-    def make(path: Path) -> None:
-        MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-
-    return made_once(tmp_path_factory, "mlflow.db", make)
+    return made_once(tmp_path_factory, "mlflow.db", lambda path: make_store(f"sqlite:///{path}"))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_s
 from flows.benchmarks.other_tuners import bare_optuna_study, optuna_study, ray_study
 from flows.servers import HOST, free_port, is_healthy, start_supervised, wait_until_ready
 from flows.tune import tune
+from tasks.store.new_store import make_store
 
 OURS = "llmpso: all that is tracked, its pages included"
 LONGER = 10
@@ -91,6 +92,7 @@ def seconds_of_study(store: str, system: str, evaluations: int) -> float:
 def tracking_store(store: str, folder: Path) -> Iterator[str]:
     """The address of an empty store, in a file or behind a server."""
     database = f"sqlite:///{folder / 'mlflow.db'}"
+    make_store(database)
     if store == "sqlite":
         yield database
         return

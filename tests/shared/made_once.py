@@ -16,7 +16,7 @@ def made_once(
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     path, made = folder / name, folder / f"{name}.made"
-    with FileLock(f"{path}.lock"):
+    with FileLock(f"{path}.once"):
         if not made.exists():
             make(path)
             made.touch()

@@ -67,7 +67,11 @@ def test_the_scripts_send_no_usage_data(script: str, program: str, tmp_path: Pat
     own = {"PATH": path, "SEEN": str(seen), "PREFECT_API_URL": "http://127.0.0.1:9/api"}
     ports = {"PREFECT_SERVER_API_PORT": "9", "MLFLOW_PORT": "9"}
     subprocess.run(
-        ["bash", PROJECT / script], env=bare | own | ports, check=True, capture_output=True
+        ["bash", PROJECT / script],
+        cwd=tmp_path,
+        env=bare | own | ports,
+        check=True,
+        capture_output=True,
     )
     lines = seen.read_text().splitlines()
     silent = "DO_NOT_TRACK=1" if program == "prefect" else "MLFLOW_DISABLE_TELEMETRY=true"

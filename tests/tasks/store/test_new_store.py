@@ -1,14 +1,17 @@
 """A store that does not exist yet, and one that is not what it was."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
+import psutil
 import pytest
 from mlflow.entities import Metric, Param, RunTag
 
@@ -56,7 +59,37 @@ def test_many_first_commands_at_once_make_one_store(tmp_path, uri):
     assert [process.returncode for process in processes] == [0] * 4, errors
     store = client(f"sqlite:///{tmp_path}/new/mlflow.db")
     assert {found.name for found in store.search_experiments()} == {"Default", "same"}
-    assert sorted(path.suffix for path in (tmp_path / "new").iterdir()) == [".db", ".lock"]
+    left = {path.suffix for path in (tmp_path / "new").iterdir()}
+    assert left - {".db-wal", ".db-shm"} == {".db", ".lock"}, "nothing that is half made"
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("ext4", "wal"), ("nfs4", "delete"), ("fuse.sshfs", "delete")]
+)
+def test_commits_are_written_ahead_where_no_other_machine_writes(
+    tmp_path, monkeypatch, kind, mode
+):
+    """Machines that share a disk share no memory, which that mode needs."""
+    disks = [SimpleNamespace(mountpoint="/", fstype="nfs4" if kind == "ext4" else "ext4")]
+    disks += [SimpleNamespace(mountpoint=str(tmp_path), fstype=kind)]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: disks)
+    make_store(f"sqlite:///{tmp_path}/deep/mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "deep" / "mlflow.db")) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == (mode,)
+
+
+def test_what_was_written_last_to_a_deleted_store_is_not_repeated_in_a_new_one(tmp_path):
+    """As after a kill: somebody deleted the database, and not the two files beside it."""
+    make_store(f"sqlite:///{tmp_path}/deleted/mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "deleted" / "mlflow.db")) as database:
+        database.execute("DELETE FROM experiments")
+        database.commit()
+        for file in ("mlflow.db-wal", "mlflow.db-shm"):
+            shutil.copy(tmp_path / "deleted" / file, tmp_path)
+    make_store(f"sqlite:///{tmp_path}/mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("SELECT name FROM experiments").fetchall() == [("Default",)]
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 @pytest.mark.slow
