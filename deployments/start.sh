@@ -18,4 +18,7 @@ export PREFECT_SERVER_UI_API_URL=${PREFECT_SERVER_UI_API_URL:-http://$host:$port
 # No usage data is sent, neither by the server nor by this command.
 export PREFECT_SERVER_ANALYTICS_ENABLED=${PREFECT_SERVER_ANALYTICS_ENABLED:-false}
 export DO_NOT_TRACK=${DO_NOT_TRACK:-1}
+# Task runs are recorded in batches, a second late: one by one is half of all the server does.
+export PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE=${PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE:-100}
+export PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL=${PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL:-1}
 exec prefect server start --host "$host" --port "$port"
