@@ -74,7 +74,7 @@ class DeploymentEntry(BaseModel):
 
     @field_validator("name")
     @classmethod
-    def _is_taken_by_prefect(cls, name: str) -> str:
+    def _suits_prefect(cls, name: str) -> str:
         if set(name) & set("/%&<>"):
             raise ValueError("it must not hold any of / % & < >")
         return name
@@ -107,7 +107,7 @@ class ScheduledFlow:
         """As `prefect deployment run` takes it."""
         return f"{self.flow.name}/{self.entry.name}"
 
-    def runs(self) -> Iterator[dict[str, Any]]:
+    def run_parameters(self) -> Iterator[dict[str, Any]]:
         """The parameters that its runs may have: when asked for, and by each schedule."""
         yield self.entry.parameters
         for schedule in self.entry.schedules:
@@ -156,7 +156,7 @@ def _deployment(content: Any) -> ScheduledFlow:
     filled = _one_form(_filled_in(served, label), label) | triggers
     entry = _read(DeploymentEntry, filled, label)
     deployment = ScheduledFlow(_flow(entry), entry)
-    for parameters in deployment.runs():
+    for parameters in deployment.run_parameters():
         _check_parameters(deployment, parameters)
     for place, schedule in enumerate(entry.schedules):
         try:
@@ -241,7 +241,7 @@ def _check_models(deployments: Sequence[ScheduledFlow]) -> None:
         if deployment.flow is not retune:
             continue
         name = deployment.full_name
-        for parameters in deployment.runs():
+        for parameters in deployment.run_parameters():
             asked = RetuneOptions(**parameters)
             model = asked.model or (asked.objective, asked.data)
             if seen.setdefault(model, name) != name:

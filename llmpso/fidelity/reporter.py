@@ -1,4 +1,4 @@
-"""The reports of one training: what it said, and whether it must stop."""
+"""The reports of one training: what it said, and whether it must stop or pause."""
 
 import math
 import operator
@@ -20,7 +20,7 @@ from llmpso.user_code.calls import described, number_of
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where a training was stopped."""
+    """Where a training was stopped, or paused."""
 
     step: int
     value: float

@@ -30,7 +30,7 @@ class StudyMemory:
 
     Args:
         space: The new study's.
-        studies: The newest first.
+        studies: The most useful first: the most alike, and of these the newest.
         goals: Names of what the new study lowers together, if it is more than one value. An
             earlier study that has two of them gives starts along its front.
 
@@ -56,7 +56,7 @@ class StudyMemory:
         self.left_out = [study for study in found if isinstance(study, str)]
         self.left_out += [f"{each.study.name}: {each.note}" for each in self.studies if each.note]
         if more := len(fitting) - len(self.studies):
-            self.left_out.append(f"{more} older studies: {MOST_STUDIES} are enough")
+            self.left_out.append(f"{more} further studies: {MOST_STUDIES} are enough")
         if not self.studies:
             raise SpecError(f"memory holds no study of use: {'; '.join(self.left_out)}")
         self.belief, self.relevance = 0.0, np.full(len(self.studies), 1 / len(self.studies))

@@ -25,7 +25,7 @@ FAILED = 1.0
 """Score that a certain failure costs: about that of the worst third of the trials."""
 
 SHARPNESS = 4
-"""Power of a study's agreement: with more, the most similar ones decide alone."""
+"""Power of a study's agreement: with more, those that agree most decide alone."""
 
 PRIOR_AGREEMENT = 0.5
 """Correlation of ranks that is expected of a study of other data before there is evidence."""

@@ -1,4 +1,4 @@
-"""Evaluates one trial; a failure of the user's code, of any kind, becomes the result."""
+"""Evaluates one trial, again if its worker was lost; a failure of the user's code is a result."""
 
 import logging
 import os

@@ -38,7 +38,10 @@ class NoRoomError(Exception):
 
 
 class Worker(Protocol):
-    """Evaluates one trial after the other, and is started again after it was lost."""
+    """Evaluates one trial after the other.
+
+    One that was lost is replaced here; its trial is repeated by `evaluate_with_retry`.
+    """
 
     def evaluate(self, trial: Trial) -> Outcome:
         """The outcome, or how the worker was lost.

@@ -99,7 +99,7 @@ class Conditions:
 
     def n_configurations(self) -> float:
         """Number of distinct configurations of a finite space."""
-        return self._count(0, {}, {})
+        return self._size(0, {}, {})
 
     def configurations(self, first: int = 0, chosen: Mapping[str, Any] = {}) -> Iterator[Any]:  # noqa: B006
         """Every configuration of a finite space that begins with the values chosen."""
@@ -135,7 +135,7 @@ class Conditions:
                 self._visit(condition.parent, [*path, name], order)
             order[name] = None
 
-    def _count(self, first: int, chosen: dict[str, Any], known: dict[Any, float]) -> float:
+    def _size(self, first: int, chosen: dict[str, Any], known: dict[Any, float]) -> float:
         """Number of configurations that begin with the values chosen."""
         if first == len(self.order):
             return 1
@@ -144,16 +144,16 @@ class Conditions:
         needed = {parent: chosen[parent] for parent in chosen if parent in parents}
         key = (first, frozenset((parent, identity(value)) for parent, value in needed.items()))
         if key not in known:
-            known[key] = self._count_from(name, first, needed, known)
+            known[key] = self._size_from(name, first, needed, known)
         return known[key]
 
-    def _count_from(
+    def _size_from(
         self, name: str, first: int, chosen: dict[str, Any], known: dict[Any, float]
     ) -> float:
         if not self.counts(name, chosen):
-            return self._count(first + 1, chosen, known)
+            return self._size(first + 1, chosen, known)
         return sum(
-            n_alike * self._count(first + 1, {**chosen, name: value}, known)
+            n_alike * self._size(first + 1, {**chosen, name: value}, known)
             for value, n_alike in self._alternatives(name)
         )
 

@@ -76,7 +76,7 @@ class Sought:
 @task(name="recall", task_run_name="look for earlier studies", cache_policy=NO_CACHE)
 @storable_errors
 def recall(sought: Sought) -> Recalled:
-    """The earlier studies that a new one begins from; nothing in the store is an error."""
+    """The earlier studies that a new one begins from; trouble with the store is a note on them."""
     return found(sought)
 
 

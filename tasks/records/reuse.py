@@ -26,9 +26,9 @@ def reusable_trials(
 ) -> dict[str, Trial]:
     """One trial for each training, by its key: of two, the one that got further.
 
-    Failures that may not happen again are left out, where nothing that was measured later may have
-    been proposed because of them; those of trainings that took more than they were allowed,
-    wherever they are allowed more now.
+    Two kinds of failures are left out, so that they are trained again. Lost workers at the end of
+    the study, on which no later proposal can depend. And trainings that took more time or memory
+    than they were allowed, where they are allowed more now.
 
     Args:
         trials: All that was recorded or measured.

@@ -54,6 +54,21 @@ def empty_cache(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
+def until_recorded(prefect_server: None) -> Callable[[], None]:
+    """Waits until the server has written what it was told: task runs are, in batches."""
+
+    def wait() -> None:
+        with get_client(sync_client=True) as client:
+            before, now = None, ""
+            while before != now:
+                before = now
+                time.sleep(1.5)
+                now = client.request("POST", "/task_runs/filter", json={}).text
+
+    return wait
+
+
+@pytest.fixture
 def events(prefect_server: None) -> Callable[[int], list[dict[str, Any]]]:
     """The events of ours that the server got during the test, once it has so many."""
     begin = datetime.now(UTC).isoformat()

@@ -113,8 +113,9 @@ def children(parent: str) -> pd.DataFrame:
     return own.sort_values("tags.mlflow.runName", ignore_index=True)
 
 
-def test_iterations_are_parents_of_what_begins_in_them() -> None:
+def test_iterations_are_parents_of_what_begins_in_them(until_recorded) -> None:
     run("Paced", evaluations=13)
+    until_recorded()
     with get_client(sync_client=True) as client:
         (flow_run,) = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
         within = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))

@@ -65,7 +65,7 @@ def tattler(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
 
 
 def test_a_key_is_in_no_log_record_result_or_cache(
-    prefect_server, mlflow_store, bowl, tattler, tmp_path: Path, monkeypatch, caplog, capfd
+    until_recorded, mlflow_store, bowl, tattler, tmp_path: Path, monkeypatch, caplog, capfd
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     url, keys = tattler
@@ -84,6 +84,7 @@ def test_a_key_is_in_no_log_record_result_or_cache(
     guilty = [path for path in files if KEY.encode() in path.read_bytes() or KEY in path.name]
     assert guilty == []
 
+    until_recorded()
     with get_client(sync_client=True) as prefect:
         for what in ("flow_runs", "task_runs", "logs", "artifacts"):
             rows = prefect.request("POST", f"/{what}/filter", json={"limit": 200}).text
@@ -180,7 +181,7 @@ def server(services) -> str:
 
 
 def test_odd_names_and_a_login_end_up_nowhere(
-    prefect_server, server, services, odd, tmp_path: Path, monkeypatch, caplog, capfd
+    until_recorded, server, services, odd, tmp_path: Path, monkeypatch, caplog, capfd
 ) -> None:
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
         monkeypatch.setenv(name, "")  # so that they are what they were, afterwards
@@ -198,6 +199,7 @@ def test_odd_names_and_a_login_end_up_nowhere(
     said = caplog.text + "".join(capfd.readouterr())
     assert "no luck with ***" in said
     assert "\x1b[31mno luck" not in said
+    until_recorded()
     with get_client(sync_client=True) as prefect:
         for what in ("flow_runs", "task_runs", "logs", "artifacts"):
             said += prefect.request("POST", f"/{what}/filter", json={"limit": 200}).text
@@ -249,7 +251,7 @@ def asks_around(*args: object, **kwargs: object) -> None:
 
 @pytest.mark.parametrize("where", ["summary", "records"])
 def test_a_secret_in_an_error_that_was_not_expected_ends_up_nowhere(
-    prefect_server, mlflow_store, tattler, where, tmp_path: Path, monkeypatch, caplog, capfd
+    until_recorded, mlflow_store, tattler, where, tmp_path: Path, monkeypatch, caplog, capfd
 ) -> None:
     url, _ = tattler
     (tmp_path / "loose_objective.py").write_text(LOOSE)
@@ -264,6 +266,7 @@ def test_a_secret_in_an_error_that_was_not_expected_ends_up_nowhere(
         state = tune("loose_objective:Loose", **options, return_state=True)
     assert state.is_failed() is (where == "summary")
     said = caplog.text + "".join(capfd.readouterr())
+    until_recorded()
     with get_client(sync_client=True) as prefect:
         for what in ("flow_runs", "task_runs", "logs", "events"):
             said += prefect.request("POST", f"/{what}/filter", json={"limit": 50}).text

@@ -187,8 +187,9 @@ def test_the_same_seed_gives_the_same_trials(prefect_server, mlflow_store, bowl)
         assert len(trial[columns].drop_duplicates()) == 1
 
 
-def test_iterations_are_parents_of_their_particles(prefect_server, mlflow_store, bowl) -> None:
+def test_iterations_are_parents_of_their_particles(mlflow_store, bowl, until_recorded) -> None:
     tune(bowl, method="pso", evaluations=12, seed=3, workers=2)
+    until_recorded()
     with get_client(sync_client=True) as client:
         (run,) = client.read_flow_runs(
             flow_run_filter=FlowRunFilter(name={"any_": [f"{bowl} · pso · seed 3"]})
@@ -205,9 +206,10 @@ def test_iterations_are_parents_of_their_particles(prefect_server, mlflow_store,
         assert particle.name.startswith(iterations[parent.id].name)
 
 
-def test_only_the_flow_run_has_the_tag_of_its_process(prefect_server, mlflow_store, bowl) -> None:
+def test_only_the_flow_run_has_the_tag_of_its_process(mlflow_store, bowl, until_recorded) -> None:
     with announced(), tags("team-a"):
         tune(bowl, method="pso", evaluations=6, seed=4)
+    until_recorded()
     with get_client(sync_client=True) as client:
         (run,) = client.read_flow_runs(
             flow_run_filter=FlowRunFilter(name={"any_": [f"{bowl} · pso · seed 4"]})

@@ -62,7 +62,8 @@ def test_the_scripts_send_no_usage_data(script: str, program: str, tmp_path: Pat
     (tmp_path / program).write_text('#!/bin/sh\nenv >> "$SEEN"\n')
     (tmp_path / program).chmod(0o755)
     seen = tmp_path / "seen"
-    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    own_python = str(Path(sys.executable).parent)
+    path = os.pathsep.join([str(tmp_path), own_python, os.environ["PATH"]])
     bare = {name: text for name, text in os.environ.items() if name not in ENVIRONMENT}
     own = {"PATH": path, "SEEN": str(seen), "PREFECT_API_URL": "http://127.0.0.1:9/api"}
     ports = {"PREFECT_SERVER_API_PORT": "9", "MLFLOW_PORT": "9"}
