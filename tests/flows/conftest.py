@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 OBJECTIVE = '''
@@ -57,13 +57,19 @@ def empty_cache(tmp_path: Path) -> Iterator[None]:
 def until_recorded(prefect_server: None) -> Callable[[], None]:
     """Waits until the server has written what it was told: task runs are, in batches."""
 
+    def states(client: SyncPrefectClient) -> set[tuple[str, str]]:
+        rows = client.request(
+            "POST", "/task_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC"}
+        )
+        return {(row["id"], row["state_type"]) for row in rows.json()}
+
     def wait() -> None:
+        deadline = time.monotonic() + 30
         with get_client(sync_client=True) as client:
-            before, now = None, ""
-            while before != now:
-                before = now
+            before, now = None, states(client)
+            while before != now and time.monotonic() < deadline:
                 time.sleep(1.5)
-                now = client.request("POST", "/task_runs/filter", json={}).text
+                before, now = now, states(client)
 
     return wait
 
