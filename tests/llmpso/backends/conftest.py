@@ -146,11 +146,11 @@ def server() -> Iterator[RudeServer]:
 
 
 @pytest.fixture
-def no_server() -> str:
-    """An address where nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+def no_server() -> Iterator[str]:
+    """An address where nothing listens, nor can: its port is taken until the test ends."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.fixture(autouse=True)

@@ -68,10 +68,9 @@ def test_a_server_that_refuses_is_not(server, status):
 
 
 def test_a_server_that_is_down_is_waited_for():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert is_unavailable(raised(f"http://127.0.0.1:{port}"))
+    with socket.socket() as taken:  # so that no other test's server listens there meanwhile
+        taken.bind(("127.0.0.1", 0))
+        assert is_unavailable(raised(f"http://127.0.0.1:{taken.getsockname()[1]}"))
 
 
 def test_a_database_that_cannot_be_written_is_not(tmp_path, empty_database):
