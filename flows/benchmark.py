@@ -1,6 +1,5 @@
 """The benchmark as a Prefect flow, and as a command: `python -m flows.benchmark`."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
@@ -27,6 +26,7 @@ from llmpso import __version__
 from llmpso.benchmark.report import Report, write_report
 from llmpso.benchmark.runs import StudyGroup, load_trials, one_core_processes
 from llmpso.benchmark.scenarios import write_scenarios
+from llmpso.cores import usable_cores
 from tasks.benchmark import run_studies
 from tasks.records.flow_runs import without_process_tag
 
@@ -55,7 +55,7 @@ def benchmark(options: BenchmarkOptions) -> str:
         The table of the arms, as Markdown.
     """
     if options.suite in APART:
-        return APART[options.suite](options, options.workers or os.cpu_count() or 1)
+        return APART[options.suite](options, options.workers or usable_cores())
     with (
         closing(prepare_benchmark(options)) as plan,
         plan.experiment.run(

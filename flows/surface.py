@@ -1,6 +1,5 @@
 """A surface as a Prefect flow, and as a command: `python -m flows.surface`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +20,7 @@ from llmpso.benchmark.surfaces import (
     read_rows,
     settings,
 )
+from llmpso.cores import usable_cores
 from llmpso.extras import needed_by
 from tasks.benchmark import train
 
@@ -55,7 +55,7 @@ def surface(
     chosen, objective, file = prepare(name, csv, out)
     missing = file.missing()
     get_run_logger().info("%d trainings to do", len(missing))
-    with ThreadPoolTaskRunner[None](max_workers=workers or os.cpu_count() or 1) as runner:
+    with ThreadPoolTaskRunner[None](max_workers=workers or usable_cores()) as runner:
         shared = {"surface": chosen, "objective": objective, "file": file}
         futures: list[PrefectFuture[None]] = [
             runner.submit(train, parameters=shared | {"cell": cell}) for cell in missing

@@ -5,7 +5,6 @@ Each records parameters and value per evaluation; Optuna also the curve and the 
 """
 
 import logging
-import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -16,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from llmpso.benchmark.cheap import Cheap
+from llmpso.cores import usable_cores
 from llmpso.trial import Evaluation
 
 LOW, HIGH = -5.0, 5.0
@@ -96,7 +96,7 @@ def ray_study(evaluations: int, tracking_uri: str) -> None:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     with tempfile.TemporaryDirectory() as folder:
-        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False)
+        ray.init(num_cpus=usable_cores(), include_dashboard=False, log_to_driver=False)
         tuner = tune.Tuner(
             _ray_trial,
             param_space={name: tune.uniform(LOW, HIGH) for name in Cheap.space},

@@ -1,6 +1,5 @@
 """The options of the benchmark, each described once, and the plan that they are checked into."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from llmpso.benchmark.arms import Arm, build_search, find_arm
 from llmpso.benchmark.problems import LiveProblem, Problem, suite
 from llmpso.benchmark.recorded import RecordedBackend
 from llmpso.benchmark.runs import StudyGroup
+from llmpso.cores import usable_cores
 from llmpso.errors import SpecError
 from llmpso.option_group import Options
 from tasks.store.experiment import Experiment, open_experiment
@@ -142,7 +142,7 @@ def prepare_benchmark(options: BenchmarkOptions) -> BenchmarkPlan:
         backend=backend,
         is_live=options.advisor != "recorded",
         root=root,
-        n_workers=options.workers or os.cpu_count() or 1,
+        n_workers=options.workers or usable_cores(),
         experiment=experiment,
     )
 

@@ -1,6 +1,5 @@
 """A small model inside this process: llama.cpp through xllamacpp, no server, no network."""
 
-import os
 import re
 import secrets
 import threading
@@ -16,6 +15,7 @@ import xllamacpp
 from llmpso.backends.base import Reply, Request
 from llmpso.backends.chat_completion import bound_format, messages
 from llmpso.backends.model_file import QWEN, fetch_model, file_sha256, named_file, progress_bar
+from llmpso.cores import usable_cores
 from llmpso.errors import BackendError, BackendUnavailableError
 
 CONTEXT_TOKENS = 8192
@@ -42,15 +42,15 @@ class EmbeddedBackend:
         Args:
             path: A GGUF file; else `LLMPSO_MODEL_PATH`, else the known small model.
             timeout: Seconds for one call, without loading.
-            n_threads: Else one a core. They wait for each other at every layer: where other work
-                fills the cores, fewer are faster.
+            n_threads: Else one for each core that this process may use. They wait for each other
+                at every layer: where other work fills the cores, fewer are faster.
 
         Raises:
             BackendUnavailableError: What is named is no GGUF file.
         """
         self.file = named_file(path)
         self._timeout = timeout
-        self._n_threads = n_threads or os.cpu_count() or 1
+        self._n_threads = n_threads or usable_cores()
         self._server: Any = None
         self._closed = False
         self._lock = threading.Lock()

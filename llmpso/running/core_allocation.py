@@ -5,7 +5,6 @@ small networks trained in threads wait for one another. So a short training of t
 timed.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
 
+from llmpso.cores import usable_cores
 from llmpso.extras import loaded
 from llmpso.objectives.torch_threads import limit_threads
 
@@ -47,13 +47,6 @@ def measured_threads(n_busy: int) -> int:
     return _best(
         [CoreAllocation(n_busy, 1), CoreAllocation(n_busy, max(1, n_cores // n_busy))]
     ).n_threads
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
 
 
 def _best(layouts: Sequence[CoreAllocation]) -> CoreAllocation:

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from llmpso.cores import usable_cores
 from llmpso.running import core_allocation
 from llmpso.running.core_allocation import CoreAllocation as Cores
 from llmpso.running.core_allocation import measured_threads, measured_workers
@@ -71,6 +72,6 @@ def test_nothing_is_measured_for_trainings_without_torch(machine, monkeypatch) -
 def test_this_machine_is_measured() -> None:
     assert torch.get_num_threads() > 0  # Without torch nothing would be measured.
     n_workers, n_threads = measured_workers(), measured_threads(2)
-    assert 1 <= n_workers <= core_allocation.usable_cores()
-    assert 1 <= n_threads <= core_allocation.usable_cores()
+    assert 1 <= n_workers <= usable_cores()
+    assert 1 <= n_threads <= usable_cores()
     assert core_allocation._trained(Cores(n_workers, n_threads)) > 0
