@@ -18,15 +18,10 @@ from llmpso.study.repeats import without_repeats
 from llmpso.text import plural
 from llmpso.trial import Trial, TrialState
 from tasks.records.incumbent_curve import IncumbentCurve
+from tasks.records.recorded_trials import close_unfinished, found_recorded, recorded_trials
 from tasks.records.reuse import Allowed, found_for, progress, reusable_trials, reused_for
 from tasks.records.study_files import StudyFiles, arrived
-from tasks.records.trial_runs import (
-    close_unfinished,
-    found_recorded,
-    record_trial,
-    recorded_trials,
-    supersede,
-)
+from tasks.records.trial_runs import record_trial, supersede
 from tasks.store.patience import STORE_ERRORS, is_unavailable, patiently, recording
 from tasks.store.state_folders import forget_study, study_folder, usable_state
 from tasks.store.tracker import Tracker

@@ -27,7 +27,7 @@ from llmpso.running.durable_files import (
 )
 from llmpso.study.repeats import without_repeats
 from llmpso.text import one_line
-from tasks.records.trial_runs import ended_trials
+from tasks.records.recorded_trials import ended_trials
 from tasks.store.patience import STORE_ERRORS
 from tasks.store.state_folders import state_folder
 from tasks.store.tracker import Tracker

@@ -20,9 +20,9 @@ from llmpso.text import one_line
 from llmpso.trial import Source, Trial
 from tasks.records.find_study import find_study, store_answers
 from tasks.records.past_studies import left_study
+from tasks.records.recorded_trials import ended_trials, has_trials
 from tasks.records.reuse import progress
 from tasks.records.running_trials import RunningTrial, running_trials
-from tasks.records.trial_runs import ended_trials, has_trials
 from tasks.store.claims import Holder, holders
 from tasks.store.experiment import SPACE_PREFIX, STUDY_TAG
 from tasks.store.lock_targets import STUDY_CLAIM

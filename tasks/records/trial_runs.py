@@ -4,12 +4,10 @@ import json
 import logging
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
-from itertools import islice, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,15 +18,14 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from llmpso.errors import ModelError
 from llmpso.fidelity.curve import Point
 from llmpso.running.outcome import Outcome, without_model
-from llmpso.running.pending_records import PendingRecord, trial_of, trial_record
+from llmpso.running.pending_records import PendingRecord, trial_record
 from llmpso.safe_names import file_name, twins
 from llmpso.study.repeats import label, repeated_trial
 from llmpso.text import one_line, short
 from llmpso.trial import Source, Trial, TrialState
 from tasks.models.model_files import write_description
 from tasks.models.stored_models import MODEL, store_model
-from tasks.records.reuse import progress
-from tasks.store.client import MOST_SHOWN, MOST_STORED, finite, milliseconds, paged
+from tasks.store.client import MOST_SHOWN, MOST_STORED, finite, milliseconds
 from tasks.store.names import REPORTED, keys, metric_keys
 from tasks.store.patience import STORE_ERRORS, is_unavailable
 from tasks.store.tracker import Tracker
@@ -56,9 +53,6 @@ REPEAT_TAG = "repeat_of"
 
 SUPERSEDED = "superseded"
 """In the name and as the state of a child whose training went further in a later one."""
-
-MOST_READ = 10_000
-"""Trials of an earlier study that are read, the newest, where it left no file."""
 
 
 def record_trial(
@@ -117,15 +111,6 @@ def supersede(study: Tracker, trial: Trial) -> None:
         logger.warning("run %s cannot be marked: %s", run_id, one_line(error, 200))
 
 
-def found_recorded(study: Tracker, entry: PendingRecord) -> Trial | None:
-    """The trial of an entry whose child was written completely, though MLflow did not answer."""
-    same = f"tags.`{ADDRESS_TAG}` = '{entry.key}' and attributes.status != 'RUNNING'"
-    for _, trial in _complete(study, same):
-        if trial.started_at == entry.trial.started_at:
-            return trial
-    return None
-
-
 def _record_files(study: Tracker, run: Run, folder: Path) -> dict[str, str]:
     """Write an entry's files; the link to its model if there is one."""
     # The client would ask the server for the run first, to know its folder.
@@ -143,63 +128,6 @@ def record_model(study: Tracker, run: Run, folder: Path) -> str:
         write_description(folder, Path(scratch))
         files.log_artifacts(scratch, MODEL)
     return f"runs:/{run.info.run_id}/{MODEL}"
-
-
-def recorded_trials(study: Tracker) -> dict[str, Trial]:
-    """The trials that a study's children hold, by the address of their evaluation.
-
-    Of two records of one evaluation the one counts that got further: a failure was then retried,
-    or a pruned training went on when the study was extended.
-    """
-    found: dict[str, Trial] = {}
-    for run, trial in _complete(study):
-        address = run.data.tags.get(ADDRESS_TAG, "")
-        if address not in found or progress(trial) > progress(found[address]):
-            found[address] = trial
-    return found
-
-
-def ended_trials(study: Tracker) -> list[Trial]:
-    """The trials of a study's children by number, newest first where there are too many.
-
-    They are as they were recorded; one that was retried or went on occurs once. Repeats of the
-    best are among them.
-    """
-    found: dict[int, Trial] = {}
-    for _, trial in islice(_complete(study), MOST_READ):
-        known = found.get(trial.number)
-        if known is None or progress(trial) > progress(known):
-            found[trial.number] = trial
-    return [found[number] for number in sorted(found)]
-
-
-def _complete(
-    study: Tracker, condition: str = "attributes.status != 'RUNNING'"
-) -> Iterator[tuple[Run, Trial]]:
-    """The children that were written completely."""
-    killed = RunStatus.to_string(RunStatus.KILLED)
-    for run in _children(study, condition):
-        trial = _outcome(run.data.tags)
-        if trial is not None and run.info.status != killed:
-            yield run, trial
-
-
-def has_trials(study: Tracker) -> bool:
-    """Whether a study has children at all, readable or not."""
-    return any(_children(study, "attributes.status != 'RUNNING'"))
-
-
-def close_unfinished(study: Tracker) -> None:
-    """Close the children whose writing was interrupted; their content is on disk."""
-    killed = RunStatus.to_string(RunStatus.KILLED)
-    for run in list(_children(study, "attributes.status = 'RUNNING'")):
-        study.store.set_terminated(run.info.run_id, killed)
-
-
-def _children(study: Tracker, condition: str) -> Iterator[Run]:
-    belongs = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{study.run_id}'"
-    search = study.store.search_runs
-    return paged(partial(search, [study.experiment_id], f"{belongs} and {condition}"))
 
 
 def save_files(outcome: Outcome, folder: Path) -> Trial:
@@ -268,18 +196,6 @@ def _outcome_tags(trial: Trial) -> list[RunTag]:
         RunTag(f"{OUTCOME_TAG}.{number}", text[start : start + MOST_STORED])
         for number, start in enumerate(pieces)
     ]
-
-
-def _outcome(tags: Mapping[str, str]) -> Trial | None:
-    pieces = takewhile(tags.__contains__, (f"{OUTCOME_TAG}.{n}" for n in range(len(tags))))
-    text = "".join(tags[name] for name in pieces)
-    try:
-        return trial_of(json.loads(text)) if text else None
-    except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
-        logger.warning(
-            "a trial of MLflow cannot be read, and is trained again: %s", one_line(text)
-        )
-        return None
 
 
 def final_metrics(trial: Trial, curves: Iterable[str] = ()) -> list[Metric]:

@@ -11,7 +11,7 @@ from llmpso.errors import StorageError
 from llmpso.running.outcome import Outcome
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 from tasks.records.ledger import Ledger
-from tasks.records.trial_runs import ended_trials
+from tasks.records.recorded_trials import ended_trials
 from tasks.store.client import Client
 from tasks.store.experiment import Experiment
 

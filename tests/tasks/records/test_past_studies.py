@@ -28,13 +28,8 @@ from tasks.records.past_studies import (
     record_past_study,
     saved_copies,
 )
-from tasks.records.trial_runs import (
-    ADDRESS_TAG,
-    OUTCOME_TAG,
-    ended_trials,
-    record_trial,
-    recorded_trials,
-)
+from tasks.records.recorded_trials import ended_trials, recorded_trials
+from tasks.records.trial_runs import ADDRESS_TAG, OUTCOME_TAG, record_trial
 from tasks.store.client import paged
 from tasks.store.experiment import MODEL_TAG, Experiment
 from tasks.store.tracker import Tracker
