@@ -26,6 +26,7 @@ from llmpso.objectives.averaged import member_folders
 from llmpso.objectives.base import ReadsModels
 from llmpso.objectives.network_files import WEIGHTS, load_weights
 from llmpso.text import one_line
+from tasks.models.stored_models import DEVICE
 
 M = TypeVar("M")
 
@@ -113,11 +114,13 @@ def _by_flavor(folder: str) -> Any:
 
 
 def _network(folder: str) -> Any:
-    """A torch module; one that was trained on a GPU comes onto the CPU where there is no GPU."""
+    """A torch module: on a GPU if it was on one and there is one, else on the CPU."""
     import torch
 
-    place = None if torch.cuda.is_available() else "cpu"
-    return mlflow.pytorch.load_model(folder, map_location=place)
+    has_gpu = torch.cuda.is_available()
+    network = mlflow.pytorch.load_model(folder, map_location=None if has_gpu else "cpu")
+    device = (Model.load(folder).metadata or {}).get(DEVICE, "cpu")
+    return network.to(device) if has_gpu and device == "cuda" else network
 
 
 def _loader(model: PyFuncModel) -> str:

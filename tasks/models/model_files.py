@@ -22,7 +22,7 @@ import mlflow
 from mlflow.models import Model, ModelSignature
 
 from llmpso.objectives import state_dict
-from tasks.models.stored_models import DATA, ESTIMATOR, EXAMPLE, KIND, MODEL, TORCH_WEIGHTS
+from tasks.models.stored_models import DATA, DEVICE, ESTIMATOR, EXAMPLE, KIND, MODEL, TORCH_WEIGHTS
 
 MODEL_REQUIREMENTS = [
     f"{name}=={version(name)}" for name in ("torch", "numpy", "pandas") if find_spec(name)
@@ -61,7 +61,7 @@ def _shared(folder: Path) -> dict[str, bytes]:
     kind = json.loads((folder / KIND).read_text(encoding="utf-8"))
     match kind["kind"]:
         case "torch":
-            return _shared_by_torch(kind["version"])
+            return _shared_by_torch(kind["version"], kind["device"])
         case "state dict":
             return _shared_by_state_dict()
         case "estimator":
@@ -80,15 +80,15 @@ def _shared_by_savable(loader_module: str, signature: str, example: bytes) -> di
     )
 
 
-@lru_cache(maxsize=1)
-def _shared_by_torch(torch_version: str) -> dict[str, bytes]:
+@lru_cache(maxsize=8)
+def _shared_by_torch(torch_version: str, device: str) -> dict[str, bytes]:
     """All files but the weights, for any `torch.nn.Module`, as `mlflow.pytorch` writes them.
 
     That module imports Lightning, and what Lightning imports, wherever it is installed: that
     takes seconds of each process.
     """
     folder = str(Path(TORCH_WEIGHTS).parent)
-    model = Model()
+    model = Model(metadata={DEVICE: device})
     model.add_flavor("pytorch", model_data=folder, pytorch_version=torch_version, code=None)
     mlflow.pyfunc.add_to_model(
         model,

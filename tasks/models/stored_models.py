@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ MODEL = "model"
 
 DATA, TORCH_WEIGHTS, ESTIMATOR = "data/model", "data/model.pth", "model.pkl"
 """Where MLflow has the weights, in that folder."""
+
+DEVICE = "device"
+"""In the metadata of a module, the kind of device that it was on; it is stored for any."""
 
 KIND, EXAMPLE = "model-kind.json", "model-example.pickle"
 """Beside the folder: what MLflow must know of the model."""
@@ -62,7 +66,8 @@ def _written(model: object, folder: Path) -> dict[str, Any]:
     if is_of("torch.nn", "Module", model):
         (folder / MODEL / TORCH_WEIGHTS).write_bytes(_pickled(model))
         # As torch itself says it, with what it was built for: MLflow compares that at loading.
-        return {"kind": "torch", "version": str(loaded("torch").__version__)}
+        version = str(loaded("torch").__version__)
+        return {"kind": "torch", "version": version, "device": _device_of(model)}
     if is_state_dict(model):
         content = _saved(model)
         (folder / MODEL / DATA).mkdir()
@@ -103,6 +108,26 @@ def _signature(model: SavableModel, example: Any) -> ModelSignature:
 
 
 def _pickled(model: object) -> bytes:
+    """A module; one that is on a GPU as if it were not, so that it can be read without one."""
+    content = _torch_saved(model)
+    return content if _device_of(model) == "cpu" else _torch_saved(_on_cpu(content))
+
+
+def _device_of(model: Any) -> str:
+    """The kind of device that holds a module's first weights; `cpu` if it has none."""
+    tensors = chain(model.parameters(), model.buffers())
+    return next((str(tensor.device.type) for tensor in tensors), "cpu")
+
+
+def _on_cpu(content: bytes) -> object:
+    """A saved module on the CPU: to move the module itself would take it from its owner."""
+    import torch
+
+    with _refusal():
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=False)
+
+
+def _torch_saved(model: object) -> bytes:
     import torch
 
     content = io.BytesIO()

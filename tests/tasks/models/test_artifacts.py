@@ -16,6 +16,7 @@ from llmpso.data.series.time_series import TimeSeries
 from llmpso.errors import RegistryError
 from llmpso.objectives.averaged import average
 from llmpso.objectives.lstm import LSTMObjective
+from tasks.models import stored_models
 from tasks.models.artifacts import check_model, load_member, load_model, load_predictor
 from tasks.models.model_files import write_description
 from tasks.models.stored_models import MODEL, store_model
@@ -215,6 +216,45 @@ def test_a_network_of_a_machine_with_a_gpu_is_read_on_one_without(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     loaded = load_model(mlflow_store, address, Own())
     assert {weights.device.type for weights in loaded.parameters()} == {"cpu"}
+
+
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """Lets torch save the weights of a network as it saves those on a GPU."""
+
+    def place(network: torch.nn.Module) -> torch.nn.Module:
+        own = {weights.untyped_storage()._cdata for weights in network.parameters()}
+        monkeypatch.setattr(stored_models, "_device_of", lambda model: "cuda")
+        monkeypatch.setattr(
+            "torch.serialization.location_tag",
+            lambda storage: "cuda:0" if storage._cdata in own else "cpu",
+        )
+        return network
+
+    return place
+
+
+def test_a_network_that_was_trained_on_a_gpu_predicts_on_a_machine_without(
+    mlflow_store, tmp_path, on_gpu
+) -> None:
+    network = on_gpu(torch.nn.Linear(2, 1))
+    address, _ = artifact(network, mlflow_store, tmp_path)
+    inputs = np.ones((1, 2), dtype=np.float32)
+    expected = network(torch.from_numpy(inputs)).detach().numpy()
+    assert load_predictor(mlflow_store, address).predict(inputs) == expected
+
+
+def test_a_network_that_was_trained_on_a_gpu_goes_on_there(
+    mlflow_store, tmp_path, on_gpu, monkeypatch
+) -> None:
+    address, _ = artifact(on_gpu(torch.nn.Linear(2, 1)), mlflow_store, tmp_path)
+    moved: list[str] = []
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, device: moved.append(device) or self)
+    assert load_model(mlflow_store, address, Own()) is not None
+    assert moved == []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert load_model(mlflow_store, address, Own()) is not None
+    assert moved == ["cuda"]
 
 
 LAZY = '''
