@@ -127,8 +127,9 @@ def importance(shares: dict[str, float]) -> Chart | None:
 
 
 def slices(points: Points, names: Sequence[str]) -> Chart:
-    """The value against each single hyperparameter."""
-    panels = tuple(_slice(points, name) for name in names[:MOST_SLICES])
+    """The value against each single hyperparameter that counts in one of the trials."""
+    counting = [name for name in names if points.with_values([name]).trials]
+    panels = tuple(_slice(points, name) for name in counting[:MOST_SLICES])
     return Chart(
         "slices",
         "The value by each hyperparameter",

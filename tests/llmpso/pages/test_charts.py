@@ -287,3 +287,20 @@ def test_what_does_not_count_is_drawn_below_its_axis_or_left_out(tmp_path: Path)
     assert set(importances(Points.of(trials, space, METRIC))) <= set(space)
     *_, html = draw(charts, tmp_path, "title", "text")
     assert re.search(r'"range": ?\[-0\.12, ?1\]', html.read_text(encoding="utf-8"))
+
+
+def test_a_name_that_counted_in_no_training_has_no_slice(tmp_path: Path) -> None:
+    space = SearchSpace(
+        {"optimizer": Categorical(["adam", "sgd"]), "rate": Float(0.0, 1.0)}
+        | {"momentum": Float(0.0, 0.99, when={"optimizer": "sgd"})}
+    )
+    result = minimize(
+        lambda params: params["rate"],
+        space,
+        evaluations=1,
+        start=[{"optimizer": "adam", "rate": 0.5}],
+    )
+    charts = study_charts(result.trials, space, METRIC)
+    assert [panel.x.label for panel in named(charts, "slices").panels] == ["optimizer", "rate"]
+    assert draw(charts, tmp_path, "title", "text")
+    assert len(result.plot_slices().data) == 2
