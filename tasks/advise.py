@@ -8,6 +8,7 @@ from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.states import Failed
+from prefect.transactions import get_transaction
 
 from llmpso.backends.base import Backend, BackendAround, Reply, Request
 from llmpso.backends.replies import question_key
@@ -36,6 +37,9 @@ def ask_model(backend: Backend, request: Request) -> dict[str, Any] | State[None
         reply = backend.complete(request)
         return asdict(replace(reply, text=masked(reply.text)))
     except BackendError as error:
+        if (transaction := get_transaction()) is not None:
+            # Prefect would cache that there was no reply, as the reply.
+            transaction.write_on_commit = False
         return Failed(message=masked(str(error)))
 
 

@@ -22,7 +22,7 @@ from flows.display.summary_text import as_text
 from flows.tune import tune
 from flows.tune_plan import TuneOptions, prepare
 from llmpso.backends.base import Reply, Request
-from llmpso.errors import LLMPSOError, SpecError
+from llmpso.errors import BackendError, LLMPSOError, SpecError
 from llmpso.options import GROUP_OF
 from llmpso.trial import Source, Trial
 from scripted_backend import ScriptedBackend
@@ -173,6 +173,19 @@ def test_the_same_question_is_asked_once_in_two_runs(
     assert (second.llm_calls, second.llm_cached) == (0, first.llm_calls)
     assert second.best_params == first.best_params
     assert "answered from the cache" in as_text(second)
+
+
+def test_a_model_that_was_silent_is_asked_the_same_again(
+    prefect_server, mlflow_store, bowl, scripted, monkeypatch
+) -> None:
+    """Prefect has no reply in its cache; a later study is not the worse for it."""
+    options = {"evaluations": 4, "workers": 1, "memory": "off"}
+    monkeypatch.setattr(scripted, "close", lambda: None)
+    monkeypatch.setattr(scripted, "_answer", lambda request: BackendError("the server is down"))
+    assert tune(bowl, **options).llm_problems == 1
+    monkeypatch.setattr(scripted, "_answer", answer)
+    again = tune(bowl, **options)
+    assert (again.llm_calls, again.llm_cached) == (1, 0)
 
 
 def test_the_same_seed_gives_the_same_trials(prefect_server, mlflow_store, bowl) -> None:
