@@ -111,7 +111,7 @@ class SurrogateAssistedSearch:
             beside those that are; fewer, in the end none, when too few configurations are left.
         """
         iteration = 1 + self._n_moves // self._batch_size if self._has_begun else 0
-        proposals = self._proposals(limit) if self._has_begun else self._first_proposals(limit)
+        proposals = self._proposals() if self._has_begun else self._first_proposals(limit)
         self._has_begun = not (self._warm_start and self._warm_start.n_waiting)
         asked = (
             self._archive.trial(self.population, *proposal)
@@ -149,8 +149,9 @@ class SurrogateAssistedSearch:
             self._archive.is_known,
         )
 
-    def _proposals(self, limit: int | None) -> Proposals:
-        members = self._next_members(self._batch_size - len(self._under_way))[:limit]
+    def _proposals(self) -> Proposals:
+        """Of a whole batch also where fewer are asked for: what is drawn decides later draws."""
+        members = self._next_members(self._batch_size - len(self._under_way))
         targets = self._targets()
         if not self._is_ready:
             return {member: self._own_step(member) for member in members}

@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from llmpso.search.pso import PSO
 from llmpso.search.surrogate_assisted import SurrogateAssistedSearch
 from llmpso.space import Float, Params, SearchSpace
 from llmpso.study.minimize import minimize
-from llmpso.trial import Evaluation, Source, Trial
+from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial
 
 SPACE = SearchSpace({"x": Float(-5, 5), "y": Float(-5, 5), "z": Float(-5, 5)})
 
@@ -56,6 +58,20 @@ def test_a_batch_moves_as_many_particles_each_in_turn() -> None:
     trials = study(optimizer, 15)
     assert [t.particle for t in trials] == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
     assert {t.iteration for t in trials[5:7]} == {1}
+
+
+def test_a_batch_that_the_end_cuts_short_begins_as_the_whole_one() -> None:
+    """A study that is extended asks for all of it, and has to find what it measured before."""
+    constrained = SearchSpace(
+        {"x": Float(-5, 5), "y": Float(-5, 5)}, constraints=["x * y <= 1", "x + y <= 2"]
+    )
+    optimizer = SurrogateAssistedSearch(constrained, batch_size=4, n_particles=4, seed=1)
+    for _ in range(6):
+        cut = deepcopy(optimizer).ask(2)
+        whole = optimizer.ask()
+        assert cut == whole[:2]
+        failed = Failure(FailureKind.EXCEPTION, "broken")
+        optimizer.tell([trial.failed(failed, 0) for trial in whole])
 
 
 def test_the_velocity_is_the_step_taken_within_the_limit() -> None:
