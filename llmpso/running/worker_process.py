@@ -8,6 +8,7 @@ standard input is closed, which also happens when the parent is killed.
 import os
 import sys
 import threading
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from llmpso.errors import LLMPSOError
@@ -35,13 +36,14 @@ def main(descriptor: int) -> None:
     while True:
         try:
             trial = parent.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):  # the latter if it was killed
             return
         outcome = context.outcome(trial)
         with _WRITING:
             path = write_outcome(outcome_to_bytes(outcome), folder)
         # Through a file: models are too large for a pipe.
-        parent.send(path)
+        with suppress(ConnectionError):
+            parent.send(path)
 
 
 def _taken_input() -> int:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from llmpso.options import RunOptions
 from llmpso.running import process_pool
 from llmpso.running.evaluate import Measure
 from llmpso.running.runner import open_runner
+from llmpso.running.worker_context import WorkerContext
 from llmpso.running.worker_pool import ClosedError
 from llmpso.trial import FailureKind, Source, Trial, TrialState
 
@@ -231,6 +233,22 @@ with open_runner(spec, run, n_workers=1, n_threads=1) as m:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     assert ends(pid)
+
+
+def test_a_worker_says_nothing_of_a_parent_that_is_killed(tmp_path):
+    ours, theirs = Pipe()
+    command = [sys.executable, "-m", "llmpso.running.worker_process", str(theirs.fileno())]
+    worker = subprocess.Popen(
+        command, pass_fds=[theirs.fileno()], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    theirs.close()
+    ours.send((WorkerContext(ObjectiveSpec("rastrigin"), 1, ()), tmp_path))
+    assert ours.poll(60)
+    ours.close()  # with what the parent has not read any more
+    assert worker.wait(60) == 0
+    assert worker.stderr.read() == b""
+    worker.stdin.close()
+    worker.stderr.close()
 
 
 @pytest.mark.slow
