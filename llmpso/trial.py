@@ -153,6 +153,8 @@ class Trial:
     rungs: tuple[tuple[float, float], ...] = ()
     """Lower fidelities at which it was measured, each with its value there, which is comparable
     only with other trials' values at that fidelity."""
+    rung_constraints: tuple[Mapping[str, tuple[float, float]], ...] = ()
+    """At each of these, what was measured and must not be above a limit, as in `constraints`."""
     limits: tuple[Limit, ...] = ()
     """What the training must have reached at which steps, rising; none without racing."""
     until: int = 0
@@ -191,7 +193,11 @@ class Trial:
         value, is_whole = float(evaluation.value), self.fidelity == 1 or evaluation.is_final
         trial = self
         if self.fidelity < 1 and math.isfinite(value):
-            trial = replace(self, rungs=(*self.rungs, (self.fidelity, value)))
+            trial = replace(
+                self,
+                rungs=(*self.rungs, (self.fidelity, value)),
+                rung_constraints=(*self.rung_constraints, dict(evaluation.constraints)),
+            )
         if is_whole or not math.isfinite(value) or evaluation.is_infeasible:
             return trial.completed(evaluation, seconds)
         return replace(
@@ -263,6 +269,7 @@ class Trial:
         rungs = tuple(rung for rung in self.rungs if rung[0] <= fidelity)
         if not rungs or rungs[-1][0] != fidelity:
             return None
+        measured = self.rung_constraints[: len(rungs)]
         return replace(
             self,
             state=TrialState.PENDING,
@@ -270,6 +277,8 @@ class Trial:
             failure=None,
             fidelity=fidelity,
             rungs=rungs,
+            rung_constraints=measured,
+            constraints=measured[-1] if len(measured) == len(rungs) else self.constraints,
             order=self.order[: len(rungs)],
         )
 

@@ -150,11 +150,14 @@ def trial_of(record: Mapping[str, Any]) -> Trial:
         "rungs": tuple((fidelity, value) for fidelity, value in record.get("rungs", ())),
         "limits": tuple(Limit(**limit) for limit in record.get("limits", ())),
         "milestones": reports_of(record.get("milestones", ())),
-        "constraints": {
-            name: (value, limit) for name, (value, limit) in record.get("constraints", {}).items()
-        },
+        "rung_constraints": tuple(map(_constraints_of, record.get("rung_constraints", ()))),
+        "constraints": _constraints_of(record.get("constraints", {})),
     }
     return Trial(**(dict(record) | fields))
+
+
+def _constraints_of(record: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    return {name: (value, limit) for name, (value, limit) in record.items()}
 
 
 def curves_record(outcome: Outcome) -> dict[str, list[float]]:

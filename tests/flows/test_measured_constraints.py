@@ -53,3 +53,44 @@ def test_a_trial_above_a_limit_is_infeasible_everywhere(
         assert metrics["memory_mb"] == units**2
         assert ("value" in metrics) != is_over == ("infeasible_value" in metrics)
         assert run.info.status == "FINISHED"
+
+
+RACED = """
+from llmpso import Evaluation, Float, SearchSpace
+
+
+class Grows:
+    \"\"\"Takes the more memory the longer it is trained.\"\"\"
+
+    name = "grows"
+    metric = "error"
+    description = "The larger the better."
+    space = SearchSpace({"units": Float(1.0, 10.0), "rate": Float(0.0, 1.0)})
+
+    def evaluate(self, params, *, fidelity, seed):
+        raise AssertionError("a raced study trains by train_to alone")
+
+    def train_to(self, params, *, fidelity, seed, checkpoint):
+        with open("{counted}", "a") as file:
+            file.write(".")
+        checkpoint.touch()
+        error = 10 - params["units"] + params["rate"] ** 2 + 1 / (16 * fidelity)
+        return Evaluation(error, constraints={"memory_mb": (params["units"] * fidelity, 5.0)})
+"""
+
+
+def test_a_race_with_limits_is_extended_without_training_anything_again(
+    prefect_server, mlflow_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a training measured when it paused decided what came next, not what it came to."""
+    counted = tmp_path / "counted.txt"
+    (tmp_path / "grows.py").write_text(RACED.replace("{counted}", str(counted)))
+    monkeypatch.syspath_prepend(tmp_path)
+    options = {"evaluations": 6, "workers": 1, "advisor": "none", "memory": "off"}
+    first = tune("grows:Grows", **options)
+    n_trained = len(counted.read_text())
+    again = tune("grows:Grows", **options, max_seconds=1e6)
+    sys.modules.pop("grows", None)
+    assert first.infeasible > 0
+    assert (again.run_id, again.reused) == (first.run_id, first.evaluations)
+    assert len(counted.read_text()) == n_trained

@@ -1,5 +1,6 @@
 """The race by itself: who goes on, who stops, and what never happens."""
 
+import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmpso.errors import SpecError
+from llmpso.running.pending_records import trial_of, trial_record
 from llmpso.running.successive_halving import Race, Racing
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 
@@ -178,3 +180,12 @@ def test_a_race_that_makes_no_sense_is_refused(options, message):
     with pytest.raises(SpecError) as error:
         Racing(**options)
     assert message in str(error.value)
+
+
+def test_what_was_measured_at_a_pause_is_what_it_was_then():
+    trial = trials_of([(1.0, 1.0, 1.0)])[0]
+    within, above = {"memory_mb": (1.0, 5.0)}, {"memory_mb": (6.0, 5.0)}
+    paused = replace(trial, fidelity=0.25).measured(Evaluation(1.0, constraints=within), 2.0)
+    done = replace(paused, fidelity=1.0).measured(Evaluation(0.5, constraints=above), 3.0)
+    assert done.constraints == above
+    assert trial_of(json.loads(json.dumps(trial_record(done)))).at(0.25).constraints == within
