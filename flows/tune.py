@@ -149,7 +149,7 @@ def _search(
                 goals=plan.study.goals,
                 prune=partial(pruned, ledger, progress),
                 n_known=lambda: ledger.n_known,
-                repeats=plan.study.repeats(plan.objective, trainings.in_full),
+                repeats=plan.study.repeats(plan.objective, trainings.in_full, ledger.recorded),
             )
     except BusyError:
         raise

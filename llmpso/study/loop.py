@@ -109,11 +109,14 @@ def run_study(
     progress = _Progress()
     meter = StopConditions(stop, advisor)
 
-    def search(budget: int) -> StopReason:
-        return _searched(optimizer, workers, budget, meter, progress, n_known)
+    def search(budget: int, most_known: int | None) -> StopReason:
+        def known() -> int:
+            return n_known() if most_known is None else min(n_known(), most_known)
+
+        return _searched(optimizer, workers, budget, meter, progress, known)
 
     try:
-        stop_reason = _with_repeats(search, budget, repeats, progress)
+        stop_reason = _with_repeats(search, budget, repeats, progress, n_known)
     except KeyboardInterrupt as error:
         if not returns_on_interrupt:
             raise
@@ -131,22 +134,27 @@ def run_study(
 
 
 def _with_repeats(
-    search: Callable[[int], StopReason],
+    search: Callable[[int, int | None], StopReason],
     budget: int,
     repeats: Repeats | None,
     progress: _Progress,
+    n_known: Callable[[], int],
 ) -> StopReason:
     """Search, then train the best again; search on if there is none, or its value is the same."""
     if repeats is None:
-        return search(budget)
-    reason = search(budget - repeats.n)
+        return search(budget, None)
+    if before := repeats.before:
+        spent = math.floor(TrainingCost(before).total)
+        reason = search(min(spent, budget - repeats.n), len(before))
+    else:
+        reason = search(budget - repeats.n, None)
     if reason not in REPEATED_AFTER:
         return reason
     for batch in repeats.batches(progress.ended):
         progress.add(batch)
     is_useless = not progress.repeats or are_deterministic(progress.ended, progress.repeats)
-    if reason is StopReason.BUDGET and is_useless:
-        return search(budget - len(progress.repeats))
+    if (reason is StopReason.BUDGET and is_useless) or n_known() > progress.n_begun:
+        return search(budget - len(progress.repeats), None)
     return reason
 
 

@@ -46,11 +46,14 @@ class Repeats:
         n: Trainings for it, of the study's evaluations.
         seed: That of the study.
         evaluate: Trains a batch in full, without stopping any early.
+        before: Of a study that goes on: what `before_useless` found. Its search pauses there
+            again, since it proposed the rest with what was known then.
     """
 
     n: int
     seed: int
     evaluate: Evaluator
+    before: Sequence[Trial] = ()
 
     def batches(self, trials: Sequence[Trial]) -> Iterator[Sequence[Trial]]:
         """Train again: once first, then the rest unless that gave the very same value."""
@@ -61,6 +64,20 @@ class Repeats:
         yield first
         if len(asked) > 1 and not are_deterministic(trials, first):
             yield self.evaluate(asked[1:])
+
+
+def before_useless(recorded: Sequence[Trial]) -> list[Trial]:
+    """The trials of a search that were begun before it was repeated; none if that told anything.
+
+    Args:
+        recorded: All of a study, each with its place in the order in which they ended.
+    """
+    search = without_repeats(recorded)
+    repeats = [trial for trial in recorded if trial.source is Source.REPEAT]
+    if not are_deterministic(search, repeats):
+        return []
+    first = min(repeat.order for repeat in repeats)
+    return [trial for trial in search if trial.order[:1] < first[:1]]
 
 
 def repeats_of(trials: Sequence[Trial], n: int, seed: int) -> list[Trial]:
@@ -114,7 +131,7 @@ def are_deterministic(trials: Sequence[Trial], repeats: Sequence[Trial]) -> bool
     """Whether each repeat has the very value of its trial: another one would tell nothing."""
     values = {trial.number: trial.value for trial in trials}
     return bool(repeats) and all(
-        repeat.value is not None and repeat.value == values[repeated_trial(repeat)]
+        repeat.value is not None and repeat.value == values.get(repeated_trial(repeat))
         for repeat in repeats
     )
 

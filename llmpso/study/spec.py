@@ -1,6 +1,7 @@
 """All that decides a study, apart from objective, space and advisor."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +12,10 @@ from llmpso.memory.past_study import PastStudy
 from llmpso.objectives.base import is_deterministic
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.successive_halving import Racing
-from llmpso.study.repeats import Repeats
+from llmpso.study.repeats import Repeats, before_useless
 from llmpso.study.workers import Evaluator
 from llmpso.text import plural
+from llmpso.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,19 @@ class StudySpec:
             return None
         return StepLimits(is_asked_for=self.search.racing is not None)
 
-    def repeats(self, objective: object, evaluate: Evaluator) -> Repeats | None:
-        """How the best are trained again; None if they are not, or it would tell nothing."""
+    def repeats(
+        self, objective: object, evaluate: Evaluator, recorded: Sequence[Trial] = ()
+    ) -> Repeats | None:
+        """How the best are trained again; None if they are not, or it would tell nothing.
+
+        Args:
+            objective: May say that it is deterministic.
+            evaluate: Trains a batch in full.
+            recorded: What was evaluated before, repeats among it.
+        """
         n = 0 if is_deterministic(objective) else self.search.repeats
-        return Repeats(n, self.search.seed, evaluate) if n else None
+        before = before_useless(recorded) if n else ()
+        return Repeats(n, self.search.seed, evaluate, before) if n else None
 
     @property
     def swarm_size(self) -> int:

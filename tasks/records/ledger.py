@@ -102,6 +102,11 @@ class Ledger:
         self.reused: set[int] = set()
 
     @property
+    def recorded(self) -> list[Trial]:
+        """Earlier evaluations that were not asked for yet."""
+        return list(self._stored.values())
+
+    @property
     def n_unused(self) -> int:
         """Earlier evaluations that were not proposed again."""
         return len(without_repeats(list(self._stored.values())))
