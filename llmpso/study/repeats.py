@@ -63,7 +63,8 @@ class Repeats:
         first = self.evaluate(asked[:1])
         yield first
         if len(asked) > 1 and not are_deterministic(trials, first):
-            yield self.evaluate(asked[1:])
+            place = {trial.number: index for index, trial in enumerate(asked)}
+            yield sorted(self.evaluate(asked[1:]), key=lambda trial: place[trial.number])
 
 
 def before_useless(recorded: Sequence[Trial]) -> list[Trial]:

@@ -1,6 +1,7 @@
 """The best trials are trained again at the end of a study, and the better on average is chosen."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from llmpso import Float, SearchSpace, minimize
 from llmpso.errors import SpecError
 from llmpso.space import Params
 from llmpso.study.expected import expected, expected_by_repeats
-from llmpso.study.repeats import chosen, label, repeated_trial, repeats_of
+from llmpso.study.repeats import Repeats, chosen, label, repeated_trial, repeats_of
 from llmpso.study.stopping import StopReason
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 
@@ -100,6 +101,17 @@ def test_repeats_are_part_of_the_evaluations(method: str, n_workers: int) -> Non
     assert result.expected is not None
     assert result.expected.n_repeats == 2
     assert result.stop_reason is StopReason.BUDGET
+
+
+def test_repeats_are_in_the_order_in_which_they_were_asked_for() -> None:
+    """Not in that in which parallel trainings end, which differs from run to run."""
+
+    def the_last_first(asked: Sequence[Trial]) -> list[Trial]:
+        return [trial.completed(Evaluation(9.0), 0.0) for trial in reversed(asked)]
+
+    batches = Repeats(4, 0, the_last_first).batches(TRIALS)
+    found = [trial.number for batch in batches for trial in batch]
+    assert found == [trial.number for trial in repeats_of(TRIALS, 4, 0)]
 
 
 def test_a_search_without_repeats_is_the_beginning_of_one_with_them() -> None:
