@@ -102,7 +102,9 @@ def _memory(summary: Summary) -> list[str]:
 
 
 def _repeats(summary: Summary) -> str:
-    return f" ({summary.repeats} of them repeats)" if summary.repeats else ""
+    if not summary.repeats:
+        return ""
+    return f" ({plural(summary.repeats, 'of them a repeat', 'of them repeats')})"
 
 
 def _infeasible(summary: Summary) -> str:

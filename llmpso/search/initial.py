@@ -47,7 +47,7 @@ def checked_start(
         raise SpecError(f"n_particles is {n_members!r}; a swarm needs at least 2")
     if len(start) > n_members:
         raise SpecError(
-            f"start holds {len(start)} configurations, more than n_particles={n_members}"
+            f"start holds {len(start)} configurations, more than the {n_members} particles"
         )
     checked = validated(space, "start", start)
     for index, params in enumerate(checked):

@@ -68,7 +68,10 @@ class LLMPSO:
         if warm_up < 1:
             raise SpecError(f"warm_up is {warm_up!r}; it must be at least 1")
         if not 1 <= n_replaced < n_particles:
-            raise SpecError(f"n_replaced is {n_replaced!r}; it must be in [1, {n_particles - 1}]")
+            raise SpecError(
+                f"replaced is {n_replaced!r} of {n_particles} particles; it must be less, and at "
+                "least 1"
+            )
         rng = generator(seed)
         self.particles = Particles(
             n_particles, len(space), rng, schedule=schedule, topology=topology

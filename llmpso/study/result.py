@@ -158,10 +158,14 @@ class StudyResult:
         failures = Counter(trial.failure for trial in self.trials if trial.failure)
         infeasible = [t for t in self.trials if t.state is TrialState.INFEASIBLE]
         if infeasible:
+            of_all = f"{len(infeasible)} of {plural(len(self.trials), 'trial')}"
+            others = ", and no other has a value"
+            if len(infeasible) == len(self.trials):
+                of_all, others = _all(len(self.trials)), ""
             are = "is" if len(infeasible) == 1 else "are"
             return LLMPSOError(
-                f"{len(infeasible)} of {plural(len(self.trials), 'trial')} {are} above a limit, "
-                f"and no other has a value; the last one: {violated_text(infeasible[-1])}"
+                f"{of_all} {are} above a limit{others}; the last one: "
+                f"{violated_text(infeasible[-1])}"
             )
         if not failures:
             return LLMPSOError("no trial was completed before the study ended")

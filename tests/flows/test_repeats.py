@@ -128,6 +128,7 @@ def test_a_deterministic_function_is_repeated_once_and_searched_on(
     summary = run("certain", evaluations=14, repeats=4, synchronous=True)
     assert (n_trained(), summary.evaluations, summary.repeats) == (14, 14, 1)
     assert summary.expected is None
+    assert "14 evaluations (1 of them a repeat), 0 failed" in as_text(summary)
     longer = run("certain", evaluations=16, repeats=4, synchronous=True)
     assert longer.run_id == summary.run_id
     assert (n_trained(), longer.evaluations, longer.repeats) == (16, 16, 1)

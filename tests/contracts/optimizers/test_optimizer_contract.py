@@ -122,7 +122,7 @@ def _swarm(optimizer: Optimizer) -> Any:
         (
             {"start": [GUESS] * 7, "n_particles": 6},
             SpecError,
-            "start holds 7 configurations, more than n_particles=6",
+            "start holds 7 configurations, more than the 6 particles",
         ),
     ],
 )

@@ -128,7 +128,7 @@ def test_failed_particles_are_the_worst() -> None:
     ("options", "message"),
     [
         ({"warm_up": 0}, "warm_up is 0; it must be at least 1"),
-        ({"n_replaced": 4}, "n_replaced is 4; it must be in [1, 3]"),
+        ({"n_replaced": 4}, "replaced is 4 of 4 particles; it must be less, and at least 1"),
     ],
 )
 def test_wrong_options_are_refused(options, message) -> None:
