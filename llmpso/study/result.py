@@ -158,13 +158,8 @@ class StudyResult:
         failures = Counter(trial.failure for trial in self.trials if trial.failure)
         infeasible = [t for t in self.trials if t.state is TrialState.INFEASIBLE]
         if infeasible:
-            of_all = f"{len(infeasible)} of {plural(len(self.trials), 'trial')}"
-            others = ", and no other has a value"
-            if len(infeasible) == len(self.trials):
-                of_all, others = _all(len(self.trials)), ""
-            are = "is" if len(infeasible) == 1 else "are"
             return LLMPSOError(
-                f"{of_all} {are} above a limit{others}; the last one: "
+                f"{_above_a_limit(len(infeasible), len(self.trials))}; the last one: "
                 f"{violated_text(infeasible[-1])}"
             )
         if not failures:
@@ -178,6 +173,13 @@ class StudyResult:
         if failure.traceback:
             error.add_note(failure.traceback)
         return error
+
+
+def _above_a_limit(n: int, n_trials: int) -> str:
+    are = "is" if n == 1 else "are"
+    if n == n_trials:
+        return f"{_all(n)} {are} above a limit"
+    return f"{n} of {plural(n_trials, 'trial')} {are} above a limit, and no other has a value"
 
 
 def _all(n_trials: int) -> str:
