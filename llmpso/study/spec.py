@@ -126,7 +126,9 @@ class StudySpec:
             recorded: What was evaluated before, repeats among it.
         """
         n = 0 if is_deterministic(objective) else self.search.repeats
-        before = before_useless(recorded) if n else ()
+        # Where trainings pause, those that are paused are not among what was recorded; and no batch
+        # is cut short by the repeats.
+        before = before_useless(recorded) if n and not self.pauses else ()
         return Repeats(n, self.search.seed, evaluate, before) if n else None
 
     @property

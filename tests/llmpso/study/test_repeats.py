@@ -12,6 +12,7 @@ from llmpso.errors import SpecError
 from llmpso.space import Params
 from llmpso.study.expected import expected, expected_by_repeats
 from llmpso.study.repeats import Repeats, chosen, label, repeated_trial, repeats_of
+from llmpso.study.spec import study_spec
 from llmpso.study.stopping import StopReason
 from llmpso.trial import Evaluation, Failure, FailureKind, Source, Trial, TrialState
 
@@ -112,6 +113,19 @@ def test_repeats_are_in_the_order_in_which_they_were_asked_for() -> None:
     batches = Repeats(4, 0, the_last_first).batches(TRIALS)
     found = [trial.number for batch in batches for trial in batch]
     assert found == [trial.number for trial in repeats_of(TRIALS, 4, 0)]
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+def test_a_search_that_is_resumed_pauses_before_a_useless_repeat(pauses: bool) -> None:
+    """Of trainings that pause only some have ended: they do not say how far it had got."""
+    (repeat,) = repeated(TRIALS[:3], 1.0)
+    known = [replace(trial, order=(place,)) for place, trial in enumerate([*TRIALS[:3], repeat])]
+    later = replace(TRIALS[3], order=(4,))
+    repeats = study_spec(evaluations=6, repeats=2, can_pause=pauses).repeats(
+        noisy, lambda asked: asked, [*known, later]
+    )
+    assert repeats is not None
+    assert list(repeats.before) == ([] if pauses else known[:3])
 
 
 def test_a_search_without_repeats_is_the_beginning_of_one_with_them() -> None:
