@@ -126,8 +126,8 @@ class StudySpec:
             recorded: What was evaluated before, repeats among it.
         """
         n = 0 if is_deterministic(objective) else self.search.repeats
-        # Where trainings pause, those that are paused are not among what was recorded; and no batch
-        # is cut short by the repeats.
+        # Where trainings pause, the paused ones are not among what was recorded, and the repeats
+        # cut no batch short.
         before = before_useless(recorded) if n and not self.pauses else ()
         return Repeats(n, self.search.seed, evaluate, before) if n else None
 
