@@ -58,9 +58,9 @@ def drift_of(plan: RetunePlan, run: Tracker) -> tuple[ColumnDrift, ...]:
 
 def degradation_of(plan: RetunePlan) -> Degradation | None:
     """The error of the very model that serves, on the hold-out set."""
-    if plan.champion is None or plan.champion.error is None:
+    losses = plan.serving_losses
+    if plan.champion is None or plan.champion.error is None or losses is None:
         return None
-    losses = plan.held_out(plan.serving)
     return degradation(losses, plan.champion.error, confidence=plan.options.confidence)
 
 

@@ -163,8 +163,10 @@ def compare_with_serving(plan: RetunePlan, refresh: Arms) -> Verdict:
 
     By the error alone: the configuration is the same, and so are its further goals.
     """
+    if plan.serving_losses is None:
+        raise RuntimeError("no model serves that the refits could be compared with")
     losses = [refit.held_out for refit in refresh.challenger]
-    return compare_refits(plan.held_out(plan.serving), losses, plan.options.rule)
+    return compare_refits(plan.serving_losses, losses, plan.options.rule)
 
 
 def reason_to_keep(arms: Arms, verdict: Verdict, health: Degradation | None) -> str:

@@ -9,15 +9,15 @@ from pydantic import Field
 
 from flows.tune_plan import Plan, TuneOptions, prepare
 from llmpso.ensembles.choose import ensembled
-from llmpso.errors import DataError, SpecError
+from llmpso.errors import ANOTHER_MODEL, DataError, SpecError
 from llmpso.objectives.base import SupportsDrift, SupportsHoldOut
 from llmpso.objectives.held_out import HeldOut
 from llmpso.options import AllOptions, ScheduledLLMOptions, Share
-from llmpso.retuning.drift import check_schema, n_rows_since
+from llmpso.retuning.drift import check_schema, n_rows_since, named_label, new_columns
 from llmpso.retuning.promotion import Rule
 from llmpso.running.fingerprint import digest
 from llmpso.search.initial import validated
-from llmpso.text import plural
+from llmpso.text import brief, one_line, plural
 from tasks.models.artifacts import load_model
 from tasks.models.find_champion import Champion, champion_lost, find_champion
 from tasks.models.registry import Registry
@@ -77,6 +77,8 @@ class RetunePlan:
     champion: Champion | None
     serving: Any
     """The model that serves; None in the first run."""
+    serving_losses: HeldOut | None
+    """Its losses on the hold-out set; None in the first run."""
     warnings: tuple[str, ...]
     """What people should know: that the champion is gone, or its data was not recorded."""
     options: RetuneOptions
@@ -176,7 +178,7 @@ def locked_plan(options: RetuneOptions) -> Iterator[RetunePlan]:
         plan = _with_champion(options, tune)
         close_left_open(plan.identity, plan.registry.promoted_by_run())
         _check_data(plan)
-        yield plan
+        yield replace(plan, serving_losses=_serving_losses(plan))
 
 
 def check_retune(options: RetuneOptions) -> None:
@@ -212,6 +214,7 @@ def _with_champion(options: RetuneOptions, study: Plan) -> RetunePlan:
         tune=_warm_started(study, champion),
         champion=champion,
         serving=serving,
+        serving_losses=None,
         warnings=_warnings(study, champion),
         options=options,
     )
@@ -225,7 +228,20 @@ def _warnings(study: Plan, champion: Champion | None) -> tuple[str, ...]:
             f"the data that version {champion.version} was tuned on was not recorded: neither its "
             "drift nor the number of new rows can be found"
         )
-    return tuple(found)
+    return (*found, *_new_inputs(study.objective, champion))
+
+
+def _new_inputs(objective: object, champion: Champion | None) -> list[str]:
+    """What is to be said of columns that the champion does not know."""
+    if not isinstance(objective, SupportsDrift) or not champion or not champion.reference:
+        return []
+    if not (new := new_columns(champion.reference, objective.frame)):
+        return []
+    what = f"{plural(len(new), 'column is', 'columns are')} new: {brief(', '.join(new))}"
+    return [
+        f"{what}; version {champion.version} does not know what is new, and a version that "
+        "replaces it may need it in each request"
+    ]
 
 
 def _with_hold_out(objective: object) -> SupportsHoldOut:
@@ -253,10 +269,29 @@ def _check_data(plan: RetunePlan) -> None:
     if n_new < least:
         are = "is" if n_new == 1 else "are"
         raise DataError(
-            f"there {are} {plural(n_new, 'row')} since {champion.reference.until}, up to which "
-            f"champion {champion.name} version {champion.version} was tuned; at least "
+            f"there {are} {plural(n_new, 'row')} since {named_label(champion.reference.until)}, "
+            f"up to which champion {champion.name} version {champion.version} was tuned; at least "
             f"{least:,} are asked for: is the data still coming in? (--min-new-rows)"
         )
+
+
+def _serving_losses(plan: RetunePlan) -> HeldOut | None:
+    """The losses of the model that serves; None in the first run.
+
+    Raises:
+        DataError: It cannot be measured on the newest data.
+    """
+    if plan.champion is None:
+        return None
+    try:
+        return plan.held_out(plan.serving)
+    except Exception as error:
+        other = f"{one_line(repr(error))}; correct the data or held_out(model)"
+        what = str(error) if isinstance(error, DataError) else other
+        raise DataError(
+            f"champion {plan.name} version {plan.champion.version} cannot be measured on the "
+            f"newest data: {what}, or {ANOTHER_MODEL}"
+        ) from error
 
 
 def _warm_started(plan: Plan, champion: Champion | None) -> Plan:

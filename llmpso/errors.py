@@ -1,5 +1,11 @@
 """What can go wrong, by kind: every error of the library is an `LLMPSOError`."""
 
+ANOTHER_MODEL = (
+    "tune a new model under another name (llmpso tune --register-as NAME, then llmpso retune "
+    "--model NAME)"
+)
+"""The way out where a champion does not fit the data or the space any more."""
+
 
 class LLMPSOError(Exception):
     """Base of all errors raised on purpose; its text is one line that says what to do."""

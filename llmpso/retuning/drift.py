@@ -19,10 +19,10 @@ from pandas.api.types import is_numeric_dtype
 # The same functions as in `scipy.stats`, whose import takes a second.
 from scipy.special import chdtrc, kolmogorov
 
-from llmpso.errors import DataError
+from llmpso.errors import ANOTHER_MODEL, DataError
 from llmpso.holm import holm
 from llmpso.space import Floats
-from llmpso.text import plural
+from llmpso.text import brief, did_you_mean, plural
 
 PSI_THRESHOLD = 0.25
 """Index above which a shift is major."""
@@ -132,23 +132,36 @@ def check_schema(reference: Reference, frame: pd.DataFrame) -> None:
     Raises:
         DataError: It names all such columns.
     """
-    problems = []
+    problems, new = [], new_columns(reference, frame)
+    named = ", ".join(new)
     for name, column in reference.columns.items():
         if name not in frame:
-            problems.append(f"column {name!r} is gone, or does not vary any more")
+            renamed = f"; {did_you_mean(name, new, f'new: {brief(named)}')}" if new else ""
+            problems.append(f"column {name!r} is gone, or does not vary any more{renamed}")
         elif (kind := _kind(frame[name])) != column.kind:
             problems.append(f"column {name!r} held {column.kind} and now holds {kind}")
     if problems:
         raise DataError(
             f"the data is not what the champion was tuned on: {'; '.join(problems)}; correct the "
-            "data, or tune a new model under another name"
+            f"data, or {ANOTHER_MODEL}"
         )
+
+
+def new_columns(reference: Reference, frame: pd.DataFrame) -> list[str]:
+    """Columns with values that the reference does not have."""
+    names = [str(name) for name in frame if frame[name].notna().any()]
+    return [name for name in names if name not in reference.columns]
 
 
 def last_label(frame: pd.DataFrame) -> str:
     """The time of the last row; the number of rows where there are no times."""
     is_timed = isinstance(frame.index, pd.DatetimeIndex)
     return frame.index[-1].isoformat() if is_timed else str(len(frame))
+
+
+def named_label(label: str) -> str:
+    """A label of `last_label` in words."""
+    return f"row {int(label):,}" if label.isdigit() else label
 
 
 def n_rows_since(frame: pd.DataFrame, label: str) -> int:
@@ -163,7 +176,7 @@ def n_rows_since(frame: pd.DataFrame, label: str) -> int:
     if then != now:
         raise DataError(
             f"the data that the champion was tuned on had {then}, and now it has {now}: read it "
-            "as then, or tune a new model under another name"
+            f"as then, or {ANOTHER_MODEL}"
         )
     if until is not None:
         return int((frame.index > until).sum())

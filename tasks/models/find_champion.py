@@ -14,7 +14,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from llmpso.ensembles.outcome import Member, members_of
-from llmpso.errors import RegistryError, SpaceError
+from llmpso.errors import ANOTHER_MODEL, RegistryError, SpaceError
 from llmpso.retuning.drift import Reference
 from llmpso.retuning.stored_params import parsed_params
 from llmpso.space import Params, SearchSpace
@@ -144,7 +144,7 @@ def _params(registry: Registry, version: ModelVersion, space: SearchSpace) -> di
     except SpaceError as error:
         raise RegistryError(
             f"{address} was trained with parameters that the space does not allow ({error}); "
-            "widen the space, or tune a new model under another name"
+            f"widen the space, or {ANOTHER_MODEL}"
         ) from error
     except MlflowException as error:
         raise RegistryError(
@@ -164,7 +164,7 @@ def _members(version: ModelVersion, space: SearchSpace) -> tuple[Member, ...]:
     except SpaceError as error:
         raise RegistryError(
             f"a member of champion {address} was trained with parameters that the space does not "
-            f"allow ({error}); widen the space, or tune a new model under another name"
+            f"allow ({error}); widen the space, or {ANOTHER_MODEL}"
         ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise RegistryError(

@@ -84,7 +84,8 @@ class TimeFormat:
         if times.isna().any():
             row = int(times.isna().to_numpy().argmax())
             cells = [frame[column].iloc[row] for column in self.columns]
-            raise self.misfit(" ".join("" if pd.isna(c) else str(c) for c in cells), row)
+            cell = " ".join("" if pd.isna(c) else str(c) for c in cells)
+            raise self._unlike(cell) if times.isna().all() and cell else self.misfit(cell, row)
         return to_utc(times, self.zone) if self.zone and not self.zoned else times
 
     def misfit(self, cell: object, row: int) -> DataError:
@@ -97,6 +98,14 @@ class TimeFormat:
         return DataError(
             f"time {named!r} is {cell!r} in data row {row + 1}, which is no time"
             f"{form}{zone}{')' if form else ''}; correct or remove that row"
+        )
+
+    def _unlike(self, cell: str) -> DataError:
+        """The error for times of which none is written in this way."""
+        zone = "each with its zone" if self.zoned else "none with a zone"
+        return DataError(
+            f"time {', '.join(self.columns)!r} is {cell!r}, and the model was trained on "
+            f"times{self._how()}, {zone}: write them so"
         )
 
     def parsed(self, frame: pd.DataFrame) -> "pd.Series[pd.Timestamp]":

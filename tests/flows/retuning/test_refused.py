@@ -39,6 +39,11 @@ pytestmark = pytest.mark.usefixtures("blank_pictures")
         ),
         ({}, {"TEMP": None}, "column 'TEMP' is gone, or does not vary any more"),
         ({}, {"TEMP": "warm"}, "column 'TEMP' held numbers and now holds text"),
+        (
+            {},
+            {"TEMP": None, "TEMP_C": 20.0},
+            r"'TEMP' is gone, .*; did you mean 'TEMP_C'\?; .* --register-as",
+        ),
     ],
 )
 def test_what_cannot_be_retuned_is_refused_and_the_champion_stays(
@@ -67,6 +72,21 @@ def test_a_champion_whose_artifact_is_gone_is_refused(
     with pytest.raises(RegistryError, match="artifact of models:/pm25/1 cannot be loaded"):
         check_retune(RetuneOptions(**arguments(champion)))
     assert aliases(mlflow_store) == {"champion": "1"}
+
+
+def test_a_champion_that_cannot_take_the_newest_data_is_named_before_anything_is_tuned(
+    champion, measurements, monkeypatch
+) -> None:
+    """Such as one that fails at a category which it never saw."""
+
+    def held_out(plan, model):
+        raise KeyError("gold")
+
+    until(measurements, "2012-12-31")
+    monkeypatch.setattr(RetunePlan, "held_out", held_out)
+    said = r"champion pm25 version 1 cannot be measured on the newest data: KeyError\('gold'\)"
+    with pytest.raises(DataError, match=f"{said}; correct .*llmpso retune --model NAME"):
+        check_retune(RetuneOptions(**arguments(champion)))
 
 
 def test_an_objective_without_a_hold_out_set_is_refused(mlflow_store, bowl) -> None:

@@ -191,6 +191,15 @@ def test_a_champion_that_was_deleted_is_said_and_the_one_before_it_compared_with
     assert report.headline.startswith("pm25: version 1 serves again: ")
 
 
+def test_a_new_column_is_said_before_requests_need_it(
+    champion, measurements, mlflow_store
+) -> None:
+    until(measurements, "2012-12-31", humidity=50.0)
+    with locked_plan(RetuneOptions(**arguments(champion))) as plan:
+        (warning,) = plan.warnings
+    assert warning.startswith("1 column is new: humidity; version 1 does not know what is new")
+
+
 def test_a_champion_that_was_deleted_is_only_restored_if_the_study_finds_no_other(
     champion, measurements, mlflow_store
 ) -> None:

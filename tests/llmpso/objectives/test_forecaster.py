@@ -98,6 +98,20 @@ def test_time_may_be_a_column_of_text(model, taiwan):
     assert model.predict(as_text).tolist() == model.predict(rows).tolist()
 
 
+def test_times_that_are_all_written_in_another_way_are_told_from_a_row_that_is_wrong(
+    model, taiwan
+):
+    rows = taiwan.frame.iloc[:30]
+    for written in ("%d.%m.%Y %H:%M", "%Y-%m-%d %H:%M+01:00"):
+        other = rows.reset_index().assign(Time=rows.index.strftime(written))
+        with pytest.raises(DataError, match="model was trained on times, .*, none with a zone"):
+            model.predict(other)
+    one = rows.reset_index().astype({"Time": str})
+    one.loc[4, "Time"] = "noon"
+    with pytest.raises(DataError, match="is 'noon' in data row 5, .* correct or remove that row"):
+        model.predict(one)
+
+
 def test_rows_left_out_are_gaps(model, taiwan):
     rows = taiwan.frame.iloc[:30].copy()
     empty = rows.copy()

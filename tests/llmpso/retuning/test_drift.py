@@ -17,6 +17,7 @@ from llmpso.retuning.drift import (
     effective_size,
     find_drift,
     n_rows_since,
+    named_label,
 )
 
 
@@ -133,6 +134,11 @@ def test_new_rows_are_counted_by_time_or_by_number() -> None:
         n_rows_since(frame, "90")
     with pytest.raises(DataError, match="had times, and now it has no times"):
         n_rows_since(frame.reset_index(drop=True), frame.index[89].isoformat())
+
+
+def test_the_last_row_is_named_by_its_time_or_by_its_number() -> None:
+    assert named_label("2600") == "row 2,600"
+    assert named_label("2026-11-28T00:00:00") == "2026-11-28T00:00:00"
 
 
 def test_new_rows_are_not_counted_by_times_of_which_only_some_have_a_zone() -> None:
