@@ -183,12 +183,13 @@ def _searched(
             reason = reason if progress.under_way else StopReason.EXHAUSTED
         if not progress.under_way:
             return reason or StopReason.BUDGET
-        # Before the wait, so that the last of the trials that are known is told, too.
+        # Before the wait, so that the last of the trials that are known counts, too.
         is_over = reason is not None and progress.n_trials >= n_known()
         ended = workers.wait()
         progress.add(ended)
+        # Also when it is over: where repeats proved useless, the search goes on.
+        optimizer.tell(ended)
         if not is_over:
-            optimizer.tell(ended)
             reason = _reason(optimizer, budget, meter, progress)
 
 

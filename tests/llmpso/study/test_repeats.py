@@ -9,8 +9,10 @@ import pytest
 
 from llmpso import Float, SearchSpace, minimize
 from llmpso.errors import SpecError
+from llmpso.search.multi_fidelity import MultiFidelitySearch
 from llmpso.space import Params
 from llmpso.study.expected import expected, expected_by_repeats
+from llmpso.study.loop import run_study
 from llmpso.study.repeats import Repeats, chosen, label, repeated_trial, repeats_of
 from llmpso.study.spec import study_spec
 from llmpso.study.stopping import StopReason
@@ -143,6 +145,39 @@ def test_one_repeat_finds_out_that_trainings_are_deterministic_and_the_search_go
     assert (len(result.trials), len(result.repeats)) == (19, 1)
     assert result.best.value == min(trial.value for trial in result.trials)
     assert result.expected is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_race_that_goes_on_after_a_useless_repeat_knows_what_was_under_way(seed: int) -> None:
+    """Others still train when the training that spends the budget of the first part ends."""
+    begun: list[Trial] = []
+    told: list[Trial] = []
+
+    class Told(MultiFidelitySearch):
+        def tell(self, trials: Sequence[Trial]) -> None:
+            told.extend(trials)
+            super().tell(trials)
+
+    class FourWorkers:
+        n_at_once = 4
+
+        def __init__(self) -> None:
+            self._under_way: list[Trial] = []
+
+        def begin(self, trials: Sequence[Trial]) -> None:
+            begun.extend(trials)
+            self._under_way += trials
+
+        def wait(self) -> list[Trial]:
+            return [trained(self._under_way.pop(0))]
+
+    def trained(trial: Trial) -> Trial:
+        return trial.measured(Evaluation(trial.params["x"] ** 2 + 1 - trial.fidelity), 0.0)
+
+    repeats = Repeats(4, 0, lambda asked: [trained(trial) for trial in asked])
+    result = run_study(Told(SPACE, batch_size=4, seed=seed), FourWorkers(), 12, repeats=repeats)
+    assert len(result.repeats) == 1
+    assert len(told) == len(begun)
 
 
 def test_what_was_kept_for_repeats_is_searched_if_there_is_nothing_to_repeat() -> None:
