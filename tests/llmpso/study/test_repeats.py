@@ -149,7 +149,7 @@ def test_one_repeat_finds_out_that_trainings_are_deterministic_and_the_search_go
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_race_that_goes_on_after_a_useless_repeat_knows_what_was_under_way(seed: int) -> None:
-    """Others still train when the training that spends the budget of the first part ends."""
+    """Short ones still train when the one that spends the budget of the first part ends."""
     begun: list[Trial] = []
     told: list[Trial] = []
 
@@ -169,7 +169,9 @@ def test_a_race_that_goes_on_after_a_useless_repeat_knows_what_was_under_way(see
             self._under_way += trials
 
         def wait(self) -> list[Trial]:
-            return [trained(self._under_way.pop(0))]
+            longest = max(self._under_way, key=lambda trial: trial.fidelity)
+            self._under_way.remove(longest)
+            return [trained(longest)]
 
     def trained(trial: Trial) -> Trial:
         return trial.measured(Evaluation(trial.params["x"] ** 2 + 1 - trial.fidelity), 0.0)
