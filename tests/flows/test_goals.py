@@ -188,9 +188,7 @@ def test_a_champion_is_refreshed_by_its_error_within_the_limit(
     error: float, size: float, reason: str
 ) -> None:
     (serving, *_) = refits(1.0, 4.0)
-    plan = SimpleNamespace(
-        serving="model", held_out=lambda model: serving.held_out, options=RetuneOptions()
-    )
+    plan = SimpleNamespace(serving_losses=serving.held_out, options=RetuneOptions())
     refresh = Arms(refits(error, size), (), Goals(("error", "size"), "size <= 5")).refresh
     verdict = compare_with_serving(plan, refresh)
     assert (verdict.is_product, verdict.others) == (False, ())

@@ -86,7 +86,7 @@ def test_times_written_in_another_way_are_refused(tmp_path):
     for text in (HOURS.strftime("%Y-%m-%d %H:%M"), HOURS.strftime("%m-%d-%Y"), ["soon"] * N_ROWS):
         reply = ask(rows.assign(time=text).tail(30))
         assert reply.status_code == httpx.codes.BAD_REQUEST
-        assert "not one as the others are (%d/%m/%Y)" in reply.text
+        assert "the model was trained on times, dates as %d/%m/%Y" in reply.text
     month_first = ask(rows.assign(time=HOURS.strftime("%m/%d/%Y %H:%M")).tail(60))
     assert month_first.status_code == httpx.codes.BAD_REQUEST
     assert "the rows jump from 2024-08-03 23:00:00 to 2024-09-03 00:00:00" in month_first.text
