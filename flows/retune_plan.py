@@ -285,7 +285,7 @@ def _serving_losses(plan: RetunePlan) -> HeldOut | None:
         return None
     try:
         return plan.held_out(plan.serving)
-    except Exception as error:
+    except Exception as error:  # A user's objective may refuse its data in any way.
         other = f"{one_line(repr(error))}; correct the data or held_out(model)"
         what = str(error) if isinstance(error, DataError) else other
         raise DataError(

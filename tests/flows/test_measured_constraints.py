@@ -1,6 +1,7 @@
 """Trials above a limit in the whole product: never the best, on record, and not trained again."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -28,12 +29,23 @@ class Sized:
 '''
 
 
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Makes a user's module, whose evaluations write a point each into a file."""
+
+    def make(name: str, source: str) -> Path:
+        counted = tmp_path / "counted.txt"
+        (tmp_path / f"{name}.py").write_text(source.replace("{counted}", str(counted)))
+        monkeypatch.syspath_prepend(tmp_path)
+        return counted
+
+    return make
+
+
 def test_a_trial_above_a_limit_is_infeasible_everywhere(
-    prefect_server, mlflow_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prefect_server, mlflow_store, module
 ) -> None:
-    counted = tmp_path / "counted.txt"
-    (tmp_path / "sized.py").write_text(SOURCE.replace("{counted}", str(counted)))
-    monkeypatch.syspath_prepend(tmp_path)
+    counted = module("sized", SOURCE)
     tune("sized:Sized", evaluations=8, advisor="none")
     summary = tune("sized:Sized", evaluations=12, advisor="none")
     sys.modules.pop("sized", None)
@@ -80,12 +92,10 @@ class Grows:
 
 
 def test_a_race_with_limits_is_extended_without_training_anything_again(
-    prefect_server, mlflow_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prefect_server, mlflow_store, module
 ) -> None:
     """What a training measured when it paused decided what came next, not what it came to."""
-    counted = tmp_path / "counted.txt"
-    (tmp_path / "grows.py").write_text(RACED.replace("{counted}", str(counted)))
-    monkeypatch.syspath_prepend(tmp_path)
+    counted = module("grows", RACED)
     options = {"evaluations": 6, "workers": 1, "advisor": "none", "memory": "off"}
     first = tune("grows:Grows", **options)
     n_trained = len(counted.read_text())
