@@ -61,7 +61,8 @@ def _shared(folder: Path) -> dict[str, bytes]:
     kind = json.loads((folder / KIND).read_text(encoding="utf-8"))
     match kind["kind"]:
         case "torch":
-            return _shared_by_torch(kind["version"], kind["device"])
+            # What was stored before an upgrade, and is not recorded yet, names no device.
+            return _shared_by_torch(kind["version"], kind.get("device", "cpu"))
         case "state dict":
             return _shared_by_state_dict()
         case "estimator":

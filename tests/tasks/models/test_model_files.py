@@ -24,7 +24,7 @@ from llmpso.running.pending_records import PendingRecords
 from llmpso.trial import Source
 from tasks.models.artifacts import load_model
 from tasks.models.model_files import MODEL_REQUIREMENTS, write_description
-from tasks.models.stored_models import MODEL, store_model
+from tasks.models.stored_models import KIND, MODEL, store_model
 from tasks.records.trial_runs import save_files
 
 
@@ -90,6 +90,15 @@ def test_a_network_is_described_as_mlflow_describes_it(tmp_path):
     assert differ <= {"MLmodel", "data/model.pth"}
     flavors = [description(tmp_path / name).flavors for name in ("ours", "theirs")]
     assert flavors[0] == flavors[1]
+
+
+def test_a_network_that_was_stored_before_an_upgrade_is_recorded(tmp_path):
+    store_model(torch.nn.Linear(2, 1), tmp_path)
+    kind = json.loads((tmp_path / KIND).read_text())
+    del kind["device"]
+    (tmp_path / KIND).write_text(json.dumps(kind))
+    write_description(tmp_path, tmp_path / MODEL)
+    assert description(tmp_path / MODEL).metadata == {"device": "cpu"}
 
 
 def test_lightning_is_not_imported_to_store_a_network(tmp_path):
