@@ -17,6 +17,7 @@ from llmpso.retuning.drift import check_schema, n_rows_since, named_label, new_c
 from llmpso.retuning.promotion import Rule
 from llmpso.running.fingerprint import digest
 from llmpso.search.initial import validated
+from llmpso.study.stopping import Foresight
 from llmpso.text import brief, one_line, plural
 from tasks.models.artifacts import load_model
 from tasks.models.find_champion import Champion, champion_lost, find_champion
@@ -211,7 +212,7 @@ def _with_champion(options: RetuneOptions, study: Plan) -> RetunePlan:
         ensembled(objective)
     serving = champion and load_model(registry.tracking_uri, champion.uri, objective)
     return RetunePlan(
-        tune=_warm_started(study, champion),
+        tune=_warm_started(options, study, champion),
         champion=champion,
         serving=serving,
         serving_losses=None,
@@ -294,12 +295,14 @@ def _serving_losses(plan: RetunePlan) -> HeldOut | None:
         ) from error
 
 
-def _warm_started(plan: Plan, champion: Champion | None) -> Plan:
+def _warm_started(options: RetuneOptions, plan: Plan, champion: Champion | None) -> Plan:
     """The same study, beginning with the user's configurations, then with the champion's."""
-    search = plan.study.search
-    own = _startable(plan, champion, search.start) if champion else ()
-    begins = search.model_copy(update={"start": search.start + own})
-    warm = replace(plan, study=replace(plan.study, search=begins), registers=False)
+    study = plan.study
+    if champion:
+        own = _startable(plan, champion, study.search.start)
+        search = study.search.model_copy(update={"start": study.search.start + own})
+        study = replace(study, search=search, foresight=Foresight.again(options.margin))
+    warm = replace(plan, study=study, registers=False)
     warm.optimizer(None)
     return warm
 

@@ -146,6 +146,7 @@ def _search(
                 plan.study.search.evaluations,
                 advisor,
                 plan.study.stop,
+                foresight=plan.study.foresight,
                 goals=plan.study.goals,
                 prune=partial(pruned, ledger, progress),
                 n_known=lambda: ledger.n_known,

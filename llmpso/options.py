@@ -198,7 +198,8 @@ class StopOptions(Options):
     """End at a value this low, or lower."""
     patience: int | Literal["auto"] | None = None
     """End after so many trainings in a row without a better value; `auto` ends a study of the
-    method `guided` when its surrogate expects next to nothing more of the next ones."""
+    method `guided` when its surrogate expects next to nothing more of the next ones. A retuning
+    then ends sooner: no gain below its `margin` counts."""
     max_seconds: Positive | None = None
     """End after so many seconds of wall time; trainings that run are waited for."""
     max_llm_calls: AtLeast1 | None = None

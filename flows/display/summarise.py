@@ -66,7 +66,7 @@ def summarise(
         study=plan.name,
         objective=objective.name,
         description=objective.description,
-        notes=(*notes, *problems, *_warnings(trained), *_outlook(result)),
+        notes=(*notes, *problems, *_warnings(trained), *_outlook(plan, result)),
         metric=objective.metric,
         method=plan.study.search.method,
         seed=plan.study.search.seed,
@@ -179,14 +179,18 @@ def _plain(baselines: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, 
     }
 
 
-def _outlook(result: StudyResult) -> list[str]:
+def _outlook(plan: Plan, result: StudyResult) -> list[str]:
     """Why a study ended by itself, in the units of its metric."""
-    outlook = result.outlook
-    if result.stop_reason is not StopReason.NO_GAIN or outlook is None:
+    outlook, best = result.outlook, result.best.value
+    if result.stop_reason is not StopReason.NO_GAIN or outlook is None or best is None:
         return []
+    useless = plan.study.foresight.worth * abs(best)
+    against = f"the noise of {short(outlook.noise)}"
+    if useless > outlook.noise:
+        against = f"the {short(useless)} by which a new version must be better"
     return [
         f"the study ended by itself: the next training was expected to improve by "
-        f"{short(outlook.gain)} at most, far below the noise of {short(outlook.noise)}"
+        f"{short(outlook.gain)} at most, far below {against}"
     ]
 
 

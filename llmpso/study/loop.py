@@ -11,7 +11,7 @@ from llmpso.search.optimizer import HasOutlook, Optimizer, Outlook
 from llmpso.study.cost import TrainingCost
 from llmpso.study.repeats import REPEATED_AFTER, Repeats, are_deterministic
 from llmpso.study.result import StudyResult
-from llmpso.study.stopping import StopConditions, StopReason
+from llmpso.study.stopping import Foresight, StopConditions, StopReason
 from llmpso.study.workers import Workers
 from llmpso.trial import Source, Trial, TrialState
 
@@ -83,6 +83,7 @@ def run_study(
     advisor: Advisor | None = None,
     stop: StopOptions = StopOptions(),
     *,
+    foresight: Foresight = Foresight(),
     goals: Goals = Goals(),
     prune: Prune = Trial.pruned,
     n_known: Callable[[], int] = lambda: 0,
@@ -98,6 +99,7 @@ def run_study(
         budget: Full trainings, failed ones included; a short one costs its share.
         advisor: Whose exchanges are part of the result.
         stop: What may end the study earlier.
+        foresight: When it ends by itself.
         goals: Choose the best of its trials, if there are several.
         prune: What becomes of trials that are paused when the study ends.
         n_known: First trials that were evaluated before: neither budget nor limits end the study
@@ -107,7 +109,7 @@ def run_study(
             through, and the records are what is left.
     """
     progress = _Progress()
-    meter = StopConditions(stop, advisor)
+    meter = StopConditions(stop, advisor, foresight)
 
     def search(budget: int, most_known: int | None) -> StopReason:
         def known() -> int:

@@ -124,6 +124,7 @@ def _in_threads(
                 spec.search.evaluations,
                 advisor,
                 spec.stop,
+                foresight=spec.foresight,
                 goals=spec.goals,
                 prune=threads.prune,
                 repeats=spec.repeats(objective, in_full),

@@ -13,6 +13,7 @@ from llmpso.objectives.base import is_deterministic
 from llmpso.options import GROUP_OF, AllOptions, SearchOptions, StopOptions
 from llmpso.running.successive_halving import Racing
 from llmpso.study.repeats import Repeats, before_useless
+from llmpso.study.stopping import Foresight
 from llmpso.study.workers import Evaluator
 from llmpso.text import plural
 from llmpso.trial import Trial
@@ -33,6 +34,8 @@ class StudySpec:
     """Evaluations that may run in parallel: the size of batch and swarm where none is named."""
     can_pause: bool = False
     """Whether trainings of the objective can stop and go on later (`Resumable`)."""
+    foresight: Foresight = Foresight()
+    """When it ends with `patience` at `auto`."""
 
     def __post_init__(self) -> None:
         """Refuse a study that cannot run."""

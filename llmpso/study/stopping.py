@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from llmpso.advisor import Advisor
 from llmpso.errors import SpecError
@@ -40,13 +42,42 @@ N_ALIKE = 6
 """If so many evaluations fail alike and none succeeds, the objective is taken to be broken."""
 
 
-LEAST_TO_STOP, N_HOPELESS, SHARE_OF_NOISE = 10, 5, 0.05
-"""With `patience` at `auto` a study ends if, after so many trials, so many in a row were expected
-to improve by less than this share of the noise.
+SHARE_OF_NOISE = 0.05
+"""Expected improvement, as a share of the noise, below which next to nothing is expected."""
 
-The expected improvement against the noise as the end of a search: Makarova et al., Automatic
-Termination for Hyperparameter Optimization, 2022. The three numbers were chosen on the development
-tables."""
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """When a study ends that has `patience` at `auto`: by what its surrogate expects.
+
+    The expected improvement against the noise as the end of a search: Makarova et al., Automatic
+    Termination for Hyperparameter Optimization, 2022. The numbers were chosen on the development
+    tables.
+    """
+
+    least: int = 10
+    """Trials that there must be."""
+    n_hopeless: int = 5
+    """Trials in a row, at the end, of which next to nothing was expected."""
+    worth: float = 0.0
+    """Share of the best value by which it must be lower to be of use: that much counts like
+    noise."""
+
+    @classmethod
+    def again(cls, margin: float) -> Self:
+        """Of a model that was tuned before: the study begins where another one ended.
+
+        Args:
+            margin: Share by which its error must be lower to be promoted.
+        """
+        return cls(least=5, n_hopeless=2, worth=margin)
+
+    def is_hopeless(self, outlook: Outlook | None, best: float) -> bool:
+        """Whether next to nothing is expected of what would lower the best value so far."""
+        if outlook is None:
+            return False
+        useless = self.worth * abs(best) if math.isfinite(best) else 0.0
+        return outlook.gain < SHARE_OF_NOISE * max(outlook.noise, useless)
 
 
 class StopConditions:
@@ -55,6 +86,7 @@ class StopConditions:
     Args:
         stop: What ends the study.
         advisor: Whose LLM calls count.
+        foresight: When it ends with `patience` at `auto`.
         clock: Seconds from any fixed point.
 
     Raises:
@@ -65,9 +97,10 @@ class StopConditions:
         self,
         stop: StopOptions,
         advisor: Advisor | None = None,
+        foresight: Foresight = Foresight(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stop = stop
+        self._stop, self._foresight = stop, foresight
         self._advisor = advisor
         self._clock = clock
         self._begin = clock()
@@ -88,8 +121,9 @@ class StopConditions:
             trials: All so far; those that were counted before are not looked at again.
             outlook: What was expected of the last batch.
         """
-        self._count_hopeless(len(trials) - self._n_trials, outlook)
+        n_before = self._n_trials
         self._count_trials(trials)
+        self._count_hopeless(self._n_trials - n_before, outlook)
         self._count_calls()
         stop = self._stop
         if stop.stop_at is not None and self._best <= stop.stop_at:
@@ -111,15 +145,15 @@ class StopConditions:
 
     @property
     def _has_no_outlook(self) -> bool:
-        is_auto = self._stop.patience == "auto"
-        return is_auto and self._n_trials >= LEAST_TO_STOP and self._n_hopeless >= N_HOPELESS
+        if self._stop.patience != "auto":
+            return False
+        foresight = self._foresight
+        return self._n_trials >= foresight.least and self._n_hopeless >= foresight.n_hopeless
 
     def _count_hopeless(self, n_new: int, outlook: Outlook | None) -> None:
         """Trials in a row of which nothing was expected."""
-        if outlook is None or outlook.gain >= SHARE_OF_NOISE * outlook.noise:
-            self._n_hopeless = 0
-        else:
-            self._n_hopeless += n_new
+        is_hopeless = self._foresight.is_hopeless(outlook, self._best)
+        self._n_hopeless = self._n_hopeless + n_new if is_hopeless else 0
 
     def _count_trials(self, trials: Sequence[Trial]) -> None:
         """The best value, how many trials came after it, and how many failed."""

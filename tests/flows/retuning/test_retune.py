@@ -336,3 +336,13 @@ def test_people_hear_of_a_promotion_a_failure_and_the_end_of_the_money(
         SpecError, match="notify is 'custom-webhook/missing', which cannot be load"
     ):
         retune(objective=ridge, notify="custom-webhook/missing", **FAST)
+
+
+def test_a_week_more_of_the_same_data_costs_a_handful_of_trainings(
+    prefect_server, ridge, measurements, champion
+) -> None:
+    until(measurements, "2012-07-07")
+    report = retune(objective=ridge, **(FAST | {"evaluations": 40, "patience": "auto"}))
+    assert report.study.stop_reason == "no_gain"
+    assert report.study.evaluations < 10
+    assert report.outcome in {Decision.KEPT, Decision.REFRESHED}

@@ -12,7 +12,7 @@ from llmpso.errors import SpecError
 from llmpso.memory.past_study import PastStudy, PastTrial
 from llmpso.options import StopOptions
 from llmpso.search.optimizer import Outlook
-from llmpso.study.stopping import LEAST_TO_STOP, N_HOPELESS, SHARE_OF_NOISE, StopConditions
+from llmpso.study.stopping import SHARE_OF_NOISE, Foresight, StopConditions
 from llmpso.token_prices import TokenPrice
 from scripted_backend import ScriptedBackend
 
@@ -61,7 +61,7 @@ def noisy(params) -> float:
 def test_a_study_ends_by_itself_when_nothing_more_is_expected(seed) -> None:
     result = minimize(noisy, SPACE, evaluations=150, patience="auto", seed=seed)
     assert result.stop_reason is StopReason.NO_GAIN
-    assert LEAST_TO_STOP <= len(result.trials) < 150
+    assert Foresight().least <= len(result.trials) < 150
     assert bowl(result.best.params) < 0.5
     assert result.outlook is not None
     assert result.outlook.gain < SHARE_OF_NOISE * result.outlook.noise
@@ -73,9 +73,26 @@ def test_it_takes_some_trials_in_a_row_of_which_nothing_is_expected() -> None:
     meter = StopConditions(StopOptions(patience="auto"))
     reasons = [meter.reached(trials[:n], much if n <= 14 else little) for n in range(1, 25)]
     first = 1 + reasons.index(StopReason.NO_GAIN)
-    assert first == 14 + N_HOPELESS
+    assert first == 14 + Foresight().n_hopeless
     without = StopConditions(StopOptions())
     assert all(without.reached(trials[:n], little) is None for n in range(10, 20))
+
+
+def test_a_model_that_was_tuned_before_is_searched_for_what_would_be_promoted() -> None:
+    trials = minimize(lambda p: 10 + bowl(p), SPACE, evaluations=20).trials
+    best = min(trial.value for trial in trials)
+
+    def n_until_the_end(foresight: Foresight, gain: float) -> int | None:
+        meter = StopConditions(StopOptions(patience="auto"), foresight=foresight)
+        reached = (meter.reached(trials[:n], Outlook(gain, noise=1e-6)) for n in range(1, 21))
+        return next((n for n, reason in enumerate(reached, 1) if reason), None)
+
+    gain = 0.9 * SHARE_OF_NOISE * 0.02 * best
+    assert n_until_the_end(Foresight.again(0.02), gain) == 5
+    assert n_until_the_end(Foresight.again(0.01), gain) is None
+    assert n_until_the_end(Foresight.again(0.0), gain) is None
+    assert n_until_the_end(Foresight(), gain) is None
+    assert n_until_the_end(Foresight(), 0.0) == 10
 
 
 def test_only_a_surrogate_can_say_that_nothing_more_is_expected() -> None:
