@@ -17,14 +17,16 @@ Symbols, with n observations in d dimensions:
 """
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from llmpso.space import Categorical, Floats, SearchSpace
 
@@ -60,13 +62,20 @@ class Prior:
 PRIOR = Prior()
 
 
-def one_thread() -> threadpool_limits:
+def one_thread() -> AbstractContextManager[object]:
     """Limit linear algebra to one thread; entered once per batch.
 
     The matrices are so small that threads only wait for each other: 60 evaluations took 30
     seconds on two busy cores, and 0.8 on one.
     """
-    return threadpool_limits(limits=1, user_api="blas")
+    limited: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
+    return limited
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Those of NumPy and SciPy, looked for once: it takes a millisecond for each batch else."""
+    return ThreadpoolController()
 
 
 def unordered_dimensions(space: SearchSpace) -> NDArray[np.bool_]:
