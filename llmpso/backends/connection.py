@@ -29,10 +29,13 @@ class RedirectedError(Exception):
 
 def http_settings(url: str, seconds: float) -> dict[str, Any]:
     """How httpx reaches a server: without a proxy on this machine, without redirects to others."""
+    parts = urlsplit(url)
     return {
         "timeout": httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
-        "trust_env": not is_loopback(urlsplit(url).hostname or ""),
-        "verify": httpx.create_ssl_context(),
+        "trust_env": not is_loopback(parts.hostname or ""),
+        # Reading the certificates takes longer than a request; http:// never needs them, since
+        # redirects to https:// are not followed.
+        "verify": httpx.create_ssl_context() if parts.scheme == "https" else False,
         "follow_redirects": True,
         "event_hooks": {"response": [_check_redirect]},
     }
