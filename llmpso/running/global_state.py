@@ -57,7 +57,13 @@ def _folder() -> Restore:
 
 def _logs() -> Restore:
     level = logging.root.manager.disable
-    return lambda: logging.disable(level)
+
+    def restore() -> None:
+        # Only if it was changed: each call makes all loggers look up their levels again.
+        if logging.root.manager.disable != level:
+            logging.disable(level)
+
+    return restore
 
 
 def _warnings() -> Restore:
