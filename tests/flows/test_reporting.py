@@ -16,6 +16,8 @@ from prefect.settings import PREFECT_API_URL
 from flows.tune import tune
 from llmpso.objectives import registry
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SOURCE = """
 import os, signal
 from pathlib import Path

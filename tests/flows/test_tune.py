@@ -29,6 +29,8 @@ from scripted_backend import ScriptedBackend
 from tasks.records.flow_runs import announced
 from tasks.records.logged_models import N_BEST
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 def answer(request: Request) -> Reply:
     """Two valid particles that no swarm would find by chance."""

@@ -3,6 +3,7 @@
 import gc
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ def open_sockets() -> int:
     return found
 
 
+@pytest.fixture
+def quick_collections() -> Iterator[None]:
+    """What was there before is not looked at: with all tests imported that takes seconds."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("quick_collections")
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts what Linux lists")
 @pytest.mark.parametrize("make", [OpenAIBackend, OllamaBackend])
 @pytest.mark.parametrize("way", ["answers", "refuses", "drips", "resets"])
