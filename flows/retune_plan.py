@@ -211,8 +211,12 @@ def _with_champion(options: RetuneOptions, study: Plan) -> RetunePlan:
     if champion is not None and champion.members:
         ensembled(objective)
     serving = champion and load_model(registry.tracking_uri, champion.uri, objective)
+    tune = _warm_started(study, champion)
+    if champion is not None:
+        again = Foresight.again(options.margin)
+        tune = replace(tune, study=replace(tune.study, foresight=again))
     return RetunePlan(
-        tune=_warm_started(options, study, champion),
+        tune=tune,
         champion=champion,
         serving=serving,
         serving_losses=None,
@@ -295,14 +299,12 @@ def _serving_losses(plan: RetunePlan) -> HeldOut | None:
         ) from error
 
 
-def _warm_started(options: RetuneOptions, plan: Plan, champion: Champion | None) -> Plan:
+def _warm_started(plan: Plan, champion: Champion | None) -> Plan:
     """The same study, beginning with the user's configurations, then with the champion's."""
-    study = plan.study
-    if champion:
-        own = _startable(plan, champion, study.search.start)
-        search = study.search.model_copy(update={"start": study.search.start + own})
-        study = replace(study, search=search, foresight=Foresight.again(options.margin))
-    warm = replace(plan, study=study, registers=False)
+    search = plan.study.search
+    own = _startable(plan, champion, search.start) if champion else ()
+    begins = search.model_copy(update={"start": search.start + own})
+    warm = replace(plan, study=replace(plan.study, search=begins), registers=False)
     warm.optimizer(None)
     return warm
 
