@@ -31,6 +31,8 @@ def quiet_services(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     # One process that imports MLflow for each server, in place of four.
     os.environ["MLFLOW_WORKERS"] = "1"
+    # A block's type is registered when a block of it is saved; all of them take a second.
+    os.environ["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = "false"
 
 
 @pytest.fixture(scope="session")

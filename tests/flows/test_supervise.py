@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -97,6 +98,14 @@ def begun(code: str, port: int, folder: Path, **streams: int) -> subprocess.Pope
     )
 
 
+@pytest.fixture
+def used_folder(tmp_path: Path, empty_prefect_database: Path) -> Path:
+    """The folder of a user whose Prefect has been used before: its database has its tables."""
+    (tmp_path / "prefect").mkdir()
+    shutil.copy(empty_prefect_database, tmp_path / "prefect" / "prefect.db")
+    return tmp_path
+
+
 def test_a_user_who_is_not_logged_in_is_not_warned_of_it(monkeypatch, tmp_path) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     code = "from flows.prefect_server import _shared_file; print(_shared_file('1.users'))"
@@ -154,14 +163,14 @@ def test_commands_started_together_share_a_server_until_the_last_has_ended(
 
 @pytest.mark.slow
 def test_a_server_on_another_port_does_not_wait_for_the_users_of_the_usual_one(
-    tmp_path,
+    used_folder,
 ) -> None:
     """Beside a study that took long, each command left its server running."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        (tmp_path / "llmpso").mkdir()
-        users = Users(tmp_path / f"llmpso/prefect-{port}.users")
-        command = begun(COMMAND, port, tmp_path)
+        (used_folder / "llmpso").mkdir()
+        users = Users(used_folder / f"llmpso/prefect-{port}.users")
+        command = begun(COMMAND, port, used_folder)
         address = command.stdout.readline().strip()
         assert str(port) not in address
         assert is_healthy(address)
@@ -194,10 +203,10 @@ finally:
 
 @pytest.mark.slow
 def test_an_interrupted_command_does_not_wait_for_the_server_that_it_ended(
-    services, tmp_path
+    services, used_folder
 ) -> None:
     """Prefect tried for a minute to send the log lines that were left."""
-    command = begun(INTERRUPTED, services.free_port(), tmp_path, stderr=subprocess.DEVNULL)
+    command = begun(INTERRUPTED, services.free_port(), used_folder, stderr=subprocess.DEVNULL)
     assert command.stdout.readline() == "interrupted\n"
     try:
         command.wait(10)
