@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from llmpso.advisor.answer_model import ABSENT, refusal, suggestion_model
+from llmpso.advisor.answer_model import ABSENT, refusal, suggestion_model, suggestions_schema
 from llmpso.advisor.reply_json import (
     MAX_REPLY_CHARACTERS,
     check_keys,
@@ -112,6 +112,10 @@ class AdviceParser:
         self._parts = ["position"] if velocity_limit is None else ["position", "velocity"]
         self._is_known = is_known
         self._taken: set[tuple[Any, ...]] = set()
+
+    def schema(self, n_suggestions: int) -> dict[str, Any]:
+        """The form of a reply with so many suggestions, as a server is told it."""
+        return suggestions_schema(self._model, n_suggestions)
 
     def parse(self, text: str) -> Parsed:
         """The usable suggestions that no earlier reply held, and what is wrong with the rest."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from llmpso.advisor.advice import Advice, AdviceParser, Call, Parsed
-from llmpso.advisor.answer_model import advice_schema
 from llmpso.advisor.earlier_studies import StudyView
 from llmpso.advisor.prompt import (
     PAPER_MEMORY_PROMPT,
@@ -76,10 +75,9 @@ class Advisor:
         call's record and in the log, and the swarm continues without the advice.
         """
         messages = paper_prompt(self.task, space, swarm, n_suggestions, velocity_limit, earlier)
-        schema = advice_schema(space, n_suggestions, velocity_limit)
         prompt = PAPER_MEMORY_PROMPT if earlier else PAPER_PROMPT
-        question = Question(prompt, messages, schema)
         parser = AdviceParser(space, velocity_limit, is_known)
+        question = Question(prompt, messages, parser.schema(n_suggestions))
         return self.ask(question, parser, n_suggestions, iteration=iteration)
 
     def ask(

@@ -82,9 +82,14 @@ def advice_schema(
     space: SearchSpace, n_suggestions: int, velocity_limit: float | None
 ) -> dict[str, Any]:
     """Exactly `n_suggestions` suggestions."""
-    suggestion: Any = _inlined(suggestion_model(space, velocity_limit))
+    return suggestions_schema(suggestion_model(space, velocity_limit), n_suggestions)
+
+
+def suggestions_schema(suggestion: type[BaseModel], n_suggestions: int) -> dict[str, Any]:
+    """Exactly `n_suggestions` of what `suggestion_model` made."""
+    one: Any = _inlined(suggestion)
     length = Field(min_length=n_suggestions, max_length=n_suggestions)
-    return _schema(_model(_Object, {"suggestions": Annotated[list[suggestion], length]}))
+    return _schema(_model(_Object, {"suggestions": Annotated[list[one], length]}))
 
 
 def configuration_schema(space: SearchSpace) -> dict[str, Any]:
