@@ -1,5 +1,6 @@
 """Shared by all rooms: where real data is, and a study's own stores."""
 
+import gc
 import io
 import os
 import shutil
@@ -106,6 +107,14 @@ def blank_picture() -> bytes:
 def blank_pictures(monkeypatch: pytest.MonkeyPatch, blank_picture: bytes) -> None:
     """For tests that look at no figure: drawing takes half of a small study's time."""
     monkeypatch.setattr("llmpso.pages.matplotlib_picture.picture", lambda chart: blank_picture)
+
+
+@pytest.fixture
+def quick_collections() -> Iterator[None]:
+    """Garbage is looked for only in what a test makes; in all that is imported that takes long."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ class Shaky:
 # Imports take longer than a whole study: they are done once, and every run is a fork.
 NURSERY = """
 import json, os, sys
+import mlflow.store.tracking.sqlalchemy_store, scipy.optimize
 from flows import tune_plan
 from flows.tune import tune
 from llmpso.backends.base import Reply

@@ -51,9 +51,11 @@ class Line:
         return HeldOut(abs(x - 0.3 - world()) + noise, block=10)
 """
 
-# Imports take longer than a whole retuning: they are done once, and every run is a fork.
+# Imports take longer than a whole retuning: they are done once, also those that a retuning does
+# late, and every run is a fork.
 NURSERY = """
 import json, os, signal, sys
+import matplotlib.figure, mlflow.pytorch, torch
 from flows.retune import retune
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 

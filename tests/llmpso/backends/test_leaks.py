@@ -3,7 +3,6 @@
 import gc
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,14 +27,6 @@ def open_sockets() -> int:
         except OSError:
             continue
     return found
-
-
-@pytest.fixture
-def quick_collections() -> Iterator[None]:
-    """What was there before is not looked at: with all tests imported that takes seconds."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("quick_collections")

@@ -214,6 +214,7 @@ def test_an_error_after_the_stop_does_not_make_it_a_failed_trial() -> None:
     )
 
 
+@pytest.mark.usefixtures("quick_collections")
 @pytest.mark.parametrize("limits", [(), ((3, 1.0),)])
 def test_a_training_that_raised_leaves_nothing_in_memory(limits) -> None:
     class Network:

@@ -192,6 +192,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@pytest.mark.usefixtures("quick_collections")
 def test_a_model_that_is_used_no_more_leaves_no_file_behind(
     mlflow_store, tmp_path, monkeypatch, model
 ) -> None:
