@@ -52,7 +52,7 @@ class Foresight:
 
     The expected improvement against the noise as the end of a search: Makarova et al., Automatic
     Termination for Hyperparameter Optimization, 2022. The numbers were chosen on the development
-    tables.
+    tables; those of `again` also on forecasts of Taiwan's series and on the LSTM.
     """
 
     least: int = 10
