@@ -17,12 +17,20 @@ GRACE_SECONDS = 15.0
 
 def main(users: str, *command: str) -> int:
     """Run the command until it ends, or the parent and all users have."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    early: list[int] = []
+
+    def note(signal_number: int, frame: FrameType | None) -> None:
+        early.append(signal_number)
 
     def end(signal_number: int, frame: FrameType | None) -> None:
         process.terminate()
 
+    # A signal while the command begins would end us, and leave the command behind.
+    signal.signal(signal.SIGTERM, note)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     signal.signal(signal.SIGTERM, end)
+    if early:
+        process.terminate()
     threading.Thread(target=_end_with_users, args=(process, users), daemon=True).start()
     return process.wait()
 

@@ -227,3 +227,29 @@ def test_a_command_ends_with_its_supervisor(tmp_path, ends) -> None:
     supervisor.stdin.close()
     supervisor.stdout.close()
     assert ends(pid)
+
+
+EARLY = f"""
+import os, signal, subprocess, sys
+from flows import supervise
+
+class Early(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+subprocess.Popen = Early
+sys.exit(supervise.main(sys.argv[1], sys.executable, "-c", {SLEEPER!r}))
+"""
+
+
+def test_a_supervisor_that_is_ended_while_its_command_begins_ends_it(tmp_path) -> None:
+    supervisor = subprocess.run(
+        [sys.executable, "-c", EARLY, str(tmp_path / "users")],
+        stdin=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=False,
+        timeout=60,
+    )
+    # The command's own end, and not the supervisor's.
+    assert supervisor.returncode == -signal.SIGTERM % 256
