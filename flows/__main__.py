@@ -1,13 +1,11 @@
 """All commands as one: `llmpso tune`, or `python -m flows tune`."""
 
-import sys
-
-from flows.command_line import joined_app, run
+from flows.command_line import joined_app, run_process
 
 
 def main() -> int:
     """The script `llmpso`."""
-    return run(joined_app(), sys.argv[1:])
+    return run_process(joined_app())
 
 
 if __name__ == "__main__":
