@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,22 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["damaged_files", "real_servers"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported stays: to look for garbage in it takes long."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """What is left ends with the process."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -110,11 +126,9 @@ def blank_pictures(monkeypatch: pytest.MonkeyPatch, blank_picture: bytes) -> Non
 
 
 @pytest.fixture
-def quick_collections() -> Iterator[None]:
-    """Garbage is looked for only in what a test makes; in all that is imported that takes long."""
+def quick_collections() -> None:
+    """Garbage is looked for only in what a test makes."""
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
