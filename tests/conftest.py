@@ -21,7 +21,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 # Processes of tests share the cores: threads that wait for each other take a quarter more of them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-pytest_plugins = ["damaged_files", "real_servers"]
+pytest_plugins = ["damaged_files", "forked_runs", "real_servers"]
 
 
 @pytest.hookimpl(wrapper=True)

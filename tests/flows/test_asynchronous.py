@@ -1,9 +1,7 @@
 """Workers that wait for nobody, tracked: iterations in Prefect, and what a kill leaves behind."""
 
 import logging
-import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,7 +12,6 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.settings import PREFECT_API_URL
 
 from flows.display.summary import Summary
 from flows.tune import tune
@@ -155,14 +152,14 @@ def test_a_longer_study_repeats_what_ended_first(
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "racing"), [("Paced", False), ("Resumed", True)])
 @pytest.mark.parametrize("kill_at", [20, 60, 100])
-def test_a_killed_study_goes_on(folder, caplog, name: str, racing: bool, kill_at: int) -> None:
+def test_a_killed_study_goes_on(
+    folder, forked_runs, caplog, name: str, racing: bool, kill_at: int
+) -> None:
     options = OPTIONS | {"evaluations": 10, "racing": racing}
     (folder / "kill_at.txt").write_text(str(kill_at))
-    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
-    environment["PYTHONPATH"] = os.pathsep.join([str(folder), *sys.path])
     code = f"from flows.tune import tune; tune('paced_objective:{name}', **{options!r})"
-    killed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    errors = folder / "errors.txt"
+    assert forked_runs.run(code, errors) == -signal.SIGKILL, errors.read_text()
     before = parts(folder)
 
     (folder / "kill_at.txt").write_text("inf")

@@ -7,8 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -17,8 +15,8 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from forked_runs import ForkedRuns
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL
 
 from llmpso.running.outcome_files import read_outcome
 
@@ -50,10 +48,9 @@ class Shaky:
         return Evaluation((params["x"] - 1) ** 2 + params["n"] / 8)
 """
 
-# Imports take longer than a whole study: they are done once, and every run is a fork.
-NURSERY = """
-import json, os, sys
-import mlflow.store.tracking.sqlalchemy_store, scipy.optimize
+# A study whose language model answers from a script.
+CODE = """
+import json
 from flows import tune_plan
 from flows.tune import tune
 from llmpso.backends.base import Reply
@@ -63,20 +60,17 @@ from tasks.records.flow_runs import announced
 def answer(request):
     number = len(request.messages[1].content)
     items = [
-        {"position": {"x": 1.0 + number / 1e6 + k, "n": 1 + k}, "velocity": {"x": 0.1, "n": 0}}
+        {{
+            "position": {{"x": 1.0 + number / 1e6 + k, "n": 1 + k}},
+            "velocity": {{"x": 0.1, "n": 0}},
+        }}
         for k in range(2)
     ]
-    return Reply(json.dumps({"suggestions": items}), 100, 20, seconds=0.5)
+    return Reply(json.dumps({{"suggestions": items}}), 100, 20, seconds=0.5)
 
 tune_plan._backend = lambda options: (ScriptedBackend(answer), "scripted, for a test")
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        with announced():
-            tune("shaky_objective:Shaky", **json.loads(line))
-        sys.exit(0)
-    print(pid, flush=True)
-    print(os.waitpid(pid, 0)[1], flush=True)
+with announced():
+    tune("shaky_objective:Shaky", **{options!r})
 """
 
 
@@ -84,7 +78,7 @@ for line in sys.stdin:
 class Chaos:
     """Studies that are killed, and what is seen of them in between."""
 
-    nursery: subprocess.Popen
+    runs: ForkedRuns
     log: Path
     state: Path
     rng: random.Random = field(default_factory=lambda: random.Random(4))
@@ -94,15 +88,15 @@ class Chaos:
     """Evaluations that ended, but were not kept before the kill, and are to be done again."""
 
     def run(self, options: dict, *, is_killed: bool = False) -> int:
-        """Run a study, and kill it at a random moment; how it ended."""
-        self.nursery.stdin.write(json.dumps(options) + "\n")
-        self.nursery.stdin.flush()
-        pid = int(self.nursery.stdout.readline())
+        """Run a study, and kill it at a random moment; its exit code."""
+        own = {"PREFECT_HOME": str(self.log.parent / "prefect")}
+        code = CODE.format(options=options)
+        pid = self.runs.begin(code, self.log.with_name("errors.txt"), **own)
         if is_killed:
             self.wait_for_a_moment(pid)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return int(self.nursery.stdout.readline())
+        return self.runs.ended(pid)
 
     def wait_for_a_moment(self, pid: int) -> None:
         """Up to eight beginnings and ends of evaluations, and a little; or within the start.
@@ -164,29 +158,12 @@ def runs():
 
 
 @pytest.fixture
-def chaos(prefect_server, mlflow_store, tmp_path, monkeypatch):
+def chaos(prefect_server, mlflow_store, forked_runs: ForkedRuns, tmp_path, monkeypatch) -> Chaos:
     log = tmp_path / "evaluations.txt"
     (tmp_path / "shaky_objective.py").write_text(OBJECTIVE.replace("LOG", str(log)))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
-        "PREFECT_API_URL": PREFECT_API_URL.value(),
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_LOGGING_LEVEL": "ERROR",
-    }
-    with (tmp_path / "errors.txt").open("w") as errors:
-        nursery = subprocess.Popen(
-            [sys.executable, "-c", NURSERY],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    yield Chaos(nursery, log, tmp_path / "state")
-    nursery.stdin.close()
-    nursery.wait(30)
-    nursery.stdout.close()
+    monkeypatch.syspath_prepend(tmp_path)
+    return Chaos(forked_runs, log, tmp_path / "state")
 
 
 def outcomes(run_id: str) -> list[list[str]]:

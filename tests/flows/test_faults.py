@@ -311,30 +311,14 @@ def check_all_recorded_but(redone: int, run_id: str, log: Path) -> None:
 
 @pytest.mark.slow
 def test_two_studies_with_eight_workers_into_one_database(
-    prefect_server, mlflow_store, log, tmp_path
+    prefect_server, mlflow_store, forked_runs, log, tmp_path
 ) -> None:
-    code = f"""
-import sys
-from flows.tune import tune
-options = {{"method": "pso", "evaluations": 40, "particles": 8, "workers": 8}}
-tune({OBJECTIVE_PATH!r}, seed=int(sys.argv[1]), **options)
-"""
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
-        "PREFECT_API_URL": PREFECT_API_URL.value(),
-    }
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(seed)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for seed in (1, 2)
-    ]
-    errors = [process.communicate()[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], errors
-    assert not any("locked" in text or "Traceback" in text for text in errors)
+    errors = tmp_path / "errors.txt"
+    options = {"method": "pso", "evaluations": 40, "particles": 8, "workers": 8}
+    code = f"from flows.tune import tune; tune({OBJECTIVE_PATH!r}, seed=%d, **{options!r})"
+    both = [forked_runs.begin(code % seed, errors) for seed in (1, 2)]
+    assert [forked_runs.ended(pid) for pid in both] == [0, 0], errors.read_text()
+    assert not any(word in errors.read_text() for word in ("locked", "Traceback"))
     found: pd.DataFrame = mlflow.search_runs(search_all_experiments=True)
     children = found[found["tags.mlflow.parentRunId"].notna()]
     assert children.groupby("tags.mlflow.parentRunId").size().tolist() == [40, 40]

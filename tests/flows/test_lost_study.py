@@ -3,7 +3,6 @@
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,6 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
-from prefect.settings import PREFECT_API_URL
 
 from flows import tracked_trainings as module
 from flows.display.summary import Summary
@@ -138,7 +136,7 @@ def test_a_study_that_is_deleted_while_it_runs_says_how_it_comes_back(delete) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_a_machine_that_sleeps_while_another_takes_its_study_over_writes_nothing_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synchronous: bool
+    forked_runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synchronous: bool
 ) -> None:
     options = {"space_file": "space.yaml", "workers": 2, "threads": 1, "method": "pso"}
     options |= {"particles": 4, "synchronous": synchronous, "evaluations": 12}
@@ -149,20 +147,19 @@ lock.LOOK_SECONDS = 0.01
 tune('lost_function:train', **{options!r})
 """
     own = {"XDG_STATE_HOME": str(tmp_path / "laptop"), "SLEEPS_AT": "6"}
-    own |= {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
-    own |= {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    command = [sys.executable, "-c", code]
-    laptop = subprocess.Popen(command, env=os.environ | own, stderr=subprocess.PIPE, text=True)
-    stat = Path(f"/proc/{laptop.pid}/stat")
-    while stat.read_text().rpartition(")")[2].split()[0] != "T":
-        assert laptop.poll() is None
+    errors = tmp_path / "errors.txt"
+    laptop = forked_runs.begin(code, errors, **own)
+    stat = Path(f"/proc/{laptop}/stat")
+    while (state := stat.read_text().rpartition(")")[2].split()[0]) != "T":
+        assert state != "Z", errors.read_text()
         time.sleep(0.05)
     monkeypatch.setattr(lock, "LOOK_SECONDS", 0.01)
-    with before(2, lambda: laptop.send_signal(signal.SIGCONT)):
+    with before(2, lambda: os.kill(laptop, signal.SIGCONT)):
         taken_over = run(12, synchronous=synchronous)
-        _, errors = laptop.communicate()
-    assert (laptop.returncode, studies()["status"].tolist()) == (1, ["FINISHED"])
-    assert "BusyError: this process stood still for so long that another one took its" in errors
+        ended = forked_runs.ended(laptop)
+    assert (ended, studies()["status"].tolist()) == (1, ["FINISHED"])
+    said = "BusyError: this process stood still for so long that another one took its"
+    assert said in errors.read_text()
     found = mlflow.search_runs(search_all_experiments=True)
     children = found[found["tags.mlflow.parentRunId"] == taken_over.run_id]
     ended = children[children["status"] != "KILLED"]

@@ -1,9 +1,7 @@
 """Racing in a tracked study: what MLflow holds, what a kill costs, what is refused."""
 
-import os
 import re
 import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,7 +9,6 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-from prefect.settings import PREFECT_API_URL
 
 from flows.tune import as_text, tune
 from flows.tune_plan import TuneOptions, _can_pause
@@ -143,20 +140,18 @@ def test_processes_race_as_threads_do(prefect_server, mlflow_store, log, method)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_a_killed_race_goes_on_from_its_rungs(prefect_server, mlflow_store, log, method) -> None:
+def test_a_killed_race_goes_on_from_its_rungs(
+    prefect_server, mlflow_store, forked_runs, log, method
+) -> None:
     options = OPTIONS | {"method": method, "advisor": "none", "synchronous": True}
     whole = tune("steps_objective:Steps", **options)
     cost = len(log.read_text().splitlines())
     log.write_text("")
     (log.parent / "killed").unlink()
 
-    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(log.parent)!r})\n"]
-    command[-1] += "from flows.tune import tune\n"
-    command[-1] += f"tune('steps_objective:Steps', **{options!r})"
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    killed = subprocess.run(command, env=environment, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    code = f"from flows.tune import tune; tune('steps_objective:Steps', **{options!r})"
+    errors = log.with_name("errors.txt")
+    assert forked_runs.run(code, errors) == -signal.SIGKILL, errors.read_text()
     before = log.read_text().splitlines()
     found = mlflow.search_runs(search_all_experiments=True)
     parents = found[found["tags.mlflow.parentRunId"].isna()]["run_id"]

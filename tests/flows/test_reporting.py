@@ -1,9 +1,7 @@
 """Functions that report, in a tracked study: what MLflow holds, and what a kill costs."""
 
 import logging
-import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,7 +9,6 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-from prefect.settings import PREFECT_API_URL
 
 from flows.tune import tune
 from llmpso.objectives import registry
@@ -96,7 +93,7 @@ def test_processes_stop_the_same_trainings_as_threads(prefect_server, mlflow_sto
 
 @pytest.mark.slow
 def test_a_killed_study_stops_the_same_trainings_when_it_is_resumed(
-    prefect_server, mlflow_store, own
+    prefect_server, mlflow_store, forked_runs, own
 ) -> None:
     whole = tune(**own, **OPTIONS)
     log = Path("epochs.txt")
@@ -104,13 +101,9 @@ def test_a_killed_study_stops_the_same_trainings_when_it_is_resumed(
     log.write_text("")
     Path("killed").unlink()
 
-    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value() or ""}
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    command = f"from flows.tune import tune\ntune(**{own!r}, **{OPTIONS!r})"
-    killed = subprocess.run(
-        [sys.executable, "-c", command], env=environment, capture_output=True, cwd=Path.cwd()
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    code = f"from flows.tune import tune; tune(**{own!r}, **{OPTIONS!r})"
+    errors = Path("errors.txt").absolute()
+    assert forked_runs.run(code, errors) == -signal.SIGKILL, errors.read_text()
 
     resumed = tune(**own, **OPTIONS)
     assert resumed.run_id != whole.run_id

@@ -1,15 +1,12 @@
 """A killed retuning continues: nothing is trained, registered or promoted twice."""
 
-import json
-import os
-import subprocess
-import sys
+import signal
 from collections import Counter
 from pathlib import Path
 
 import mlflow
 import pytest
-from prefect.settings import PREFECT_API_URL
+from forked_runs import ForkedRuns
 
 from tasks.models.registry import Registry
 
@@ -51,11 +48,9 @@ class Line:
         return HeldOut(abs(x - 0.3 - world()) + noise, block=10)
 """
 
-# Imports take longer than a whole retuning: they are done once, also those that a retuning does
-# late, and every run is a fork.
-NURSERY = """
-import json, os, signal, sys
-import matplotlib.figure, mlflow.pytorch, torch
+# A retuning that can die in a training, or before the n-th call of a method of the registry.
+CODE = """
+import os, signal
 from flows.retune import retune
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
@@ -68,53 +63,30 @@ def die_before(name, number):
         return method(*args, **kwargs)
     setattr(SqlAlchemyStore, name, call)
 
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        kill, options = json.loads(line)
-        if "call" in kill:
-            die_before(*kill["call"])
-        os.environ["KILL_AT"] = str(kill.get("training", 0))
-        os.environ["WORLD"] = str(kill.get("world", 0))
-        retune("line_objective:Line", model="line", **options)
-        os._exit(0)
-    print(os.waitpid(pid, 0)[1], flush=True)
+kill, options = {kill!r}, {options!r}
+if "call" in kill:
+    die_before(*kill["call"])
+os.environ["KILL_AT"] = str(kill.get("training", 0))
+os.environ["WORLD"] = str(kill.get("world", 0))
+retune("line_objective:Line", model="line", **options)
 """
 
 OPTIONS = {"advisor": "none", "workers": 1, "threads": 1, "refits": 3, "margin": 0.0}
 
 
 @pytest.fixture
-def nursery(prefect_server, mlflow_store, tmp_path, monkeypatch):
-    """Runs a retuning in a process of its own, which may be killed; how it ended."""
+def run(prefect_server, mlflow_store, forked_runs: ForkedRuns, tmp_path, monkeypatch):
+    """Runs a retuning in a process of its own, which may be killed; its exit code."""
     text = OBJECTIVE.replace("LOG", str(tmp_path / "log"))
     (tmp_path / "line_objective.py").write_text(text)
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
-        "PREFECT_API_URL": PREFECT_API_URL.value(),
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-        "PREFECT_LOGGING_LEVEL": "ERROR",
-    }
-    with (tmp_path / "errors").open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-c", NURSERY],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"PREFECT_HOME": str(tmp_path / "prefect"), "XDG_STATE_HOME": str(tmp_path / "state")}
 
     def run(kill: dict, **options) -> int:
-        process.stdin.write(json.dumps([kill, OPTIONS | options]) + "\n")
-        process.stdin.flush()
-        return int(process.stdout.readline())
+        code = CODE.format(kill=kill, options=OPTIONS | options)
+        return forked_runs.run(code, tmp_path / "errors", **own)
 
-    yield run
-    process.stdin.close()
-    process.wait(30)
-    process.stdout.close()
+    return run
 
 
 def aliases() -> dict[str, str]:
@@ -127,25 +99,23 @@ def counted(tmp_path: Path) -> Counter:
 
 
 @pytest.mark.slow
-def test_a_retuning_that_is_killed_goes_on_where_it_was(
-    nursery, mlflow_store, tmp_path: Path
-) -> None:
-    assert nursery({}, evaluations=1, method="pso") == 0
+def test_a_retuning_that_is_killed_goes_on_where_it_was(run, mlflow_store, tmp_path: Path) -> None:
+    assert run({}, evaluations=1, method="pso") == 0
     first = counted(tmp_path)["end"]
     more = {"evaluations": 12, "seed": 1}
-    killed = 9
-    assert nursery({"training": first + 12 + 3}, **more) == killed
+    killed = -signal.SIGKILL
+    assert run({"training": first + 12 + 3}, **more) == killed
     assert aliases() == {"champion": "1"}
     # The refits before the kill are kept, and the study is.
-    assert nursery({"call": ["set_registered_model_alias", 1]}, **more) == killed
+    assert run({"call": ["set_registered_model_alias", 1]}, **more) == killed
     assert counted(tmp_path) == {"begin": first + 12 + 6 + 1, "end": first + 12 + 6}
     assert aliases() == {"champion": "1"}
     assert Registry(mlflow_store, "line").promotions()["version"].tolist() == [1]
     # It is registered, and is not registered again.
-    assert nursery({"call": ["set_registered_model_alias", 2]}, **more) == killed
+    assert run({"call": ["set_registered_model_alias", 2]}, **more) == killed
     assert aliases() == {"champion": "2"}
     # The next begins another retuning, after the old one was brought to its end.
-    assert nursery({}, evaluations=1, method="pso", seed=2) == 0
+    assert run({}, evaluations=1, method="pso", seed=2) == 0
     assert aliases() == {"champion": "2", "previous": "1"}
     assert Registry(mlflow_store, "line").promotions()["version"].tolist() == [1, 2]
     assert len(mlflow.MlflowClient().search_model_versions("name = 'line'")) == 2
@@ -159,20 +129,20 @@ def test_a_retuning_that_is_killed_goes_on_where_it_was(
 
 @pytest.mark.slow
 def test_a_killed_retuning_trains_the_champion_again_once_and_promotes_it_once(
-    nursery, mlflow_store, tmp_path: Path
+    run, mlflow_store, tmp_path: Path
 ) -> None:
-    same, moved, killed = {"evaluations": 1, "method": "pso"}, {"world": 5}, 9
-    assert nursery({}, **same) == 0
+    same, moved, killed = {"evaluations": 1, "method": "pso"}, {"world": 5}, -signal.SIGKILL
+    assert run({}, **same) == 0
     first = counted(tmp_path)["end"]
     # The study trains once, then three refits follow, of which the second is killed.
-    assert nursery(moved | {"training": first + 1 + 2}, **same) == killed
-    assert nursery(moved | {"call": ["set_registered_model_alias", 1]}, **same) == killed
+    assert run(moved | {"training": first + 1 + 2}, **same) == killed
+    assert run(moved | {"call": ["set_registered_model_alias", 1]}, **same) == killed
     assert counted(tmp_path) == {"begin": first + 1 + 3 + 1, "end": first + 1 + 3}
     assert aliases() == {"champion": "1"}
-    assert nursery(moved | {"call": ["set_registered_model_alias", 2]}, **same) == killed
+    assert run(moved | {"call": ["set_registered_model_alias", 2]}, **same) == killed
     assert counted(tmp_path)["end"] == first + 1 + 3
     assert aliases() == {"champion": "2"}
-    assert nursery(moved, **same) == 0
+    assert run(moved, **same) == 0
     assert aliases() == {"champion": "2", "previous": "1"}
     history = Registry(mlflow_store, "line").promotions()
     assert history["outcome"].tolist() == ["first", "refreshed"]
