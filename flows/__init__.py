@@ -1,6 +1,5 @@
 """Prefect flows: one study (tune), and what is built on it."""
 
-import gc
 import os
 import sys
 from importlib.util import find_spec
@@ -44,16 +43,6 @@ def _check_libraries() -> None:
             raise SystemExit(2)
 
 
-def _start_quickly() -> None:
-    """Look for no garbage while `python -m` imports a command; `flows.quick_start` says why.
-
-    To run the command ends it.
-    """
-    if sys.argv[0] == "-m":
-        gc.disable()
-
-
-_start_quickly()
 _search_working_directory_last()
 _check_libraries()
 

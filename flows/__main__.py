@@ -1,11 +1,13 @@
 """All commands as one: `llmpso tune`, or `python -m flows tune`."""
 
-from flows.command_line import joined_app, run_process
+import sys
+
+from flows.command_line import joined_app, run
 
 
 def main() -> int:
     """The script `llmpso`."""
-    return run_process(joined_app())
+    return run(joined_app(), sys.argv[1:])
 
 
 if __name__ == "__main__":

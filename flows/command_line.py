@@ -9,7 +9,6 @@ from typing import Any
 import cyclopts
 import pydantic
 
-from flows.quick_start import end_quickly, importing
 from llmpso import __version__
 from llmpso.errors import LLMPSOError
 from llmpso.extras import missing
@@ -85,14 +84,7 @@ def run_module(app: cyclopts.App, module: str) -> int:
     """Run the command of a module by its own name, as `python -m` does."""
     own = copy(app)
     own.usage = f"Usage: python -m {module} [OPTIONS] [ARGS]"
-    return run_process(own)
-
-
-def run_process(app: cyclopts.App) -> int:
-    """Run the command that this process was started for; its exit code."""
-    code = run(app, sys.argv[1:])
-    end_quickly()
-    return code
+    return run(own, sys.argv[1:])
 
 
 def run(app: cyclopts.App, arguments: Sequence[str]) -> int:
@@ -104,8 +96,7 @@ def run(app: cyclopts.App, arguments: Sequence[str]) -> int:
     """
     mask_tracebacks()
     try:
-        with importing():
-            called, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+        called, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
         return called(*bound.args, **bound.kwargs) or 0
     except cyclopts.CycloptsError as error:
         return _refuse(_one_line(error))

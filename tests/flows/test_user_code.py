@@ -194,3 +194,26 @@ for is_wanted in (True, False):
     assert done.stdout == "result\nagain\nreplaced True\nreplaced False\n"
     said = set(done.stderr.split())
     assert {"python", "WARNING:root:logger", "child", "number", "compiled"} <= said
+
+
+def test_what_an_object_of_a_run_holds_is_written_at_the_end(tmp_path: Path) -> None:
+    """Only Python's last search for garbage finds an object that refers to itself."""
+    code = f"""
+import cyclopts
+from flows.command_line import run_module
+
+class Log:
+    pass
+
+def note():
+    global log
+    log = Log()
+    log.itself, log.file = log, open({str(tmp_path / "log")!r}, "w")
+    log.file.write("measured")
+
+app = cyclopts.App("note")
+app.default(note)
+raise SystemExit(run_module(app, "flows.note"))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (tmp_path / "log").read_text() == "measured"
