@@ -247,7 +247,6 @@ def test_a_supervisor_that_is_ended_while_its_command_begins_ends_it(tmp_path) -
     supervisor = subprocess.run(
         [sys.executable, "-c", EARLY, str(tmp_path / "users")],
         stdin=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         check=False,
         timeout=60,
     )

@@ -55,11 +55,9 @@ class ForkedRuns:
     """
 
     def __init__(self, folder: Path) -> None:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with (folder / "errors").open("w") as errors:
             self._parent = subprocess.Popen(
                 [sys.executable, "-c", PARENT],
-                env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
